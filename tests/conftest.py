@@ -1,0 +1,31 @@
+"""What every test starts from: a fixed seed, the machine's thread count, and uninitialised memory full of NaN."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+BACKENDS = ("reference", "numba", "torch")
+
+
+@pytest.fixture(autouse=True)
+def fresh_state() -> Iterator[None]:
+    """A test neither sees nor leaves a seed, a thread count or a mode of torch."""
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    # torch.empty then returns NaN instead of what the memory held, so a kernel that forgets to write a cell fails.
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = True
+    yield
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The test runs once in each backend."""
+    import elman
+
+    with elman.use_backend(request.param):
+        yield request.param
