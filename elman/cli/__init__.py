@@ -1,0 +1,57 @@
+"""The command `elman`: one file a subcommand.
+
+Nothing here imports torch; a command does when it runs, so help is shown at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from elman.cli import demo, generate, train
+from elman.tasks.errors import SettingError, UserError
+
+app = typer.Typer(
+    name="elman",
+    help="Train small recurrent models on this machine, and use them.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(train.app, name="train")
+app.command("generate")(generate.generate)
+app.command("demo")(demo.demo)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, and exit: 0 when all went well, 2 after an expected error, 130 after Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(_run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    try:
+        code = typer.main.get_command(app).main(arguments, prog_name="elman", standalone_mode=False)
+        sys.stdout.flush()
+    except SettingError as error:
+        return _fail(f"--{error.name.replace('_', '-')} must be {error.allowed}, not {error.value}")
+    except UserError as error:
+        return _fail(str(error))
+    except typer.TyperException as error:
+        return _fail(error.format_message())
+    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(": ".join(str(part) for part in (error.filename, error.strerror) if part))
+    except (KeyboardInterrupt, typer.Abort):
+        return 130
+    return code if isinstance(code, int) else 0
+
+
+def _fail(message: str) -> int:
+    print(f"elman: {' '.join(message.split())}", file=sys.stderr)
+    return 2

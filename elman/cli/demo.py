@@ -1,0 +1,117 @@
+"""elman demo: the whole job on a text that every Python brings along, and a race against torch.nn.RNN."""
+
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from elman.cli.train import train_to_end
+from elman.tasks.settings import LoopSettings, TextSettings
+
+if TYPE_CHECKING:
+    from elman.tasks.text import Layer
+    from elman.tasks.text_runs import TextRun
+
+TEXT = "python-topics.txt"
+PROMPT = "The "
+ROUNDS = 5
+ROUND_STEPS = 100
+
+
+def demo(
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The run folder to make.  [default: elman-demo]", metavar="RUN"),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = LoopSettings.steps,
+    seed: Annotated[int, typer.Option(help="Fixes all that is random.")] = LoopSettings.seed,
+) -> None:
+    """Train on Python's own documentation for a minute, show what was learned, and race torch.nn.RNN."""
+    settings, training = TextSettings(), LoopSettings(steps=steps, seed=seed)
+    folder = output or _free_folder(Path("elman-demo"))
+
+    from elman.tasks import text_runs
+
+    with tempfile.TemporaryDirectory() as there:
+        file = Path(there) / TEXT
+        file.write_text(topics(), encoding="utf-8", newline="")
+        run = text_runs.begin(file, folder, settings, training)
+        shutil.move(file, folder / TEXT)
+    bits = train_to_end(run, folder / TEXT)
+    _show_sample(run, seed)
+    _show_race(run)
+    verdict = "below" if all(bits[text_runs.MODEL] <= value for value in bits.values()) else "not below"
+    print(f"bits per character on held-out text: {verdict} bz2 and order-2 counts; all of the run is in {folder}")
+    print(f'next: elman generate {folder} --prompt "{PROMPT}", or elman train text FILE -o RUN on a text of your own')
+
+
+def topics() -> str:
+    """The text of Python's language reference that `help()` shows, as CPython ships it."""
+    from pydoc_data.topics import topics as pages
+
+    return "\n".join(pages.values())
+
+
+def _free_folder(folder: Path) -> Path:
+    """The folder, or else the first of folder-2, folder-3 and so on that is not there yet."""
+    number = 1
+    place = folder
+    while place.exists():
+        number += 1
+        place = folder.with_name(f"{folder.name}-{number}")
+    return place
+
+
+def _show_sample(run: "TextRun", seed: int) -> None:
+    """Print some text that the trained model writes."""
+    from elman.tasks.text import generate
+    from elman.tasks.text_runs import load_model
+
+    model, vocabulary = load_model(run.folder)
+    print(f"\na sample, at temperature 0.7:\n\n{PROMPT}", end="")
+    for character in generate(model, vocabulary, PROMPT, 400, temperature=0.7, seed=seed):
+        sys.stdout.write(character)
+    print("\n")
+
+
+def _show_race(run: "TextRun") -> None:
+    """Print characters per second of the training loop on elman.RNN and on torch.nn.RNN, taken in turn."""
+    from torch import nn
+
+    import elman
+
+    speeds = race(run, {"elman.RNN": elman.RNN, "torch.nn.RNN": nn.RNN})
+    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    print(f"race: the same training loop on both layers, {ROUNDS} rounds of {ROUND_STEPS} steps in turn")
+    for name, values in speeds.items():
+        print(f"  {name:>12}: {medians[name]:>9,.0f} char/s (from {min(values):,.0f} to {max(values):,.0f})")
+    print(f"  elman.RNN is {medians['elman.RNN'] / medians['torch.nn.RNN']:.1f} times as fast\n")
+
+
+def race(run: "TextRun", layers: dict[str, "Layer"]) -> dict[str, list[float]]:
+    """Characters per second of each round, by the layer's name; training starts anew for each layer."""
+    import torch
+
+    from elman.tasks.loop import Trainer
+    from elman.tasks.text import CharacterModel, TextTask
+
+    trainers = {}
+    for name, layer in layers.items():
+        torch.manual_seed(run.trainer.settings.seed)
+        model = CharacterModel(len(run.vocabulary), run.settings, layer)
+        task = TextTask(model, run.task.tokens, run.settings, run.trainer.settings.seed)
+        trainers[name] = Trainer(task, run.trainer.settings)
+    speeds: dict[str, list[float]] = {name: [] for name in layers}
+    for _ in range(ROUNDS):
+        for name, trainer in trainers.items():
+            trainer.advance()  # a warm start
+            start = time.perf_counter()
+            losses = [trainer.advance() for _ in range(ROUND_STEPS)]
+            trainer.record(losses)
+            speeds[name].append(ROUND_STEPS * trainer.task.units_per_step / (time.perf_counter() - start))
+    return speeds

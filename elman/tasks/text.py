@@ -1,0 +1,226 @@
+"""The text task: a next-character model, its text in parallel streams, and bits per character on held-out text."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elman import RNN
+from elman.tasks.characters import Vocabulary
+from elman.tasks.errors import DataError
+from elman.tasks.settings import TextSettings
+
+CHUNKS = 64  # chunks read from the file at a time
+WARM_UP = 256  # characters that set the state before each stream of held-out text is measured
+STREAM = 1024  # characters of held-out text that make a stream of their own worth its warm-up
+GLIMPSE = 100_000  # characters of held-out text measured along the way
+LOGITS = 1 << 22  # numbers in one measuring step
+
+
+class Layer(Protocol):
+    """A class with the constructor of torch.nn.RNN."""
+
+    def __call__(
+        self, input_size: int, hidden_size: int, num_layers: int = 1, *, dropout: float = 0.0
+    ) -> nn.Module: ...
+
+
+class CharacterModel(nn.Module):
+    """p(next character | characters so far): embedding, recurrent layer, linear.
+
+    Args:
+        size: characters in the vocabulary, V.
+        settings: sizes, layers and dropout.
+        layer: the recurrent layer's class; its weight_hh start orthogonal.
+    """
+
+    def __init__(self, size: int, settings: TextSettings, layer: Layer | None = None) -> None:
+        super().__init__()
+        layer = layer or RNN
+        between = settings.dropout if settings.layers > 1 else 0.0
+        self.embedding = nn.Embedding(size, settings.embedding_size)
+        self.rnn = layer(settings.embedding_size, settings.hidden_size, settings.layers, dropout=between)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.linear = nn.Linear(settings.hidden_size, size)
+        for name, weight in self.rnn.named_parameters():
+            if name.startswith("weight_hh"):
+                nn.init.orthogonal_(weight)
+
+    def forward(
+        self,
+        ids: Tensor,  # (T, N)
+        h0: Tensor,  # (L, N, H)
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the logits of each next character, (T, N, V), and the state, (L, N, H)."""
+        output, h = self.rnn(self.dropout(self.embedding(ids)), h0)
+        return self.linear(self.dropout(output)), h
+
+
+class TextTask:
+    """Training and measuring on one encoded text.
+
+    The first part trains: it is cut into `batch_size` streams of equal length that are read side by side, `seq_len`
+    characters a step, the state carried from chunk to chunk and the gradient cut there (truncated BPTT). Where all
+    streams end, an epoch ends: the state is zero again, and the next epoch starts some characters later. The rest of
+    the text is held out.
+
+    Args:
+        model: the character model, on its device.
+        tokens: path of the memory-mapped token ids.
+        settings: how the text is cut.
+        seed: of the epochs' starts.
+
+    Raises:
+        DataError: the text is shorter than one chunk for every stream.
+    """
+
+    unit = "char"
+    measure = "bits per character"
+
+    def __init__(self, model: CharacterModel, tokens: Path, settings: TextSettings, seed: int) -> None:
+        self.model, self.tokens, self.settings, self.seed = model, tokens, settings, seed
+        self.device = model.linear.weight.device
+        self.units_per_step = settings.batch_size * settings.seq_len
+        self.characters = len(self._read())
+        self.trained = split(self.characters, settings)
+        self.stream = (self.trained - 1) // settings.batch_size
+        self.chunks = self.stream // settings.seq_len
+        self._state = self._zeros(settings.batch_size)
+        self._block: Tensor | None = None
+        self._block_place = (-1, -1)
+
+    def loss(self, step: int) -> Tensor:
+        """Cross entropy of chunk `step`, in nats per character."""
+        epoch, chunk = divmod(step, self.chunks)
+        if chunk == 0:
+            self._state = self._zeros(self.settings.batch_size)
+        first = self.settings.seq_len * (chunk % CHUNKS)
+        text = self._load(epoch, chunk // CHUNKS)[first : first + self.settings.seq_len + 1]
+        logits, state = self.model(text[:-1], self._state)
+        self._state = state.detach()
+        return F.cross_entropy(logits.flatten(0, 1), text[1:].flatten())
+
+    def score(self, loss: float) -> float:
+        """Nats as bits."""
+        return loss / math.log(2)
+
+    def evaluate(self) -> float:
+        """Bits per character on the first 100,000 held-out characters at most."""
+        return self.held_out_bits(min(self.characters, self.trained + GLIMPSE))
+
+    def held_out_bits(self, stop: int | None = None) -> float:
+        """Bits per character on the held-out text up to character `stop`, every character predicted once.
+
+        The text is read in up to `batch_size` streams side by side, the state carried along each from start to end.
+        Before its first counted character each stream reads the 256 that precede it.
+        """
+        stop = stop or self.characters
+        count = stop - self.trained
+        rows = max(1, min(self.settings.batch_size, count // STREAM))
+        length = -(-count // rows)
+        warm_up = min(WARM_UP, self.trained - 1)
+        width = max(1, LOGITS // (rows * self.model.linear.out_features))
+        text = self._read()
+        starts = self.trained + length * np.arange(rows)
+        state, total = self._zeros(rows), 0.0
+        for first in range(-warm_up, length, width):
+            last = min(first + width, length)
+            place = starts + np.arange(first - 1, last)[:, None]  # of the inputs, and one further
+            chunk = self._to_device(text[place.clip(max=self.characters - 1)])
+            counted = (place[1:] < stop) & (place[1:] >= starts)
+            target = chunk[1:].masked_fill(~torch.from_numpy(counted).to(self.device), -100)
+            logits, state = self.model(chunk[:-1], state)
+            total += F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-100, reduction="sum").item()
+        return self.score(total / count)
+
+    def carried(self) -> dict[str, Tensor]:
+        """The recurrent state after the last step."""
+        return {"h": self._state}
+
+    def carry(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from this recurrent state."""
+        self._state = tensors["h"]
+
+    def _zeros(self, rows: int) -> Tensor:
+        return torch.zeros(self.settings.layers, rows, self.settings.hidden_size, device=self.device)
+
+    def _read(self) -> npt.NDArray[np.integer[Any]]:
+        """The token ids, mapped anew so that pages already read do not stay in this process's memory."""
+        return cast(npt.NDArray[np.integer[Any]], np.load(self.tokens, mmap_mode="r"))
+
+    def _to_device(self, ids: npt.NDArray[np.integer[Any]]) -> Tensor:
+        return torch.from_numpy(ids.astype(np.int64)).to(self.device)
+
+    def _load(self, epoch: int, block: int) -> Tensor:
+        """The ids of up to 64 chunks and one further character, (time, batch)."""
+        if self._block is None or self._block_place != (epoch, block):
+            slack = self.stream - self.chunks * self.settings.seq_len
+            offset = int(np.random.default_rng((self.seed, epoch)).integers(slack + 1))
+            first = offset + block * CHUNKS * self.settings.seq_len
+            last = offset + min((block + 1) * CHUNKS, self.chunks) * self.settings.seq_len + 1
+            text = self._read()
+            starts = self.stream * np.arange(self.settings.batch_size)
+            self._block = self._to_device(np.stack([text[start + first : start + last] for start in starts], axis=1))
+            self._block_place = epoch, block
+        return self._block
+
+
+def split(characters: int, settings: TextSettings) -> int:
+    """How many of the first characters train; the rest is held out.
+
+    Raises:
+        DataError: they are fewer than one chunk for every stream and the character that follows.
+    """
+    trained = characters - max(1, int(characters * settings.held_out))
+    needed = settings.batch_size * settings.seq_len + 1
+    if trained < needed:
+        raise DataError(
+            f"the text is too short: {trained:,} characters to train on, where {settings.batch_size} streams of one "
+            f"sequence of {settings.seq_len} need {needed:,}; lower --batch-size or --seq-len"
+        )
+    return trained
+
+
+@torch.no_grad()
+def generate(
+    model: CharacterModel,
+    vocabulary: Vocabulary,
+    prompt: str,
+    length: int,
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    seed: int = 0,
+) -> Iterator[str]:
+    """Characters that follow `prompt`, one at a time, each drawn from what the model expects after all before it.
+
+    Args:
+        model: a character model in eval mode.
+        vocabulary: its vocabulary.
+        prompt: read first; where it is empty, a line end (or else the first character) is read in its place.
+        length: characters to generate.
+        temperature: divides the logits; towards 0 only the likeliest character is left.
+        top_k: draw from the k likeliest characters only.
+        seed: of the drawing.
+
+    Raises:
+        DataError: the prompt has characters outside the vocabulary.
+    """
+    device = model.linear.weight.device
+    generator = torch.Generator().manual_seed(seed)
+    start = prompt or ("\n" if "\n" in vocabulary.characters else vocabulary.characters[0])
+    ids = torch.tensor(vocabulary.encode(start), device=device)[:, None]
+    rnn = model.rnn
+    state = torch.zeros(cast(int, rnn.num_layers), 1, cast(int, rnn.hidden_size), device=device)
+    for _ in range(length):
+        logits, state = model(ids, state)
+        choices, candidates = logits[-1, 0].double().cpu().topk(min(top_k or len(vocabulary), len(vocabulary)))
+        weights = ((choices - choices[0]) / temperature).exp()
+        ids = candidates[torch.multinomial(weights, 1, generator=generator)].to(device)[:, None]
+        yield vocabulary.characters[int(ids)]
