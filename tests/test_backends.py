@@ -1,0 +1,73 @@
+"""Backends are chosen in the open: listed, scoped, and one asked for by name raises rather than falls back."""
+
+import threading
+
+import pytest
+import torch
+from cases import CASES
+
+import elman
+
+
+def test_backends_are_listed_with_a_reason() -> None:
+    listed = elman.backends()
+    text = str(listed)
+    for name in ("reference", "numba", "torch"):
+        assert name in text
+
+
+def test_unknown_name_raises_and_names_what_there_is() -> None:
+    with pytest.raises(ValueError, match="nmuba") as caught, elman.use_backend("nmuba"):
+        pass
+    for name in ("reference", "numba", "torch"):
+        assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "device"), [(torch.complex64, "cpu"), (torch.float32, "meta")], ids=["complex", "other device"]
+)
+def test_numba_by_name_raises_where_it_cannot(dtype: torch.dtype, device: str) -> None:
+    layer = elman.RNN(3, 4, dtype=dtype, device=device)
+    input = torch.empty(5, 2, 3, dtype=dtype, device=device)
+    layer(input)
+    with elman.use_backend("numba"), pytest.raises((RuntimeError, ValueError, TypeError), match="numba"):
+        layer(input)
+
+
+def test_choice_is_scoped_and_nests() -> None:
+    """Seen from outside: inside use_backend('numba') complex numbers are refused, everywhere else they compute."""
+    layer, input = elman.RNN(3, 4, dtype=torch.complex64), torch.ones(2, 1, 3, dtype=torch.complex64)
+
+    def refused() -> bool:
+        try:
+            layer(input)
+        except (RuntimeError, ValueError, TypeError) as error:
+            return "numba" in str(error)
+        return False
+
+    assert not refused()
+    with elman.use_backend("numba"):
+        assert refused()
+        with elman.use_backend("torch"):
+            assert not refused()
+        assert refused()
+        other: list[bool] = []
+        thread = threading.Thread(target=lambda: other.append(refused()))
+        thread.start()
+        thread.join()
+        assert other == [False], "another thread keeps its own choice"
+    assert not refused()
+    with pytest.raises(KeyError), elman.use_backend("numba"):
+        raise KeyError
+    assert not refused()
+
+
+def test_backward_runs_where_the_forward_ran() -> None:
+    """The choice is made at the call: a backward outside the scope still gives the same gradients."""
+    case = CASES[0]
+    layer, input = case.layer(elman.RNN), case.input()
+    expected = torch.autograd.grad(layer(input)[0].square().sum(), input)
+    for name in ("reference", "torch"):
+        with elman.use_backend(name):
+            loss = layer(input)[0].square().sum()
+        torch.testing.assert_close(torch.autograd.grad(loss, input), expected)

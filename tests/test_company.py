@@ -1,0 +1,172 @@
+"""Safe in company: several Python threads at once, children after a fork, DataLoader workers, other users' settings."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from cases import CASES, Case, Values, assert_same, run
+
+import elman
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[17]], ids=lambda case: case.id)
+def test_threads_may_share_a_layer(case: Case, backend: str) -> None:
+    """Eight threads call one layer, forward and backward, and each gets what it would have got alone."""
+    layer, h0 = case.layer(elman.RNN), case.h0()
+    inputs = [(case.input() * (k + 1)).detach().requires_grad_() for k in range(8)]
+
+    def numbers(input: torch.Tensor) -> Values:
+        output, h_n = layer(input, h0)
+        gradients = torch.autograd.grad(output.square().sum() + h_n.sum(), [input, layer.weight_hh_l0])
+        return {"output": output, "h_n": h_n, "dx": gradients[0], "dw_hh": gradients[1]}
+
+    expected = [numbers(input) for input in inputs]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(5):
+            for ours, alone in zip(pool.map(numbers, inputs), expected, strict=True):
+                assert_same(ours, alone)
+
+
+def check(script: str, **environment: str) -> None:
+    """Run a script in a process of its own; it must end by itself and say 'done'."""
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script) + "\nprint('done')\n"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | environment)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip().endswith("done"), done.stdout + done.stderr
+
+
+def test_first_calls_may_come_together(tmp_path: Path) -> None:
+    """Four threads ask for the compilation at once, on a machine that has compiled nothing."""
+    check(
+        """
+        from concurrent.futures import ThreadPoolExecutor
+        import torch, elman
+        layer, theirs = elman.RNN(3, 4), torch.nn.RNN(3, 4)
+        theirs.load_state_dict(layer.state_dict())
+        x = torch.randn(6, 2, 3)
+        with ThreadPoolExecutor(4) as pool:
+            results = list(pool.map(lambda _: layer(x), range(4)))
+        for result in results:
+            torch.testing.assert_close(result, theirs(x))
+        """,
+        NUMBA_CACHE_DIR=str(tmp_path),
+    )
+
+
+FORK = """
+    import os, torch, elman
+    torch.manual_seed(0)
+    layer, x = elman.RNN({sizes}), torch.randn({T}, {N}, 32)
+
+    def numbers():
+        layer.zero_grad()
+        output, h_n = layer(x)
+        (output.sum() + h_n.sum()).backward()
+        return [output.detach(), h_n.detach()] + [p.grad.clone() for p in layer.parameters()]
+
+    expected = numbers()
+    for turn in range(2):
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                {in_child}
+                torch.testing.assert_close(numbers(), expected)
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(child, 0)[1] == 0, "the forked child failed"
+        torch.testing.assert_close(numbers(), expected)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("sizes", [("32, 64, 2", 100, 32), ("32, 8", 5, 3)], ids=["threaded", "tiny"])
+def test_forked_child_computes(sizes: tuple[str, int, int]) -> None:
+    """A child of a process that has used every thread, with one thread, as DataLoader sets it for its workers."""
+    code, T, N = sizes
+    check(FORK.format(sizes=code, T=T, N=N, in_child="torch.set_num_threads(1)"))
+
+
+def test_dataloader_workers_may_call_the_layer() -> None:
+    check(
+        """
+        import torch, elman
+        from torch.utils.data import DataLoader, Dataset
+
+        layer = elman.RNN(3, 40, batch_first=True)
+        sequences = torch.randn(8, 30, 3)
+        expected = layer(sequences)[0].detach()
+
+        class Encoded(Dataset):
+            def __len__(self):
+                return len(sequences)
+
+            def __getitem__(self, n):
+                with torch.no_grad():
+                    return layer(sequences[n])[0]
+
+        loader = DataLoader(Encoded(), batch_size=2, num_workers=2, multiprocessing_context="fork")
+        torch.testing.assert_close(torch.cat(list(loader)), expected)
+        """
+    )
+
+
+def test_thread_count_is_left_alone() -> None:
+    check(
+        """
+        import torch, elman
+        torch.set_num_threads(2)
+        layer = elman.RNN(32, 64)
+        for threads in (2, 1, 3):
+            torch.set_num_threads(threads)
+            layer(torch.randn(100, 32, 32))[0].sum().backward()
+            assert torch.get_num_threads() == threads
+        """
+    )
+
+
+def test_works_where_no_directory_can_be_written() -> None:
+    """A read-only installation: no compile cache, which one warning says, and the same numbers."""
+    check(
+        """
+        import warnings
+        from numba.core import caching
+
+        def refuse(self):
+            raise PermissionError("read-only")
+
+        caching._CacheLocator.ensure_cache_path = refuse
+        import torch, elman
+        layer, theirs, x = elman.RNN(3, 4), torch.nn.RNN(3, 4), torch.randn(6, 2, 3)
+        theirs.load_state_dict(layer.state_dict())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for _ in range(2):
+                output, h_n = layer(x)
+                output.sum().backward()
+        assert len([w for w in caught if "cache" in str(w.message)]) == 1, [str(w.message) for w in caught]
+        torch.testing.assert_close((output, h_n), theirs(x))
+        """
+    )
+
+
+def test_torch_settings_are_left_alone() -> None:
+    before = (torch.get_default_dtype(), torch.is_grad_enabled(), torch.are_deterministic_algorithms_enabled())
+    state = torch.get_rng_state()
+    run(CASES[0].layer(elman.RNN), CASES[0].input(), CASES[0].h0())
+    assert before == (
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.are_deterministic_algorithms_enabled(),
+    )
+    torch.set_rng_state(state)
+    layer, input = CASES[0].layer(elman.RNN), CASES[0].input()
+    state = torch.get_rng_state()
+    layer(input)
+    assert torch.equal(torch.get_rng_state(), state), "a call without dropout draws nothing"

@@ -1,0 +1,80 @@
+"""What is public is what is documented, and every public thing says what it is."""
+
+import inspect
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+import elman
+
+PUBLIC = ["RNN", "RNNCell", "backends", "use_backend"]
+ROOT = Path(__file__).parent.parent
+
+
+def test_exports_are_the_documented_names() -> None:
+    assert sorted(elman.__all__) == sorted(PUBLIC)
+    assert {name for name in dir(elman) if not name.startswith("_")} >= set(PUBLIC)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in PUBLIC:
+        assert f"elman.{name}" in readme, f"README.md does not mention elman.{name}"
+
+
+def test_korean_readme_shows_the_same_code() -> None:
+    """The two READMEs have the same code blocks, comments apart, and name the same things."""
+
+    def blocks(name: str) -> list[str]:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        found = re.findall(r"```(\w*)\n(.*?)```", text, flags=re.DOTALL)
+        return [re.sub(r" *#.*", "", code) for language, code in found if language in ("python", "sh", "bash")]
+
+    assert blocks("README.md") == blocks("README.ko.md") != []
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(elman, "Rnn")
+    assert not hasattr(elman, "LSTM")
+
+
+def test_star_import_gives_the_public_names() -> None:
+    names: dict[str, object] = {}
+    exec("from elman import *", names)
+    assert set(PUBLIC) <= set(names)
+
+
+def test_every_public_thing_is_documented() -> None:
+    for name in PUBLIC:
+        assert inspect.getdoc(getattr(elman, name)), name
+        assert inspect.getdoc(getattr(elman, name)) != inspect.getdoc(getattr(torch.nn, name, object)), name
+
+
+def test_signature_is_torchs_argument_for_argument() -> None:
+    """Every argument is visible to an editor, in torch's order, with torch's defaults."""
+    assert (
+        str(inspect.signature(elman.RNN.__init__).replace(return_annotation=inspect.Signature.empty)).count(":") == 10
+    )
+    parameters = inspect.signature(elman.RNN).parameters
+    assert {name: p.default for name, p in parameters.items() if p.default is not p.empty} == {
+        "num_layers": 1,
+        "nonlinearity": "tanh",
+        "bias": True,
+        "batch_first": False,
+        "dropout": 0.0,
+        "bidirectional": False,
+        "device": None,
+        "dtype": None,
+    }
+    assert list(parameters)[:2] == ["input_size", "hidden_size"]
+    assert list(inspect.signature(elman.RNNCell).parameters) == list(inspect.signature(torch.nn.RNNCell).parameters)
+    call = inspect.signature(elman.RNN.forward).parameters
+    assert list(call) == ["self", "input", "hx", "lengths", "reset"]
+    assert call["lengths"].kind == call["reset"].kind == inspect.Parameter.KEYWORD_ONLY
+
+
+def test_version_is_the_packages() -> None:
+    assert elman.__version__ == version("elman")
+
+
+def test_package_is_typed() -> None:
+    assert (Path(elman.__file__).parent / "py.typed").exists()
