@@ -14,12 +14,19 @@ from elman.tasks.errors import SettingError, UserError
 
 app = typer.Typer(
     name="elman",
-    help="Train small recurrent models on this machine, and use them.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+
+@app.callback(invoke_without_command=True)
+def elman(context: typer.Context) -> None:
+    """Train small recurrent models on this machine, and use them."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
 app.add_typer(train.app, name="train")
 app.command("generate")(generate.generate)
 app.command("demo")(demo.demo)

@@ -2,7 +2,6 @@
 
 import shutil
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman.cli.train import train_to_end
+from elman.cli.train import show_sample, train_to_end
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ def demo(
         run = text_runs.begin(file, folder, settings, training)
         shutil.move(file, folder / TEXT)
     bits = train_to_end(run, folder / TEXT)
-    _show_sample(run, seed)
+    show_sample(run, PROMPT)
     _show_race(run)
     verdict = "below" if all(bits[text_runs.MODEL] <= value for value in bits.values()) else "not below"
     print(f"bits per character on held-out text: {verdict} bz2 and order-2 counts; all of the run is in {folder}")
@@ -65,18 +64,6 @@ def _free_folder(folder: Path) -> Path:
         number += 1
         place = folder.with_name(f"{folder.name}-{number}")
     return place
-
-
-def _show_sample(run: "TextRun", seed: int) -> None:
-    """Print some text that the trained model writes."""
-    from elman.tasks.text import generate
-    from elman.tasks.text_runs import load_model
-
-    model, vocabulary = load_model(run.folder)
-    print(f"\na sample, at temperature 0.7:\n\n{PROMPT}", end="")
-    for character in generate(model, vocabulary, PROMPT, 400, temperature=0.7, seed=seed):
-        sys.stdout.write(character)
-    print("\n")
 
 
 def _show_race(run: "TextRun") -> None:

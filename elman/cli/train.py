@@ -12,12 +12,17 @@ from elman.tasks.settings import LoopSettings, TextSettings
 if TYPE_CHECKING:
     from elman.tasks.text_runs import TextRun
 
-app = typer.Typer(help="Train a model, and keep all of it in a folder.", no_args_is_help=True)
+SAMPLE = 400  # characters
+TEMPERATURE = 0.7
+
+app = typer.Typer()
 
 
-@app.callback()
-def train() -> None:
+@app.callback(invoke_without_command=True)
+def train(context: typer.Context) -> None:
     """Train a model, and keep all of it in a folder."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 @app.command()
@@ -69,6 +74,8 @@ def text(
     else:
         run = text_runs.begin(file, output, settings, training, epochs=epochs, device=device, progress=True)
     train_to_end(run, file)
+    show_sample(run, "")
+    print(f"next: elman generate {output} --prompt ... --length 1000")
 
 
 def train_to_end(run: "TextRun", file: Path) -> dict[str, float]:
@@ -110,6 +117,17 @@ def train_to_end(run: "TextRun", file: Path) -> dict[str, float]:
     except UserError as error:
         print(error)
     return bits
+
+
+def show_sample(run: "TextRun", prompt: str) -> None:
+    """Print some text that the trained model writes."""
+    from elman.tasks.text import generate
+    from elman.tasks.text_runs import load_model
+
+    model, vocabulary = load_model(run.folder, device=str(run.task.device))
+    print(f"\na sample:\n\n{prompt}", end="")
+    seed = run.trainer.settings.seed
+    print("".join(generate(model, vocabulary, prompt, SAMPLE, temperature=TEMPERATURE, seed=seed)), end="\n\n")
 
 
 def _given(context: typer.Context, name: str) -> bool:

@@ -51,7 +51,10 @@ def new_run(path: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `path` at the end of the block, or vanishes if the block fails."""
     refuse_existing(path)
     building = path.with_name(f".{path.name}-{os.getpid()}")
-    building.mkdir(parents=True)
+    try:
+        building.mkdir(parents=True)
+    except OSError as error:
+        raise RunError(f"cannot make {path}: {error.strerror}") from error
     try:
         yield building
         refuse_existing(path)

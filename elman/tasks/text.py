@@ -187,7 +187,6 @@ def split(characters: int, settings: TextSettings) -> int:
     return trained
 
 
-@torch.no_grad()
 def generate(
     model: CharacterModel,
     vocabulary: Vocabulary,
@@ -212,15 +211,21 @@ def generate(
     Raises:
         DataError: the prompt has characters outside the vocabulary.
     """
+    start = prompt or ("\n" if "\n" in vocabulary.characters else vocabulary.characters[0])
+    ids = torch.tensor(vocabulary.encode(start))[:, None]
+    return (vocabulary.characters[i] for i in _draw(model, ids, length, temperature, top_k or len(vocabulary), seed))
+
+
+@torch.no_grad()
+def _draw(model: CharacterModel, ids: Tensor, length: int, temperature: float, top_k: int, seed: int) -> Iterator[int]:
+    """The ids that follow `ids`, (T, 1), the state carried from one to the next."""
     device = model.linear.weight.device
     generator = torch.Generator().manual_seed(seed)
-    start = prompt or ("\n" if "\n" in vocabulary.characters else vocabulary.characters[0])
-    ids = torch.tensor(vocabulary.encode(start), device=device)[:, None]
     rnn = model.rnn
     state = torch.zeros(cast(int, rnn.num_layers), 1, cast(int, rnn.hidden_size), device=device)
     for _ in range(length):
-        logits, state = model(ids, state)
-        choices, candidates = logits[-1, 0].double().cpu().topk(min(top_k or len(vocabulary), len(vocabulary)))
-        weights = ((choices - choices[0]) / temperature).exp()
-        ids = candidates[torch.multinomial(weights, 1, generator=generator)].to(device)[:, None]
-        yield vocabulary.characters[int(ids)]
+        logits, state = model(ids.to(device), state)
+        values, choices = logits[-1, 0].double().cpu().topk(min(top_k, logits.size(-1)))
+        weights = ((values - values[0]) / temperature).exp()
+        ids = choices[torch.multinomial(weights, 1, generator=generator)][:, None]
+        yield int(ids)
