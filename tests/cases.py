@@ -5,6 +5,7 @@ Sizes are one letter each: T steps, N sequences, I input_size, H hidden_size, L 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -118,4 +119,4 @@ def assert_same(actual: Values, expected: Values) -> None:
     """Each value of one run equals the other's of the same name, within torch.testing's own tolerance for its dtype."""
     assert list(actual) == list(expected)
     for name, value in expected.items():
-        torch.testing.assert_close(actual[name], value, equal_nan=True, msg=lambda text, name=name: f"{name}: {text}")
+        torch.testing.assert_close(actual[name], value, equal_nan=True, msg=partial("{}: {}".format, name))

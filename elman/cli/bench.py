@@ -1,0 +1,194 @@
+"""elman bench: elman.RNN beside torch.nn.RNN on this machine. Agreement comes first, then time."""
+
+import json as json_format
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from elman.tasks.errors import SettingError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Size:
+    """A layer, its input, and why it is measured: T steps, N sequences, I inputs, H units, L layers, D directions."""
+
+    why: str
+    T: int
+    N: int
+    I: int
+    H: int
+    L: int = 1
+    D: int = 1
+
+    def __str__(self) -> str:
+        layers = f" L{self.L}" if self.L > 1 else ""
+        return f"T{self.T} N{self.N} I{self.I} H{self.H}{layers}{' both ways' if self.D == 2 else ''}"
+
+
+SIZES = (
+    Size("the example in torch's documentation: overhead, hardly any arithmetic", 5, 3, 10, 20, L=2),
+    Size("a small deep model in both directions: six recurrences of ten steps", 10, 40, 5, 8, L=3, D=2),
+    Size("one sequence at a time, as in reinforcement learning: nothing to batch", 100, 1, 32, 64),
+    Size("a small batch of short sequences, as in a course's exercise", 100, 32, 32, 64),
+    Size("a character model's usual size", 100, 32, 64, 128),
+    Size("long sequences of few signals, as in neuroscience", 1000, 16, 3, 100),
+    Size("two wide layers: arithmetic begins to dominate", 100, 64, 128, 256, L=2),
+    Size("W_hh fills the second cache: the matrix product decides", 50, 64, 256, 512),
+)
+NAMES = ("elman", "torch")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One size in one mode: the median milliseconds of a call for each layer, and torch's over elman's."""
+
+    size: Size
+    mode: str
+    elman_ms: float
+    torch_ms: float
+    calls: int
+
+    @property
+    def ratio(self) -> float:
+        """How many times as fast elman is."""
+        return self.torch_ms / self.elman_ms
+
+
+class Problem:
+    """Both layers with the same weights, one input, and the gradients that arrive at their outputs."""
+
+    def __init__(self, size: Size) -> None:
+        import torch
+
+        import elman
+
+        torch.manual_seed(0)
+        self.layers: dict[str, nn.Module] = {
+            name: cls(size.I, size.H, size.L, bidirectional=size.D == 2)
+            for name, cls in zip(NAMES, (elman.RNN, torch.nn.RNN), strict=True)
+        }
+        self.layers["elman"].load_state_dict(self.layers["torch"].state_dict())
+        self.input = torch.randn(size.T, size.N, size.I, requires_grad=True)
+        self.wanted = {name: {"x": self.input, **dict(layer.named_parameters())} for name, layer in self.layers.items()}
+        self.cotangents = (
+            torch.randn(size.T, size.N, size.D * size.H),
+            torch.randn(size.L * size.D, size.N, size.H),
+        )
+
+    def train(self, name: str) -> tuple["Tensor", "Tensor"]:
+        """Forward, and backward from output and h_n to the input and every weight."""
+        import torch
+
+        for tensor in self.wanted[name].values():
+            tensor.grad = None
+        outputs: tuple[Tensor, Tensor] = self.layers[name](self.input)
+        torch.autograd.backward(outputs, self.cotangents)
+        return outputs
+
+    def infer(self, name: str) -> object:
+        """Forward alone, without autograd."""
+        import torch
+
+        with torch.no_grad():
+            return self.layers[name](self.input)
+
+    def compare(self) -> None:
+        """AssertionError, with the tensor's name, where one differs by more than torch.testing's default tolerance."""
+        import torch
+
+        ours, theirs = self._values("elman"), self._values("torch")
+        for key, value in theirs.items():
+            torch.testing.assert_close(ours[key], value, msg=partial("{}: {}".format, key))
+
+    def _values(self, name: str) -> dict[str, "Tensor | None"]:
+        """Both results and every gradient of one training step, by name."""
+        output, h_n = self.train(name)
+        gradients = {f"d{key}": tensor.grad for key, tensor in self.wanted[name].items()}
+        return {"output": output, "h_n": h_n, **gradients}
+
+
+def medians(calls: dict[str, "Call"], rounds: int, seconds: float) -> tuple[dict[str, float], int]:
+    """Each call's median milliseconds, taken in turn for some seconds a round; and how often the rarest ran."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            call()  # the other layer has just used the caches and the threads
+            end = time.perf_counter() + seconds
+            while (start := time.perf_counter()) < end:
+                call()
+                times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(values) for name, values in times.items()}, min(map(len, times.values()))
+
+
+def measure(size: Size, rounds: int, seconds: float) -> Iterator[Row]:
+    """Training and inference at one size; AssertionError, before any timing, where the layers disagree."""
+    problem = Problem(size)
+    problem.compare()
+    for mode, run in (("training", problem.train), ("inference", problem.infer)):
+        ms, calls = medians({name: partial(run, name) for name in NAMES}, rounds, seconds)
+        yield Row(size, mode, ms["elman"], ms["torch"], calls)
+
+
+def machine() -> dict[str, object]:
+    """What the figures depend on."""
+    import torch
+
+    cpuinfo = Path("/proc/cpuinfo")
+    models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line] if cpuinfo.exists() else []
+    return {
+        "processor": models[0].split(":")[1].strip() if models else platform.processor() or platform.machine(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("elman", "torch", "numba")},
+    }
+
+
+def bench(
+    threads: Annotated[int | None, typer.Option(help="Threads for both layers.  [default: torch's own choice]")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file too.", metavar="FILE")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the time, and rougher figures.")] = False,
+) -> None:
+    """Compare elman.RNN with torch.nn.RNN on this machine: first their numbers, then their time, at eight sizes."""
+    if threads is not None and threads < 1:
+        raise SettingError("threads", "at least 1", threads)
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    about = machine()
+    print("; ".join(f"{key} {value}" for key, value in about.items()))
+    print("float32, median milliseconds a call; every value and gradient agrees before anything is timed\n")
+    print(f"{'':32}{'training':^28}{'inference':^28}")
+    print(f"{'':32}{'elman':>9}{'torch':>9}{'ratio':>8}  {'elman':>9}{'torch':>9}{'ratio':>8}")
+    rows: list[Row] = []
+    for size in SIZES:
+        print(f"{size!s:32}", end="", flush=True)
+        try:
+            for row in measure(size, rounds=5 if quick else 15, seconds=0.01 if quick else 0.04):
+                print(f"{row.elman_ms:9.3f}{row.torch_ms:9.3f}{row.ratio:7.1f}x  ", end="", flush=True)
+                rows.append(row)
+        except AssertionError as error:
+            print(f"elman and torch disagree, so nothing is timed\n{error}")
+            raise typer.Exit(1) from error
+        print()
+    means = [
+        statistics.geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in ("training", "inference")
+    ]
+    print(f"{'geometric mean of the ratios':50}{means[0]:7.1f}x{'':20}{means[1]:7.1f}x")
+    if json is not None:
+        figures = {"machine": about, "rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}
+        json.write_text(json_format.dumps(figures, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,65 @@
+"""`elman bench` measures real layers, writes what it prints, and times nothing that disagrees."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import typer
+
+import elman
+from elman.cli import bench
+
+TINY = (bench.Size("quick to run", 4, 2, 3, 5), bench.Size("two layers, both directions", 3, 2, 3, 4, L=2, D=2))
+
+
+def test_eight_sizes_each_with_a_reason() -> None:
+    assert len({str(size) for size in bench.SIZES}) == 8
+    assert all(size.why for size in bench.SIZES)
+
+
+def test_table_and_file_hold_the_same_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "SIZES", TINY)
+    file = tmp_path / "figures.json"
+    bench.bench(threads=1, json=file, quick=True)
+    printed, figures = capsys.readouterr().out, json.loads(file.read_text(encoding="utf-8"))
+    assert figures["machine"]["threads"] == 1
+    assert figures["machine"]["torch"] == torch.__version__
+    assert [(row["size"]["T"], row["mode"]) for row in figures["rows"]] == [
+        (size.T, mode) for size in TINY for mode in ("training", "inference")
+    ]
+    for row in figures["rows"]:
+        assert row["ratio"] == pytest.approx(row["torch_ms"] / row["elman_ms"])
+        assert row["calls"] > 0
+        assert f"{row['elman_ms']:9.3f}{row['torch_ms']:9.3f}{row['ratio']:7.1f}x" in printed
+
+
+def test_disagreement_is_named_and_not_timed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Wrong(torch.nn.RNN):
+        """One gradient is a little off."""
+
+        def __init__(self, *arguments: object, **keywords: object) -> None:
+            super().__init__(*arguments, **keywords)
+            self.weight_hh_l0.register_hook(lambda gradient: gradient * 1.001)
+
+    monkeypatch.setattr(elman, "RNN", Wrong)
+    monkeypatch.setattr(bench, "SIZES", TINY)
+    monkeypatch.setattr(bench, "medians", lambda *_: pytest.fail("timed all the same"))
+    with pytest.raises(typer.Exit) as caught:
+        bench.bench(quick=True)
+    assert caught.value.exit_code == 1
+    assert "disagree, so nothing is timed\ndweight_hh_l0: " in capsys.readouterr().out
+
+
+def test_medians_takes_calls_in_turn() -> None:
+    order: list[str] = []
+    calls = {name: lambda name=name: order.append(name) for name in ("a", "b")}
+    ms, count = bench.medians(calls, rounds=3, seconds=0.001)
+    turns = [name for n, name in enumerate(order) if n == 0 or order[n - 1] != name]
+    assert turns == ["a", "b"] * 3
+    assert set(ms) == {"a", "b"}
+    assert count > 0
