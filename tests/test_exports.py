@@ -5,6 +5,7 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+import pytest
 import torch
 
 import elman
@@ -21,15 +22,28 @@ def test_exports_are_the_documented_names() -> None:
         assert f"elman.{name}" in readme, f"README.md does not mention elman.{name}"
 
 
-def test_korean_readme_shows_the_same_code() -> None:
-    """The two READMEs have the same code blocks, comments apart, and name the same things."""
+def blocks(readme: str) -> list[tuple[str, str]]:
+    """The language and the code of each block, comments apart."""
+    found = re.findall(r"```(\w+)\n(.*?)```", (ROOT / readme).read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [(language, re.sub(r" *#.*", "", code)) for language, code in found]
 
-    def blocks(name: str) -> list[str]:
-        text = (ROOT / name).read_text(encoding="utf-8")
-        found = re.findall(r"```(\w*)\n(.*?)```", text, flags=re.DOTALL)
-        return [re.sub(r" *#.*", "", code) for language, code in found if language in ("python", "sh", "bash")]
 
-    assert blocks("README.md") == blocks("README.ko.md") != []
+def test_readme_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The Python blocks, one after another, as a reader would paste them."""
+    names: dict[str, object] = {}
+    for language, code in blocks("README.md"):
+        if language == "python":
+            exec(code, names)
+    assert "numba" in capsys.readouterr().out
+
+
+def test_korean_readme_shows_the_same_code_and_figures() -> None:
+    assert blocks("README.md") == blocks("README.ko.md")
+    figures = [
+        re.findall(r"\d+\.\d+", (ROOT / name).read_text(encoding="utf-8").split("<!-- figures: ")[1])
+        for name in ("README.md", "README.ko.md")
+    ]
+    assert figures[0] == figures[1] != []
 
 
 def test_unknown_name_is_an_attribute_error() -> None:
