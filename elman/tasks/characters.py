@@ -9,12 +9,15 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from elman.tasks.errors import DataError
+from elman.tasks.errors import DataError, RunError
+
+Ids = npt.NDArray[np.unsignedinteger[Any]]
 
 BLOCK = 1 << 22  # bytes of the file in memory at a time
 CODE_POINTS = 0x110000
@@ -112,6 +115,23 @@ def encode_file(file: Path, folder: Path, *, progress: bool = False) -> Encoded:
     if again.digest() != digest.digest():
         raise DataError(f"{file} changed while it was read")
     return Encoded(Vocabulary("".join(map(chr, vocabulary))), characters, digest.hexdigest())
+
+
+def open_tokens(path: Path) -> Ids:
+    """The token ids of a run, mapped into memory.
+
+    Raises:
+        RunError: the file is missing or not as it was written.
+    """
+    if not path.is_file():
+        raise RunError(f"{path.parent} is no complete run folder: {path.name} is missing")
+    try:
+        tokens = np.lib.format.open_memmap(path, mode="r")
+    except ValueError as error:
+        raise RunError(f"{path} is broken ({error})") from error
+    if tokens.ndim != 1 or tokens.dtype.kind != "u":
+        raise RunError(f"{path} is broken: its shape is {tokens.shape}, its type {tokens.dtype}")
+    return tokens
 
 
 def file_sha256(file: Path) -> str:

@@ -3,16 +3,15 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elman import RNN
-from elman.tasks.characters import Vocabulary
+from elman.tasks.characters import Ids, Vocabulary, open_tokens
 from elman.tasks.errors import DataError
 from elman.tasks.settings import TextSettings
 
@@ -87,7 +86,7 @@ class TextTask:
         self.model, self.tokens, self.settings, self.seed = model, tokens, settings, seed
         self.device = model.linear.weight.device
         self.units_per_step = settings.batch_size * settings.seq_len
-        self.characters = len(self._read())
+        self.characters = len(open_tokens(tokens))
         self.trained = split(self.characters, settings)
         self.stream = (self.trained - 1) // settings.batch_size
         self.chunks = self.stream // settings.seq_len
@@ -126,7 +125,7 @@ class TextTask:
         length = -(-count // rows)
         warm_up = min(WARM_UP, self.trained - 1)
         width = max(1, LOGITS // (rows * self.model.linear.out_features))
-        text = self._read()
+        text = open_tokens(self.tokens)  # mapped anew, so that pages read before can be forgotten
         starts = self.trained + length * np.arange(rows)
         state, total = self._zeros(rows), 0.0
         for first in range(-warm_up, length, width):
@@ -150,11 +149,7 @@ class TextTask:
     def _zeros(self, rows: int) -> Tensor:
         return torch.zeros(self.settings.layers, rows, self.settings.hidden_size, device=self.device)
 
-    def _read(self) -> npt.NDArray[np.integer[Any]]:
-        """The token ids, mapped anew so that pages already read do not stay in this process's memory."""
-        return cast(npt.NDArray[np.integer[Any]], np.load(self.tokens, mmap_mode="r"))
-
-    def _to_device(self, ids: npt.NDArray[np.integer[Any]]) -> Tensor:
+    def _to_device(self, ids: Ids) -> Tensor:
         return torch.from_numpy(ids.astype(np.int64)).to(self.device)
 
     def _load(self, epoch: int, block: int) -> Tensor:
@@ -164,7 +159,7 @@ class TextTask:
             offset = int(np.random.default_rng((self.seed, epoch)).integers(slack + 1))
             first = offset + block * CHUNKS * self.settings.seq_len
             last = offset + min((block + 1) * CHUNKS, self.chunks) * self.settings.seq_len + 1
-            text = self._read()
+            text = open_tokens(self.tokens)  # mapped anew, so that pages read before can be forgotten
             starts = self.stream * np.arange(self.settings.batch_size)
             self._block = self._to_device(np.stack([text[start + first : start + last] for start in starts], axis=1))
             self._block_place = epoch, block

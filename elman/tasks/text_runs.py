@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from elman.tasks import baselines, checkpoint
-from elman.tasks.characters import TOKENS, Vocabulary, encode_file, file_sha256
+from elman.tasks.characters import TOKENS, Vocabulary, encode_file, file_sha256, open_tokens
 from elman.tasks.errors import RunError, SettingError
 from elman.tasks.loop import Trainer
 from elman.tasks.settings import LoopSettings, TextSettings
@@ -154,7 +153,7 @@ def measure(run: TextRun) -> dict[str, float]:
     with torch.no_grad():
         bits = {MODEL: task.held_out_bits()}
     if task.characters <= MOST_CHARACTERS:
-        ids = np.load(task.tokens, mmap_mode="r")
+        ids = open_tokens(task.tokens)
         text = run.vocabulary.decode(ids)
         train, held_out = text[: task.trained], text[task.trained :]
         bits["bz2"] = baselines.bz2_bits(train, held_out)
