@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from elman.cli import demo, generate, train
+from elman.cli import bench, demo, generate, train
 from elman.tasks.errors import SettingError, UserError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ def elman(context: typer.Context) -> None:
 app.add_typer(train.app, name="train")
 app.command("generate")(generate.generate)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,9 +50,9 @@ def _run(arguments: Sequence[str] | None) -> int:
         return _fail(str(error))
     except typer.TyperException as error:
         return _fail(error.format_message())
-    except BrokenPipeError:  # the reader, `head` for instance, has seen enough
+    except BrokenPipeError:  # the reader, `head` for instance, has seen enough; typer ends with 1 too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return 1
     except OSError as error:
         return _fail(": ".join(str(part) for part in (error.filename, error.strerror) if part))
     except (KeyboardInterrupt, typer.Abort):

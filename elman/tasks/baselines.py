@@ -21,7 +21,9 @@ def bz2_bits(train: str, held_out: str) -> float:
     """
     before, after = train.encode(), held_out.encode()
     alone = len(bz2.compress(after))
-    growth = len(bz2.compress(before + after)) - len(bz2.compress(before))
+    growth = max(
+        0, len(bz2.compress(before + after)) - len(bz2.compress(before))
+    )  # on pure repetition it falls below 0
     return 8 * min(alone, growth) / len(held_out)
 
 
