@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
 from elman.tasks.errors import DataError, RunError
+from elman.tasks.progress import progress_bar
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
 
@@ -84,14 +84,8 @@ def encode_file(file: Path, folder: Path, *, progress: bool = False) -> Encoded:
         raise DataError(f"{file} is not a file")
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty")
-    with tqdm(
-        total=2 * file.stat().st_size,
-        desc="read",
-        unit="B",
-        unit_scale=True,
-        delay=0.5,
-        leave=False,
-        disable=not progress,
+    with progress_bar(
+        shown=progress, desc="read", unit="B", total=2 * file.stat().st_size, delay=0.5, leave=False
     ) as bar:
         present = np.zeros(CODE_POINTS, dtype=np.bool_)
         characters, digest = 0, hashlib.sha256()

@@ -17,16 +17,15 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from elman.tasks import checkpoint
 from elman.tasks.errors import Diverged, RunError
+from elman.tasks.progress import REFRESH, progress_bar
 from elman.tasks.settings import LoopSettings
 
 WARM_UP = 100  # steps over which the learning rate rises
 FINAL_LR = 0.01  # share of the learning rate at the last step
 RECORDS = 200  # points of the training curve
-REFRESH = 0.2  # seconds between two looks at the losses: reading one waits for the device
 SAVE = 60.0  # seconds after which a checkpoint is due even without an evaluation
 
 
@@ -206,7 +205,13 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
     saved, refreshed, written = trainer.step, 0.0, time.monotonic()
     task.model.train()
     with (
-        _progress_bar(task, trainer.step, steps, shown=progress) as bar,
+        progress_bar(
+            shown=progress,
+            desc="train",
+            unit=task.unit,
+            total=steps * task.units_per_step,
+            initial=trainer.step * task.units_per_step,
+        ) as bar,
         _stop_on_interrupt() as stopped,
     ):
         try:
@@ -215,7 +220,7 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
                 now = time.monotonic()
                 evaluate = trainer.step % trainer.settings.eval_every == 0 or trainer.step == steps
                 if now - refreshed < REFRESH and not evaluate:
-                    continue
+                    continue  # reading a loss waits for the device, so they are read some times a second only
                 loss = trainer.record(losses)
                 bar.set_postfix_str(f"loss {loss:.3f}, {task.score(loss):.3f} {task.measure}", refresh=False)
                 bar.update(len(losses) * task.units_per_step)
@@ -234,21 +239,6 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
         except Diverged as error:
             raise Diverged(error.step, run, saved) from error
     return trainer.step == steps
-
-
-def _progress_bar(task: Task, step: int, steps: int, *, shown: bool) -> Any:
-    """A bar that counts the task's units; into a file or a pipe it writes once in ten seconds only."""
-    return tqdm(
-        total=steps * task.units_per_step,
-        initial=step * task.units_per_step,
-        desc="train",
-        unit=task.unit,
-        unit_scale=True,
-        miniters=1,
-        mininterval=REFRESH if sys.stderr.isatty() else 10.0,
-        dynamic_ncols=True,
-        disable=not shown,
-    )
 
 
 @contextmanager
