@@ -6,7 +6,10 @@ from cases import CASES, assert_same, run
 
 import elman
 
+without_torchs_refusal = pytest.mark.parametrize("backend", ["reference", "numba"], indirect=True)
 
+
+@without_torchs_refusal
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_no_steps_give_no_output_and_keep_the_state(batch_first: bool, bidirectional: bool, backend: str) -> None:
@@ -25,12 +28,14 @@ def test_no_steps_give_no_output_and_keep_the_state(batch_first: bool, bidirecti
     assert not layer(input)[1].any()
 
 
+@without_torchs_refusal
 def test_no_steps_unbatched(backend: str) -> None:
     output, h_n = elman.RNN(3, 5)(torch.randn(0, 3))
     assert output.shape == (0, 5)
     assert torch.equal(h_n, torch.zeros(1, 5))
 
 
+@without_torchs_refusal
 def test_neither_steps_nor_sequences(backend: str) -> None:
     output, h_n = elman.RNN(3, 5)(torch.randn(0, 0, 3))
     assert output.shape == (0, 0, 5)

@@ -13,7 +13,6 @@ LENGTHS = {
     "any order": [3, 7, 1, 5, 7, 2],
     "ascending": [1, 2, 3, 4, 5, 7],
     "a zero in the middle": [4, 7, 0, 2, 0, 6],
-    "all zero": [0, 0, 0, 0, 0, 0],
     "none reaches the end": [3, 2, 5, 1, 4, 4],
     "all full": [7, 7, 7, 7, 7, 7],
 }
@@ -76,6 +75,16 @@ def pair(**arguments: object) -> tuple[torch.nn.Module, torch.nn.Module]:
 def test_each_sequence_is_as_if_alone(lengths: list[int], kind: dict[str, object], with_h0: bool, backend: str) -> None:
     ours, theirs = pair(**kind)
     assert_same(together(ours, lengths, with_h0), alone(theirs, lengths, with_h0))
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=list(KINDS))
+def test_all_empty_sequences_keep_h0(kind: dict[str, object], backend: str) -> None:
+    ours, _ = pair(**kind)
+    input, h0 = tensors(ours)
+    output, h_n = ours(input.transpose(0, 1) if ours.batch_first else input, h0, lengths=[0] * N)
+    assert not output.any()
+    torch.testing.assert_close(h_n, h0)
+    torch.testing.assert_close(torch.autograd.grad((h_n * h0.detach()).sum(), h0)[0], h0.detach())
 
 
 def test_list_and_tensor_mean_the_same(backend: str) -> None:

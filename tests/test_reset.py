@@ -27,6 +27,9 @@ KINDS = {
 }
 
 
+pytestmark = pytest.mark.parametrize("backend", ["reference", "numba"], indirect=True)
+
+
 def pair(**arguments: object) -> tuple[torch.nn.Module, torch.nn.Module]:
     torch.manual_seed(1)
     theirs = torch.nn.RNN(I, H, dtype=DTYPE, **arguments)
@@ -143,3 +146,10 @@ def test_bad_reset_is_refused_in_words(reset: object, says: tuple[str, ...], bac
         ours(torch.randn(T, N, I, dtype=DTYPE), reset=reset)
     for words in ("reset", *says):
         assert words in str(caught.value)
+
+
+def test_torchs_operators_by_name_refuse(backend: str) -> None:
+    ours, _ = pair()
+    input, h0 = tensors(ours)
+    with elman.use_backend("torch"), pytest.raises(RuntimeError, match="reset"):
+        ours(input, h0, reset=marked([]))

@@ -35,6 +35,7 @@ def orthogonal(layer: nn.Module) -> None:
 def spectral_norm(layer: nn.Module) -> None:
     torch.manual_seed(5)
     parametrizations.spectral_norm(layer, "weight_ih_l0")
+    layer.eval()  # in training each look at the weight refines the estimate, and torch looks more often
 
 
 def pruned(layer: nn.Module) -> None:

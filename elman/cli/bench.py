@@ -83,9 +83,10 @@ class Problem:
         self.layers["elman"].load_state_dict(self.layers["torch"].state_dict())
         self.input = torch.randn(size.T, size.N, size.I, requires_grad=True)
         self.wanted = {name: {"x": self.input, **dict(layer.named_parameters())} for name, layer in self.layers.items()}
+        rows = size.T * size.N  # weight gradients are sums over them, here of the order of one
         self.cotangents = (
-            torch.randn(size.T, size.N, size.D * size.H),
-            torch.randn(size.L * size.D, size.N, size.H),
+            torch.randn(size.T, size.N, size.D * size.H) / rows**0.5,
+            torch.randn(size.L * size.D, size.N, size.H) / size.N**0.5,
         )
 
     def train(self, name: str) -> tuple["Tensor", "Tensor"]:
