@@ -65,9 +65,6 @@ def test_every_public_thing_is_documented() -> None:
 
 def test_signature_is_torchs_argument_for_argument() -> None:
     """Every argument is visible to an editor, in torch's order, with torch's defaults."""
-    assert (
-        str(inspect.signature(elman.RNN.__init__).replace(return_annotation=inspect.Signature.empty)).count(":") == 10
-    )
     parameters = inspect.signature(elman.RNN).parameters
     assert {name: p.default for name, p in parameters.items() if p.default is not p.empty} == {
         "num_layers": 1,
@@ -79,6 +76,7 @@ def test_signature_is_torchs_argument_for_argument() -> None:
         "device": None,
         "dtype": None,
     }
+    assert all(p.annotation is not p.empty for p in parameters.values())
     assert list(parameters)[:2] == ["input_size", "hidden_size"]
     assert list(inspect.signature(elman.RNNCell).parameters) == list(inspect.signature(torch.nn.RNNCell).parameters)
     call = inspect.signature(elman.RNN.forward).parameters
