@@ -14,6 +14,12 @@ from elman.tasks import text_runs
 
 COMMAND = [sys.executable, "-c", "import sys; from elman.cli import main; main(sys.argv[1:])"]
 SMALL = "--hidden-size 16 --embedding-size 8 --seq-len 16 --batch-size 4 --steps 60 --eval-every 20"
+BITS = [
+    "this model",
+    "order-2 counts of the train text",
+    "bz2 on the held-out text",
+    "bz2 on it after the train text",
+]
 KOREAN = "옛날 옛적에 호랑이가 담배를 피우던 시절의 이야기다.\n"
 
 
@@ -58,9 +64,11 @@ def test_train_reports_and_says_what_to_do_next(trained):
     assert lines[0].startswith(f"이야기.txt: {characters:,} characters, ")
     assert f"{characters // 10:,} held out" in lines[0]
     assert [line.split(":")[0] for line in lines[2:5]] == ["step 20", "step 40", "step 60"]
-    for name, line in zip(["this model", "bz2", "order-2 counts"], lines[5:8], strict=True):
-        assert re.fullmatch(rf" +\d\.\d{{3}} bits per character on held-out text: {name}", line)
-    assert "a sample" in lines[9]
+    assert lines[6] == f"bits per character on the {characters // 10:,} held-out characters:"
+    for name, line in zip(BITS, lines[7:11], strict=True):
+        assert re.fullmatch(rf" +\d\.\d{{3}}  {name}", line)
+    assert re.search(r"weights of step (20|40|60), the best", lines[11])
+    assert "a sample" in lines[13]
     assert lines[-1] == f"next: elman generate {trained} --prompt ... --length 1000"
 
 
@@ -89,7 +97,7 @@ def test_train_writes_the_run_folder(trained):
 
 
 def test_printed_bits_are_those_of_the_kept_weights(trained):
-    line = trained.with_name("stdout").read_text(encoding="utf-8").splitlines()[5]
+    line = trained.with_name("stdout").read_text(encoding="utf-8").splitlines()[7]
     kept = min(
         float(row.split(",")[2]) for row in (trained / "metrics.csv").read_text().splitlines()[1:] if row.split(",")[2]
     )
@@ -136,7 +144,7 @@ def test_resume_of_a_finished_run_measures_again(corpus, trained, capsys):
     before = trained.with_name("stdout").read_text(encoding="utf-8").splitlines()
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "going on from step 60"
-    assert lines[3:6] == before[5:8]
+    assert lines[4:9] == before[6:11]
 
 
 def test_train_without_matplotlib_says_so_in_one_line(corpus, tmp_path, capsys, monkeypatch):
@@ -151,7 +159,7 @@ def test_train_leaves_the_baselines_out_of_a_very_long_text(corpus, tmp_path, ca
     monkeypatch.setattr(text_runs, "MOST_CHARACTERS", 1000)
     assert exit_code("train", "text", corpus, "-o", tmp_path / "run", *SMALL.split()) == 0
     out = capsys.readouterr().out
-    assert "held-out text: this model" in out
+    assert "  this model\n" in out
     assert "bz2" not in out
 
 
@@ -161,9 +169,9 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
     monkeypatch.setattr(demo, "ROUND_STEPS", 2)
     assert exit_code("demo", "--steps", 6) == 0
     out = capsys.readouterr().out
-    assert re.search(r"python-topics.txt: [\d,]+ characters, 103 different", out)
-    for name in ("this model", "bz2", "order-2 counts"):
-        assert re.search(rf"\d\.\d{{3}} bits per character on held-out text: {name}\n", out)
+    assert f"{demo.TEXT}: {len(demo.topics()):,} characters, {len(set(demo.topics()))} different" in out
+    for name in BITS:
+        assert re.search(rf"\d\.\d{{3}}  {name}\n", out)
     for name in ("elman.RNN", "torch.nn.RNN"):
         assert re.search(rf"{name}: +[\d,]+ char/s", out)
     assert f"\n{demo.PROMPT}" in out
@@ -177,9 +185,10 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
 def test_demo_text_is_the_documentation_of_this_python():
     from pydoc_data.topics import topics
 
-    text = demo.topics()
-    assert all(page in text for page in topics.values())
-    assert len(text) == sum(map(len, topics.values())) + len(topics) - 1
+    paragraphs = demo.topics().split("\n\n")
+    words = [tuple(paragraph.split()) for paragraph in paragraphs]
+    assert len(set(words)) == len(words)
+    assert set(words) == {tuple(paragraph.split()) for page in topics.values() for paragraph in page.split("\n\n")}
 
 
 def test_race_steps_both_layers_alike(corpus, trained, monkeypatch):

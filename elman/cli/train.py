@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman.tasks.errors import RunError, UserError
+from elman.tasks.errors import MissingExtra, UserError
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
@@ -108,13 +108,13 @@ def train_to_end(run: "TextRun", file: Path) -> dict[str, float]:
         print(f"stopped at step {trainer.step:,} and saved; next: elman train text {file} -o {run.folder} --resume")
         raise typer.Exit(130)
     bits = text_runs.measure(run)
+    print(f"\n{task.measure} on the {task.characters - task.trained:,} held-out characters:")
     for name, value in bits.items():
-        print(f"{value:8.3f} {task.measure} on held-out text: {name}")
+        print(f"{value:7.3f}  {name}")
+    print(f"this model has the weights of step {trainer.best_step:,}, the best of all measured on the way")
     try:
         loss_picture(trainer, run.folder / "loss.png", lines={k: v for k, v in bits.items() if k != text_runs.MODEL})
-    except RunError:
-        raise
-    except UserError as error:
+    except MissingExtra as error:
         print(error)
     return bits
 

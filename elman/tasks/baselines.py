@@ -1,7 +1,6 @@
 """What a number of bits per character has to be compared with: a general compressor and a count model.
 
-Both see what the network sees (the train part, then the held-out text before each character) and answer for the same
-held-out characters.
+All answer for the same held-out characters as the network.
 """
 
 import bz2
@@ -13,18 +12,19 @@ import numpy.typing as npt
 Ids = npt.NDArray[np.integer[Any]]
 
 
-def bz2_bits(train: str, held_out: str) -> float:
-    """Bits per held-out character that bz2 takes, at its strongest setting.
+def bz2_alone(held_out: str) -> float:
+    """Bits per character of the held-out text compressed by bz2, at its strongest setting."""
+    return 8 * len(bz2.compress(held_out.encode())) / len(held_out)
 
-    The better of two ways: the held-out text compressed alone, and the bytes by which the compressed train text grows
-    when the held-out text follows it. bz2 looks back 900 kB at most, so on a longer text the second gains little.
+
+def bz2_after(train: str, held_out: str) -> float:
+    """Bits per character by which the compressed train text grows when the held-out text follows it.
+
+    bz2 looks back 900 kB at most, so on a long text this comes near `bz2_alone`. On pure repetition the growth falls
+    below zero, which counts as zero.
     """
-    before, after = train.encode(), held_out.encode()
-    alone = len(bz2.compress(after))
-    growth = max(
-        0, len(bz2.compress(before + after)) - len(bz2.compress(before))
-    )  # on pure repetition it falls below 0
-    return 8 * min(alone, growth) / len(held_out)
+    growth = len(bz2.compress((train + held_out).encode())) - len(bz2.compress(train.encode()))
+    return 8 * max(0, growth) / len(held_out)
 
 
 def order2_bits(train: Ids, held_out: Ids, size: int) -> float:

@@ -4,7 +4,8 @@ UserError
 ├── SettingError    a setting outside its allowed values
 ├── DataError       the data cannot be used as it is
 ├── RunError        a run folder is missing, broken, of another version, or in the way
-└── Diverged        the loss stopped being a finite number
+├── Diverged        the loss stopped being a finite number
+└── MissingExtra    an optional package is not installed
 """
 
 from pathlib import Path
@@ -51,3 +52,7 @@ class Diverged(UserError):
             f"the loss is no finite number any more at step {step:,}{where}: train again with a lower --lr"
         )
         self.step = step
+
+
+class MissingExtra(UserError):
+    """An optional package is not installed."""

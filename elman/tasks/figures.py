@@ -4,7 +4,7 @@ import io
 from pathlib import Path
 
 from elman.tasks.checkpoint import write_atomically
-from elman.tasks.errors import UserError
+from elman.tasks.errors import MissingExtra
 from elman.tasks.loop import Trainer
 
 
@@ -12,12 +12,12 @@ def loss_picture(trainer: Trainer, path: Path, *, lines: dict[str, float] | None
     """Draw the training and the held-out curve, with horizontal lines to compare them with, into a PNG file.
 
     Raises:
-        UserError: matplotlib is not installed.
+        MissingExtra: matplotlib is not installed.
     """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise UserError("no picture without matplotlib: pip install elman[plot]") from error
+        raise MissingExtra("no picture without matplotlib: pip install elman[plot]") from error
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.subplots()
     training = [(step, value) for step, value, _ in trainer.history if value is not None]

@@ -17,7 +17,8 @@ from elman.tasks.settings import LoopSettings, TextSettings
 from elman.tasks.text import CharacterModel, Layer, TextTask, split
 
 TASK = "text"
-MODEL = "this model"
+MODEL, COUNTS = "this model", "order-2 counts of the train text"
+BZ2, BZ2_AFTER = "bz2 on the held-out text", "bz2 on it after the train text"
 MOST_CHARACTERS = 20_000_000  # for the baselines: some seconds
 TYPES = {"data": dict, "device": str, "model": dict, "training": dict, "vocabulary": str}
 MOST_WEIGHTS = 10**9
@@ -156,8 +157,9 @@ def measure(run: TextRun) -> dict[str, float]:
         ids = open_tokens(task.tokens)
         text = run.vocabulary.decode(ids)
         train, held_out = text[: task.trained], text[task.trained :]
-        bits["bz2"] = baselines.bz2_bits(train, held_out)
-        bits["order-2 counts"] = baselines.order2_bits(ids[: task.trained], ids[task.trained :], len(run.vocabulary))
+        bits[COUNTS] = baselines.order2_bits(ids[: task.trained], ids[task.trained :], len(run.vocabulary))
+        bits[BZ2] = baselines.bz2_alone(held_out)
+        bits[BZ2_AFTER] = baselines.bz2_after(train, held_out)
     return bits
 
 
