@@ -1,0 +1,34 @@
+"""elman: the recurrent layer. `elman.RNN` is `torch.nn.RNN` with the same parameters and numbers, faster on CPUs.
+
+Names are loaded when they are first used, so that `elman --help` does not wait for torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from elman._backends import backends as backends
+    from elman._backends import use_backend as use_backend
+    from elman._rnn import RNN as RNN
+    from elman._rnn import RNNCell as RNNCell
+
+_HOMES = {
+    "RNN": "elman._rnn",
+    "RNNCell": "elman._rnn",
+    "backends": "elman._backends",
+    "use_backend": "elman._backends",
+}
+__all__ = ["RNN", "RNNCell", "backends", "use_backend"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'elman' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

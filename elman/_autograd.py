@@ -1,0 +1,55 @@
+"""Joins a backend's forward and backward for autograd. A backward that is differentiated again runs on the reference."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from elman._backends import Backend, choose
+from elman.kernels import reference
+from elman.kernels.problem import Problem
+
+
+def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """output (T, N, D * H) and h_n (L * D, N, H), on the backend that fits."""
+    backend, _ = choose(problem, x, h0, weights)
+    if not backend.differentiable and torch.is_grad_enabled():
+        output, h_n = _Run.apply(problem, backend, x, h0, *weights)
+        return output, h_n
+    output, h_n, _ = backend.kernels().rnn_forward(problem, x, h0, weights)
+    return output, h_n
+
+
+class _Run(torch.autograd.Function):
+    """One node for the whole stack of layers."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, problem: Problem, backend: Backend, x: Tensor, h0: Tensor | None, *weights: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        output, h_n, saved = backend.kernels().rnn_forward(problem, x, h0, list(weights))
+        ctx.save_for_backward(x, h0, *weights, *saved)
+        ctx.problem, ctx.backend, ctx.count = problem, backend, len(weights)
+        ctx.set_materialize_grads(False)
+        return output, h_n
+
+    @staticmethod
+    def backward(ctx: Any, d_output: Tensor | None, d_h_n: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        x, h0, *rest = ctx.saved_tensors
+        weights, saved = rest[: ctx.count], rest[ctx.count :]
+        needs = ctx.needs_input_grad[2:]
+        arguments = (ctx.problem, x, h0, weights)
+        if _must_stay_visible(d_output) or _must_stay_visible(d_h_n):
+            found = reference.rnn_backward(*arguments, None, d_output, d_h_n, needs)
+        else:
+            found = ctx.backend.kernels().rnn_backward(*arguments, saved, d_output, d_h_n, needs)
+        return None, None, *found
+
+
+def _must_stay_visible(gradient: Tensor | None) -> bool:
+    """Whether autograd or a transform has to see what is done with this gradient."""
+    if torch.is_grad_enabled():  # create_graph=True
+        return True
+    return gradient is not None and (
+        torch._C._functorch.is_functorch_wrapped_tensor(gradient) or type(gradient) is not Tensor
+    )

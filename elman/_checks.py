@@ -1,0 +1,231 @@
+"""What a call may be given. Every complaint is torch's own, then a sentence that names the axes and the likely mend."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+if TYPE_CHECKING:
+    from elman._rnn import RNN, RNNCell
+
+
+def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, weight: Tensor) -> None:
+    """Raises what torch.nn.RNN raises for an input or h_0 that does not fit; `weight` is any parameter."""
+    packed = isinstance(input, PackedSequence)
+    data = input.data if isinstance(input, PackedSequence) else input
+    _check_is_tensor("RNN", "input", data, " or a PackedSequence")
+    if hx is not None:
+        _check_is_tensor("RNN", "hx", hx)
+    if not packed and data.dim() not in (2, 3):
+        raise ValueError(
+            f"RNN: Expected input to be 2D or 3D, got {data.dim()}D tensor instead. "
+            f"Pass {_input_axes(rnn, 3)} for a batch or (time, input_size) for one sequence; got {_shape(data)}."
+        )
+    if hx is not None and not packed and hx.dim() != data.dim():
+        kind = "batched 3-D" if data.dim() == 3 else "unbatched 2-D"
+        axes = "(layers * directions, batch, hidden_size)" if data.dim() == 3 else "(layers * directions, hidden_size)"
+        raise RuntimeError(
+            f"For {kind} input, hx should also be {data.dim()}-D but got {hx.dim()}-D tensor. "
+            f"Pass hx as {axes} = {_shape_list(_h0_shape(rnn, _batch(rnn, input))[:: 1 if data.dim() == 3 else 2])}."
+        )
+    _check_dtype("RNN input", data, weight)
+    if packed and data.dim() != 2:
+        raise RuntimeError(
+            f"input must have 2 dimensions, got {data.dim()}. "
+            f"The data of a PackedSequence is (steps of all sequences, input_size); got {_shape(data)}."
+        )
+    if data.shape[-1] != rnn.input_size:
+        raise RuntimeError(
+            f"input.size(-1) must be equal to input_size. Expected {rnn.input_size}, got {data.shape[-1]}. "
+            f"The last axis of the input is the feature axis{_transposed_hint(rnn, data)}."
+        )
+    if data.device != weight.device:
+        raise RuntimeError(
+            f"Input and parameter tensors are not at the same device, found input tensor at {data.device} "
+            f"and parameter tensor at {weight.device}. Move one: input.to('{weight.device}') or rnn.to('{data.device}')."
+        )
+    if hx is not None:
+        _check_h0(rnn, input, hx)
+
+
+def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:
+    """Raises what torch.nn.RNNCell raises for an input or state that does not fit."""
+    weight = cell.weight_ih
+    _check_is_tensor("RNNCell", "input", input)
+    if hx is not None:
+        _check_is_tensor("RNNCell", "hx", hx)
+    for name, tensor, axis in (("input", input, "input_size"), ("hidden", hx, "hidden_size")):
+        if tensor is not None and tensor.dim() not in (1, 2):
+            raise ValueError(
+                f"RNNCell: Expected {name} to be 1D or 2D, got {tensor.dim()}D instead. A cell takes one step: pass "
+                f"(batch, {axis}) or ({axis},); for whole sequences use RNN. Got {_shape(tensor)}."
+            )
+    if input.shape[-1] != cell.input_size:
+        raise RuntimeError(
+            f"input has inconsistent input_size: got {input.shape[-1]} expected {cell.input_size}. "
+            f"The last axis of the input is the feature axis; got {_shape(input)}."
+        )
+    if hx is not None:
+        batch = input.shape[0] if input.dim() == 2 else 1
+        state = hx if input.dim() == 2 else hx.unsqueeze(0)
+        if state.shape[0] != batch:
+            raise RuntimeError(
+                f"Input batch size {batch} doesn't match hidden0 batch size {state.shape[0]}. "
+                f"The input is (batch, input_size) = {_shape(input)}, hx is {_shape(hx)}: their batch axes must agree."
+            )
+        if state.shape[1] != cell.hidden_size or state.dim() != 2:
+            raise RuntimeError(
+                f"hidden0 has inconsistent hidden_size: got {state.shape[1]}, expected {cell.hidden_size}. "
+                f"hx is {'(batch, hidden_size)' if input.dim() == 2 else '(hidden_size,)'}; got {_shape(hx)}."
+            )
+    for name, tensor in (("input", input), ("hx", hx)):
+        if tensor is not None and tensor.device != weight.device:
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but found {name} on {tensor.device} "
+                f"and the weights on {weight.device}. Move one: .to('{weight.device}')."
+            )
+        if tensor is not None:
+            _check_matmul_dtype(name, tensor, weight)
+
+
+def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -> Tensor:
+    """`lengths` as an int64 tensor (N,) on the CPU, every one from 0 to T."""
+    if not isinstance(lengths, Tensor):
+        lengths = torch.as_tensor(lengths)
+        if lengths.numel() == 0:
+            lengths = lengths.long()
+    if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:
+        raise TypeError(f"lengths should be whole numbers (a LongTensor or a list of int), got {lengths.dtype}.")
+    if lengths.shape != (sequences,):
+        raise ValueError(
+            f"lengths should hold one length for each sequence of the batch, ({sequences},), got {_shape(lengths)}."
+        )
+    lengths = lengths.to("cpu", torch.int64)
+    if sequences and not (0 <= int(lengths.min()) and int(lengths.max()) <= steps):
+        bad = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
+        raise ValueError(
+            f"lengths[{bad}] = {int(lengths[bad])}: a length lies between 0 and the number of steps, "
+            f"and the input was read as (time {steps}, batch {sequences}, ...)."
+        )
+    return lengths
+
+
+def check_reset(rnn: "RNN", reset: Tensor, input: Tensor) -> None:
+    """Raises for a reset that is no bool tensor over the input's own time and batch axes."""
+    if not isinstance(reset, Tensor) or reset.dtype != torch.bool:
+        kind = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
+        raise TypeError(f"reset should be a bool tensor, True where the state is h_0 again, got {kind}.")
+    if reset.shape != input.shape[:-1]:
+        axes = "(time,)" if input.dim() == 2 else _input_axes(rnn, 3).replace(", input_size", "")
+        raise ValueError(
+            f"reset should be over {axes} in the input's own order, {_shape_list(input.shape[:-1])}, got {_shape(reset)}."
+        )
+
+
+def _check_is_tensor(layer: str, name: str, value: Any, or_else: str = "") -> None:
+    if not isinstance(value, Tensor):
+        raise AttributeError(
+            f"'{type(value).__name__}' object has no attribute 'dim'. "
+            f"{layer} takes {name} as a torch.Tensor{or_else}: torch.tensor(...) makes one of a list or an array."
+        )
+
+
+def _check_dtype(what: str, tensor: Tensor, weight: Tensor) -> None:
+    if tensor.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
+        raise ValueError(
+            f"{what} dtype ({tensor.dtype}) does not match weight dtype ({weight.dtype}). "
+            f"Convert input: input.to({weight.dtype}), or convert model: model.to({tensor.dtype})"
+        )
+
+
+def _check_matmul_dtype(name: str, tensor: Tensor, weight: Tensor) -> None:
+    if tensor.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
+        names = {torch.float32: "Float", torch.float64: "Double", torch.float16: "Half", torch.bfloat16: "BFloat16"}
+        names |= {torch.int64: "Long", torch.int32: "Int", torch.complex64: "ComplexFloat"}
+        got, expected = (names.get(t.dtype, str(t.dtype)) for t in (tensor, weight))
+        raise RuntimeError(
+            f"mat1 and mat2 must have the same dtype, but got {got} and {expected}. "
+            f"{name} is {tensor.dtype} and the weights are {weight.dtype}: convert with {name}.to({weight.dtype})."
+        )
+
+
+def _check_h0(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> None:
+    data = input.data if isinstance(input, PackedSequence) else input
+    expected = _h0_shape(rnn, _batch(rnn, input))
+    got = hx.unsqueeze(1) if data.dim() == 2 and not isinstance(input, PackedSequence) else hx
+    if tuple(got.shape) != expected:
+        raise RuntimeError(f"Expected hidden size {expected}, got {list(got.shape)}. {_h0_hint(rnn, input, got)}")
+    if hx.device != data.device:
+        raise RuntimeError(
+            f"Input and hidden tensors are not at the same device, found input tensor at {data.device} "
+            f"and hidden tensor at {hx.device}. Move it: hx.to('{data.device}')."
+        )
+    _check_matmul_dtype("hx", hx, data)
+
+
+def _h0_hint(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> str:
+    layers, batch, hidden = _h0_shape(rnn, _batch(rnn, input))
+    axes = f"hx is (layers * directions {layers}, batch {batch}, hidden_size {hidden}) whatever batch_first says"
+    if hx.dim() != 3:
+        return f"{axes}; got {hx.dim()} axes."
+    wrong = [
+        f"{name} {got} where {size} was expected"
+        for name, got, size in zip(
+            ("layers * directions", "batch", "hidden_size"), hx.shape, (layers, batch, hidden), strict=True
+        )
+        if got != size
+    ]
+    said = f"{axes}; this one has {' and '.join(wrong)}."
+    if isinstance(input, PackedSequence):
+        return f"{said} The batch of a PackedSequence is its first batch size."
+    if input.dim() == 3 and hx.shape[1] != batch:
+        time, other = (1, 0) if rnn.batch_first else (0, 1)
+        said += (
+            f" The input was read as ({'batch' if rnn.batch_first else 'time'} {input.shape[0]}, "
+            f"{'time' if rnn.batch_first else 'batch'} {input.shape[1]}, input_size {input.shape[2]}) "
+            f"because batch_first={rnn.batch_first}"
+        )
+        if hx.shape[1] == input.shape[time] and input.shape[time] != input.shape[other]:
+            return f"{said}; batch_first={not rnn.batch_first} would fit."
+        return f"{said}."
+    if tuple(hx.shape) == (batch, layers, hidden):
+        return f"{said} Its first two axes are swapped: hx.transpose(0, 1) would fit."
+    return said
+
+
+def _transposed_hint(rnn: "RNN", data: Tensor) -> str:
+    places = [i for i, size in enumerate(data.shape[:-1]) if size == rnn.input_size]
+    said = f"; the input is {_shape(data)}"
+    if not places:
+        return said
+    return (
+        f"{said}, where axis {places[0]} has {rnn.input_size}: is that the feature axis? Then movedim({places[0]}, -1)"
+    )
+
+
+def _batch(rnn: "RNN", input: Tensor | PackedSequence) -> int:
+    if isinstance(input, PackedSequence):
+        return int(input.batch_sizes[0])
+    if input.dim() == 2:
+        return 1
+    return int(input.shape[0 if rnn.batch_first else 1])
+
+
+def _h0_shape(rnn: "RNN", batch: int) -> tuple[int, int, int]:
+    return rnn.num_layers * (2 if rnn.bidirectional else 1), batch, rnn.hidden_size
+
+
+def _input_axes(rnn: "RNN", dims: int) -> str:
+    if dims == 2:
+        return "(time, input_size)"
+    return "(batch, time, input_size)" if rnn.batch_first else "(time, batch, input_size)"
+
+
+def _shape(tensor: Tensor) -> str:
+    return _shape_list(tensor.shape)
+
+
+def _shape_list(shape: Sequence[int]) -> str:
+    return str(tuple(shape))

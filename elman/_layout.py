@@ -1,0 +1,102 @@
+"""From what a user passes (batch_first, one sequence, packed, lengths, reset, dropout) to plain (T, N, .) and back."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from elman._autograd import run
+from elman._checks import check_lengths, check_reset
+from elman.kernels.problem import Problem
+
+if TYPE_CHECKING:
+    from elman._rnn import RNN
+
+
+def run_padded(
+    rnn: "RNN",
+    input: Tensor,
+    hx: Tensor | None,
+    weights: list[Tensor],
+    lengths: Tensor | Sequence[int] | None,
+    reset: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The layer on a tensor: (T, N, I), (N, T, I) or (T, I)."""
+    if reset is not None:
+        check_reset(rnn, reset, input)
+    if input.dim() == 2:
+        x = input.unsqueeze(1)
+        h0 = None if hx is None else hx.unsqueeze(1)
+        reset = None if reset is None else reset.unsqueeze(1)
+    elif rnn.batch_first:
+        x, h0 = input.transpose(0, 1), hx
+        reset = None if reset is None else reset.transpose(0, 1)
+    else:
+        x, h0 = input, hx
+    steps, sequences, _ = x.shape
+    if lengths is not None:
+        lengths = check_lengths(lengths, steps, sequences)
+    problem = _problem(rnn, lengths=lengths, reset=None if reset is None else reset.contiguous())
+    if rnn.dropout and rnn.training:
+        problem = problem._replace(masks=_masks(rnn, (steps, sequences), x))
+    output, h_n = _in_kernel_dtype(problem, x, h0, weights)
+    if input.dim() == 2:
+        return output.squeeze(1), h_n.squeeze(1)
+    return (output.transpose(0, 1) if rnn.batch_first else output), h_n
+
+
+def run_packed(
+    rnn: "RNN", input: PackedSequence, hx: Tensor | None, weights: list[Tensor]
+) -> tuple[PackedSequence, Tensor]:
+    """The layer on a PackedSequence, the longest sequence first inside as torch packs it."""
+    data, batch_sizes, sorted_indices, unsorted_indices = input
+    x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes))
+    h0 = hx if hx is None or sorted_indices is None else hx.index_select(1, sorted_indices)
+    problem = _problem(rnn, lengths=lengths)
+    if rnn.dropout and rnn.training:
+        drawn = _masks(rnn, (data.shape[0],), data)  # torch draws for real steps only
+        masks = tuple(pad_packed_sequence(PackedSequence(mask, batch_sizes))[0] for mask in drawn)
+        problem = problem._replace(masks=masks)
+    output, h_n = _in_kernel_dtype(problem, x, h0, weights)
+    if unsorted_indices is not None:
+        h_n = h_n.index_select(1, unsorted_indices)
+    packed = pack_padded_sequence(output, lengths)
+    return PackedSequence(packed.data, batch_sizes, sorted_indices, unsorted_indices), h_n
+
+
+def run_step(nonlinearity: str, bias: bool, input: Tensor, hx: Tensor | None, weights: list[Tensor]) -> Tensor:
+    """One step of a cell: h' (N, H) or (H,)."""
+    problem = Problem(nonlinearity, num_layers=1, num_directions=1, bias=bias)
+    batched = input.dim() == 2
+    x = input.unsqueeze(0) if batched else input.view(1, 1, -1)
+    h0 = None if hx is None else (hx.unsqueeze(0) if batched else hx.view(1, 1, -1))
+    _, h_n = _in_kernel_dtype(problem, x, h0, weights)
+    return h_n[0] if batched else h_n[0, 0]
+
+
+def _problem(rnn: "RNN", lengths: Tensor | None = None, reset: Tensor | None = None) -> Problem:
+    return Problem(rnn.nonlinearity, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias, lengths, reset)
+
+
+def _masks(rnn: "RNN", rows: tuple[int, ...], like: Tensor) -> tuple[Tensor, ...]:
+    """The dropout masks (rows, D * H) between layers, drawn as torch draws them: one layer after the other."""
+    width = rnn.hidden_size * (2 if rnn.bidirectional else 1)
+    return tuple(F.dropout(like.new_ones(*rows, width), rnn.dropout, True) for _ in range(rnn.num_layers - 1))
+
+
+def _in_kernel_dtype(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    """Runs in float32 what is shorter, on the CPU, and gives back the dtype that torch would."""
+    dtype = x.dtype
+    if torch.is_autocast_enabled("cpu") and x.is_cpu and dtype != torch.float64:
+        dtype = torch.get_autocast_dtype("cpu")
+    elif dtype not in (torch.bfloat16, torch.float16) or not x.is_cpu:
+        return run(problem, x, h0, weights)
+    with torch.autocast("cpu", enabled=False):
+        wide = [t.float() for t in weights]
+        masks = tuple(mask.float() for mask in problem.masks)
+        h0 = None if h0 is None else h0.float()
+        output, h_n = run(problem._replace(masks=masks), x.float(), h0, wide)
+    return output.to(dtype), h_n.to(dtype)

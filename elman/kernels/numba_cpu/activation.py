@@ -1,0 +1,103 @@
+"""tanh and ReLU over one row, and their derivatives from the row itself."""
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+contracted = njit(error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""As `part`, and a * b + c may become one instruction."""
+
+
+def _bitcast(source: Any, target: Any) -> Any:
+    @intrinsic
+    def cast(_: Any, value: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            return builder.bitcast(arguments[0], context.get_value_type(target))
+
+        return target(source), codegen
+
+    return cast
+
+
+def make_tanh(dtype: type) -> Any:
+    """A tanh that LLVM turns into vector instructions (a call to libm's is scalar: 5 to 10 times slower).
+
+    tanh |x| = e / (e + 2) with e = expm1(2|x|), and expm1(k ln 2 + r) = 2^k expm1(r) + (2^k - 1) with |r| <= ln(2)/2,
+    where the Taylor series of expm1 is exact to rounding after 7 terms in float32 and 13 in float64. 2^k is made in the
+    exponent bits; k is found by adding 1.5 * 2^mantissa, which rounds to the nearest whole number.
+    """
+    single = dtype is np.float32
+    number, word = (types.float32, types.int32) if single else (types.float64, types.int64)
+    to_bits, from_bits = _bitcast(number, word), _bitcast(word, number)
+    mantissa = 23 if single else 52
+    one_from = dtype(9.02 if single else 19.1)  # where tanh rounds to 1, and so does e / (e + 2) at the double
+    per_ln2 = dtype(2 / math.log(2))
+    shift = dtype(1.5 * 2.0**mantissa)
+    high = dtype(0.693145751953125)  # ln 2, split so that k * high is exact
+    low = dtype(math.log(2) - 0.693145751953125) if single else dtype(1.4286068203094172321e-06)
+    bits = np.int32 if single else np.int64
+    one, two, zero, places = dtype(1), dtype(2), dtype(0), bits(mantissa)
+    one_bits = bits(one.view(bits))
+    c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13 = (dtype(1 / math.factorial(n)) for n in range(2, 14))
+
+    @contracted
+    def series_7(r):
+        return r + r * r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7)))))
+
+    @contracted
+    def series_13(r):
+        tail = c7 + r * (c8 + r * (c9 + r * (c10 + r * (c11 + r * (c12 + r * c13)))))
+        return r + r * r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * tail)))))
+
+    series = series_7 if single else series_13
+
+    @contracted
+    def tanh(x):
+        a = -x if x < zero else x
+        a = two * one_from if a > one_from else a
+        shifted = a * per_ln2 + shift
+        k = shifted - shift
+        r = (two * a - k * high) - k * low
+        power = from_bits(bits((to_bits(shifted) << places) + one_bits))
+        e = power * series(r) + (power - one)
+        y = e / (e + two)
+        return -y if x < zero else y
+
+    return tanh
+
+
+def make_activation(dtype: type) -> Any:
+    """`activate(row, n, relu)`: row = f(row), NaN and infinity as in torch."""
+    tanh = make_tanh(dtype)
+    zero = dtype(0)
+
+    @contracted
+    def activate(row, n, relu):
+        if relu:
+            for j in range(n):
+                row[j] = zero if row[j] < zero else row[j]
+        else:
+            for j in range(n):
+                row[j] = tanh(row[j])
+
+    return activate
+
+
+def make_derivative(dtype: type) -> Any:
+    """`differentiate(dz, h, n, relu)`: dz = dz * f'(z), from h = f(z)."""
+    zero, one = dtype(0), dtype(1)
+
+    @contracted
+    def differentiate(dz, h, n, relu):
+        if relu:
+            for j in range(n):
+                dz[j] = zero if h[j] <= zero else dz[j]
+        else:
+            for j in range(n):
+                dz[j] = dz[j] * (one - h[j] * h[j])
+
+    return differentiate

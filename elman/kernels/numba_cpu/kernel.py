@@ -1,0 +1,48 @@
+"""What there is to compile, in LLVM's language: one kernel, forward or backward as its plan says, and the products."""
+
+from typing import Any
+
+from numba import types
+
+from elman.kernels.numba_cpu.backward import make_backward
+from elman.kernels.numba_cpu.forward import make_forward
+from elman.kernels.numba_cpu.products import make_products
+from elman.kernels.numba_cpu.tile import part
+from elman.kernels.numba_cpu.work import enter, read_header
+
+
+def kernel_in_llvm(dtype: type) -> dict[str, str]:
+    """LLVM modules that define kernel(plan), pack, product and product_t as C functions of 64-bit integers.
+
+    Optimised by numba's passes; free of Python, and of numba when they run.
+    """
+    forward, backward = make_forward(dtype), make_backward(dtype)
+
+    @part
+    def kernel(plan):
+        thread = enter(plan)
+        p = read_header(plan)
+        if thread < p.threads:
+            if p.backward:
+                backward(plan, thread)
+            else:
+                forward(plan, thread)
+
+    functions = {"kernel": (kernel, 1)}
+    functions |= {name: (function, 7) for name, function in make_products(dtype)._asdict().items()}
+    return {name: _as_c_function(name, function, count) for name, (function, count) in functions.items()}
+
+
+def _as_c_function(name: str, function: Any, arguments: int) -> str:
+    signature = (types.intp,) * arguments
+    function.compile(signature)
+    inner = function.overloads[signature].fndesc.mangled_name
+    names = [f"i64 %a{i}" for i in range(arguments)]
+    return f"""{function.inspect_llvm(signature)}
+define void @elman_{name}({", ".join(names)}) {{
+  %result = alloca ptr
+  %error = alloca ptr
+  %status = call i32 @{inner}({", ".join(["ptr %result", "ptr %error", *names])})
+  ret void
+}}
+"""

@@ -1,0 +1,128 @@
+"""How threads share a run: phases, each a number of tasks that are taken one by one.
+
+Every thread runs the whole kernel. In each phase it takes tasks while there are any, then waits until those taken by
+others are done. How many threads come, and when, changes nothing but the time: one alone finishes every phase.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import carray, types
+from numba.extending import intrinsic
+
+from elman.kernels.numba_cpu.plan import CELL_BYTES, COUNTER_BYTES, HEADER_BYTES, cell_type, header_type
+from elman.kernels.numba_cpu.tile import part, pointer_to
+
+_WORD = ir.IntType(64)
+_header = pointer_to(header_type)
+_cells = pointer_to(cell_type)
+addresses = pointer_to(types.int64)
+flags = pointer_to(types.uint8)
+
+
+@intrinsic
+def _fetch_add_one(_: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], _WORD.as_pointer())
+        return builder.atomic_rmw("add", pointer, ir.Constant(_WORD, 1), "seq_cst")
+
+    return types.int64(types.intp), codegen
+
+
+@intrinsic
+def _load_acquire(_: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.load_atomic(builder.inttoptr(arguments[0], _WORD.as_pointer()), "acquire", 8)
+
+    return types.int64(types.intp), codegen
+
+
+@part
+def read_header(plan):
+    return carray(_header(plan), 1)[0]
+
+
+@part
+def read_cell(plan, layer, d):
+    p = read_header(plan)
+    return carray(_cells(plan + HEADER_BYTES), p.layers * p.directions)[layer * p.directions + d]
+
+
+@part
+def _counter(plan, phase):
+    p = read_header(plan)
+    return plan + HEADER_BYTES + CELL_BYTES * p.layers * p.directions + COUNTER_BYTES * (1 + 2 * phase)
+
+
+@part
+def enter(plan):
+    """The number of the calling thread, counted from 0 in the order of coming."""
+    return _fetch_add_one(_counter(plan, 0) - COUNTER_BYTES)
+
+
+@part
+def table_at(p, thread, which):
+    """The address of one of the calling thread's three tables of addresses."""
+    return p.tables + 8 * p.table * (3 * thread + which)
+
+
+@part
+def take(plan, phase):
+    """The next task of the phase, counted from 0; at or past the number of tasks: none is left."""
+    return _fetch_add_one(_counter(plan, phase))
+
+
+@part
+def done(plan, phase):
+    """Says that one taken task is finished."""
+    _fetch_add_one(_counter(plan, phase) + COUNTER_BYTES)
+
+
+@part
+def wait(plan, phase, tasks):
+    """Returns when all tasks of the phase are finished."""
+    address = _counter(plan, phase) + COUNTER_BYTES
+    while _load_acquire(address) < tasks:
+        pass
+
+
+@part
+def length_of(p, i):
+    """Steps of the i-th sequence."""
+    return addresses(p.lengths)[i] if p.lengths else p.steps
+
+
+@part
+def place_of(p, i):
+    """Where the i-th sequence stands in h_0 and h_n."""
+    return addresses(p.order)[i] if p.order else i
+
+
+@part
+def step_of(p, t, i):
+    """The number r of step t of the i-th sequence among all real steps."""
+    return (addresses(p.starts)[t] if p.starts else t * p.sequences) + i
+
+
+@part
+def row_of(p, r):
+    """Where the r-th real step lies in input and output."""
+    return addresses(p.row_of)[r] if p.row_of else r
+
+
+@part
+def starts_again(p, d, t, i):
+    """Whether the state is h_0 again before step t of sequence i is read in direction d (t not that sequence's first)."""
+    if p.reset == 0:
+        return False
+    q = row_of(p, step_of(p, t + d, i))  # backwards, the piece that starts at t + 1 ends before t
+    return flags(p.reset + q)[0] != 0
+
+
+@part
+def chunk_of(p, chunk):
+    """(first, step, count) of the sequences in a chunk: neighbours where all are equally long, else dealt out."""
+    if p.lengths:
+        return chunk, p.chunks, (p.sequences - chunk + p.chunks - 1) // p.chunks
+    first = chunk * p.sequences // p.chunks
+    return first, 1, (chunk + 1) * p.sequences // p.chunks - first

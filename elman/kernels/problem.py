@@ -1,0 +1,25 @@
+"""What every backend is given and gives back."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Problem(NamedTuple):
+    """What a run computes, without the numbers that gradients flow to.
+
+    Beside it every backend takes x (T, N, I), h0 (L * D, N, H) or None, and the weights: for each layer, and in it for
+    each direction, w_ih (H, K), w_hh (H, H) and, with bias, b_ih and b_hh (H,), where K is I in the first layer and
+    D * H above.
+    """
+
+    nonlinearity: str
+    num_layers: int
+    num_directions: int
+    bias: bool
+    lengths: Tensor | None = None
+    """(N,) int64 on the CPU, 0 <= length <= T; None: all are T."""
+    reset: Tensor | None = None
+    """(T, N) bool; None: no reset."""
+    masks: tuple[Tensor, ...] = ()
+    """Dropout masks (T, N, D * H), one for each layer but the last; empty: no dropout."""

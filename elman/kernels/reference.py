@@ -1,0 +1,114 @@
+"""The definition: the recurrence as a loop over time, in plain torch operators. Differentiable, never optimised."""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from elman.kernels.problem import Problem
+
+
+def rnn_forward(
+    problem: Problem,
+    x: Tensor,  # (T, N, I)
+    h0: Tensor | None,  # (L * D, N, H)
+    weights: Sequence[Tensor],
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """output (T, N, D * H) and h_n (L * D, N, H): h_t = f(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh)."""
+    last_states = []
+    for layer in range(problem.num_layers):
+        if layer > 0 and problem.masks:
+            x = x * problem.masks[layer - 1]
+        outputs = []
+        for d in range(problem.num_directions):
+            cell = layer * problem.num_directions + d
+            size = 4 if problem.bias else 2
+            own = weights[cell * size : (cell + 1) * size]
+            output, h_n = _one_direction(problem, x, None if h0 is None else h0[cell], own, backwards=d == 1)
+            outputs.append(output)
+            last_states.append(h_n)
+        x = torch.cat(outputs, -1)
+    return x, torch.stack(last_states), ()
+
+
+def _one_direction(
+    problem: Problem,
+    x: Tensor,  # (T, N, K)
+    h0: Tensor | None,  # (N, H)
+    weights: Sequence[Tensor],
+    backwards: bool,
+) -> tuple[Tensor, Tensor]:
+    """output (T, N, H) and h_n (N, H) of one direction of one layer."""
+    w_ih, w_hh, *biases = weights
+    activation = torch.tanh if problem.nonlinearity == "tanh" else torch.relu
+    steps = x.shape[0]
+    if h0 is None:
+        h0 = x.new_zeros(x.shape[1], w_hh.shape[0])
+    there = None if problem.lengths is None else _there(problem.lengths, steps, x.device)  # (T, N, 1)
+    if there is not None:
+        x = torch.where(there, x, 0)  # what stands in the padding reaches nothing, NaN included
+    z = x @ w_ih.T
+    for b in biases:
+        z = z + b
+    h = h0
+    outputs = [h] * steps
+    for t in reversed(range(steps)) if backwards else range(steps):
+        if problem.reset is not None:
+            edge = t + 1 if backwards else t  # backwards, the piece that starts at t + 1 ends before t
+            if edge < steps:
+                h = torch.where(problem.reset[edge].unsqueeze(-1), h0, h)
+        h_t = activation(z[t] + h @ w_hh.T)
+        if there is None:
+            outputs[t] = h = h_t
+        else:
+            h = torch.where(there[t], h_t, h)
+            outputs[t] = torch.where(there[t], h_t, 0)
+    return torch.stack(outputs) if steps else z, h
+
+
+def _there(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
+    return (torch.arange(steps).unsqueeze(1) < lengths).unsqueeze(-1).to(device)
+
+
+def rnn_backward(
+    problem: Problem,
+    x: Tensor,
+    h0: Tensor | None,
+    weights: Sequence[Tensor],
+    saved: Sequence[Tensor],
+    d_output: Tensor | None,  # (T, N, D * H)
+    d_h_n: Tensor | None,  # (L * D, N, H)
+    needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
+) -> list[Tensor | None]:
+    """The gradients at x, h0 and the weights, by automatic differentiation of the definition."""
+    return differentiate(rnn_forward, problem, x, h0, weights, d_output, d_h_n, needs)
+
+
+def differentiate(
+    forward: Callable[..., tuple[Tensor, Tensor, tuple[Tensor, ...]]],
+    problem: Problem,
+    x: Tensor,
+    h0: Tensor | None,
+    weights: Sequence[Tensor],
+    d_output: Tensor | None,
+    d_h_n: Tensor | None,
+    needs: tuple[bool, ...],
+) -> list[Tensor | None]:
+    """The gradients of a differentiable forward. Where grad mode is on they can be differentiated again."""
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # an alias of each argument: one tensor in two places gets two gradients
+        arguments = [None if a is None else a.view_as(a) for a in (x, h0, *weights)]
+        output, h_n, _ = forward(problem, arguments[0], arguments[1], arguments[2:])
+        wanted = [a if needed and a is not None else None for a, needed in zip(arguments, needs, strict=True)]
+        pairs = [(o, g) for o, g in ((output, d_output), (h_n, d_h_n)) if g is not None and o.requires_grad]
+        found = iter(
+            torch.autograd.grad(
+                [o for o, _ in pairs],
+                [a for a in wanted if a is not None],
+                [g for _, g in pairs],
+                create_graph=again,
+                materialize_grads=True,
+            )
+        )
+    return [None if a is None else next(found) for a in wanted]

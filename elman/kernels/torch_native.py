@@ -1,0 +1,64 @@
+"""torch's own operators: other devices, and numbers that elman's kernels do not have, complex ones among them."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from elman.kernels import reference
+from elman.kernels.problem import Problem
+from elman.kernels.reference import differentiate
+
+
+def rnn_forward(
+    problem: Problem,
+    x: Tensor,  # (T, N, I), T > 0
+    h0: Tensor | None,  # (L * D, N, H)
+    weights: Sequence[Tensor],
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """output (T, N, D * H) and h_n (L * D, N, H)."""
+    directions = problem.num_directions
+    if h0 is None:
+        h0 = x.new_zeros(problem.num_layers * directions, x.shape[1], weights[1].shape[0])
+    if not problem.masks:
+        output, h_n = _layers(problem, problem.num_layers, x, h0, weights)
+        return output, h_n, ()
+    size = len(weights) // problem.num_layers
+    last_states = []
+    for layer in range(problem.num_layers):
+        if layer > 0:
+            x = x * problem.masks[layer - 1]
+        own = weights[layer * size : (layer + 1) * size]
+        x, h_n = _layers(problem, 1, x, h0[layer * directions : (layer + 1) * directions], own)
+        last_states.append(h_n)
+    return x, torch.cat(last_states), ()
+
+
+def _layers(problem: Problem, layers: int, x: Tensor, h0: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """So many layers in one call. cuDNN can go back only through a forward pass in training mode: it always is."""
+    function = torch.rnn_tanh if problem.nonlinearity == "tanh" else torch.rnn_relu
+    options = (list(weights), problem.bias, layers, 0.0, True, problem.num_directions == 2)
+    if problem.lengths is None:
+        return function(x, h0, *options, False)
+    # torch's packed sequences have no empty ones: such a sequence runs one step, which is then taken back
+    packed = pack_padded_sequence(x, problem.lengths.clamp(min=1), enforce_sorted=False)
+    data, h_n = function(packed.data, packed.batch_sizes, h0.index_select(1, packed.sorted_indices), *options)
+    h_n = h_n.index_select(1, packed.unsorted_indices)
+    output, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=x.shape[0])
+    empty = (problem.lengths == 0).to(x.device).unsqueeze(-1)  # (N, 1)
+    return torch.where(empty, 0, output), torch.where(empty, h0, h_n)
+
+
+def rnn_backward(
+    problem: Problem,
+    x: Tensor,
+    h0: Tensor | None,
+    weights: Sequence[Tensor],
+    saved: Sequence[Tensor],
+    d_output: Tensor | None,  # (T, N, D * H)
+    d_h_n: Tensor | None,  # (L * D, N, H)
+    needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
+) -> list[Tensor | None]:
+    """The gradients at x, h0 and the weights, by automatic differentiation of rnn_forward."""
+    return differentiate(rnn_forward, problem, x, h0, weights, d_output, d_h_n, needs)
