@@ -1,5 +1,6 @@
-"""Joins a backend's forward and backward for autograd. A backward that is differentiated again runs on the reference."""
+"""Joins a backend's forward and backward for autograd. What is differentiated twice runs on the reference."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,8 +15,8 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -
     """output (T, N, D * H) and h_n (L * D, N, H), on the backend that fits."""
     backend, _ = choose(problem, x, h0, weights)
     if not backend.differentiable and torch.is_grad_enabled():
-        output, h_n = _Run.apply(problem, backend, x, h0, *weights)
-        return output, h_n
+        apply: Callable[..., tuple[Tensor, Tensor]] = _Run.apply
+        return apply(problem, backend, x, h0, *weights)
     output, h_n, _ = backend.kernels().rnn_forward(problem, x, h0, weights)
     return output, h_n
 
@@ -24,7 +25,7 @@ class _Run(torch.autograd.Function):
     """One node for the whole stack of layers."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any, problem: Problem, backend: Backend, x: Tensor, h0: Tensor | None, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         output, h_n, saved = backend.kernels().rnn_forward(problem, x, h0, list(weights))
@@ -34,13 +35,13 @@ class _Run(torch.autograd.Function):
         return output, h_n
 
     @staticmethod
-    def backward(ctx: Any, d_output: Tensor | None, d_h_n: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, d_output: Tensor | None, d_h_n: Tensor | None) -> tuple[Tensor | None, ...]:
         x, h0, *rest = ctx.saved_tensors
         weights, saved = rest[: ctx.count], rest[ctx.count :]
         needs = ctx.needs_input_grad[2:]
         arguments = (ctx.problem, x, h0, weights)
         if _must_stay_visible(d_output) or _must_stay_visible(d_h_n):
-            found = reference.rnn_backward(*arguments, None, d_output, d_h_n, needs)
+            found = reference.rnn_backward(*arguments, (), d_output, d_h_n, needs)
         else:
             found = ctx.backend.kernels().rnn_backward(*arguments, saved, d_output, d_h_n, needs)
         return None, None, *found
@@ -50,6 +51,6 @@ def _must_stay_visible(gradient: Tensor | None) -> bool:
     """Whether autograd or a transform has to see what is done with this gradient."""
     if torch.is_grad_enabled():  # create_graph=True
         return True
-    return gradient is not None and (
-        torch._C._functorch.is_functorch_wrapped_tensor(gradient) or type(gradient) is not Tensor
-    )
+    if gradient is None:
+        return False
+    return type(gradient) is not Tensor or not torch._C._has_storage(gradient)  # a batch of gradients has none

@@ -21,14 +21,15 @@ def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, we
     if not packed and data.dim() not in (2, 3):
         raise ValueError(
             f"RNN: Expected input to be 2D or 3D, got {data.dim()}D tensor instead. "
-            f"Pass {_input_axes(rnn, 3)} for a batch or (time, input_size) for one sequence; got {_shape(data)}."
+            f"Pass {_input_axes(rnn)} for a batch or (time, input_size) for one sequence; got {_shape(data)}."
         )
     if hx is not None and not packed and hx.dim() != data.dim():
         kind = "batched 3-D" if data.dim() == 3 else "unbatched 2-D"
         axes = "(layers * directions, batch, hidden_size)" if data.dim() == 3 else "(layers * directions, hidden_size)"
         raise RuntimeError(
             f"For {kind} input, hx should also be {data.dim()}-D but got {hx.dim()}-D tensor. "
-            f"Pass hx as {axes} = {_shape_list(_h0_shape(rnn, _batch(rnn, input))[:: 1 if data.dim() == 3 else 2])}."
+            f"Pass hx as {axes} = {_shape_list(_h0_shape(rnn, _batch(rnn, input))[:: 1 if data.dim() == 3 else 2])}; "
+            f"got {_shape(hx)}. {_read_as(rnn, data)}."
         )
     _check_dtype("RNN input", data, weight)
     if packed and data.dim() != 2:
@@ -39,12 +40,13 @@ def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, we
     if data.shape[-1] != rnn.input_size:
         raise RuntimeError(
             f"input.size(-1) must be equal to input_size. Expected {rnn.input_size}, got {data.shape[-1]}. "
-            f"The last axis of the input is the feature axis{_transposed_hint(rnn, data)}."
+            f"{'The last axis is the feature axis' if packed else _read_as(rnn, data)}{_misplaced_hint(rnn, data)}."
         )
     if data.device != weight.device:
         raise RuntimeError(
             f"Input and parameter tensors are not at the same device, found input tensor at {data.device} "
-            f"and parameter tensor at {weight.device}. Move one: input.to('{weight.device}') or rnn.to('{data.device}')."
+            f"and parameter tensor at {weight.device}. "
+            f"Move one: input.to('{weight.device}') or rnn.to('{data.device}')."
         )
     if hx is not None:
         _check_h0(rnn, input, hx)
@@ -103,7 +105,7 @@ def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -
             f"lengths should hold one length for each sequence of the batch, ({sequences},), got {_shape(lengths)}."
         )
     lengths = lengths.to("cpu", torch.int64)
-    if sequences and not (0 <= int(lengths.min()) and int(lengths.max()) <= steps):
+    if sequences and not (int(lengths.min()) >= 0 and int(lengths.max()) <= steps):
         bad = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
         raise ValueError(
             f"lengths[{bad}] = {int(lengths[bad])}: a length lies between 0 and the number of steps, "
@@ -118,18 +120,25 @@ def check_reset(rnn: "RNN", reset: Tensor, input: Tensor) -> None:
         kind = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
         raise TypeError(f"reset should be a bool tensor, True where the state is h_0 again, got {kind}.")
     if reset.shape != input.shape[:-1]:
-        axes = "(time,)" if input.dim() == 2 else _input_axes(rnn, 3).replace(", input_size", "")
+        axes = "(time,)" if input.dim() == 2 else _input_axes(rnn).replace(", input_size", "")
         raise ValueError(
-            f"reset should be over {axes} in the input's own order, {_shape_list(input.shape[:-1])}, got {_shape(reset)}."
+            f"reset should be over {axes} in the input's own order, {_shape_list(input.shape[:-1])}; "
+            f"got {_shape(reset)}."
         )
 
 
 def _check_is_tensor(layer: str, name: str, value: Any, or_else: str = "") -> None:
-    if not isinstance(value, Tensor):
-        raise AttributeError(
-            f"'{type(value).__name__}' object has no attribute 'dim'. "
-            f"{layer} takes {name} as a torch.Tensor{or_else}: torch.tensor(...) makes one of a list or an array."
-        )
+    if isinstance(value, Tensor):
+        return
+    try:
+        value.dim  # noqa: B018 - Python's own words come first, as from torch's layer
+    except AttributeError as error:
+        said = str(error)
+    else:
+        said = f"{type(value).__name__} is no tensor"
+    raise AttributeError(
+        f"{said}. {layer} takes {name} as a torch.Tensor{or_else}: torch.tensor(...) makes one of a list or an array."
+    )
 
 
 def _check_dtype(what: str, tensor: Tensor, weight: Tensor) -> None:
@@ -182,11 +191,7 @@ def _h0_hint(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> str:
         return f"{said} The batch of a PackedSequence is its first batch size."
     if input.dim() == 3 and hx.shape[1] != batch:
         time, other = (1, 0) if rnn.batch_first else (0, 1)
-        said += (
-            f" The input was read as ({'batch' if rnn.batch_first else 'time'} {input.shape[0]}, "
-            f"{'time' if rnn.batch_first else 'batch'} {input.shape[1]}, input_size {input.shape[2]}) "
-            f"because batch_first={rnn.batch_first}"
-        )
+        said += f" {_read_as(rnn, input)} because batch_first={rnn.batch_first}"
         if hx.shape[1] == input.shape[time] and input.shape[time] != input.shape[other]:
             return f"{said}; batch_first={not rnn.batch_first} would fit."
         return f"{said}."
@@ -195,14 +200,21 @@ def _h0_hint(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> str:
     return said
 
 
-def _transposed_hint(rnn: "RNN", data: Tensor) -> str:
+def _misplaced_hint(rnn: "RNN", data: Tensor) -> str:
     places = [i for i, size in enumerate(data.shape[:-1]) if size == rnn.input_size]
-    said = f"; the input is {_shape(data)}"
     if not places:
-        return said
-    return (
-        f"{said}, where axis {places[0]} has {rnn.input_size}: is that the feature axis? Then movedim({places[0]}, -1)"
-    )
+        return ""
+    axis = places[0]
+    return f". Axis {axis} has {rnn.input_size}: if that is the feature axis, input.movedim({axis}, -1) would fit"
+
+
+def _read_as(rnn: "RNN", input: Tensor) -> str:
+    """How the axes of the input were understood."""
+    sizes = [str(size) for size in input.shape]
+    if input.dim() == 2:
+        return f"The input was read as one sequence (time {sizes[0]}, features {sizes[1]})"
+    first, second = ("batch", "time") if rnn.batch_first else ("time", "batch")
+    return f"The input was read as ({first} {sizes[0]}, {second} {sizes[1]}, features {sizes[2]})"
 
 
 def _batch(rnn: "RNN", input: Tensor | PackedSequence) -> int:
@@ -217,9 +229,7 @@ def _h0_shape(rnn: "RNN", batch: int) -> tuple[int, int, int]:
     return rnn.num_layers * (2 if rnn.bidirectional else 1), batch, rnn.hidden_size
 
 
-def _input_axes(rnn: "RNN", dims: int) -> str:
-    if dims == 2:
-        return "(time, input_size)"
+def _input_axes(rnn: "RNN") -> str:
     return "(batch, time, input_size)" if rnn.batch_first else "(time, batch, input_size)"
 
 

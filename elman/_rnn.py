@@ -116,7 +116,8 @@ class RNN(RNNBase):
         """Runs the layer over whole sequences.
 
         Args:
-            input: (T, N, I), with batch_first (N, T, I), for one sequence (T, I), or a PackedSequence. T and N may be 0.
+            input: (T, N, I), with batch_first (N, T, I), for one sequence (T, I), or a PackedSequence.
+                T and N may be 0.
             hx: h_0, (L * D, N, H), for one sequence (L * D, H). Default: zeros.
             lengths: the length of each sequence, N whole numbers from 0 to T in any order, on any device. What stands
                 past a sequence's end is not read. Default: all are T.
@@ -160,7 +161,7 @@ class RNN(RNNBase):
         said = super().extra_repr()
         return said if self.nonlinearity == "tanh" else f"{said}, nonlinearity={self.nonlinearity}"
 
-    # torch keeps a second list of the weights for cuDNN, which goes stale when a weight is replaced. There is none here.
+    # torch keeps a second list of the weights for cuDNN, which goes stale when a weight is replaced. Here is none.
 
     def flatten_parameters(self) -> None:
         """Does nothing: there is no flat copy of the weights."""
@@ -169,7 +170,7 @@ class RNN(RNNBase):
         pass
 
     @property
-    def _flat_weights(self) -> list[Tensor]:
+    def _flat_weights(self) -> list[Tensor]:  # type: ignore[override]
         return self._weights()
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -179,10 +180,10 @@ class RNN(RNNBase):
         return self.__dict__.copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        torch.nn.Module.__setstate__(self, state)
+        torch.nn.Module.__setstate__(self, state)  # type: ignore[no-untyped-call]
 
-    def _replicate_for_data_parallel(self) -> "RNN":
-        return torch.nn.Module._replicate_for_data_parallel(self)
+    def _replicate_for_data_parallel(self) -> Any:
+        return torch.nn.Module._replicate_for_data_parallel(self)  # type: ignore[no-untyped-call]
 
 
 class RNNCell(torch.nn.RNNCell):

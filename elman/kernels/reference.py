@@ -53,11 +53,11 @@ def _one_direction(
     h = h0
     outputs = [h] * steps
     for t in reversed(range(steps)) if backwards else range(steps):
-        if problem.reset is not None:
-            edge = t + 1 if backwards else t  # backwards, the piece that starts at t + 1 ends before t
-            if edge < steps:
-                h = torch.where(problem.reset[edge].unsqueeze(-1), h0, h)
-        h_t = activation(z[t] + h @ w_hh.T)
+        before = h
+        edge = t + 1 if backwards else t  # backwards, the piece that starts at t + 1 ends before t
+        if problem.reset is not None and edge < steps:
+            before = torch.where(problem.reset[edge].unsqueeze(-1), h0, h)
+        h_t = activation(z[t] + before @ w_hh.T)
         if there is None:
             outputs[t] = h = h_t
         else:

@@ -1,12 +1,12 @@
 """torch's own operators: other devices, and numbers that elman's kernels do not have, complex ones among them."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from elman.kernels import reference
 from elman.kernels.problem import Problem
 from elman.kernels.reference import differentiate
 
@@ -41,12 +41,15 @@ def _layers(problem: Problem, layers: int, x: Tensor, h0: Tensor, weights: Seque
     options = (list(weights), problem.bias, layers, 0.0, True, problem.num_directions == 2)
     if problem.lengths is None:
         return function(x, h0, *options, False)
-    # torch's packed sequences have no empty ones: such a sequence runs one step, which is then taken back
-    packed = pack_padded_sequence(x, problem.lengths.clamp(min=1), enforce_sorted=False)
-    data, h_n = function(packed.data, packed.batch_sizes, h0.index_select(1, packed.sorted_indices), *options)
-    h_n = h_n.index_select(1, packed.unsorted_indices)
-    output, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=x.shape[0])
+    # torch's packed sequences have no empty ones: such a sequence runs one step of zeros, which is then taken back
     empty = (problem.lengths == 0).to(x.device).unsqueeze(-1)  # (N, 1)
+    x = torch.where(empty, 0, x)
+    packed = pack_padded_sequence(x, problem.lengths.clamp(min=1), enforce_sorted=False)
+    data, h_n = function(
+        packed.data, packed.batch_sizes, h0.index_select(1, cast(Tensor, packed.sorted_indices)), *options
+    )
+    h_n = h_n.index_select(1, cast(Tensor, packed.unsorted_indices))
+    output, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=x.shape[0])
     return torch.where(empty, 0, output), torch.where(empty, h0, h_n)
 
 

@@ -1,4 +1,4 @@
-"""The numba backend's two functions: memory and a plan for one run of the kernel. The only file here that knows torch."""
+"""The numba backend's two functions: memory and a plan for one run of the kernel."""
 
 import functools
 from collections.abc import Sequence

@@ -99,7 +99,7 @@ def make_products(dtype: type) -> Products:
 
     @part
     def product(m, a, k, b, n, c_in, c):
-        """C[i] = C_in[i] + A[i] @ B for m rows given as tables of row addresses; A[i] (k,), B packed (k, n), C[i] (n,)."""
+        """C[i] = C_in[i] + A[i] @ B for m rows in tables of addresses; A[i] (k,), B packed (k, n), C[i] (n,)."""
         for j0 in range(0, n, panel):
             left = min(panel, n - j0)
             nv = (left + width - 1) // width

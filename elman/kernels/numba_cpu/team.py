@@ -36,11 +36,11 @@ def threads_for(work: int) -> int:
     threads = torch.get_num_threads()
     if threads == 1 or work < _TEAM_WORK:
         return 1
-    return threads if work >= _POOL_WORK or _openmp() is not None and not _forked else 1
+    return threads if work >= _POOL_WORK or (_openmp() is not None and not _forked) else 1
 
 
 def run(kernel: int, plan: Any, threads: int) -> None:
-    """Runs the C function at address `kernel` on the plan, in so many threads at once, and returns when all are back."""
+    """Runs the C function at address `kernel` on the plan, in so many threads at once; returns when all are back."""
     if threads == 1:
         _function(kernel)(plan)
         return

@@ -112,7 +112,7 @@ def row_of(p, r):
 
 @part
 def starts_again(p, d, t, i):
-    """Whether the state is h_0 again before step t of sequence i is read in direction d (t not that sequence's first)."""
+    """Whether the state is h_0 again before direction d reads step t of sequence i, which is not the first it reads."""
     if p.reset == 0:
         return False
     q = row_of(p, step_of(p, t + d, i))  # backwards, the piece that starts at t + 1 ends before t
