@@ -21,7 +21,7 @@ class Kernels(Protocol):
 
     def rnn_forward(
         self, problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]: ...
+    ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]: ...
 
     def rnn_backward(
         self,
@@ -29,7 +29,7 @@ class Kernels(Protocol):
         x: Tensor,
         h0: Tensor | None,
         weights: Sequence[Tensor],
-        saved: Sequence[Tensor],
+        saved: Sequence[Tensor | None],
         d_output: Tensor | None,
         d_h_n: Tensor | None,
         needs: tuple[bool, ...],

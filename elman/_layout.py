@@ -40,7 +40,7 @@ def run_padded(
     if lengths is not None:
         lengths = check_lengths(lengths, steps, sequences)
     problem = _problem(rnn, lengths=lengths, reset=None if reset is None else reset.contiguous())
-    if rnn.dropout and rnn.training:
+    if rnn.dropout and rnn.training and rnn.num_layers > 1:
         problem = problem._replace(masks=_masks(rnn, (steps, sequences), x))
     output, h_n = _in_kernel_dtype(problem, x, h0, weights)
     if input.dim() == 2:
@@ -56,10 +56,10 @@ def run_packed(
     x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes))
     h0 = hx if hx is None or sorted_indices is None else hx.index_select(1, sorted_indices)
     problem = _problem(rnn, lengths=lengths)
-    if rnn.dropout and rnn.training:
+    if rnn.dropout and rnn.training and rnn.num_layers > 1:
         drawn = _masks(rnn, (data.shape[0],), data)  # torch draws for real steps only
-        masks = tuple(pad_packed_sequence(PackedSequence(mask, batch_sizes))[0] for mask in drawn)
-        problem = problem._replace(masks=masks)
+        masks = [pad_packed_sequence(PackedSequence(mask, batch_sizes))[0] for mask in drawn]
+        problem = problem._replace(masks=torch.stack(masks))
     output, h_n = _in_kernel_dtype(problem, x, h0, weights)
     if unsorted_indices is not None:
         h_n = h_n.index_select(1, unsorted_indices)
@@ -81,10 +81,11 @@ def _problem(rnn: "RNN", lengths: Tensor | None = None, reset: Tensor | None = N
     return Problem(rnn.nonlinearity, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias, lengths, reset)
 
 
-def _masks(rnn: "RNN", rows: tuple[int, ...], like: Tensor) -> tuple[Tensor, ...]:
-    """The dropout masks (rows, D * H) between layers, drawn as torch draws them: one layer after the other."""
+def _masks(rnn: "RNN", rows: tuple[int, ...], like: Tensor) -> Tensor:
+    """The dropout masks (L - 1, rows, D * H) between layers, drawn as torch draws them: one layer after the other."""
     width = rnn.hidden_size * (2 if rnn.bidirectional else 1)
-    return tuple(F.dropout(like.new_ones(*rows, width), rnn.dropout, True) for _ in range(rnn.num_layers - 1))
+    ones = like.new_ones(*rows, width)
+    return torch.stack([F.dropout(ones, rnn.dropout, True) for _ in range(rnn.num_layers - 1)])
 
 
 def _in_kernel_dtype(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
@@ -96,7 +97,7 @@ def _in_kernel_dtype(problem: Problem, x: Tensor, h0: Tensor | None, weights: li
         return run(problem, x, h0, weights)
     with torch.autocast("cpu", enabled=False):
         wide = [t.float() for t in weights]
-        masks = tuple(mask.float() for mask in problem.masks)
+        masks = None if problem.masks is None else problem.masks.float()
         h0 = None if h0 is None else h0.float()
         output, h_n = run(problem._replace(masks=masks), x.float(), h0, wide)
     return output.to(dtype), h_n.to(dtype)

@@ -21,5 +21,5 @@ class Problem(NamedTuple):
     """(N,) int64 on the CPU, 0 <= length <= T; None: all are T."""
     reset: Tensor | None = None
     """(T, N) bool; None: no reset."""
-    masks: tuple[Tensor, ...] = ()
-    """Dropout masks (T, N, D * H), one for each layer but the last; empty: no dropout."""
+    masks: Tensor | None = None
+    """Dropout masks (L - 1, T, N, D * H), for each layer but the last; None: no dropout."""

@@ -13,11 +13,11 @@ def rnn_forward(
     x: Tensor,  # (T, N, I)
     h0: Tensor | None,  # (L * D, N, H)
     weights: Sequence[Tensor],
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """output (T, N, D * H) and h_n (L * D, N, H): h_t = f(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh)."""
     last_states = []
     for layer in range(problem.num_layers):
-        if layer > 0 and problem.masks:
+        if layer > 0 and problem.masks is not None:
             x = x * problem.masks[layer - 1]
         outputs = []
         for d in range(problem.num_directions):
@@ -75,7 +75,7 @@ def rnn_backward(
     x: Tensor,
     h0: Tensor | None,
     weights: Sequence[Tensor],
-    saved: Sequence[Tensor],
+    saved: Sequence[Tensor | None],
     d_output: Tensor | None,  # (T, N, D * H)
     d_h_n: Tensor | None,  # (L * D, N, H)
     needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
@@ -85,7 +85,7 @@ def rnn_backward(
 
 
 def differentiate(
-    forward: Callable[..., tuple[Tensor, Tensor, tuple[Tensor, ...]]],
+    forward: Callable[..., tuple[Tensor, Tensor, tuple[Tensor | None, ...]]],
     problem: Problem,
     x: Tensor,
     h0: Tensor | None,

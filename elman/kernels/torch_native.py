@@ -16,12 +16,12 @@ def rnn_forward(
     x: Tensor,  # (T, N, I), T > 0
     h0: Tensor | None,  # (L * D, N, H)
     weights: Sequence[Tensor],
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """output (T, N, D * H) and h_n (L * D, N, H)."""
     directions = problem.num_directions
     if h0 is None:
         h0 = x.new_zeros(problem.num_layers * directions, x.shape[1], weights[1].shape[0])
-    if not problem.masks:
+    if problem.masks is None:
         output, h_n = _layers(problem, problem.num_layers, x, h0, weights)
         return output, h_n, ()
     size = len(weights) // problem.num_layers
@@ -58,7 +58,7 @@ def rnn_backward(
     x: Tensor,
     h0: Tensor | None,
     weights: Sequence[Tensor],
-    saved: Sequence[Tensor],
+    saved: Sequence[Tensor | None],
     d_output: Tensor | None,  # (T, N, D * H)
     d_h_n: Tensor | None,  # (L * D, N, H)
     needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for

@@ -30,6 +30,27 @@ class Layer(Protocol):
     ) -> nn.Module: ...
 
 
+class SteadyDropout(nn.Module):
+    """Dropout that drops the same features of a sequence at all of its steps.
+
+    Source: Gal and Ghahramani, "A theoretically grounded application of dropout in recurrent neural networks", 2016.
+    A mask for each step took as long as the recurrent layer itself on a CPU, and left a higher held-out loss.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(
+        self,
+        x: Tensor,  # (T, N, H)
+    ) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = x.new_empty(x.shape[1:]).bernoulli_(1 - self.p)
+        return x * (kept / (1 - self.p))
+
+
 class CharacterModel(nn.Module):
     """p(next character | characters so far): embedding, recurrent layer, linear.
 
@@ -45,7 +66,7 @@ class CharacterModel(nn.Module):
         between = settings.dropout if settings.layers > 1 else 0.0
         self.embedding = nn.Embedding(size, settings.embedding_size)
         self.rnn = layer(settings.embedding_size, settings.hidden_size, settings.layers, dropout=between)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = SteadyDropout(settings.dropout)
         self.linear = nn.Linear(settings.hidden_size, size)
         for name, weight in self.rnn.named_parameters():
             if name.startswith("weight_hh"):

@@ -10,11 +10,18 @@ from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
 from elman.kernels.numba_cpu.work import (
     addresses,
+    bias_at,
     chunk_of,
+    clear,
     done,
+    h0_at,
+    input_at,
+    inputs_of,
     length_of,
+    output_at,
+    packed_hh_at,
+    packed_ih_at,
     place_of,
-    read_cell,
     read_header,
     row_of,
     starts_again,
@@ -22,6 +29,7 @@ from elman.kernels.numba_cpu.work import (
     table_at,
     take,
     wait,
+    weight_at,
 )
 
 
@@ -29,55 +37,61 @@ def make_forward(dtype: type) -> Any:
     """The forward pass for float32 or float64, as compiled code that reads a plan."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
-    activate, zero = make_activation(dtype), dtype(0)
+    activate = make_activation(dtype)
 
     @part
-    def prepare(p, cell, j0):
-        """Packs the panel from column j0 on of W_ih^T and W_hh^T, and adds its biases."""
-        call(p.pack, cell.w_ih, 1, cell.inputs, cell.inputs, p.hidden_size, cell.packed_ih, j0)
-        call(p.pack, cell.w_hh, 1, p.hidden_size, p.hidden_size, p.hidden_size, cell.packed_hh, j0)
-        bias, b_ih, b_hh = numbers(cell.bias), numbers(cell.b_ih), numbers(cell.b_hh)
-        for j in range(j0, min(j0 + panel, p.hidden_size)):
-            bias[j] = b_ih[j] + b_hh[j] if cell.b_ih else zero
+    def prepare(p, plan, layer, d, j0):
+        """Packs the panel from column j0 on of W_ih^T and W_hh^T, and adds the biases."""
+        inputs, h_size = inputs_of(p, layer), p.hidden_size
+        call(p.pack, weight_at(plan, layer, d, 0), 1, inputs, inputs, h_size, packed_ih_at(p, layer, d), j0)
+        call(p.pack, weight_at(plan, layer, d, 1), 1, h_size, h_size, h_size, packed_hh_at(p, layer, d), j0)
+        bias = numbers(bias_at(p, layer, d))
+        for j in range(j0, min(j0 + panel, h_size)):
+            bias[j] = 0
+        if p.weights_a_cell == 4:
+            b_ih, b_hh = numbers(weight_at(plan, layer, d, 2)), numbers(weight_at(plan, layer, d, 3))
+            for j in range(j0, min(j0 + panel, h_size)):
+                bias[j] = b_ih[j] + b_hh[j]
 
     @part
-    def drop(cell, q):
+    def drop(p, layer, q):
         """Row q of the layer's input: the output below times its dropout mask."""
-        offset = size * q * cell.inputs
-        x, below, mask = numbers(cell.x + offset), numbers(cell.below + offset), numbers(cell.mask + offset)
-        for j in range(cell.inputs):
+        width = p.directions * p.hidden_size
+        offset = p.layer_bytes * (layer - 1) + size * width * q
+        x, below, mask = numbers(p.dropped + offset), numbers(p.inner + offset), numbers(p.masks + offset)
+        for j in range(width):
             x[j] = below[j] * mask[j]
 
     @part
-    def read_input(p, plan, layer, task, thread):
+    def read_input(p, layer, task, thread):
         """x_t W_ih^T + b for one block of steps, into the place of h_t."""
         first = task * p.block
         count = min(p.block, p.rows - first)
-        x_at, z_at, bias_at = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
-        x, z, bias = addresses(x_at), addresses(z_at), addresses(bias_at)
+        inputs, h_size = inputs_of(p, layer), p.hidden_size
+        x_table, z_table, bias_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
+        x, z, bias = addresses(x_table), addresses(z_table), addresses(bias_table)
         for d in range(p.directions):
-            cell = read_cell(plan, layer, d)
             for k in range(count):
                 q = row_of(p, first + k)
-                if d == 0 and cell.mask:
-                    drop(cell, q)
-                x[k] = cell.x + size * q * cell.inputs
-                z[k] = cell.output + size * (q * p.directions + d) * p.hidden_size
-                bias[k] = cell.bias
-            call(p.product, count, x_at, cell.inputs, cell.packed_ih, p.hidden_size, bias_at, z_at)
+                if layer > 0 and d == 0 and p.masks:
+                    drop(p, layer, q)
+                x[k] = input_at(p, layer) + size * inputs * q
+                z[k] = output_at(p, layer) + size * h_size * (q * p.directions + d)
+                bias[k] = bias_at(p, layer, d)
+            call(p.product, count, x_table, inputs, packed_ih_at(p, layer, d), h_size, bias_table, z_table)
 
     @part
-    def recur(p, plan, layer, d, chunk, thread):
+    def recur(p, layer, d, chunk, thread):
         """All steps of one chunk of sequences in one direction: h_t = f(z_t + h_{t-1} W_hh^T), in place."""
-        cell = read_cell(plan, layer, d)
         first, step, count = chunk_of(p, chunk)
-        before_at, h_at = table_at(p, thread, 0), table_at(p, thread, 1)
-        h_before, h = addresses(before_at), addresses(h_at)
+        before_table, h_table = table_at(p, thread, 0), table_at(p, thread, 1)
+        h_before, h = addresses(before_table), addresses(h_table)
         h_size = p.hidden_size
         state = size * h_size
-        base = (layer * p.directions + d) * p.sequences
+        cell = layer * p.directions + d
+        output, w_hh = output_at(p, layer), packed_hh_at(p, layer, d)
         for k in range(count):
-            h_before[k] = p.h0 + state * (base + place_of(p, first + k * step)) if p.h0 else p.zeros
+            h_before[k] = h0_at(p, cell, first + k * step, size)
         active = count
         for s in range(p.steps):
             while active > 0 and length_of(p, first + (active - 1) * step) <= s:
@@ -85,16 +99,16 @@ def make_forward(dtype: type) -> Any:
             for k in range(active):
                 i = first + k * step
                 t = length_of(p, i) - 1 - s if d else s
-                h[k] = cell.output + state * (row_of(p, step_of(p, t, i)) * p.directions + d)
+                h[k] = output + state * (row_of(p, step_of(p, t, i)) * p.directions + d)
                 if s > 0 and starts_again(p, d, t, i):
-                    h_before[k] = p.h0 + state * (base + place_of(p, i)) if p.h0 else p.zeros
-            call(p.product, active, before_at, h_size, cell.packed_hh, h_size, h_at, h_at)
+                    h_before[k] = h0_at(p, cell, i, size)
+            call(p.product, active, before_table, h_size, w_hh, h_size, h_table, h_table)
             for k in range(active):
                 activate(numbers(h[k]), h_size, p.relu)
                 h_before[k] = h[k]
         for k in range(count):
             last = numbers(h_before[k])
-            h_n = numbers(p.h_n + state * (base + place_of(p, first + k * step)))
+            h_n = numbers(p.h_n + state * (cell * p.sequences + place_of(p, first + k * step)))
             for j in range(h_size):
                 h_n[j] = last[j]
 
@@ -102,11 +116,14 @@ def make_forward(dtype: type) -> Any:
     def forward(plan, thread):
         p = read_header(plan)
         panels = (p.hidden_size + panel - 1) // panel
-        tasks = p.layers * p.directions * panels
+        tasks = p.layers * p.directions * panels + 1
         task = take(plan, 0)
         while task < tasks:
-            cell = task // panels
-            prepare(p, read_cell(plan, cell // p.directions, cell % p.directions), task % panels * panel)
+            if task == tasks - 1:
+                clear(numbers(p.memory + p.zeros), max(p.input_size, p.directions * p.hidden_size))
+            else:
+                cell = task // panels
+                prepare(p, plan, cell // p.directions, cell % p.directions, task % panels * panel)
             done(plan, 0)
             task = take(plan, 0)
         wait(plan, 0, tasks)
@@ -115,14 +132,14 @@ def make_forward(dtype: type) -> Any:
             tasks = (p.rows + p.block - 1) // p.block
             task = take(plan, phase)
             while task < tasks:
-                read_input(p, plan, layer, task, thread)
+                read_input(p, layer, task, thread)
                 done(plan, phase)
                 task = take(plan, phase)
             wait(plan, phase, tasks)
             tasks = p.chunks * p.directions
             task = take(plan, phase + 1)
             while task < tasks:
-                recur(p, plan, layer, task % p.directions, task // p.directions, thread)
+                recur(p, layer, task % p.directions, task // p.directions, thread)
                 done(plan, phase + 1)
                 task = take(plan, phase + 1)
             wait(plan, phase + 1, tasks)

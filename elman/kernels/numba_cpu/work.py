@@ -6,16 +6,16 @@ others are done. How many threads come, and when, changes nothing but the time: 
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import carray, from_dtype, types
 from numba.extending import intrinsic
 
-from elman.kernels.numba_cpu.plan import CELL_BYTES, COUNTER_BYTES, HEADER_BYTES, cell_type, header_type
+from elman.kernels.numba_cpu.plan import COUNTER_BYTES, FIELDS, HEADER_BYTES
 from elman.kernels.numba_cpu.tile import part, pointer_to
 
 _WORD = ir.IntType(64)
-_header = pointer_to(header_type)
-_cells = pointer_to(cell_type)
+_header = pointer_to(from_dtype(np.dtype([(name, np.int64) for name in FIELDS])))
 addresses = pointer_to(types.int64)
 flags = pointer_to(types.uint8)
 
@@ -43,15 +43,64 @@ def read_header(plan):
 
 
 @part
-def read_cell(plan, layer, d):
+def weight_at(plan, layer, d, which):
+    """The address of W_ih, W_hh, b_ih or b_hh (0 to 3) of one cell, a direction of a layer."""
     p = read_header(plan)
-    return carray(_cells(plan + HEADER_BYTES), p.layers * p.directions)[layer * p.directions + d]
+    return addresses(plan + HEADER_BYTES)[(layer * p.directions + d) * p.weights_a_cell + which]
+
+
+@part
+def gradient_at(plan, layer, d, which):
+    """The same for the gradients; 0 where none is asked for."""
+    p = read_header(plan)
+    cell = (p.layers + layer) * p.directions + d
+    return addresses(plan + HEADER_BYTES)[cell * p.weights_a_cell + which]
+
+
+@part
+def inputs_of(p, layer):
+    """K, the size of a layer's input."""
+    return p.directions * p.hidden_size if layer else p.input_size
+
+
+@part
+def input_at(p, layer):
+    """The input (T, N, K) of a layer, after dropout."""
+    if layer == 0:
+        return p.x
+    return (p.dropped if p.masks else p.inner) + p.layer_bytes * (layer - 1)
+
+
+@part
+def output_at(p, layer):
+    """The output (T, N, D * H) of a layer."""
+    return p.output if layer == p.layers - 1 else p.inner + p.layer_bytes * layer
+
+
+@part
+def packed_ih_at(p, layer, d):
+    cell = p.memory + p.packed + d * (p.hh + p.bias)
+    if layer == 0:
+        return cell + d * p.ih_first
+    before = p.ih_first + (layer - 1) * p.ih_next + layer * (p.hh + p.bias)
+    return cell + p.directions * before + d * p.ih_next
+
+
+@part
+def packed_hh_at(p, layer, d):
+    return packed_ih_at(p, layer, d) + (p.ih_next if layer else p.ih_first)
+
+
+@part
+def bias_at(p, layer, d):
+    return packed_hh_at(p, layer, d) + p.hh
 
 
 @part
 def _counter(plan, phase):
     p = read_header(plan)
-    return plan + HEADER_BYTES + CELL_BYTES * p.layers * p.directions + COUNTER_BYTES * (1 + 2 * phase)
+    weights = 2 * p.layers * p.directions * p.weights_a_cell
+    return plan + HEADER_BYTES + 8 * weights + COUNTER_BYTES * (1 + 2 * phase)
 
 
 @part
@@ -63,7 +112,7 @@ def enter(plan):
 @part
 def table_at(p, thread, which):
     """The address of one of the calling thread's three tables of addresses."""
-    return p.tables + 8 * p.table * (3 * thread + which)
+    return p.memory + p.tables + 8 * p.table * (3 * thread + which)
 
 
 @part
@@ -126,3 +175,17 @@ def chunk_of(p, chunk):
         return chunk, p.chunks, (p.sequences - chunk + p.chunks - 1) // p.chunks
     first = chunk * p.sequences // p.chunks
     return first, 1, (chunk + 1) * p.sequences // p.chunks - first
+
+
+@part
+def h0_at(p, cell, i, size):
+    """The address of h_0 of the i-th sequence."""
+    if p.h0 == 0:
+        return p.memory + p.zeros
+    return p.h0 + size * p.hidden_size * (cell * p.sequences + place_of(p, i))
+
+
+@part
+def clear(row, n):
+    for j in range(n):
+        row[j] = 0
