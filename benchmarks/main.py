@@ -1,0 +1,111 @@
+"""The command: python -m benchmarks."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, memory, suite
+from benchmarks.figures import best_peer, over_best, over_torch
+from benchmarks.frameworks import FRAMEWORKS, Framework
+from benchmarks.report import markdown
+from benchmarks.sizes import MEMORY, MODES, wanted
+
+
+def main(arguments: list[str] | None = None, frameworks: dict[str, Framework] = FRAMEWORKS) -> None:
+    """Measures what the results' file does not hold yet, then writes its tables and its picture beside it."""
+    options = parser().parse_args(arguments)
+    chosen = {name: frameworks[name] for name in options.frameworks or frameworks}
+    for name, framework in list(chosen.items()):
+        if framework.missing:
+            print(f"{name} is left out: {', '.join(framework.missing)} is not installed (pip install 'elman[bench]')")
+            del chosen[name]
+    about = machine.describe(options.threads, list(chosen))
+    results = load(options.file, about)
+    run(results, chosen, options)
+    write(results, options.file)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__)
+    made.add_argument("file", type=Path, help="the results, as JSON: measured rows are kept, missing ones are added")
+    made.add_argument("--quick", action="store_true", help="fewer sizes and rounds, some minutes in all")
+    made.add_argument("--modes", nargs="+", choices=[*MODES, "memory"], default=[*MODES, "memory"])
+    made.add_argument("--frameworks", nargs="+", metavar="NAME", help="torch must be one of them; default: all")
+    made.add_argument("--sizes", default="", metavar="TEXT", help='only sizes whose name holds it, such as "H256"')
+    made.add_argument("--threads", type=int, default=2)
+    made.add_argument("--minutes", type=float, default=float("inf"), help="stop after the row that passes them")
+    return made
+
+
+def load(path: Path, about: dict[str, object]) -> dict[str, Any]:
+    """The file's results, or empty ones; rows of another machine, version or thread count are not added to."""
+    if not path.exists():
+        return {"machine": about, "rows": []}
+    results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    differing = [key for key in about if results["machine"].get(key) != about[key]]
+    if differing:
+        sys.exit(f"{path} was measured with another {', '.join(differing)}: name another file, or delete this one.")
+    return results
+
+
+def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse.Namespace) -> None:
+    """Measures the missing rows, and writes the file after each."""
+    plan = suite.QUICK if options.quick else suite.Plan()
+    deadline = time.monotonic() + 60 * options.minutes
+    held = {(row["mode"], row["name"]) for row in results["rows"]}
+    left = [
+        (mode, size)
+        for mode in MODES
+        if mode in options.modes
+        for size in wanted(mode, options.quick, options.sizes)
+        if (mode, str(size)) not in held
+    ]
+    if "memory" in options.modes and "memory" not in results:
+        results["memory"] = {"name": str(MEMORY), "mb": memory.measure(MEMORY, chosen, options.threads)}
+    with suite.workers(chosen, options.threads) as asked:
+        for n, (mode, size) in enumerate(left):
+            if time.monotonic() > deadline:
+                print(f"{len(left) - n} rows are left: run the same again")
+                return
+            row = suite.measure(mode, size, asked, plan)
+            results["rows"].append(row | {"commit": machine.commit()})
+            order = {
+                (mode, str(size)): k
+                for k, (mode, size) in enumerate((m, s) for m in MODES for s in wanted(m, False, ""))
+            }
+            results["rows"].sort(key=lambda row: order.get((row["mode"], row["name"]), len(order)))
+            save(results, options.file)
+            print(line(row), flush=True)
+
+
+def line(row: dict[str, Any]) -> str:
+    """A row as it is measured."""
+    said = f"{row['mode']:7}{row['name']:28}"
+    if row["mode"] != "rate" and over_torch(row) is not None:
+        said += f"{over_torch(row):7.2f} times torch{over_best(row):7.2f} times the best, {best_peer(row)[0]}"
+    return "\n".join([said, *(f"  not timed: {who}: {why}" for who, why in row["disagreed"].items())])
+
+
+def save(results: dict[str, Any], path: Path) -> None:
+    """Writes the file whole, so that an interruption leaves the one before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def write(results: dict[str, Any], path: Path) -> None:
+    """The results, their tables and, where matplotlib is installed, their picture."""
+    save(results, path)
+    path.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
+    print(f"{path} {path.with_suffix('.md')}")
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is not None:
+        from benchmarks.picture import draw
+
+        draw(results, path.with_suffix(".png"))

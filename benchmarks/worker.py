@@ -1,0 +1,70 @@
+"""A framework in a process of its own: the process's side and the asker's."""
+
+import multiprocessing
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+# What the libraries read once, when they are loaded: OpenMP, MKL, numpy's OpenBLAS, XLA's pool.
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")
+
+
+class WorkerError(RuntimeError):
+    """A worker ended before it answered; its traceback is on stderr."""
+
+
+@contextmanager
+def environment(threads: int) -> Iterator[None]:
+    """While it lasts, a process that is started sees the thread count."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    yield
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
+class Worker:
+    """Asks one process, and waits for its answer; the process sleeps between questions."""
+
+    def __init__(self, name: str, module: str, threads: int) -> None:
+        self.name = name
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=serve, args=(theirs, module, threads), daemon=True)
+        with environment(threads):
+            self._process.start()
+        theirs.close()
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """What a method of the process's Session returns."""
+        try:
+            self._pipe.send((method, *arguments))
+            return self._pipe.recv()
+        except (EOFError, BrokenPipeError) as error:
+            self._process.join()
+            said = f"{self.name} ended with exit code {self._process.exitcode} when asked for {method}{arguments}"
+            raise WorkerError(said) from error
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+
+
+def serve(pipe: Connection, module: str, threads: int) -> None:
+    """Answers until the asker is gone. The framework is imported here, after the environment is set."""
+    from benchmarks.session import Session
+
+    session = Session(module, threads)
+    while True:
+        try:
+            method, *arguments = pipe.recv()
+        except EOFError:
+            return
+        pipe.send(getattr(session, method)(*arguments))
