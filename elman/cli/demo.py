@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 TEXT = "python-topics.txt"
 PROMPT = "The "
+MODEL = TextSettings(hidden_size=256, batch_size=16)
+STEPS = 9_000
 ROUNDS = 5
 ROUND_STEPS = 100
 
@@ -28,11 +30,11 @@ def demo(
         Path | None,
         typer.Option("--output", "-o", help="The run folder to make.  [default: elman-demo]", metavar="RUN"),
     ] = None,
-    steps: Annotated[int, typer.Option(help="Training steps.")] = LoopSettings.steps,
+    steps: Annotated[int, typer.Option(help="Training steps.")] = STEPS,
     seed: Annotated[int, typer.Option(help="Fixes all that is random.")] = LoopSettings.seed,
 ) -> None:
     """Train on Python's own documentation for a minute, show what was learned, and race torch.nn.RNN."""
-    settings, training = TextSettings(), LoopSettings(steps=steps, seed=seed)
+    training = LoopSettings(steps=steps, seed=seed)
     folder = output or _free_folder(Path("elman-demo"))
 
     from elman.tasks import text_runs
@@ -40,7 +42,7 @@ def demo(
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / TEXT
         file.write_text(topics(), encoding="utf-8", newline="")
-        run = text_runs.begin(file, folder, settings, training)
+        run = text_runs.begin(file, folder, MODEL, training)
         shutil.move(file, folder / TEXT)
     train_to_end(run, folder / TEXT)
     show_sample(run, PROMPT)

@@ -69,7 +69,7 @@ class TextSettings(Settings):
     hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
     embedding_size: int = field(default=64, metadata=COUNT)
-    dropout: float = field(default=0.0, metadata=SHARE)
+    dropout: float = field(default=0.1, metadata=SHARE)
     seq_len: int = field(default=64, metadata=COUNT)
     batch_size: int = field(default=32, metadata=COUNT)
     held_out: float = field(default=0.1, metadata=PART)
