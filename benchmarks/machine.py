@@ -1,8 +1,10 @@
 """What the figures depend on: processor, caches, versions."""
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 PACKAGES = ("torch", "numba", "numpy", "jax", "jaxlib", "onnx", "onnxruntime", "openvino")
@@ -10,9 +12,6 @@ PACKAGES = ("torch", "numba", "numpy", "jax", "jaxlib", "onnx", "onnxruntime", "
 
 def describe(threads: int, frameworks: list[str]) -> dict[str, object]:
     """The machine, the thread count, the frameworks and the versions of what is installed."""
-    import os
-    from importlib.util import find_spec
-
     return {
         "processor": processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),

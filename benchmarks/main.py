@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--quick", action="store_true", help="fewer sizes and rounds, some minutes in all")
     made.add_argument("--modes", nargs="+", choices=[*MODES, "memory"], default=[*MODES, "memory"])
     made.add_argument("--frameworks", nargs="+", metavar="NAME", help="torch must be one of them; default: all")
-    made.add_argument("--sizes", default="", metavar="TEXT", help='only sizes whose name holds it, such as "H256"')
+    made.add_argument("--sizes", default="", metavar="WORDS", help='only sizes with these, such as "N1 H256"')
     made.add_argument("--threads", type=int, default=2)
     made.add_argument("--minutes", type=float, default=float("inf"), help="stop after the row that passes them")
     return made
@@ -57,6 +58,7 @@ def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse
     plan = suite.QUICK if options.quick else suite.Plan()
     deadline = time.monotonic() + 60 * options.minutes
     held = {(row["mode"], row["name"]) for row in results["rows"]}
+    order = {(mode, str(size)): n for n, (mode, size) in enumerate((m, s) for m in MODES for s in wanted(m))}
     left = [
         (mode, size)
         for mode in MODES
@@ -64,8 +66,12 @@ def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse
         for size in wanted(mode, options.quick, options.sizes)
         if (mode, str(size)) not in held
     ]
+    left.sort(key=lambda pair: pair[1].group != "")  # the sizes of another suite, which take longest, come last
     if "memory" in options.modes and "memory" not in results:
-        results["memory"] = {"name": str(MEMORY), "mb": memory.measure(MEMORY, chosen, options.threads)}
+        if memory.possible():
+            results["memory"] = {"name": str(MEMORY), "mb": memory.measure(MEMORY, chosen, options.threads)}
+        else:
+            print("memory is left out: there is no /proc to read it from")
     with suite.workers(chosen, options.threads) as asked:
         for n, (mode, size) in enumerate(left):
             if time.monotonic() > deadline:
@@ -73,11 +79,7 @@ def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse
                 return
             row = suite.measure(mode, size, asked, plan)
             results["rows"].append(row | {"commit": machine.commit()})
-            order = {
-                (mode, str(size)): k
-                for k, (mode, size) in enumerate((m, s) for m in MODES for s in wanted(m, False, ""))
-            }
-            results["rows"].sort(key=lambda row: order.get((row["mode"], row["name"]), len(order)))
+            results["rows"].sort(key=lambda row: order[row["mode"], row["name"]])
             save(results, options.file)
             print(line(row), flush=True)
 
@@ -103,9 +105,7 @@ def write(results: dict[str, Any], path: Path) -> None:
     save(results, path)
     path.with_suffix(".md").write_text(markdown(results), encoding="utf-8")
     print(f"{path} {path.with_suffix('.md')}")
-    from importlib.util import find_spec
-
-    if find_spec("matplotlib") is not None:
+    if results["rows"] and find_spec("matplotlib") is not None:
         from benchmarks.picture import draw
 
         draw(results, path.with_suffix(".png"))

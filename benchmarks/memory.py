@@ -9,6 +9,13 @@ from benchmarks.problem import Problem
 from benchmarks.sizes import Size
 from benchmarks.suite import workers
 
+RESET = Path("/proc/self/clear_refs")
+
+
+def possible() -> bool:
+    """Whether the system has a peak that can be reset."""
+    return RESET.exists()
+
 
 def measure(size: Size, frameworks: dict[str, Framework], threads: int) -> dict[str, float]:
     """MB of a training step by framework, above what its process held with weights and input in place."""
@@ -23,7 +30,7 @@ def peak(framework: Any, size: Size) -> float:
     for call in small.values():
         call.run()
     (call,) = framework.calls("train", Problem(size)).values()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts again from what is resident now
+    RESET.write_text("5")  # the peak starts again from what is resident now
     before = resident("VmHWM")
     call.run()
     return (resident("VmHWM") - before) / 1024

@@ -110,6 +110,10 @@ SIZES: dict[str, tuple[Size, ...]] = {
 MEMORY = Size("peak memory of a training step", 1000, 32, 64, 128)
 
 
-def wanted(mode: str, quick: bool, only: str) -> list[Size]:
-    """The sizes of a mode: all or the quick ones, and of these the ones whose name or group holds a text."""
-    return [size for size in SIZES[mode] if (size.quick or not quick) and only in f"{size} {size.group}"]
+def wanted(mode: str, quick: bool = False, words: str = "") -> list[Size]:
+    """The sizes of a mode: all or the quick ones, and of these the ones with all the words in their name or group."""
+    return [
+        size
+        for size in SIZES[mode]
+        if (size.quick or not quick) and set(words.split()) <= {*str(size).split(), size.group}
+    ]

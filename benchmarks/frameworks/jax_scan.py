@@ -1,4 +1,4 @@
-"""JAX: lax.scan under jit, gradients by reverse mode."""
+"""JAX: lax.scan under jit; gradients by jax.vjp, which takes the results' gradients as torch.autograd.backward does."""
 
 from typing import Any
 
@@ -9,9 +9,11 @@ from jax import Array, lax
 
 from benchmarks.frameworks import Call
 from benchmarks.problem import Problem, Values
+from benchmarks.sizes import Size
 
 MODES = ("train", "infer", "stream")
 ACTIVATIONS = {"tanh": jnp.tanh, "relu": jax.nn.relu}
+SHORT = 16  # at 5 steps unrolling halves a training step, at 100 it gains nothing
 
 
 def start(threads: int) -> None:
@@ -20,28 +22,34 @@ def start(threads: int) -> None:
 
 
 def calls(mode: str, problem: Problem) -> dict[str, Call]:
-    """The whole sequence in one scan; the stream as a step of its own."""
+    """Each layer in one scan, and for short sequences in an unrolled one too; the stream as a step of its own."""
     jax.clear_caches()
     if mode == "stream":
         return {"step": stream(problem)}
+    unrolls = {"scan": 1, "unrolled": 4} if problem.size.T <= SHORT else {"scan": 1}
+    return {variant: whole(mode, problem, unroll) for variant, unroll in unrolls.items()}
+
+
+def whole(mode: str, problem: Problem, unroll: int) -> Call:
+    """Inference with the weights as constants of the compiled function, or a training step with respect to them."""
     weights = {name: jnp.asarray(w) for name, w in problem.weights.items()}
     x, cotangents = jnp.asarray(problem.x), (jnp.asarray(problem.doutput), jnp.asarray(problem.dh_n))
 
-    def forward(weights: dict[str, Array], x: Array) -> tuple[Array, Array]:
-        return stack(problem.size, weights, x)
+    @jax.jit
+    def infer(x: Array) -> tuple[Array, Array]:
+        return stack(problem.size, weights, x, unroll)
 
-    def step(weights: dict[str, Array], x: Array, cotangents: tuple[Array, Array]) -> tuple[Any, Any]:
-        results, pull_back = jax.vjp(forward, weights, x)
+    @jax.jit
+    def train(weights: dict[str, Array], x: Array, cotangents: tuple[Array, Array]) -> tuple[Any, Any]:
+        results, pull_back = jax.vjp(lambda weights, x: stack(problem.size, weights, x, unroll), weights, x)
         return results, pull_back(cotangents)
 
     if mode == "infer":
-        infer = jax.jit(forward)
-        return {"scan": Call(lambda: jax.block_until_ready(infer(weights, x)), read)}
-    train = jax.jit(step)
-    return {"scan": Call(lambda: jax.block_until_ready(train(weights, x, cotangents)), read_gradients)}
+        return Call(lambda: jax.block_until_ready(infer(x)), read)
+    return Call(lambda: jax.block_until_ready(train(weights, x, cotangents)), read_gradients)
 
 
-def stack(size: Any, weights: dict[str, Array], x: Array) -> tuple[Array, Array]:
+def stack(size: Size, weights: dict[str, Array], x: Array, unroll: int) -> tuple[Array, Array]:
     """Every layer and direction over whole sequences: one product for the input, then a scan over time."""
     activation, states = ACTIVATIONS[size.nonlinearity], []
     for layer in range(size.L):
@@ -55,7 +63,7 @@ def stack(size: Any, weights: dict[str, Array], x: Array) -> tuple[Array, Array]
                 h = activation(z_t + h @ w_hh.T)
                 return h, h
 
-            h_n, output = lax.scan(step, jnp.zeros((size.N, size.H)), z, reverse=direction == "_reverse")
+            h_n, output = lax.scan(step, jnp.zeros((size.N, size.H)), z, reverse=direction == "_reverse", unroll=unroll)
             outputs.append(output)
             states.append(h_n)
         x = jnp.concatenate(outputs, -1)

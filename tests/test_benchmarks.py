@@ -1,0 +1,126 @@
+"""`python -m benchmarks` checks agreement before it times, refuses what disagrees, and writes what it measured."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import elman
+from benchmarks import main, suite
+from benchmarks.agreement import disagreement
+from benchmarks.figures import over_equal, over_torch, rate_share
+from benchmarks.frameworks import FRAMEWORKS, Framework
+from benchmarks.problem import Problem, lengths
+from benchmarks.sizes import MODES, SIZES, Size
+
+TINY = Size("quick to run", 4, 3, 3, 5)
+BRIEF = suite.Plan(rounds=2, seconds=0.001)
+WRONG = Framework("wrong_framework", ("torch",))
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One tiny size in every mode, shortly."""
+    monkeypatch.setattr("benchmarks.sizes.SIZES", dict.fromkeys(MODES, (TINY,)))
+    monkeypatch.setattr(main, "MEMORY", Size("some megabytes", 500, 16, 8, 64))
+    monkeypatch.setattr(suite, "Plan", lambda: BRIEF)
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_each_framework_agrees_and_is_timed(name: str) -> None:
+    framework = FRAMEWORKS[name]
+    if framework.missing:
+        pytest.skip(f"{', '.join(framework.missing)} not installed: it comes with elman[bench]")
+    sizes = (TINY, Size("every branch", 3, 2, 3, 4, L=2, D=2, nonlinearity="relu"))
+    with suite.workers({"torch": FRAMEWORKS["torch"], name: framework}, threads=1) as asked:
+        timed = set()
+        for mode in MODES:
+            if mode == "stream" and not hasattr(elman, "Stream"):
+                continue
+            for size in sizes:
+                row = suite.measure(mode, size, asked, BRIEF)
+                assert row["disagreed"] == {}
+                assert all(ms > 0 for variants in row["ms"].values() for ms in variants.values())
+                timed |= {mode for framework in row["ms"] if framework == name}
+    assert timed
+    assert timed <= set(MODES)
+
+
+def test_wrong_framework_is_refused_and_not_timed(
+    brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "results.json"
+    frameworks = {"torch": FRAMEWORKS["torch"], "wrong": WRONG}
+    main.main([str(file), "--modes", "train", "--threads", "1"], frameworks)
+    (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert list(row["ms"]) == ["torch"]
+    assert re.match(r"dweight_hh_l0 is off by \S+ from float64", row["disagreed"]["wrong RNN"])
+    assert row["disagreed"]["wrong RNN"] in capsys.readouterr().out
+    assert row["disagreed"]["wrong RNN"] in file.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_results_go_on_where_they_stopped(brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "results.json"
+    options = [str(file), "--modes", "train", "packed", "rate", "memory", "--threads", "1"]
+    frameworks = {name: FRAMEWORKS[name] for name in ("elman", "torch")}
+    main.main([*options, "--minutes", "0"], frameworks)
+    assert "3 rows are left" in capsys.readouterr().out
+    assert json.loads(file.read_text(encoding="utf-8"))["rows"] == []
+    main.main(options, frameworks)
+    results = json.loads(file.read_text(encoding="utf-8"))
+    assert [row["mode"] for row in results["rows"]] == ["train", "packed", "rate"]
+    assert results["machine"]["torch"] == torch.__version__
+    train, packed, rate = results["rows"]
+    ratio = train["ms"]["torch"]["RNN"] / train["ms"]["elman"]["RNN"]
+    assert over_torch(train) == pytest.approx(ratio)
+    assert over_equal(packed) == pytest.approx(
+        packed["ms"]["elman"]["lengths"] / packed["ms"]["elman"]["equal lengths"]
+    )
+    assert rate_share(rate, "infer") > 0
+    assert f"{ratio:.2f}" in file.with_suffix(".md").read_text(encoding="utf-8")
+    main.main(options, frameworks)
+    assert json.loads(file.read_text(encoding="utf-8")) == results
+    with pytest.raises(SystemExit, match="was measured with another threads"):
+        main.main([*options, "--threads", "2"], frameworks)
+
+
+def test_agreement_allows_torchs_own_rounding_and_no_more() -> None:
+    generator = np.random.default_rng(0)
+    exact = generator.standard_normal(100)
+    expected = (exact + 1e-3 * generator.standard_normal(100)).astype(np.float32)
+
+    def said(error: float) -> str | None:
+        actual = (exact + error * generator.standard_normal(100)).astype(np.float32)
+        return disagreement({"y": actual}, {"y": expected}, lambda: {"y": exact})
+
+    assert said(2e-3) is None
+    assert said(2e-2).startswith("y is off by")
+    assert said(float("nan")).startswith("y is off by nan")
+    assert disagreement({"z": expected}, {"y": expected}, dict) == "has z where torch has y"
+    assert disagreement({"y": expected[1:]}, {"y": expected}, dict) == "y is (99,) where torch's is (100,)"
+
+
+@pytest.mark.parametrize(("T", "N"), [(1, 1), (1, 5), (20, 7), (100, 32), (2, 3)])
+def test_lengths_are_whole_on_average_and_reach_the_end(T: int, N: int) -> None:
+    drawn = lengths(T, N, np.random.default_rng(0))
+    assert drawn.shape == (N,)
+    assert drawn.min() >= 1
+    assert drawn.max() == T
+    assert drawn.sum() % N == 0
+
+
+def test_sizes_have_reasons_and_one_row_each() -> None:
+    for sizes in SIZES.values():
+        assert all(size.why for size in sizes)
+        assert len({str(size) for size in sizes}) == len(sizes)
+
+
+def test_problem_is_the_same_every_time() -> None:
+    first, second = Problem(TINY), Problem(TINY)
+    np.testing.assert_array_equal(first.x, second.x)
+    assert list(first.weights) == list(torch.nn.RNN(3, 5).state_dict())
+    for name, weight in first.weights.items():
+        np.testing.assert_array_equal(weight, second.weights[name])
