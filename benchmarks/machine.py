@@ -48,7 +48,10 @@ def caches() -> list[str]:
     ]
 
 
-def commit() -> str:
-    """The commit that is measured, with "-dirty" where files differ from it."""
+def commit() -> str | None:
+    """The commit that is measured, with "-dirty" where files differ from it; None outside of a repository."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return None
     command = ["git", "describe", "--always", "--dirty", "--abbrev=10"]
-    return subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
