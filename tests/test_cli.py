@@ -13,7 +13,7 @@ from elman.cli import demo, train
 from elman.tasks import text_runs
 
 COMMAND = [sys.executable, "-c", "import sys; from elman.cli import main; main(sys.argv[1:])"]
-SMALL = "--hidden-size 16 --embedding-size 8 --seq-len 16 --batch-size 4 --steps 60 --eval-every 20"
+SMALL = "--hidden-size 16 --embedding-size 8 --seq-len 16 --batch-size 4 --steps 60 --eval-every 20 --dropout 0"
 BITS = [
     "this model",
     "order-2 counts of the train text",

@@ -17,7 +17,7 @@ from elman.tasks import baselines, characters, loop, text
 from elman.tasks.characters import Vocabulary, encode_file
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.settings import LoopSettings, TextSettings
-from elman.tasks.text import CharacterModel, TextTask
+from elman.tasks.text import CharacterModel, SteadyDropout, TextTask
 
 KOREAN = "나는 학교에 간다.\r\n너는 집에 온다!\n"
 
@@ -130,7 +130,7 @@ def test_streams_read_the_train_part_side_by_side_and_carry_the_state(tmp_path, 
     monkeypatch.setattr(text, "CHUNKS", 2)  # so that an epoch needs several blocks
     content = random_text(500)
     found = encode_file(write(tmp_path / "text.txt", content), tmp_path)
-    settings = TextSettings(hidden_size=4, embedding_size=3, batch_size=3, seq_len=11, held_out=0.2)
+    settings = TextSettings(hidden_size=4, embedding_size=3, batch_size=3, seq_len=11, held_out=0.2, dropout=0.0)
     model = Recorder(len(found.vocabulary), settings)
     model.seen = []
     task = TextTask(model, tmp_path / characters.TOKENS, settings, seed=0)
@@ -231,6 +231,17 @@ def test_recurrent_weights_start_orthogonal():
     for layer in range(3):
         weight = getattr(model.rnn, f"weight_hh_l{layer}")
         torch.testing.assert_close(weight @ weight.T, torch.eye(12), atol=1e-5, rtol=0)
+
+
+def test_steady_dropout_drops_the_same_features_at_all_steps():
+    x = torch.rand(6, 40, 50) + 1
+    dropout = SteadyDropout(0.3)
+    kept = dropout(x) / x
+    torch.testing.assert_close(kept[kept > 0], torch.full_like(kept[kept > 0], 1 / 0.7))
+    assert torch.equal(kept > 0, (kept[:1] > 0).expand_as(kept))
+    assert kept.mean().item() == pytest.approx(1, abs=5 * (0.3 / 0.7 / 2000) ** 0.5)
+    assert not torch.equal(dropout(x), dropout(x))
+    assert torch.equal(dropout.eval()(x), x)
 
 
 def test_decay_rises_then_falls_to_a_hundredth():

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 TEXT = "python-topics.txt"
 PROMPT = "The "
-MODEL = TextSettings(hidden_size=256, batch_size=16)
-STEPS = 9_000
+MODEL = TextSettings(hidden_size=256, seq_len=128, batch_size=8)
+STEPS = 10_000
 ROUNDS = 5
 ROUND_STEPS = 100
 
