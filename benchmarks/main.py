@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, memory, suite
-from benchmarks.figures import best_peer, over_best, over_torch
+from benchmarks.figures import best_peer, over_best, over_torch, rate_share
 from benchmarks.frameworks import FRAMEWORKS, Framework
 from benchmarks.report import markdown
 from benchmarks.sizes import MEMORY, MODES, wanted
@@ -86,8 +86,14 @@ def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse
 
 def line(row: dict[str, Any]) -> str:
     """A row as it is measured."""
-    said = f"{row['mode']:7}{row['name']:28}"
-    if row["mode"] != "rate" and over_torch(row) is not None:
+    said = f"{row['mode']:7}{row['name']:32}"
+    if row["mode"] == "rate":
+        said += ", ".join(
+            f"{variant} {100 * share:.0f} % of a plain product"
+            for variant in ("train", "infer")
+            if (share := rate_share(row, variant)) is not None
+        )
+    elif over_torch(row) is not None:
         said += f"{over_torch(row):7.2f} times torch{over_best(row):7.2f} times the best, {best_peer(row)[0]}"
     return "\n".join([said, *(f"  not timed: {who}: {why}" for who, why in row["disagreed"].items())])
 
