@@ -114,6 +114,8 @@ def _compile(dtype: type, machine: Any) -> bytes:
     for text in kernel_in_llvm(dtype).values():
         module.link_in(llvm.parse_assembly(text))
     module.verify()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    builder.getModulePassManager().run(module, builder)
     foreign = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
     if foreign:
         raise RuntimeError(f"the kernels would call {', '.join(foreign)}, which a process without numba does not have")

@@ -1,8 +1,12 @@
 """What there is to compile, in LLVM's language: one kernel, forward or backward as its plan says, and the products."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from numba import types
+from numba.core import config
+from numba.core.compiler_lock import global_compiler_lock
 
 from elman.kernels.numba_cpu.backward import make_backward
 from elman.kernels.numba_cpu.forward import make_forward
@@ -14,7 +18,7 @@ from elman.kernels.numba_cpu.work import enter, read_header
 def kernel_in_llvm(dtype: type) -> dict[str, str]:
     """LLVM modules that define kernel(plan), pack, product and product_t as C functions of 64-bit integers.
 
-    Optimised by numba's passes; free of Python, and of numba when they run.
+    Not yet optimised; free of Python, and of numba when they run.
     """
     forward, backward = make_forward(dtype), make_backward(dtype)
 
@@ -30,7 +34,23 @@ def kernel_in_llvm(dtype: type) -> dict[str, str]:
 
     functions = {"kernel": (kernel, 1)}
     functions |= {name: (function, 7) for name, function in make_products(dtype)._asdict().items()}
-    return {name: _as_c_function(name, function, count) for name, (function, count) in functions.items()}
+    with _translating_only():
+        return {name: _as_c_function(name, function, count) for name, (function, count) in functions.items()}
+
+
+@contextlib.contextmanager
+def _translating_only() -> Iterator[None]:
+    """numba optimises every function apart, and again in every caller: 7 s where once at the end takes 2.
+
+    Its lock is held, so nothing else is compiled meanwhile.
+    """
+    with global_compiler_lock:
+        level = config.OPT
+        config.OPT = type(level)(0)
+        try:
+            yield
+        finally:
+            config.OPT = level
 
 
 def _as_c_function(name: str, function: Any, arguments: int) -> str:

@@ -46,7 +46,7 @@ class Sizes(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """Addresses, 0 where there is nothing. After them the plan lists the weights, then their gradients, cell by cell."""
+    """Addresses, 0 where there is nothing. Then the plan lists the weights and their gradients, cell by cell."""
 
     memory: int  # scratch
     x: int  # (T, N, I)

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, from_dtype, types
+from numba import from_dtype, types
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.plan import COUNTER_BYTES, FIELDS, HEADER_BYTES
 from elman.kernels.numba_cpu.tile import part, pointer_to
 
 _WORD = ir.IntType(64)
-_header = pointer_to(from_dtype(np.dtype([(name, np.int64) for name in FIELDS])))
+_HEADER = from_dtype(np.dtype([(name, np.int64) for name in FIELDS]))
 addresses = pointer_to(types.int64)
 flags = pointer_to(types.uint8)
 
@@ -37,9 +37,14 @@ def _load_acquire(_: Any, address: Any) -> Any:
     return types.int64(types.intp), codegen
 
 
-@part
-def read_header(plan):
-    return carray(_header(plan), 1)[0]
+@intrinsic
+def read_header(_: Any, plan: Any) -> Any:
+    """The sizes and addresses at the head of the plan, as a record."""
+
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(_HEADER))
+
+    return _HEADER(types.intp), codegen
 
 
 @part
