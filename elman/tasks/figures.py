@@ -7,6 +7,8 @@ from elman.tasks.checkpoint import write_atomically
 from elman.tasks.errors import MissingExtra
 from elman.tasks.loop import Trainer
 
+READING = "Lower is better. Where the curves part, the model begins to learn the training text by heart."
+
 
 def loss_picture(trainer: Trainer, path: Path, *, lines: dict[str, float] | None = None) -> None:
     """Draw the training and the held-out curve, with horizontal lines to compare them with, into a PNG file.
@@ -27,6 +29,7 @@ def loss_picture(trainer: Trainer, path: Path, *, lines: dict[str, float] | None
     for (name, value), style in zip((lines or {}).items(), ("--", ":", "-."), strict=False):
         axes.axhline(value, color="black", linestyle=style, linewidth=1, label=f"{name}: {value:.2f}")
     axes.set(xlabel="step", ylabel=trainer.task.measure, xlim=(0, trainer.settings.steps))
+    axes.set_title(READING, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend()
     png = io.BytesIO()

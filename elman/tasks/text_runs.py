@@ -81,7 +81,7 @@ def begin(
         trainer = Trainer(task, training)
         trainer.save(building)
         config = {
-            "data": {"file": str(file), "characters": text.characters, "sha256": text.sha256},
+            "data": {"file": file.name, "characters": text.characters, "sha256": text.sha256},
             "device": device,
             "model": dataclasses.asdict(settings),
             "training": dataclasses.asdict(training),
