@@ -63,3 +63,17 @@ def test_medians_takes_calls_in_turn() -> None:
     assert turns == ["a", "b"] * 3
     assert set(ms) == {"a", "b"}
     assert count > 0
+
+
+@pytest.mark.parametrize(("others", "mean"), [(0.0, True), (0.5, False), (None, True)])
+def test_disturbed_figures_give_no_mean(
+    others: float | None, mean: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A busy machine stalls torch and not elman, which flatters elman: such ratios are marked and not averaged."""
+    rows = [bench.Row(TINY[0], mode, 1.0, 96.0, 15, others) for mode in ("training", "inference")]
+    monkeypatch.setattr(bench, "SIZES", TINY[:1])
+    monkeypatch.setattr(bench, "measure", lambda *_, **__: iter(rows))
+    bench.bench(quick=True)
+    printed = capsys.readouterr().out
+    assert ("geometric mean" in printed) == mean
+    assert ("96.0x?" in printed) == (not mean)

@@ -1,6 +1,7 @@
 """elman bench: elman.RNN beside torch.nn.RNN on this machine. Agreement comes first, then time."""
 
 import json as json_format
+import os
 import platform
 import statistics
 import time
@@ -9,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -50,6 +51,10 @@ SIZES = (
 )
 NAMES = ("elman", "torch")
 
+# Where another process takes a core, torch's threads wait for it at every step: its 0.1 ms call was seen to take 96 ms,
+# beside one thread of elman's that took no longer than usual. Such a ratio says nothing, and it flatters elman.
+_OTHERS = 0.1
+
 
 @dataclass(frozen=True)
 class Row:
@@ -60,6 +65,13 @@ class Row:
     elman_ms: float
     torch_ms: float
     calls: int
+    others: float | None
+    """Cores that other processes kept busy meanwhile; None where the system does not say."""
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether others were busy enough to spoil it."""
+        return self.others is not None and self.others > _OTHERS
 
     @property
     def ratio(self) -> float:
@@ -139,8 +151,19 @@ def measure(size: Size, rounds: int, seconds: float) -> Iterator[Row]:
     problem = Problem(size)
     problem.compare()
     for mode, run in (("training", problem.train), ("inference", problem.infer)):
+        start, busy = time.perf_counter(), _busy_elsewhere()
         ms, calls = medians({name: partial(run, name) for name in NAMES}, rounds, seconds)
-        yield Row(size, mode, ms["elman"], ms["torch"], calls)
+        others = None if busy is None else (_busy_elsewhere() - busy) / (time.perf_counter() - start)
+        yield Row(size, mode, ms["elman"], ms["torch"], calls, others)
+
+
+def _busy_elsewhere() -> Any:
+    """Processor seconds that all processes but this one have used since the machine started; None where unknown."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _, _, irq, softirq, steal = map(int, stat.read_text().split("\n", 1)[0].split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def machine() -> dict[str, object]:
@@ -180,16 +203,27 @@ def bench(
         print(f"{size!s:32}", end="", flush=True)
         try:
             for row in measure(size, rounds=5 if quick else 15, seconds=0.01 if quick else 0.04):
-                print(f"{row.elman_ms:9.3f}{row.torch_ms:9.3f}{row.ratio:7.1f}x  ", end="", flush=True)
+                print(
+                    f"{row.elman_ms:9.3f}{row.torch_ms:9.3f}{row.ratio:7.1f}x{'? ' if row.disturbed else '  '}",
+                    end="",
+                    flush=True,
+                )
                 rows.append(row)
         except AssertionError as error:
             print(f"elman and torch disagree, so nothing is timed\n{error}")
             raise typer.Exit(1) from error
         print()
-    means = [
-        statistics.geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in ("training", "inference")
-    ]
-    print(f"{'geometric mean of the ratios':50}{means[0]:7.1f}x{'':20}{means[1]:7.1f}x")
+    if any(row.disturbed for row in rows):
+        print(
+            f"? other processes kept more than {_OTHERS} of a core busy: no mean is given, measure again without them"
+        )
+    else:
+        modes = ("training", "inference")
+        means = [statistics.geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in modes]
+        print(f"{'geometric mean of the ratios':50}{means[0]:7.1f}x{'':20}{means[1]:7.1f}x")
     if json is not None:
-        figures = {"machine": about, "rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}
+        figures = {
+            "machine": about,
+            "rows": [asdict(row) | {"ratio": row.ratio, "disturbed": row.disturbed} for row in rows],
+        }
         json.write_text(json_format.dumps(figures, indent=1) + "\n", encoding="utf-8")
