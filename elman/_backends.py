@@ -121,9 +121,14 @@ def use_backend(name: str) -> Iterator[None]:
         _asked.reset(token)
 
 
+def asked_backend() -> str | None:
+    """The name that use_backend was given, if this runs inside its block."""
+    return _asked.get()
+
+
 def choose(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> tuple[Backend, str]:
     """The backend for this call, and why. One asked for by name is taken or raises."""
-    asked = _asked.get()
+    asked = asked_backend()
     if asked is None:
         obstacle = _numba_obstacle(x, h0, weights)
         if obstacle is None:

@@ -114,3 +114,14 @@ def test_cell_with_complex_numbers() -> None:
     cells[0].load_state_dict(cells[1].state_dict())
     input = torch.randn(2, 3, dtype=torch.complex64)
     torch.testing.assert_close(cells[0](input), cells[1](input))
+
+
+def test_cell_under_vmap_equals_a_loop() -> None:
+    cell, x, h = elman.RNNCell(3, 4), torch.randn(5, 2, 3), torch.randn(5, 2, 4)
+    expected = torch.stack(
+        [
+            torch.nn.functional.tanh(a @ cell.weight_ih.T + cell.bias_ih + b @ cell.weight_hh.T + cell.bias_hh)
+            for a, b in zip(x, h, strict=True)
+        ]
+    )
+    torch.testing.assert_close(torch.func.vmap(cell)(x, h), expected)

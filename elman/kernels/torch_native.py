@@ -53,6 +53,19 @@ def _layers(problem: Problem, layers: int, x: Tensor, h0: Tensor, weights: Seque
     return torch.where(empty, 0, output), torch.where(empty, h0, h_n)
 
 
+def rnn_step(nonlinearity: str, x: Tensor, h: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
+    """h' (N, H) of one step, or (H,) for x (I,)."""
+    function = torch.rnn_tanh_cell if nonlinearity == "tanh" else torch.rnn_relu_cell
+    batched = x.dim() == 2
+    x = x if batched else x.unsqueeze(0)
+    if h is None:
+        h = x.new_zeros(x.shape[0], weights[1].shape[0])
+    elif not batched:
+        h = h.unsqueeze(0)
+    h = function(x, h, *weights)
+    return h if batched else h.squeeze(0)
+
+
 def rnn_backward(
     problem: Problem,
     x: Tensor,

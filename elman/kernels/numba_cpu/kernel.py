@@ -44,13 +44,14 @@ def _translating_only() -> Iterator[None]:
 
     Its lock is held, so nothing else is compiled meanwhile.
     """
+    options: Any = config
     with global_compiler_lock:
-        level = config.OPT
-        config.OPT = type(level)(0)
+        level = options.OPT
+        options.OPT = type(level)(0)
         try:
             yield
         finally:
-            config.OPT = level
+            options.OPT = level
 
 
 def _as_c_function(name: str, function: Any, arguments: int) -> str:

@@ -38,13 +38,16 @@ def _load_acquire(_: Any, address: Any) -> Any:
 
 
 @intrinsic
-def read_header(_: Any, plan: Any) -> Any:
-    """The sizes and addresses at the head of the plan, as a record."""
+def _read_header(_: Any, plan: Any) -> Any:
 
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(_HEADER))
 
     return _HEADER(types.intp), codegen
+
+
+read_header: Any = _read_header
+"""The sizes and addresses at the head of the plan, as a record."""
 
 
 @part
