@@ -6,6 +6,8 @@ Names are loaded when they are first used, so that `elman --help` does not wait 
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from elman import _fork as _fork
+
 if TYPE_CHECKING:
     from elman._backends import backends as backends
     from elman._backends import use_backend as use_backend

@@ -1,10 +1,11 @@
 """Joins a backend's forward and backward for autograd. What is differentiated twice runs on the reference."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from elman._backends import Backend, choose
 from elman.kernels import reference
@@ -13,15 +14,22 @@ from elman.kernels.problem import Problem
 
 def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
     """output (T, N, D * H) and h_n (L * D, N, H), on the backend that fits."""
+    if torch.compiler.is_compiling():  # torch.compile breaks its graph here
+        disable: Callable[..., Any] = torch.compiler.disable
+        return cast(tuple[Tensor, Tensor], disable(_run)(problem, x, h0, weights))
+    return _run(problem, x, h0, weights)
+
+
+def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
     backend, _ = choose(problem, x, h0, weights)
     if not backend.differentiable and torch.is_grad_enabled():
-        apply: Callable[..., tuple[Tensor, Tensor]] = _Run.apply
+        apply: Callable[..., tuple[Tensor, Tensor]] = _Stack.apply
         return apply(problem, backend, x, h0, *weights)
     output, h_n, _ = backend.kernels().rnn_forward(problem, x, h0, weights)
     return output, h_n
 
 
-class _Run(torch.autograd.Function):
+class _Stack(torch.autograd.Function):
     """One node for the whole stack of layers."""
 
     @staticmethod
@@ -49,7 +57,7 @@ class _Run(torch.autograd.Function):
 
 def _must_stay_visible(gradient: Tensor | None) -> bool:
     """Whether autograd or a transform has to see what is done with this gradient."""
-    if torch.is_grad_enabled():  # create_graph=True
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
         return True
     if gradient is None:
         return False

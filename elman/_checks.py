@@ -1,5 +1,6 @@
 """What a call may be given. Every complaint is torch's own, then a sentence that names the axes and the likely mend."""
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,35 @@ def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, we
         _check_h0(rnn, input, hx)
 
 
+def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
+    """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
+    first = weights[0]
+    directions = 2 if rnn.bidirectional else 1
+    shapes = _weight_shapes(rnn.input_size, rnn.hidden_size, rnn.num_layers, directions, rnn.bias)
+    for place, (weight, shape) in enumerate(zip(weights, shapes, strict=True)):
+        if weight.shape != shape:
+            raise RuntimeError(f"{rnn._flat_weights_names[place]} should have the shape {shape}, got {_shape(weight)}.")
+        if weight.dtype != first.dtype:
+            check_matmul_dtype(rnn._flat_weights_names[place], weight, first)
+        if weight.device != first.device:
+            raise RuntimeError(
+                f"Expected all tensors to be on the same device, but {rnn._flat_weights_names[place]} is on "
+                f"{weight.device} and {rnn._flat_weights_names[0]} on {first.device}."
+            )
+
+
+@functools.lru_cache(maxsize=256)
+def _weight_shapes(
+    input_size: int, hidden_size: int, layers: int, directions: int, bias: bool
+) -> tuple[tuple[int, ...], ...]:
+    shapes: list[tuple[int, ...]] = []
+    for layer in range(layers):
+        inputs = input_size if layer == 0 else directions * hidden_size
+        cell = [(hidden_size, inputs), (hidden_size, hidden_size), *([(hidden_size,)] * 2 if bias else [])]
+        shapes += cell * directions
+    return tuple(shapes)
+
+
 def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:
     """Raises what torch.nn.RNNCell raises for an input or state that does not fit."""
     weight = cell.weight_ih
@@ -89,7 +119,7 @@ def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:
                 f"and the weights on {weight.device}. Move one: .to('{weight.device}')."
             )
         if tensor is not None:
-            _check_matmul_dtype(name, tensor, weight)
+            check_matmul_dtype(name, tensor, weight)
 
 
 def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -> Tensor:
@@ -104,7 +134,7 @@ def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -
         raise ValueError(
             f"lengths should hold one length for each sequence of the batch, ({sequences},), got {_shape(lengths)}."
         )
-    lengths = lengths.to("cpu", torch.int64)
+    lengths = lengths.to("cpu", torch.int64, copy=True)  # backward must see what forward saw
     if sequences and not (int(lengths.min()) >= 0 and int(lengths.max()) <= steps):
         bad = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
         raise ValueError(
@@ -149,8 +179,9 @@ def _check_dtype(what: str, tensor: Tensor, weight: Tensor) -> None:
         )
 
 
-def _check_matmul_dtype(name: str, tensor: Tensor, weight: Tensor) -> None:
-    if tensor.dtype != weight.dtype and not torch._C._is_any_autocast_enabled():
+def check_matmul_dtype(name: str, tensor: Tensor, weight: Tensor, autocast: bool = True) -> None:
+    """Raises for two dtypes, unless autocast is on and would make them one."""
+    if tensor.dtype != weight.dtype and not (autocast and torch._C._is_any_autocast_enabled()):
         names = {torch.float32: "Float", torch.float64: "Double", torch.float16: "Half", torch.bfloat16: "BFloat16"}
         names |= {torch.int64: "Long", torch.int32: "Int", torch.complex64: "ComplexFloat"}
         got, expected = (names.get(t.dtype, str(t.dtype)) for t in (tensor, weight))
@@ -171,7 +202,7 @@ def _check_h0(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> None:
             f"Input and hidden tensors are not at the same device, found input tensor at {data.device} "
             f"and hidden tensor at {hx.device}. Move it: hx.to('{data.device}')."
         )
-    _check_matmul_dtype("hx", hx, data)
+    check_matmul_dtype("hx", hx, data)
 
 
 def _h0_hint(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> str:

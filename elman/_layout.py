@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 
 from elman._autograd import run
 from elman._backends import asked_backend
-from elman._checks import check_lengths, check_reset
+from elman._checks import check_lengths, check_matmul_dtype, check_reset
 from elman.kernels import torch_native
 from elman.kernels.problem import Problem
 
@@ -43,7 +43,9 @@ def run_padded(
     steps, sequences, _ = x.shape
     if lengths is not None:
         lengths = check_lengths(lengths, steps, sequences)
-    problem = _problem(rnn, lengths=lengths, reset=None if reset is None else reset.contiguous())
+    if reset is not None:  # a copy: backward must see what forward saw
+        reset = reset.to(input.device).clone(memory_format=torch.contiguous_format)
+    problem = _problem(rnn, lengths=lengths, reset=reset)
     if rnn.dropout and rnn.training and rnn.num_layers > 1:
         problem = problem._replace(masks=_masks(rnn, (steps, sequences), x))
     output, h_n = _in_kernel_dtype(problem, x, h0, weights)
@@ -105,6 +107,7 @@ def _in_kernel_dtype(problem: Problem, x: Tensor, h0: Tensor | None, weights: li
     if torch.is_autocast_enabled("cpu") and x.is_cpu and dtype != torch.float64:
         dtype = torch.get_autocast_dtype("cpu")
     elif dtype not in _SHORT or not x.is_cpu:
+        check_matmul_dtype("input", x, weights[0], autocast=False)
         return run(problem, x, h0, weights)
     with torch.autocast("cpu", enabled=False):
         wide = [t.float() for t in weights]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from elman._checks import check_call, check_cell_call
+from elman._checks import check_call, check_cell_call, check_weights
 from elman._layout import run_packed, run_padded, run_step
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
@@ -140,6 +140,7 @@ class RNN(RNNBase):
         """
         weights = self._weights()
         check_call(self, input, hx, weights[0])
+        check_weights(self, weights)
         if isinstance(input, PackedSequence):
             if lengths is not None or reset is not None:
                 raise ValueError(
@@ -239,6 +240,7 @@ class RNNCell(torch.nn.RNNCell):
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}. Select from 'tanh' or 'relu'.")
         check_cell_call(self, input, hx)
         weights = [self.weight_ih, self.weight_hh]
-        if self.bias_ih is not None and self.bias_hh is not None:
-            weights += [self.bias_ih, self.bias_hh]
+        if self.bias_ih is not None or self.bias_hh is not None:
+            zero = self.weight_hh.new_zeros(self.hidden_size)
+            weights += [zero if b is None else b for b in (self.bias_ih, self.bias_hh)]
         return run_step(self.nonlinearity, len(weights) == 4, input, hx, weights)

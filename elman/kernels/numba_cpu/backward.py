@@ -168,6 +168,9 @@ def make_backward(dtype: type) -> Any:
                 for r in range(r0, min(r0 + INNER, p.rows)):
                     add_row(of_block, dz + size * h_size * r, count)
                 add_row(d_b, of_block, count)
+            d_b_hh = gradient_at(plan, layer, d, 3) + size * first  # the same numbers
+            clear(numbers(d_b_hh), count)
+            add_row(d_b_hh, d_b, count)
 
     @part
     def backward(plan, thread):

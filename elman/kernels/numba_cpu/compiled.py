@@ -79,7 +79,10 @@ def _cache_folder() -> Path:
         return Path(own)
     if os.name == "nt":
         return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "elman"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elman"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "elman"
+    except RuntimeError:  # this user has no home: nothing can be kept, and _write says so
+        return Path(os.devnull) / "elman"
 
 
 def _read(path: Path) -> bytes | None:
@@ -94,9 +97,10 @@ def _read(path: Path) -> bytes | None:
 def _write(path: Path, code: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-        os.replace(file.name, path)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            whole = Path(folder) / path.name
+            whole.write_bytes(hashlib.sha256(code).digest() + code)
+            os.replace(whole, path)
     except OSError as error:
         warnings.warn(
             f"elman could not keep its compiled kernels in {path.parent} ({error.strerror}), so every process compiles "

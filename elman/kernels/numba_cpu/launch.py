@@ -54,8 +54,6 @@ def rnn_backward(
     d_weights: list[Tensor | None] = [None] * len(weights)
     if any(needs[2:]):
         d_weights = [torch.empty(w.shape, dtype=w.dtype) for w in weights]
-        if problem.bias:
-            d_weights[3::4] = d_weights[2::4]  # both biases of a cell have the same gradient
     _run(
         problem,
         x,
@@ -120,7 +118,7 @@ def _run(
     memory = torch.empty(sizes.scratch, dtype=torch.uint8)
     # what is made contiguous here is kept until the kernel is back
     kept = [x, h0, *weights, problem.masks, problem.reset, d_output, d_h_n]
-    kept = [t if t is None or t.is_contiguous() else t.contiguous() for t in kept]
+    kept = [t if t is None or (t.is_contiguous() and not t.is_neg()) else t.resolve_neg().contiguous() for t in kept]
     ready_x, ready_h0, *ready_weights, masks, reset, ready_d_output, ready_d_h_n = map(_address, kept)
     lengths, order, starts, row_of = map(_address, ragged) if ragged else (0, 0, 0, 0)
     arrays = Arrays(

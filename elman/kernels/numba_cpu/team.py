@@ -14,21 +14,12 @@ from typing import Any
 
 import torch
 
+from elman import _fork
+
 _TEAM_WORK = 400_000  # multiply-adds below which a second thread of the OpenMP team saves less than it costs
 _POOL_WORK = 10_000_000  # the same for Python threads
 
 _kernel_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # releases the GIL while it runs
-_forked = False
-
-
-def _after_fork() -> None:
-    global _forked
-    _forked = True
-    _pool.cache_clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def threads_for(work: int) -> int:
@@ -36,7 +27,7 @@ def threads_for(work: int) -> int:
     threads = torch.get_num_threads()
     if threads == 1 or work < _TEAM_WORK:
         return 1
-    return threads if work >= _POOL_WORK or (_openmp() is not None and not _forked) else 1
+    return threads if work >= _POOL_WORK or _openmp() is not None else 1
 
 
 def run(kernel: int, plan: Any, threads: int) -> None:
@@ -44,12 +35,12 @@ def run(kernel: int, plan: Any, threads: int) -> None:
     if threads == 1:
         _function(kernel)(plan)
         return
-    openmp = None if _forked else _openmp()
+    openmp = _openmp()
     if openmp is not None:
         openmp.GOMP_parallel(ctypes.c_void_p(kernel), plan, threads, 0)
         return
     function = _function(kernel)
-    others = [_pool(threads).submit(function, plan) for _ in range(threads - 1)]
+    others = [_pool(os.getpid(), threads).submit(function, plan) for _ in range(threads - 1)]
     function(plan)
     wait(others)
     for other in others:
@@ -62,13 +53,17 @@ def _function(kernel: int) -> Any:
 
 
 @functools.cache
-def _pool(threads: int) -> ThreadPoolExecutor:
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="elman")
 
 
-@functools.cache
 def _openmp() -> ctypes.CDLL | None:
-    """The GNU OpenMP library that torch has loaded, or None."""
+    """The GNU OpenMP library that torch has loaded, or None; None in a fork."""
+    return None if _fork.forked else _loaded_openmp()
+
+
+@functools.cache
+def _loaded_openmp() -> ctypes.CDLL | None:
     if sys.platform != "linux":
         return None
     for line in Path("/proc/self/maps").read_text().splitlines():

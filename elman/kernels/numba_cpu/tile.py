@@ -2,8 +2,8 @@
 
 A tile keeps a block of MR rows by NV vectors of the result in registers while it runs over the inner index, so that one
 loaded vector serves MR rows and one loaded scalar serves NV vectors. LLVM does not find this blocking by itself in a
-plain loop. Each element of a result is one chain of fused multiply-adds in the order of the inner index, whatever the
-block it falls into: a row has the same bits in any batch.
+plain loop. Each element of a result is summed in the order of the inner index, in blocks of INNER, whatever the tile it
+falls into: a row has the same bits in any batch.
 
 Addresses are plain integers (bytes), and rows are reached through tables of row addresses, so that dense, packed,
 padded and reversed sequences, and a state that starts again, are the same code.

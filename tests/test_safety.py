@@ -1,0 +1,126 @@
+"""What would read the wrong memory or give wrong numbers in silence, each found once and mended."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import Parameter
+
+import elman
+
+
+def pair(**options: object) -> tuple[elman.RNN, torch.nn.RNN]:
+    torch.manual_seed(0)
+    ours, theirs = elman.RNN(3, 4, **options), torch.nn.RNN(3, 4, **options)
+    theirs.load_state_dict(ours.state_dict())
+    return ours, theirs
+
+
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"])
+def test_replaced_parameter_of_another_dtype_or_shape_raises(name: str) -> None:
+    for change in (Tensor.half, lambda w: w[:1]):
+        for layer in pair():
+            setattr(layer, name, Parameter(change(getattr(layer, name).detach())))
+            if name.startswith("bias") and isinstance(layer, torch.nn.RNN):
+                continue  # torch adds a bias with type promotion and broadcasting
+            with pytest.raises((RuntimeError, ValueError)):
+                layer(torch.ones(5, 2, 3))
+
+
+def test_float64_input_for_float32_weights_raises_under_autocast() -> None:
+    for layer in pair():
+        with torch.autocast("cpu"), pytest.raises(RuntimeError, match="dtype"):
+            layer(torch.ones(5, 2, 3, dtype=torch.float64))
+
+
+def test_gradients_of_the_two_biases_do_not_share_memory() -> None:
+    ours, _ = pair()
+    output, _ = ours(torch.randn(5, 2, 3))
+    b_ih, b_hh = torch.autograd.grad(output.sum(), [ours.bias_ih_l0, ours.bias_hh_l0])
+    kept = b_hh.clone()
+    b_ih.mul_(2)
+    torch.testing.assert_close(b_hh, kept, rtol=0, atol=0)
+
+
+def test_reset_and_lengths_may_be_reused_before_backward() -> None:
+    ours, _ = pair()
+    x = torch.randn(5, 2, 3, requires_grad=True)
+
+    def gradients(change: bool) -> list[Tensor]:
+        reset, lengths = torch.zeros(5, 2, dtype=torch.bool), torch.tensor([5, 3])
+        reset[2] = True
+        output, _ = ours(x, reset=reset, lengths=lengths)
+        if change:
+            reset.fill_(True)
+            lengths.fill_(1)
+        (d_x,) = torch.autograd.grad(output.sum(), x, create_graph=True)
+        return [d_x, *torch.autograd.grad(d_x.pow(2).sum(), ours.parameters())]
+
+    for changed, expected in zip(gradients(True), gradients(False), strict=True):
+        torch.testing.assert_close(changed, expected)
+
+
+def test_tangent_of_a_gradient_is_carried() -> None:
+    tangents = []
+    for layer in pair():
+        x = torch.arange(30.0).reshape(5, 2, 3).div(30).requires_grad_()
+        output, _ = layer(x)
+        with forward_ad.dual_level():
+            seed = forward_ad.make_dual(torch.ones_like(output), torch.full_like(output, 0.5))
+            (d_x,) = torch.autograd.grad(output, x, seed)
+            tangents.append(forward_ad.unpack_dual(d_x).tangent)
+    torch.testing.assert_close(*tangents)
+
+
+def test_negative_bit_of_the_input_is_read() -> None:
+    ours, theirs = pair()
+    x = torch.randn(5, 2, 3, dtype=torch.complex64).conj().imag
+    assert x.is_neg()
+    torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_first_call_in_a_fork_of_a_process_whose_torch_has_threads_returns() -> None:
+    script = """
+        import os, torch, elman
+        torch.mm(torch.randn(512, 512), torch.randn(512, 512))  # wakes torch's OpenMP team
+        child = os.fork()
+        if child == 0:
+            with torch.no_grad():  # torch's own parallel operators would hang here
+                elman.RNN(64, 128)(torch.randn(50, 8, 64))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        print("done")
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
+    assert run.stdout == "done\n", run.stderr
+
+
+def test_compiled_model_runs_and_agrees() -> None:
+    script = """
+        import torch, elman
+        layer, x = elman.RNN(3, 4, 2), torch.randn(5, 2, 3)
+        expected = layer(x)
+        expected[0].sum().backward()
+        gradients = [p.grad.clone() for p in layer.parameters()]
+        layer.zero_grad()
+        output, h_n = torch.compile(layer, backend="eager")(x)
+        output.sum().backward()
+        torch.testing.assert_close((output, h_n), expected)
+        torch.testing.assert_close([p.grad for p in layer.parameters()], gradients)
+        print("done")
+    """
+    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=200)
+    assert run.stdout == "done\n", run.stderr
+
+
+def test_cell_with_one_bias_keeps_it() -> None:
+    ours, theirs = elman.RNNCell(3, 4), torch.nn.RNNCell(3, 4)
+    theirs.load_state_dict(ours.state_dict())
+    for cell in (ours, theirs):
+        cell.bias_hh = None
+    x = torch.randn(2, 3)
+    torch.testing.assert_close(ours(x), theirs(x))
