@@ -1,5 +1,6 @@
 """The commands as a user types them: what they print where, their exit codes, and what they leave on the disk."""
 
+import os
 import random
 import re
 import subprocess
@@ -134,7 +135,7 @@ def test_generate_streams_and_stops_with_its_reader(trained):
 
 
 def test_generate_writes_korean_where_the_terminal_knows_ascii_only(trained):
-    done = elman("generate", trained, "--prompt", "호", "--length", 3, env={"PYTHONIOENCODING": "ascii"})
+    done = elman("generate", trained, "--prompt", "호", "--length", 3, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("\\ud638")
 

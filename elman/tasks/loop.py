@@ -245,8 +245,9 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
 def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
     """Inside, the first Ctrl-C only makes the yielded function answer True; a second one interrupts at once."""
     pressed = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield pressed.is_set  # signals reach the main thread only
+    in_main = threading.current_thread() is threading.main_thread()  # only there a handler can be set
+    if not in_main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # ignored: a background job of a script
+        yield pressed.is_set
         return
 
     def note(signum: int, frame: FrameType | None) -> None:
