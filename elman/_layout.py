@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence
 
 from elman._autograd import run
 from elman._backends import asked_backend
@@ -59,18 +59,14 @@ def run_packed(
 ) -> tuple[PackedSequence, Tensor]:
     """The layer on a PackedSequence, the longest sequence first inside as torch packs it."""
     data, batch_sizes, sorted_indices, unsorted_indices = input
-    x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes))
     h0 = hx if hx is None or sorted_indices is None else hx.index_select(1, sorted_indices)
-    problem = _problem(rnn, lengths=lengths)
+    problem = _problem(rnn, batch_sizes=batch_sizes.clone())  # backward must see what forward saw
     if rnn.dropout and rnn.training and rnn.num_layers > 1:
-        drawn = _masks(rnn, (data.shape[0],), data)  # torch draws for real steps only
-        masks = [pad_packed_sequence(PackedSequence(mask, batch_sizes))[0] for mask in drawn]
-        problem = problem._replace(masks=torch.stack(masks))
-    output, h_n = _in_kernel_dtype(problem, x, h0, weights)
+        problem = problem._replace(masks=_masks(rnn, (data.shape[0],), data))
+    output, h_n = _in_kernel_dtype(problem, data, h0, weights)
     if unsorted_indices is not None:
         h_n = h_n.index_select(1, unsorted_indices)
-    packed = pack_padded_sequence(output, lengths)
-    return PackedSequence(packed.data, batch_sizes, sorted_indices, unsorted_indices), h_n
+    return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), h_n
 
 
 def run_step(nonlinearity: str, bias: bool, input: Tensor, hx: Tensor | None, weights: list[Tensor]) -> Tensor:
@@ -90,8 +86,8 @@ def run_step(nonlinearity: str, bias: bool, input: Tensor, hx: Tensor | None, we
     return h_n[0] if batched else h_n[0, 0]
 
 
-def _problem(rnn: "RNN", lengths: Tensor | None = None, reset: Tensor | None = None) -> Problem:
-    return Problem(rnn.nonlinearity, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias, lengths, reset)
+def _problem(rnn: "RNN", **parts: Tensor | None) -> Problem:
+    return Problem(rnn.nonlinearity, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias, **parts)
 
 
 def _masks(rnn: "RNN", rows: tuple[int, ...], like: Tensor) -> Tensor:

@@ -4,17 +4,21 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.kernels.problem import Problem
 
 
 def rnn_forward(
     problem: Problem,
-    x: Tensor,  # (T, N, I)
+    x: Tensor,  # (T, N, I), or packed (R, I)
     h0: Tensor | None,  # (L * D, N, H)
     weights: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
-    """output (T, N, D * H) and h_n (L * D, N, H): h_t = f(x_t W_ih^T + b_ih + h_{t-1} W_hh^T + b_hh)."""
+    """output (T, N, D * H), or packed (R, D * H), and h_n (L * D, N, H): h_t = f(x_t W_ih^T + b_ih + h_{t-1} W_hh^T +
+    b_hh)."""
+    if problem.batch_sizes is not None:
+        return _packed(problem, problem.batch_sizes, x, h0, weights)
     last_states = []
     for layer in range(problem.num_layers):
         if layer > 0 and problem.masks is not None:
@@ -29,6 +33,21 @@ def rnn_forward(
             last_states.append(h_n)
         x = torch.cat(outputs, -1)
     return x, torch.stack(last_states), ()
+
+
+def _packed(
+    problem: Problem, batch_sizes: Tensor, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]
+) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
+    """The same for rows that are packed: they are padded, and packed again."""
+
+    def pad(rows: Tensor) -> tuple[Tensor, Tensor]:
+        return pad_packed_sequence(PackedSequence(rows, batch_sizes))
+
+    padded, lengths = pad(x)
+    masks = None if problem.masks is None else torch.stack([pad(mask)[0] for mask in problem.masks])
+    problem = problem._replace(batch_sizes=None, lengths=lengths, masks=masks)
+    output, h_n, _ = rnn_forward(problem, padded, h0, weights)
+    return pack_padded_sequence(output, lengths).data, h_n, ()
 
 
 def _one_direction(

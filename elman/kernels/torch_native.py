@@ -13,14 +13,14 @@ from elman.kernels.reference import differentiate
 
 def rnn_forward(
     problem: Problem,
-    x: Tensor,  # (T, N, I), T > 0
+    x: Tensor,  # (T, N, I), T > 0, or packed (R, I)
     h0: Tensor | None,  # (L * D, N, H)
     weights: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
-    """output (T, N, D * H) and h_n (L * D, N, H)."""
+    """output (T, N, D * H), or packed (R, D * H), and h_n (L * D, N, H)."""
     directions = problem.num_directions
     if h0 is None:
-        h0 = x.new_zeros(problem.num_layers * directions, x.shape[1], weights[1].shape[0])
+        h0 = x.new_zeros(problem.num_layers * directions, problem.size_of(x)[1], weights[1].shape[0])
     if problem.masks is None:
         output, h_n = _layers(problem, problem.num_layers, x, h0, weights)
         return output, h_n, ()
@@ -39,6 +39,8 @@ def _layers(problem: Problem, layers: int, x: Tensor, h0: Tensor, weights: Seque
     """So many layers in one call. cuDNN can go back only through a forward pass in training mode: it always is."""
     function = torch.rnn_tanh if problem.nonlinearity == "tanh" else torch.rnn_relu
     options = (list(weights), problem.bias, layers, 0.0, True, problem.num_directions == 2)
+    if problem.batch_sizes is not None:
+        return function(x, problem.batch_sizes, h0, *options)
     if problem.lengths is None:
         return function(x, h0, *options, False)
     # torch's packed sequences have no empty ones: such a sequence runs one step of zeros, which is then taken back

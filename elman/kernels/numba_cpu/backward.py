@@ -15,9 +15,11 @@ from elman.kernels.numba_cpu.sizes import INNER, panel_columns
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
 from elman.kernels.numba_cpu.work import (
     addresses,
+    before,
     chunk_of,
     clear,
-    done,
+    clear_padding,
+    flags,
     gradient_at,
     h0_at,
     input_at,
@@ -27,19 +29,17 @@ from elman.kernels.numba_cpu.work import (
     packed_hh_at,
     packed_ih_at,
     place_of,
-    read_header,
     row_of,
+    sort,
     starts_again,
-    step_of,
     table_at,
-    take,
-    wait,
+    tasks_of_padding,
     weight_at,
 )
 
 
 def make_backward(dtype: type) -> Any:
-    """The backward pass for float32 or float64, as compiled code that reads a plan."""
+    """The backward pass for float32 or float64: its phases, the tasks of a phase, and the work on one of them."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
     differentiate = make_derivative(dtype)
@@ -61,8 +61,25 @@ def make_backward(dtype: type) -> Any:
             to[j] += of[j]
 
     @part
-    def recur(p, layer, d, chunk, thread):
-        """dz of one chunk of sequences in one direction, from the last step read to the first, then dh_0."""
+    def copy_row(target, source, n):
+        to, of = numbers(target), numbers(source)
+        for j in range(n):
+            to[j] = of[j]
+
+    @part
+    def below_at(p, layer):
+        """Where the gradient at the output of a layer that is not the last lies."""
+        return p.memory + (p.below if layer % 2 else p.below_too)
+
+    @part
+    def last_steps(p, span):
+        """(s0, s1): the steps of a span; the spans are counted from the end."""
+        s1 = p.steps - span * p.span
+        return max(0, s1 - p.span), s1
+
+    @part
+    def recur(p, layer, d, chunk, thread, s0, s1):
+        """dz of one chunk of sequences in one direction, from the step read last to the first; at step 0 also dh_0."""
         first, step, count = chunk_of(p, chunk)
         h_size = p.hidden_size
         state = size * h_size
@@ -71,44 +88,54 @@ def make_backward(dtype: type) -> Any:
         states = state * cell * p.sequences  # of this cell, in h_0 and h_n
         zeros, w_hh = p.memory + p.zeros, packed_hh_at(p, layer, d)
         output = output_at(p, layer) + state * d
-        d_output = p.d_output if layer == p.layers - 1 else p.memory + p.below
+        x, x_bytes = input_at(p, layer), size * inputs_of(p, layer)
+        d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
         after_table, dh_table, dz_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)  # after: dz of the next step
-        h_rows = addresses(p.memory + p.h_rows + 8 * d * p.rows)
-        at_start = p.memory + p.at_start + state * d * p.sequences
-        for k in range(count):
-            clear(numbers(at_start + state * (first + k * step)), h_size)
+        most = p.span * p.sequences
+        x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * d * most), addresses(p.memory + p.h_rows + 8 * d * most)
+        of_d = state * d * p.sequences
+        at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d
         active = 0
-        for s in range(p.steps - 1, -1, -1):
+        for k in range(count):
+            i = first + k * step
+            if s1 == p.steps:
+                clear(numbers(at_start + state * i), h_size)
+            if length_of(p, i) > s1:
+                after[k] = carry + state * i
+                active += 1
+        for s in range(s1 - 1, s0 - 1, -1):
             running = active
             while active < count and length_of(p, first + active * step) > s:
                 active += 1
             for k in range(active):
                 i = first + k * step
                 t = length_of(p, i) - 1 - s if d else s
-                r = step_of(p, t, i)
-                dz[k] = p.memory + p.dz + state * (d * p.rows + r)
-                dh[k] = d_output + width * row_of(p, r) + state * d if d_output else zeros
+                dz[k] = p.memory + p.dz + state * (d * most + before(p, s) - before(p, s0) + i)
+                dh[k] = d_output + width * row_of(p, t, i) + state * d if d_output else zeros
                 if k >= running:  # the last step read: nothing comes after it but h_n
-                    clear(numbers(dz[k]), h_size)
-                    add_row(dz[k], dh[k], h_size)
+                    copy_row(dz[k], dh[k], h_size)
                     if p.d_h_n:
                         add_row(dz[k], p.d_h_n + states + state * place_of(p, i), h_size)
             call(p.product, running, after_table, h_size, w_hh, h_size, dh_table, dz_table)
             for k in range(active):
                 i = first + k * step
                 t = length_of(p, i) - 1 - s if d else s
-                r = step_of(p, t, i)
-                differentiate(numbers(dz[k]), numbers(output + width * row_of(p, r)), h_size, p.relu)
+                q = row_of(p, t, i)
+                differentiate(numbers(dz[k]), numbers(output + width * q), h_size, p.relu)
                 after[k] = dz[k]
+                r = before(p, s) - before(p, s0) + i
+                x_rows[r] = x + x_bytes * q
                 if s == 0 or starts_again(p, d, t, i):
                     h_rows[r] = h0_at(p, cell, i, size)
                     add_row(at_start + state * i, dz[k], h_size)
                     after[k] = zeros
                 else:
-                    before = t + 1 if d else t - 1
-                    h_rows[r] = output + width * row_of(p, step_of(p, before, i))
-        if p.d_h0:
+                    h_rows[r] = output + width * row_of(p, t + 1 if d else t - 1, i)
+        if s0 > 0:
+            for k in range(active):
+                copy_row(carry + state * (first + k * step), after[k], h_size)
+        elif p.d_h0:
             for k in range(count):
                 i = first + k * step
                 after[k] = at_start + state * i
@@ -118,100 +145,155 @@ def make_backward(dtype: type) -> Any:
             call(p.product, count, after_table, h_size, w_hh, h_size, dh_table, dz_table)
 
     @part
-    def find_inputs(p, layer):
-        """The addresses of the rows that the layer read, in the order of dz."""
-        x_rows = addresses(p.memory + p.x_rows)
-        for r in range(p.rows):
-            x_rows[r] = input_at(p, layer) + size * inputs_of(p, layer) * row_of(p, r)
-
-    @part
-    def pass_down(p, layer, task, thread):
-        """dx = dz W_ih for one block of steps, both directions summed, times the dropout mask."""
+    def pass_down(p, layer, d, task, thread, rows):
+        """dx = dz W_ih for one block of a span's steps; a second direction is added to the first."""
         first = task * p.block
-        count = min(p.block, p.rows - first)
+        count = min(p.block, rows - first)
         inputs, h_size = inputs_of(p, layer), p.hidden_size
-        target = p.memory + p.below if layer else p.d_x
+        most = p.span * p.sequences
+        target = below_at(p, layer - 1) if layer else p.d_x
         dz_table, start_table, d_x_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         dz, start, d_x = addresses(dz_table), addresses(start_table), addresses(d_x_table)
-        for d in range(p.directions):
-            for k in range(count):
-                dz[k] = p.memory + p.dz + size * h_size * (d * p.rows + first + k)
-                d_x[k] = target + size * inputs * row_of(p, first + k)
-                start[k] = d_x[k] if d else p.memory + p.zeros
-            call(p.product, count, dz_table, h_size, packed_ih_at(p, layer, d), inputs, start_table, d_x_table)
-        if layer > 0 and p.masks:
-            for k in range(count):
-                row = numbers(d_x[k])
-                mask = numbers(p.masks + p.layer_bytes * (layer - 1) + size * inputs * row_of(p, first + k))
-                for j in range(inputs):
-                    row[j] *= mask[j]
+        x_rows = addresses(p.memory + p.x_rows + 8 * (d * most + first))
+        for k in range(count):
+            dz[k] = p.memory + p.dz + size * h_size * (d * most + first + k)
+            d_x[k] = target + x_rows[k] - input_at(p, layer)
+            start[k] = d_x[k] if p.directions == 2 else p.memory + p.zeros
+        call(p.product, count, dz_table, h_size, packed_ih_at(p, layer, d), inputs, start_table, d_x_table)
 
     @part
-    def sum_weights(p, plan, layer, d, task):
-        """dW_ih, dW_hh and db for one block of hidden units: sums over all steps."""
+    def all_rows(p):
+        """Rows of input and output, padding among them."""
+        return before(p, p.steps) if p.ragged == 2 else p.steps * p.sequences
+
+    @part
+    def drop(p, layer, task):
+        """The gradient below a dropout mask, for one block of steps."""
+        width = p.directions * p.hidden_size
+        rows = all_rows(p)
+        first = task * p.block
+        for q in range(first, min(first + p.block, rows)):
+            row = numbers(below_at(p, layer - 1) + size * width * q)
+            mask = numbers(p.masks + p.layer_bytes * (layer - 1) + size * width * q)
+            for j in range(width):
+                row[j] *= mask[j]
+
+    @part
+    def sum_weights(p, plan, layer, d, task, thread, rows, begin):
+        """Adds one span's part to dW_ih, dW_hh and db, for one block of hidden units; the first span begins at 0."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
         first = task * p.columns
         count = min(p.columns, h_size - first)
-        dz = p.memory + p.dz + size * (h_size * d * p.rows + first)
+        most = p.span * p.sequences
+        dz = p.memory + p.dz + size * (h_size * d * most + first)
         d_w_ih = gradient_at(plan, layer, d, 0) + size * first * inputs
         d_w_hh = gradient_at(plan, layer, d, 1) + size * first * h_size
-        clear(numbers(d_w_ih), count * inputs)
-        clear(numbers(d_w_hh), count * h_size)
-        call(p.product_t, p.rows, dz, h_size, count, p.memory + p.x_rows, inputs, d_w_ih)
-        call(p.product_t, p.rows, dz, h_size, count, p.memory + p.h_rows + 8 * d * p.rows, h_size, d_w_hh)
+        if begin:
+            clear(numbers(d_w_ih), count * inputs)
+            clear(numbers(d_w_hh), count * h_size)
+        call(p.product_t, rows, dz, h_size, count, p.memory + p.x_rows + 8 * d * most, inputs, d_w_ih)
+        call(p.product_t, rows, dz, h_size, count, p.memory + p.h_rows + 8 * d * most, h_size, d_w_hh)
         if p.weights_a_cell == 4:
-            d_b = gradient_at(plan, layer, d, 2) + size * first
-            of_block = p.memory + p.at_start + size * (h_size * d * p.sequences + first)  # free by now
-            clear(numbers(d_b), count)
-            for r0 in range(0, p.rows, INNER):  # in blocks, as product_t does
+            d_b, d_b_hh = gradient_at(plan, layer, d, 2) + size * first, gradient_at(plan, layer, d, 3) + size * first
+            of_block = p.memory + p.sums + size * h_size * thread
+            if begin:
+                clear(numbers(d_b), count)
+            for r0 in range(0, rows, INNER):  # in blocks, as product_t does
                 clear(numbers(of_block), count)
-                for r in range(r0, min(r0 + INNER, p.rows)):
+                for r in range(r0, min(r0 + INNER, rows)):
                     add_row(of_block, dz + size * h_size * r, count)
                 add_row(d_b, of_block, count)
-            d_b_hh = gradient_at(plan, layer, d, 3) + size * first  # the same numbers
-            clear(numbers(d_b_hh), count)
-            add_row(d_b_hh, d_b, count)
+            copy_row(d_b_hh, d_b, count)  # the same numbers
 
     @part
-    def backward(plan, thread):
-        p = read_header(plan)
-        most = max(p.input_size, p.directions * p.hidden_size)
-        panels = (most + panel - 1) // panel
-        tasks = p.layers * p.directions * panels + 1
-        task = take(plan, 0)
-        while task < tasks:
-            if task == tasks - 1:
-                clear(numbers(p.memory + p.zeros), most)
-            else:
-                cell = task // panels
-                prepare(p, plan, cell // p.directions, cell % p.directions, task % panels * panel)
-            done(plan, 0)
-            task = take(plan, 0)
-        wait(plan, 0, tasks)
-        for back in range(p.layers):
-            layer = p.layers - 1 - back
-            phase = 1 + 2 * back
-            tasks = p.chunks * p.directions + 1
-            task = take(plan, phase)
-            while task < tasks:
-                if task == tasks - 1:
-                    find_inputs(p, layer)
-                else:
-                    recur(p, layer, task % p.directions, task // p.directions, thread)
-                done(plan, phase)
-                task = take(plan, phase)
-            wait(plan, phase, tasks)
-            blocks = (p.rows + p.block - 1) // p.block if layer > 0 or p.d_x else 0
-            sums = (p.hidden_size + p.columns - 1) // p.columns * p.directions if gradient_at(plan, 0, 0, 0) else 0
-            tasks = blocks + sums
-            task = take(plan, phase + 1)
-            while task < tasks:
-                if task < blocks:
-                    pass_down(p, layer, task, thread)
-                else:
-                    sum_weights(p, plan, layer, (task - blocks) % p.directions, (task - blocks) // p.directions)
-                done(plan, phase + 1)
-                task = take(plan, phase + 1)
-            wait(plan, phase + 1, tasks)
+    def tasks_of_clearing(p, layer):
+        """Into how many tasks `clear_below` is split."""
+        if layer == 0 and p.d_x == 0:
+            return 0
+        if p.directions == 2:
+            return p.threads
+        return tasks_of_padding(p) if layer == 0 else 0
 
-    return backward
+    @part
+    def clear_below(p, layer, task):
+        """Writes 0 where pass_down will not write, or will add."""
+        target = below_at(p, layer - 1) if layer else p.d_x
+        row_bytes = size * inputs_of(p, layer)
+        if p.directions == 2:
+            first, after = task * all_rows(p) // p.threads, (task + 1) * all_rows(p) // p.threads
+            clear(flags(target + row_bytes * first), row_bytes * (after - first))
+        else:
+            clear_padding(p, target, row_bytes, task)
+
+    @part
+    def phases_a_layer(p):
+        """For each span: the recurrence, then what follows from its dz, with a phase more for a second direction; at
+        last the dropout masks."""
+        return 1 + (1 + p.directions) * max(1, (p.steps + p.span - 1) // p.span)
+
+    @part
+    def phases(p):
+        return 1 + p.layers * phases_a_layer(p)
+
+    @part
+    def panels_of(p):
+        return (max(p.input_size, p.directions * p.hidden_size) + panel - 1) // panel
+
+    @part
+    def blocks_of(p, rows):
+        return (rows + p.block - 1) // p.block
+
+    @part
+    def place_in(p, phase):
+        """(layer, span, kind) of a phase after the first: kind 0 recurs, 1 + d follows; (layer, -1, 0) drops."""
+        layer, place = p.layers - 1 - (phase - 1) // phases_a_layer(p), (phase - 1) % phases_a_layer(p)
+        if place == phases_a_layer(p) - 1:
+            return layer, -1, 0
+        return layer, place // (1 + p.directions), place % (1 + p.directions)
+
+    @part
+    def tasks_of(p, plan, phase):
+        if phase == 0:
+            return 2 + p.layers * p.directions * panels_of(p)
+        layer, span, kind = place_in(p, phase)
+        if span < 0:
+            return blocks_of(p, all_rows(p)) if layer > 0 and p.masks else 0
+        if kind == 0:
+            return p.chunks * p.directions + (tasks_of_clearing(p, layer) if span == 0 else 0)
+        s0, s1 = last_steps(p, span)
+        tasks = blocks_of(p, before(p, s1) - before(p, s0)) if layer > 0 or p.d_x else 0
+        if kind == 1 and gradient_at(plan, 0, 0, 0):
+            tasks += (p.hidden_size + p.columns - 1) // p.columns * p.directions
+        return tasks
+
+    @part
+    def work_on(p, plan, phase, task, thread):
+        if phase == 0:
+            if task == 0:
+                sort(p)
+            elif task == 1:
+                clear(numbers(p.memory + p.zeros), max(p.input_size, p.directions * p.hidden_size))
+            else:
+                cell, panel_number = (task - 2) // panels_of(p), (task - 2) % panels_of(p)
+                prepare(p, plan, cell // p.directions, cell % p.directions, panel_number * panel)
+            return
+        layer, span, kind = place_in(p, phase)
+        if span < 0:
+            drop(p, layer, task)
+            return
+        s0, s1 = last_steps(p, span)
+        rows = before(p, s1) - before(p, s0)
+        if kind == 0:
+            if task < p.chunks * p.directions:
+                recur(p, layer, task % p.directions, task // p.directions, thread, s0, s1)
+            else:
+                clear_below(p, layer, task - p.chunks * p.directions)
+            return
+        blocks = blocks_of(p, rows) if layer > 0 or p.d_x else 0
+        if task < blocks:
+            pass_down(p, layer, kind - 1, task, thread, rows)
+        else:
+            part_number, d = (task - blocks) // p.directions, (task - blocks) % p.directions
+            sum_weights(p, plan, layer, d, part_number, thread, rows, span == 0)
+
+    return phases, tasks_of, work_on

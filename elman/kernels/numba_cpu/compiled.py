@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 
+from elman.kernels.numba_cpu.sizes import YIELD
+
 log = logging.getLogger("elman")
 _lock = threading.Lock()
 
@@ -56,13 +58,20 @@ def _load(dtype: type) -> Code:
     if code is None:
         code = _compile(dtype, machine)
         _write(path, code)
-    for name, function in (("memset", ctypes.memset), ("memcpy", ctypes.memmove), ("memmove", ctypes.memmove)):
-        llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)  # all that LLVM calls for a loop
+    for name, function in _foreign().items():
+        llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
     return Code(*(engine.get_function_address(f"elman_{name}") for name in Code._fields))
+
+
+def _foreign() -> dict[str, Any]:
+    """The functions that the kernels call: what LLVM makes of a loop that copies or clears, and the system's yield."""
+    system: Any = ctypes.CDLL("kernel32" if os.name == "nt" else None)
+    copies = {"memset": ctypes.memset, "memcpy": ctypes.memmove, "memmove": ctypes.memmove}
+    return {**copies, YIELD: getattr(system, YIELD)}
 
 
 def _key() -> str:
@@ -120,8 +129,8 @@ def _compile(dtype: type, machine: Any) -> bytes:
     module.verify()
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
     builder.getModulePassManager().run(module, builder)
-    foreign = [f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")]
-    if foreign:
+    foreign = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
+    if foreign := foreign - set(_foreign()):
         raise RuntimeError(f"the kernels would call {', '.join(foreign)}, which a process without numba does not have")
     code: bytes = machine.emit_object(module)
     log.info("elman: compiled in %.1f s", time.perf_counter() - begin)

@@ -10,10 +10,11 @@ from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
 from elman.kernels.numba_cpu.work import (
     addresses,
+    before,
     bias_at,
     chunk_of,
     clear,
-    done,
+    clear_padding,
     h0_at,
     input_at,
     inputs_of,
@@ -24,17 +25,17 @@ from elman.kernels.numba_cpu.work import (
     place_of,
     read_header,
     row_of,
+    rows_from,
+    sort,
     starts_again,
-    step_of,
     table_at,
-    take,
-    wait,
+    tasks_of_padding,
     weight_at,
 )
 
 
 def make_forward(dtype: type) -> Any:
-    """The forward pass for float32 or float64, as compiled code that reads a plan."""
+    """The forward pass for float32 or float64: its phases, the tasks of a phase, and the work on one of them."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
     activate = make_activation(dtype)
@@ -63,16 +64,25 @@ def make_forward(dtype: type) -> Any:
             x[j] = below[j] * mask[j]
 
     @part
+    def panels_of(p):
+        return (p.hidden_size + panel - 1) // panel
+
+    @part
+    def blocks_of(p):
+        return (before(p, p.steps) + p.block - 1) // p.block
+
+    @part
     def read_input(p, layer, task, thread):
         """x_t W_ih^T + b for one block of steps, into the place of h_t."""
         first = task * p.block
-        count = min(p.block, p.rows - first)
+        count = min(p.block, before(p, p.steps) - first)
         inputs, h_size = inputs_of(p, layer), p.hidden_size
         x_table, z_table, bias_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         x, z, bias = addresses(x_table), addresses(z_table), addresses(bias_table)
         for d in range(p.directions):
+            rows_from(p, first, count, z)
             for k in range(count):
-                q = row_of(p, first + k)
+                q = z[k]
                 if layer > 0 and d == 0 and p.masks:
                     drop(p, layer, q)
                 x[k] = input_at(p, layer) + size * inputs * q
@@ -99,7 +109,7 @@ def make_forward(dtype: type) -> Any:
             for k in range(active):
                 i = first + k * step
                 t = length_of(p, i) - 1 - s if d else s
-                h[k] = output + state * (row_of(p, step_of(p, t, i)) * p.directions + d)
+                h[k] = output + state * (row_of(p, t, i) * p.directions + d)
                 if s > 0 and starts_again(p, d, t, i):
                     h_before[k] = h0_at(p, cell, i, size)
             call(p.product, active, before_table, h_size, w_hh, h_size, h_table, h_table)
@@ -113,35 +123,35 @@ def make_forward(dtype: type) -> Any:
                 h_n[j] = last[j]
 
     @part
-    def forward(plan, thread):
-        p = read_header(plan)
-        panels = (p.hidden_size + panel - 1) // panel
-        tasks = p.layers * p.directions * panels + 1
-        task = take(plan, 0)
-        while task < tasks:
-            if task == tasks - 1:
+    def phases(p):
+        """Phase 0 prepares; then each layer reads its input and recurs."""
+        return 1 + 2 * p.layers
+
+    @part
+    def tasks_of(p, plan, phase):
+        if phase == 0:
+            return 0 if p.prepared else 2 + p.layers * p.directions * panels_of(p)
+        if phase % 2 == 0:
+            return p.chunks * p.directions
+        padding = tasks_of_padding(p) if phase == 2 * p.layers - 1 else 0
+        return blocks_of(p) + padding
+
+    @part
+    def work_on(p, plan, phase, task, thread):
+        layer = (phase - 1) // 2
+        if phase == 0:
+            if task == 0:
+                sort(p)
+            elif task == 1:
                 clear(numbers(p.memory + p.zeros), max(p.input_size, p.directions * p.hidden_size))
             else:
-                cell = task // panels
-                prepare(p, plan, cell // p.directions, cell % p.directions, task % panels * panel)
-            done(plan, 0)
-            task = take(plan, 0)
-        wait(plan, 0, tasks)
-        for layer in range(p.layers):
-            phase = 1 + 2 * layer
-            tasks = (p.rows + p.block - 1) // p.block
-            task = take(plan, phase)
-            while task < tasks:
-                read_input(p, layer, task, thread)
-                done(plan, phase)
-                task = take(plan, phase)
-            wait(plan, phase, tasks)
-            tasks = p.chunks * p.directions
-            task = take(plan, phase + 1)
-            while task < tasks:
-                recur(p, layer, task % p.directions, task // p.directions, thread)
-                done(plan, phase + 1)
-                task = take(plan, phase + 1)
-            wait(plan, phase + 1, tasks)
+                cell, panel_number = (task - 2) // panels_of(p), (task - 2) % panels_of(p)
+                prepare(p, plan, cell // p.directions, cell % p.directions, panel_number * panel)
+        elif phase % 2 == 0:
+            recur(p, layer, task % p.directions, task // p.directions, thread)
+        elif task < blocks_of(p):
+            read_input(p, layer, task, thread)
+        else:
+            clear_padding(p, p.output, size * p.directions * p.hidden_size, task - blocks_of(p))
 
-    return forward
+    return phases, tasks_of, work_on

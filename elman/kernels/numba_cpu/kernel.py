@@ -12,7 +12,7 @@ from elman.kernels.numba_cpu.backward import make_backward
 from elman.kernels.numba_cpu.forward import make_forward
 from elman.kernels.numba_cpu.products import make_products
 from elman.kernels.numba_cpu.tile import part
-from elman.kernels.numba_cpu.work import enter, read_header
+from elman.kernels.numba_cpu.work import enter, make_phases, read_header
 
 
 def kernel_in_llvm(dtype: type) -> dict[str, str]:
@@ -20,7 +20,7 @@ def kernel_in_llvm(dtype: type) -> dict[str, str]:
 
     Not yet optimised; free of Python, and of numba when they run.
     """
-    forward, backward = make_forward(dtype), make_backward(dtype)
+    forward, backward = make_phases(*make_forward(dtype)), make_phases(*make_backward(dtype))
 
     @part
     def kernel(plan):

@@ -1,10 +1,13 @@
 """What the processor has, and the block sizes that follow from it."""
 
+import os
+
 import llvmlite.binding
 import numpy as np
 
 FEATURES = llvmlite.binding.get_host_cpu_features()
 INNER = 64  # indices a product sums over before the next rows: (64, 64) float32 are half of a small L1 cache
+YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"  # the system's function that lets others run
 
 
 def vector_bytes() -> int:

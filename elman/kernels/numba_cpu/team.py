@@ -27,17 +27,17 @@ def threads_for(work: int) -> int:
     threads = torch.get_num_threads()
     if threads == 1 or work < _TEAM_WORK:
         return 1
-    return threads if work >= _POOL_WORK or _openmp() is not None else 1
+    return threads if work >= _POOL_WORK or _parallel() is not None else 1
 
 
-def run(kernel: int, plan: Any, threads: int) -> None:
-    """Runs the C function at address `kernel` on the plan, in so many threads at once; returns when all are back."""
+def run(kernel: int, plan: int, threads: int) -> None:
+    """Runs a C function on a plan, both given by address, in so many threads at once; returns when all are back."""
     if threads == 1:
         _function(kernel)(plan)
         return
-    openmp = _openmp()
-    if openmp is not None:
-        openmp.GOMP_parallel(ctypes.c_void_p(kernel), plan, threads, 0)
+    parallel = _parallel()
+    if parallel is not None:
+        parallel(kernel, plan, threads, 0)
         return
     function = _function(kernel)
     others = [_pool(os.getpid(), threads).submit(function, plan) for _ in range(threads - 1)]
@@ -57,18 +57,21 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads - 1, thread_name_prefix="elman")
 
 
-def _openmp() -> ctypes.CDLL | None:
-    """The GNU OpenMP library that torch has loaded, or None; None in a fork."""
-    return None if _fork.forked else _loaded_openmp()
+def _parallel() -> Any | None:
+    """GOMP_parallel(function, argument, threads, flags) of the GNU OpenMP library that torch has loaded, or None; None
+    in a fork."""
+    return None if _fork.forked else _loaded_parallel()
 
 
 @functools.cache
-def _loaded_openmp() -> ctypes.CDLL | None:
+def _loaded_parallel() -> Any | None:
     if sys.platform != "linux":
         return None
     for line in Path("/proc/self/maps").read_text().splitlines():
-        path = line.partition("/")[1:]
-        name = "".join(path)
+        name = "".join(line.partition("/")[1:])
         if "libgomp" in os.path.basename(name):
-            return ctypes.CDLL(name, mode=os.RTLD_NOLOAD)
+            parallel = ctypes.CDLL(name, mode=os.RTLD_NOLOAD).GOMP_parallel
+            parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+            parallel.restype = None
+            return parallel
     return None

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import from_dtype, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.plan import COUNTER_BYTES, FIELDS, HEADER_BYTES
+from elman.kernels.numba_cpu.sizes import YIELD
 from elman.kernels.numba_cpu.tile import part, pointer_to
 
-_WORD = ir.IntType(64)
+_WORD, _INT = ir.IntType(64), ir.IntType(32)
+_SPINS = 2000  # looks at a counter, some 10 us, after which whoever is awaited may need this processor
 _HEADER = from_dtype(np.dtype([(name, np.int64) for name in FIELDS]))
 addresses = pointer_to(types.int64)
 flags = pointer_to(types.uint8)
@@ -35,6 +38,16 @@ def _load_acquire(_: Any, address: Any) -> Any:
         return builder.load_atomic(builder.inttoptr(arguments[0], _WORD.as_pointer()), "acquire", 8)
 
     return types.int64(types.intp), codegen
+
+
+@intrinsic
+def _yield_processor(_: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT, []), YIELD)
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
 
 
 @intrinsic
@@ -139,32 +152,122 @@ def done(plan, phase):
 def wait(plan, phase, tasks):
     """Returns when all tasks of the phase are finished."""
     address = _counter(plan, phase) + COUNTER_BYTES
+    spins = 0
     while _load_acquire(address) < tasks:
-        pass
+        spins += 1
+        if spins > _SPINS:
+            _yield_processor()
+
+
+def make_phases(phases: Any, tasks_of: Any, work_on: Any) -> Any:
+    """Runs the phases of forward.py or backward.py one after the other, each by whoever is there."""
+
+    @part
+    def run(plan, thread):
+        p = read_header(plan)
+        for phase in range(phases(p)):
+            tasks = tasks_of(p, plan, phase)
+            task = take(plan, phase)
+            while task < tasks:
+                work_on(p, plan, phase, task, thread)
+                done(plan, phase)
+                task = take(plan, phase)
+            wait(plan, phase, tasks)
+
+    return run
+
+
+@part
+def sort(p):
+    """Fills the tables of sequences of different lengths: those of Sizes from `ordered` to `starts`."""
+    if p.ragged == 0:
+        return
+    given = addresses(p.lengths)
+    ordered, order = addresses(p.memory + p.ordered), addresses(p.memory + p.order)
+    starts = addresses(p.memory + p.starts)
+    if p.ragged == 2:
+        starts[0] = 0
+        for t in range(p.steps):
+            starts[t + 1] = starts[t] + given[t]
+            for i in range(given[t + 1] if t + 1 < p.steps else 0, given[t]):
+                ordered[i] = t + 1
+        for i in range(p.sequences):
+            order[i] = i
+        return
+    for t in range(p.steps + 1):
+        starts[t] = 0
+    for i in range(p.sequences):
+        starts[given[i]] += 1
+    longer = 0
+    for t in range(p.steps, -1, -1):  # starts[t]: how many are longer than t
+        longer, starts[t] = longer + starts[t], longer
+    for i in range(p.sequences):
+        place = starts[given[i]]
+        ordered[place], order[place] = given[i], i
+        starts[given[i]] += 1
+    starts[0] = 0
+    for t in range(p.steps):  # until here starts[t + 1]: how many have a step t
+        starts[t + 1] += starts[t]
 
 
 @part
 def length_of(p, i):
     """Steps of the i-th sequence."""
-    return addresses(p.lengths)[i] if p.lengths else p.steps
+    return addresses(p.memory + p.ordered)[i] if p.ragged else p.steps
 
 
 @part
 def place_of(p, i):
     """Where the i-th sequence stands in h_0 and h_n."""
-    return addresses(p.order)[i] if p.order else i
+    return addresses(p.memory + p.order)[i] if p.ragged else i
 
 
 @part
-def step_of(p, t, i):
-    """The number r of step t of the i-th sequence among all real steps."""
-    return (addresses(p.starts)[t] if p.starts else t * p.sequences) + i
+def before(p, t):
+    """The number of real steps before t; as many steps of all sequences are the first t of their own."""
+    return addresses(p.memory + p.starts)[t] if p.ragged else t * p.sequences
 
 
 @part
-def row_of(p, r):
-    """Where the r-th real step lies in input and output."""
-    return addresses(p.row_of)[r] if p.row_of else r
+def row_of(p, t, i):
+    """Where step t of the i-th sequence lies in input and output."""
+    return before(p, t) + i if p.ragged == 2 else t * p.sequences + place_of(p, i)
+
+
+@part
+def rows_from(p, first, count, rows):
+    """Where `count` real steps lie in input and output, in their order from the `first` on."""
+    if p.ragged != 1:
+        for k in range(count):
+            rows[k] = first + k
+        return
+    t, after = 0, p.steps  # before(t) <= first < before(after)
+    while after - t > 1:
+        middle = (t + after) // 2
+        if before(p, middle) <= first:
+            t = middle
+        else:
+            after = middle
+    i = first - before(p, t)
+    for k in range(count):
+        if before(p, t) + i == before(p, t + 1):
+            t, i = t + 1, 0
+        rows[k] = row_of(p, t, i)
+        i += 1
+
+
+@part
+def clear_padding(p, target, row_bytes, task):
+    """Writes 0 into the rows that are no real steps, in one of as many shares of the steps as there are threads."""
+    for t in range(task * p.steps // p.threads, (task + 1) * p.steps // p.threads):
+        for i in range(before(p, t + 1) - before(p, t), p.sequences):
+            clear(flags(target + row_bytes * row_of(p, t, i)), row_bytes)
+
+
+@part
+def tasks_of_padding(p):
+    """Into how many tasks clear_padding is split; 0 where all rows are real steps."""
+    return p.threads if p.ragged == 1 else 0
 
 
 @part
@@ -172,14 +275,14 @@ def starts_again(p, d, t, i):
     """Whether the state is h_0 again before direction d reads step t of sequence i, which is not the first it reads."""
     if p.reset == 0:
         return False
-    q = row_of(p, step_of(p, t + d, i))  # backwards, the piece that starts at t + 1 ends before t
+    q = (t + d) * p.sequences + place_of(p, i)  # backwards, the piece that starts at t + 1 ends before t
     return flags(p.reset + q)[0] != 0
 
 
 @part
 def chunk_of(p, chunk):
     """(first, step, count) of the sequences in a chunk: neighbours where all are equally long, else dealt out."""
-    if p.lengths:
+    if p.ragged:
         return chunk, p.chunks, (p.sequences - chunk + p.chunks - 1) // p.chunks
     first = chunk * p.sequences // p.chunks
     return first, 1, (chunk + 1) * p.sequences // p.chunks - first
