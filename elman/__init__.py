@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from elman._backends import use_backend as use_backend
     from elman._rnn import RNN as RNN
     from elman._rnn import RNNCell as RNNCell
+    from elman._stream import Stream as Stream
 
 _HOMES = {
     "RNN": "elman._rnn",
     "RNNCell": "elman._rnn",
+    "Stream": "elman._stream",
     "backends": "elman._backends",
     "use_backend": "elman._backends",
 }
-__all__ = ["RNN", "RNNCell", "backends", "use_backend"]
+__all__ = ["RNN", "RNNCell", "Stream", "backends", "use_backend"]
 __version__ = "0.1.0"
 
 

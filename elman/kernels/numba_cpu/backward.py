@@ -19,6 +19,7 @@ from elman.kernels.numba_cpu.work import (
     chunk_of,
     clear,
     clear_padding,
+    columns_of,
     flags,
     gradient_at,
     h0_at,
@@ -34,6 +35,7 @@ from elman.kernels.numba_cpu.work import (
     starts_again,
     table_at,
     tasks_of_padding,
+    wait,
     weight_at,
 )
 
@@ -70,6 +72,15 @@ def make_backward(dtype: type) -> Any:
     def below_at(p, layer):
         """Where the gradient at the output of a layer that is not the last lies."""
         return p.memory + (p.below if layer % 2 else p.below_too)
+
+    @part
+    def tasks_of_clearing(p, layer):
+        """Into how many tasks `clear_below` is split."""
+        if layer == 0 and p.d_x == 0:
+            return 0
+        if p.directions == 2:
+            return p.threads
+        return tasks_of_padding(p) if layer == 0 else 0
 
     @part
     def last_steps(p, span):
@@ -145,6 +156,66 @@ def make_backward(dtype: type) -> Any:
             call(p.product, count, after_table, h_size, w_hh, h_size, dh_table, dz_table)
 
     @part
+    def recur_together(p, plan, phase, layer, task, thread, s0, s1):
+        """dz of one step of all sequences in one direction, for one group of columns, as soon as that of the step
+        after is done; last of all dh_0, as the step before step 0."""
+        a_step = p.directions * p.groups
+        s, d = s1 - 1 - task // a_step, task % a_step // p.groups
+        j0, j1 = columns_of(p, task % p.groups, panel)
+        h_size = p.hidden_size
+        state = size * h_size
+        width = state * p.directions
+        states = state * (layer * p.directions + d) * p.sequences  # of this cell, in h_0 and h_n
+        zeros, w_hh = p.memory + p.zeros, packed_hh_at(p, layer, d) + size * j0 * h_size
+        output = output_at(p, layer) + state * d
+        x, x_bytes = input_at(p, layer), size * inputs_of(p, layer)
+        d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
+        after_table, dh_table, dz_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
+        after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)
+        most = p.span * p.sequences
+        x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * d * most), addresses(p.memory + p.h_rows + 8 * d * most)
+        of_d = state * d * p.sequences
+        at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d
+        t = p.steps - 1 - s if d else s
+        for i in range(p.sequences):
+            if s < 0:
+                after[i], dh[i] = at_start + state * i, zeros
+                dz[i] = p.d_h0 + states + state * i + size * j0
+                continue
+            r = (s - s0) * p.sequences + i
+            dz[i] = p.memory + p.dz + state * (d * most + r) + size * j0
+            dh[i] = d_output + width * row_of(p, t, i) + state * d + size * j0 if d_output else zeros
+            if s == s1 - 1:
+                after[i] = carry + state * i
+            elif starts_again(p, d, t - 1 if d else t + 1, i):
+                after[i] = zeros
+            else:
+                after[i] = dz[i] - size * j0 + state * p.sequences
+        wait(plan, phase, (s1 - 1 - s) * a_step + (tasks_of_clearing(p, layer) if s1 == p.steps else 0))
+        if s < p.steps - 1:
+            call(p.product, p.sequences, after_table, h_size, w_hh, j1 - j0, dh_table, dz_table)
+        if s < 0:
+            return
+        for i in range(p.sequences):
+            if s == p.steps - 1:
+                copy_row(dz[i], dh[i], j1 - j0)
+                if p.d_h_n:
+                    add_row(dz[i], p.d_h_n + states + state * i + size * j0, j1 - j0)
+                clear(numbers(at_start + state * i + size * j0), j1 - j0)
+            q = row_of(p, t, i)
+            differentiate(numbers(dz[i]), numbers(output + width * q + size * j0), j1 - j0, p.relu)
+            again = s == 0 or starts_again(p, d, t, i)
+            if again:
+                add_row(at_start + state * i + size * j0, dz[i], j1 - j0)
+            if s == s0 and s0 > 0:
+                copy_row(carry + state * i + size * j0, zeros if again else dz[i], j1 - j0)
+            if j0 == 0:
+                r = (s - s0) * p.sequences + i
+                x_rows[r] = x + x_bytes * q
+                before_it = output + width * row_of(p, t + 1 if d else t - 1, i)
+                h_rows[r] = h0_at(p, layer * p.directions + d, i, size) if again else before_it
+
+    @part
     def pass_down(p, layer, d, task, thread, rows):
         """dx = dz W_ih for one block of a span's steps; a second direction is added to the first."""
         first = task * p.block
@@ -206,15 +277,6 @@ def make_backward(dtype: type) -> Any:
             copy_row(d_b_hh, d_b, count)  # the same numbers
 
     @part
-    def tasks_of_clearing(p, layer):
-        """Into how many tasks `clear_below` is split."""
-        if layer == 0 and p.d_x == 0:
-            return 0
-        if p.directions == 2:
-            return p.threads
-        return tasks_of_padding(p) if layer == 0 else 0
-
-    @part
     def clear_below(p, layer, task):
         """Writes 0 where pass_down will not write, or will add."""
         target = below_at(p, layer - 1) if layer else p.d_x
@@ -258,9 +320,12 @@ def make_backward(dtype: type) -> Any:
         layer, span, kind = place_in(p, phase)
         if span < 0:
             return blocks_of(p, all_rows(p)) if layer > 0 and p.masks else 0
-        if kind == 0:
-            return p.chunks * p.directions + (tasks_of_clearing(p, layer) if span == 0 else 0)
         s0, s1 = last_steps(p, span)
+        if kind == 0:
+            chunks = p.chunks
+            if p.groups:
+                chunks = p.groups * (s1 - s0 + (1 if s0 == 0 and p.d_h0 else 0))
+            return p.directions * chunks + (tasks_of_clearing(p, layer) if span == 0 else 0)
         tasks = blocks_of(p, before(p, s1) - before(p, s0)) if layer > 0 or p.d_x else 0
         if kind == 1 and gradient_at(plan, 0, 0, 0):
             tasks += (p.hidden_size + p.columns - 1) // p.columns * p.directions
@@ -284,10 +349,13 @@ def make_backward(dtype: type) -> Any:
         s0, s1 = last_steps(p, span)
         rows = before(p, s1) - before(p, s0)
         if kind == 0:
-            if task < p.chunks * p.directions:
-                recur(p, layer, task % p.directions, task // p.directions, thread, s0, s1)
+            clearing = tasks_of_clearing(p, layer) if span == 0 else 0
+            if task < clearing:
+                clear_below(p, layer, task)
+            elif p.groups:
+                recur_together(p, plan, phase, layer, task - clearing, thread, s0, s1)
             else:
-                clear_below(p, layer, task - p.chunks * p.directions)
+                recur(p, layer, (task - clearing) % p.directions, (task - clearing) // p.directions, thread, s0, s1)
             return
         blocks = blocks_of(p, rows) if layer > 0 or p.d_x else 0
         if task < blocks:

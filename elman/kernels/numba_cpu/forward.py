@@ -15,6 +15,7 @@ from elman.kernels.numba_cpu.work import (
     chunk_of,
     clear,
     clear_padding,
+    columns_of,
     h0_at,
     input_at,
     inputs_of,
@@ -23,13 +24,13 @@ from elman.kernels.numba_cpu.work import (
     packed_hh_at,
     packed_ih_at,
     place_of,
-    read_header,
     row_of,
     rows_from,
     sort,
     starts_again,
     table_at,
     tasks_of_padding,
+    wait,
     weight_at,
 )
 
@@ -123,6 +124,54 @@ def make_forward(dtype: type) -> Any:
                 h_n[j] = last[j]
 
     @part
+    def reads_in_recurrence(p):
+        """Whether the groups of columns read a single step's input too, rather than that all wait for it."""
+        return p.groups and p.steps == 1 and not p.masks
+
+    @part
+    def read_columns(p, layer, d, j0, j1, thread):
+        """x W_ih^T + b of a single step for a group of columns, into the rows of table 1."""
+        x_table, h_table, bias_table = table_at(p, thread, 2), table_at(p, thread, 1), table_at(p, thread, 3)
+        x, bias = addresses(x_table), addresses(bias_table)
+        inputs = inputs_of(p, layer)
+        for i in range(p.sequences):
+            x[i] = input_at(p, layer) + size * inputs * i
+            bias[i] = bias_at(p, layer, d) + size * j0
+        w_ih = packed_ih_at(p, layer, d) + size * j0 * inputs
+        call(p.product, p.sequences, x_table, inputs, w_ih, j1 - j0, bias_table, h_table)
+
+    @part
+    def recur_together(p, plan, phase, layer, task, thread):
+        """One step of all sequences in one direction, for one group of columns, as soon as the step before is done."""
+        a_step = p.directions * p.groups
+        s, d = task // a_step, task % a_step // p.groups
+        j0, j1 = columns_of(p, task % p.groups, panel)
+        before_table, h_table = table_at(p, thread, 0), table_at(p, thread, 1)
+        h_before, h = addresses(before_table), addresses(h_table)
+        h_size = p.hidden_size
+        state = size * h_size
+        cell = layer * p.directions + d
+        output = output_at(p, layer) + state * d
+        t = p.steps - 1 - s if d else s
+        for i in range(p.sequences):
+            h[i] = output + state * p.directions * row_of(p, t, i) + size * j0
+            if s == 0 or starts_again(p, d, t, i):
+                h_before[i] = h0_at(p, cell, i, size)
+            else:
+                h_before[i] = output + state * p.directions * row_of(p, t + 1 if d else t - 1, i)
+        w_hh = packed_hh_at(p, layer, d) + size * j0 * h_size
+        if reads_in_recurrence(p):
+            read_columns(p, layer, d, j0, j1, thread)
+        wait(plan, phase, s * a_step)
+        call(p.product, p.sequences, before_table, h_size, w_hh, j1 - j0, h_table, h_table)
+        for i in range(p.sequences):
+            activate(numbers(h[i]), j1 - j0, p.relu)
+            if s == p.steps - 1:
+                last, h_n = numbers(h[i]), numbers(p.h_n + state * (cell * p.sequences + i) + size * j0)
+                for j in range(j1 - j0):
+                    h_n[j] = last[j]
+
+    @part
     def phases(p):
         """Phase 0 prepares; then each layer reads its input and recurs."""
         return 1 + 2 * p.layers
@@ -132,7 +181,9 @@ def make_forward(dtype: type) -> Any:
         if phase == 0:
             return 0 if p.prepared else 2 + p.layers * p.directions * panels_of(p)
         if phase % 2 == 0:
-            return p.chunks * p.directions
+            return (p.steps * p.groups if p.groups else p.chunks) * p.directions
+        if reads_in_recurrence(p):
+            return 0
         padding = tasks_of_padding(p) if phase == 2 * p.layers - 1 else 0
         return blocks_of(p) + padding
 
@@ -147,6 +198,8 @@ def make_forward(dtype: type) -> Any:
             else:
                 cell, panel_number = (task - 2) // panels_of(p), (task - 2) % panels_of(p)
                 prepare(p, plan, cell // p.directions, cell % p.directions, panel_number * panel)
+        elif phase % 2 == 0 and p.groups:
+            recur_together(p, plan, phase, layer, task, thread)
         elif phase % 2 == 0:
             recur(p, layer, task % p.directions, task // p.directions, thread)
         elif task < blocks_of(p):

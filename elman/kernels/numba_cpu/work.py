@@ -125,25 +125,25 @@ def _counter(plan, phase):
 
 
 @part
-def enter(plan):
+def _enter(plan):
     """The number of the calling thread, counted from 0 in the order of coming."""
     return _fetch_add_one(_counter(plan, 0) - COUNTER_BYTES)
 
 
 @part
 def table_at(p, thread, which):
-    """The address of one of the calling thread's three tables of addresses."""
-    return p.memory + p.tables + 8 * p.table * (3 * thread + which)
+    """The address of one of the calling thread's four tables of addresses."""
+    return p.memory + p.tables + 8 * p.table * (4 * thread + which)
 
 
 @part
-def take(plan, phase):
+def _take(plan, phase):
     """The next task of the phase, counted from 0; at or past the number of tasks: none is left."""
     return _fetch_add_one(_counter(plan, phase))
 
 
 @part
-def done(plan, phase):
+def _done(plan, phase):
     """Says that one taken task is finished."""
     _fetch_add_one(_counter(plan, phase) + COUNTER_BYTES)
 
@@ -163,16 +163,24 @@ def make_phases(phases: Any, tasks_of: Any, work_on: Any) -> Any:
     """Runs the phases of forward.py or backward.py one after the other, each by whoever is there."""
 
     @part
-    def run(plan, thread):
+    def run(plan):
         p = read_header(plan)
+        alone = p.threads == 1  # then nobody counts, and the counters are not there
+        thread = 0 if alone else _enter(plan)
+        if thread >= p.threads:
+            return
         for phase in range(phases(p)):
             tasks = tasks_of(p, plan, phase)
-            task = take(plan, phase)
+            task = 0 if alone else _take(plan, phase)
             while task < tasks:
                 work_on(p, plan, phase, task, thread)
-                done(plan, phase)
-                task = take(plan, phase)
-            wait(plan, phase, tasks)
+                if alone:
+                    task += 1
+                else:
+                    _done(plan, phase)
+                    task = _take(plan, phase)
+            if not alone:
+                wait(plan, phase, tasks)
 
     return run
 
@@ -286,6 +294,13 @@ def chunk_of(p, chunk):
         return chunk, p.chunks, (p.sequences - chunk + p.chunks - 1) // p.chunks
     first = chunk * p.sequences // p.chunks
     return first, 1, (chunk + 1) * p.sequences // p.chunks - first
+
+
+@part
+def columns_of(p, group, panel):
+    """(first, after the last) of the columns of a group, in whole panels."""
+    panels = (p.hidden_size + panel - 1) // panel
+    return group * panels // p.groups * panel, min(p.hidden_size, (group + 1) * panels // p.groups * panel)
 
 
 @part
