@@ -76,7 +76,7 @@ class Stream:
             and self._seen == _identity(self._rnn._parameters.values())
             and mode_obstacle() is None
             and asked_backend() in (None, "numba")
-            and not torch.is_autocast_enabled("cpu")
+            and not torch._C._is_any_autocast_enabled()
         ):
             return steps(x_t)
         if isinstance(x_t, Tensor) and x_t.requires_grad and torch.is_grad_enabled():
@@ -120,8 +120,8 @@ class Stream:
             return
         if state.dim() == 2:
             raise IndexError("This stream holds a single sequence, without a batch axis: reset() begins it again.")
-        chosen = torch.as_tensor(rows, device=state.device)
-        chosen = chosen if chosen.dtype == torch.bool else chosen.long()
+        which = torch.as_tensor(rows, device=state.device)
+        chosen = which if which.dtype == torch.bool else which.long()
         state[:, chosen] = 0 if self._start is None else self._start[:, chosen]
 
     def _current(self) -> Tensor | None:

@@ -3,7 +3,7 @@
 import ctypes
 import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from elman.kernels.numba_cpu import team
 from elman.kernels.numba_cpu.compiled import code_for
 from elman.kernels.numba_cpu.plan import Sizes, after_sizes
-from elman.kernels.numba_cpu.sizes import padded_columns, vector_bytes, vectors_a_tile
+from elman.kernels.numba_cpu.sizes import VECTOR_BYTES, padded_columns, vectors_a_tile
 from elman.kernels.problem import Problem
 
 _BLOCK = 96  # steps in one task of a product over many steps
@@ -108,7 +108,7 @@ def _address(tensor: Tensor | None) -> int:
 class Prepared(NamedTuple):
     """Everything about a run that follows from the shapes. The plan lies at the head of scratch memory."""
 
-    kernel: int
+    start: Callable[[int], None]  # runs the kernel on the plan at an address
     threads: int
     scratch: int  # bytes
     head: bytes  # the plan's sizes
@@ -123,7 +123,7 @@ class Prepared(NamedTuple):
     def run(self, memory: int, *words: int) -> None:
         """Writes the plan, then runs the kernel on it."""
         self.write(memory, *words)
-        team.run(self.kernel, memory, self.threads)
+        self.start(memory)
 
 
 def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bool) -> Prepared:
@@ -216,6 +216,7 @@ def _prepare(
         bias=bias,
         zeros=take(max(input_size, width), size),
         tables=take(4 * threads * table, 8),
+        tails=take(threads * VECTOR_BYTES, 1),
         sums=take(once * threads * h, size),
         ordered=take(sequences if ragged else 0, 8),
         order=take(sequences if ragged else 0, 8),
@@ -230,7 +231,7 @@ def _prepare(
         h_rows=take(once * span * sequences * directions, 8),
     )
     head = struct.pack(f"{len(sizes)}q", *sizes)
-    return Prepared(code.kernel, threads, scratch, head, rest)
+    return Prepared(team.starter(code.kernel, threads), threads, scratch, head, rest)
 
 
 def steps_of_a_span(sequences: int, step_bytes: int) -> int:
@@ -241,10 +242,10 @@ def steps_of_a_span(sequences: int, step_bytes: int) -> int:
 def groups_of_columns(steps: int, sequences: int, h: int, size: int, directions: int, threads: int) -> int:
     """Into how many groups the columns are split in the recurrence, with a wait after each step; 0: the sequences are
     split instead, and nobody waits. Measured in docs/decisions."""
-    panels = -(-h // (vectors_a_tile() * vector_bytes() // size))
-    groups = min(threads, panels)
+    panel = vectors_a_tile() * VECTOR_BYTES // size
+    groups = min(threads, -(-h // panel))
     too_few = sequences * directions < threads and sequences < groups
-    evenly = steps == 1 and panels % threads == 0
+    evenly = steps == 1 and h % (panel * threads) == 0
     if groups > 1 and (too_few or evenly or h * h * size > _MATRIX_BYTES):
         return groups
     return 0

@@ -38,6 +38,7 @@ class Sizes(NamedTuple):
     # scratch, at whose head the plan lies
     zeros: int  # (max(I, D * H),) zeros
     tables: int  # (threads, 4, table) words
+    tails: int  # (threads,) vectors
     sums: int  # (threads, H)
     ordered: int  # (N,) lengths, the longest first
     order: int  # (N,) the place in h_0 and h_n of the i-th longest

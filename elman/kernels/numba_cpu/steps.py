@@ -6,7 +6,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu import team
 from elman.kernels.numba_cpu.launch import prepare
 from elman.kernels.numba_cpu.plan import FIELDS, Arrays
 from elman.kernels.problem import Problem
@@ -48,7 +47,7 @@ class Steps:
         plan[_X], plan[_OUTPUT], plan[_H0], plan[_H_N] = x.data_ptr(), y.data_ptr(), before.data_ptr(), after.data_ptr()
         if prepared.threads > 1:
             ctypes.memset(*self._counters)
-        team.run(prepared.kernel, self._at, prepared.threads)
+        prepared.start(self._at)
         plan[_PREPARED] = True
         self.state, self._spare = after, before
         return y

@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.plan import COUNTER_BYTES, FIELDS, HEADER_BYTES
-from elman.kernels.numba_cpu.sizes import YIELD
+from elman.kernels.numba_cpu.sizes import VECTOR_BYTES, YIELD
 from elman.kernels.numba_cpu.tile import part, pointer_to
 
 _WORD, _INT = ir.IntType(64), ir.IntType(32)
@@ -48,6 +48,20 @@ def _yield_processor(_: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def _clear(_: Any, address: Any, count: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        cgutils.memset(builder, pointer, arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+clear: Any = _clear
+"""Writes 0 into so many bytes from an address on."""
 
 
 @intrinsic
@@ -157,6 +171,12 @@ def wait(plan, phase, tasks):
         spins += 1
         if spins > _SPINS:
             _yield_processor()
+
+
+@part
+def tail_at(p, thread):
+    """The address of one vector for the calling thread."""
+    return p.memory + p.tails + VECTOR_BYTES * thread
 
 
 def make_phases(phases: Any, tasks_of: Any, work_on: Any) -> Any:
@@ -269,7 +289,7 @@ def clear_padding(p, target, row_bytes, task):
     """Writes 0 into the rows that are no real steps, in one of as many shares of the steps as there are threads."""
     for t in range(task * p.steps // p.threads, (task + 1) * p.steps // p.threads):
         for i in range(before(p, t + 1) - before(p, t), p.sequences):
-            clear(flags(target + row_bytes * row_of(p, t, i)), row_bytes)
+            clear(target + row_bytes * row_of(p, t, i), row_bytes)
 
 
 @part
@@ -309,9 +329,3 @@ def h0_at(p, cell, i, size):
     if p.h0 == 0:
         return p.memory + p.zeros
     return p.h0 + size * p.hidden_size * (cell * p.sequences + place_of(p, i))
-
-
-@part
-def clear(row, n):
-    for j in range(n):
-        row[j] = 0
