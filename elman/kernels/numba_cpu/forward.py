@@ -74,6 +74,11 @@ def make_forward(dtype: type) -> Any:
         return (rows_in(p, 0, p.steps) + p.block - 1) // p.block
 
     @part
+    def padding_in(p, phase):
+        """Tasks that clear the padding of the output, while the last layer reads its input."""
+        return tasks_of_padding(p) if phase == 2 * p.layers - 1 else 0
+
+    @part
     def read_input(p, layer, task, thread):
         """x_t W_ih^T + b for one block of steps, into the place of h_t."""
         first = task * p.block
@@ -199,8 +204,7 @@ def make_forward(dtype: type) -> Any:
             return (p.steps * p.groups if p.groups else p.chunks) * p.directions
         if reads_in_recurrence(p):
             return 0
-        padding = tasks_of_padding(p) if phase == 2 * p.layers - 1 else 0
-        return blocks_of(p) + padding
+        return padding_in(p, phase) + blocks_of(p)
 
     @part
     def work_on(p, plan, phase, task, thread):
@@ -217,9 +221,9 @@ def make_forward(dtype: type) -> Any:
             recur_together(p, plan, phase, layer, task, thread)
         elif phase % 2 == 0:
             recur(p, layer, task % p.directions, task // p.directions, thread)
-        elif task < blocks_of(p):
-            read_input(p, layer, task, thread)
+        elif task < padding_in(p, phase):
+            clear_padding(p, p.output, size * p.directions * p.hidden_size, task)
         else:
-            clear_padding(p, p.output, size * p.directions * p.hidden_size, task - blocks_of(p))
+            read_input(p, layer, task - padding_in(p, phase), thread)
 
     return phases, tasks_of, work_on

@@ -129,11 +129,9 @@ class Prepared(NamedTuple):
 def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bool) -> Prepared:
     """What a run needs besides addresses."""
     steps, sequences = problem.size_of(x)
-    ragged, rows = 0, steps * sequences
+    ragged, rows = 0 if problem.lengths is None else 1, steps * sequences
     if problem.batch_sizes is not None:
         ragged, rows = 2, x.shape[0]
-    elif problem.lengths is not None:
-        ragged, rows = 1, int(problem.lengths.sum())
     h, layers, directions = weights[1].shape[0], problem.num_layers, problem.num_directions
     work = rows * directions * h * (x.shape[-1] + (layers - 1) * directions * h + layers * h)
     threads = team.threads_for(work)

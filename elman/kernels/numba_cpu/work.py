@@ -355,19 +355,19 @@ def rows_from(p, first, count, rows):
 
 
 @part
-def clear_padding(p, target, row_bytes, task):
-    """Writes 0 into the rows that are no real steps, in one of as many shares of the steps as there are threads."""
-    given = addresses(p.lengths)
-    for t in range(task * p.steps // p.threads, (task + 1) * p.steps // p.threads):
-        for i in range(p.sequences):
-            if given[i] <= t:
-                clear(target + row_bytes * (t * p.sequences + i), row_bytes)
+def tasks_of_padding(p):
+    """Into how many tasks clear_padding is split; 0 where all rows are real steps."""
+    return 4 * p.threads if p.ragged == 1 else 0  # most of the padding stands at the end
 
 
 @part
-def tasks_of_padding(p):
-    """Into how many tasks clear_padding is split; 0 where all rows are real steps."""
-    return p.threads if p.ragged == 1 else 0
+def clear_padding(p, target, row_bytes, task):
+    """Writes 0 into the rows that are no real steps, in one share of the steps."""
+    given, tasks = addresses(p.lengths), tasks_of_padding(p)
+    for t in range(task * p.steps // tasks, (task + 1) * p.steps // tasks):
+        for i in range(p.sequences):
+            if given[i] <= t:
+                clear(target + row_bytes * (t * p.sequences + i), row_bytes)
 
 
 @part
