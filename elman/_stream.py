@@ -50,6 +50,7 @@ class Stream:
         self._rnn = rnn
         self._start = None if hx is None else hx.detach().clone()
         self._steps: Steps | None = None
+        self._state: Tensor | None = None
         self._seen: list[int] = []  # versions and addresses of the weights that are packed
         self.reset()
 

@@ -134,7 +134,7 @@ def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bo
         ragged, rows = 2, x.shape[0]
     h, layers, directions = weights[1].shape[0], problem.num_layers, problem.num_directions
     work = rows * directions * h * (x.shape[-1] + (layers - 1) * directions * h + layers * h)
-    threads = team.threads_for(work)
+    threads = team.threads_for(work, steps)
     block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
     shape = (steps, sequences, x.shape[-1], h, layers, directions, 4 if problem.bias else 2)
     return _prepare(x.dtype, backward, problem.nonlinearity == "relu", ragged, *shape, block, threads)
