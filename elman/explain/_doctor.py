@@ -24,7 +24,7 @@ CODES = (
     *("input-not-finite", "not-repeatable", "nan"),
     *("batch-mixed", "batch-lost", "batch-order", "h_n-as-batch", "batch-norm"),
     *("not-causal", "padding-read", "two-direction-last-step", "state-carried", "state-by-design"),
-    *("no-gradient", "zero-gradient", "saturated-units", "dead-units"),
+    *("no-gradient", "saturated-units", "dead-units"),
     *("vanishing-gradient", "exploding-gradient", "gradient-reach"),
 )
 

@@ -212,7 +212,7 @@ def make_call(
         args, kwargs = ((), dict(input)) if isinstance(input, dict) else (tuple(input), {})
     if lengths is not None and _takes_lengths(model, args, kwargs):
         kwargs["lengths"] = lengths if isinstance(lengths, Tensor) else list(lengths)
-    leaves, tree = tree_flatten((args, kwargs), is_leaf=_is_ints)
+    leaves, tree = tree_flatten((args, kwargs), is_leaf=_is_one_argument)
     place = next((i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor | PackedSequence)), None)
     if place is None:
         raise TypeError(
@@ -240,12 +240,18 @@ def make_call(
     return dataclasses.replace(call, told=bool(call.masks) or any(map(call._is_lengths, leaves)))
 
 
+def _is_one_argument(value: object) -> bool:
+    return isinstance(value, PackedSequence) or _is_ints(value)
+
+
 def _is_ints(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(number, int) for number in value)
 
 
 def _takes_lengths(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether forward has an argument `lengths` that is still free."""
+    if isinstance(model, torch.jit.ScriptModule):  # its forward has no signature to look at
+        return False
     signature = inspect.signature(model.forward)
     if "lengths" not in signature.parameters or "lengths" in kwargs:
         return False

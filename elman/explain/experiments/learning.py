@@ -15,7 +15,7 @@ Gradients = dict[str, Tensor | None]
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The findings no-gradient and zero-gradient."""
+    """The finding no-gradient, for parameters that are not used and for those whose gradient is zero."""
     if not any(p.requires_grad for p in patient.model.parameters()):
         raise NotChecked("no parameter asks for a gradient")
     results = patient.run(grad=True)
@@ -86,13 +86,13 @@ def _zero(patient: Patient) -> list[Finding]:
     names = [
         name
         for name, gradient in (found or {}).items()
-        if gradient is not None and not gradient.any() and name not in first_step_only
+        if gradient is not None and not gradient.any() and name not in first_step_only | patient.explained
     ]
     if not names:
         return []
     return [
         Finding(
-            "zero-gradient",
+            "no-gradient",
             "warning",
             f"The gradient of {listed(names, 'parameter')} is zero everywhere.",
             "all results were differentiated together, and once more with other parameters and another input.",

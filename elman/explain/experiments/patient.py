@@ -66,6 +66,7 @@ class Patient:
         self.names = {module: name for name, module in model.named_modules()}
         self.recurrent = [m for m in self.names if isinstance(m, nn.RNNBase)]
         self.norms = [m for m in self.names if isinstance(m, _BatchNorm)]
+        self.explained: set[str] = set()  # parameters whose lack of a gradient another finding explains
         self._found = Snapshot(model)
         tensors = [*model.parameters(), *model.buffers(), call.values]
         self.devices = {tensor.device for tensor in tensors}

@@ -17,6 +17,7 @@ SHORT = 12  # steps below which forgetting says nothing
 FEW = 6  # a reach of so few steps is a tenfold loss at every step
 SHARE = 8  # the gradient should reach over an eighth of the sequence
 GROWTH = 100.0
+UNDERFLOW = 1e-25  # what fades in float32 to an exact zero was at least so small before
 
 
 def examine(patient: Patient) -> list[Finding]:
@@ -144,7 +145,9 @@ def _of_model(patient: Patient) -> list[tuple[str, Tensor]]:
     if gradient is None:
         return []
     curve = _norms(gradient.movedim(patient.call.time_dim, 0)).flip(0)
-    return [("", curve)] if curve.all() else []  # a window of a few steps is no recurrence
+    seen = curve[curve > 0]
+    faded = bool(len(seen)) and float(seen[-1]) < UNDERFLOW * float(curve[0])
+    return [("", curve)] if faded or curve.all() else []  # a window of a few steps ends at once, and is no recurrence
 
 
 def _last_results(patient: Patient, results: Results) -> list[Tensor]:
@@ -179,8 +182,10 @@ def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) ->
                 where,
             )
         ]
-    reach = int((curve > NOTHING * first).nonzero().max()) + 1 if first > 0 else 0
-    if steps < SHORT or reach == steps:
+    if steps < SHORT or first == 0:  # without any gradient there is nothing that could vanish on its way
+        return []
+    reach = int((curve > NOTHING * first).nonzero().max()) + 1
+    if reach == steps:
         return []
     sentence = (
         f"The gradient of the last state reaches back over {reach} of {steps} steps in {label}; before that it is "

@@ -87,6 +87,11 @@ def _on_padded(change: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
 
 
 def _finding(patient: Patient, record: Record, half: str, what: str, steps: int) -> Finding:
+    patient.explained |= {  # one step from h_0 = 0: the weights of the state are not used
+        f"{record.name}.{name}".lstrip(".")
+        for name, _ in record.module.named_parameters()
+        if name.startswith("weight_hh") and name.endswith("_reverse") == (half == "backward")
+    }
     return Finding(
         "two-direction-last-step",
         "error",

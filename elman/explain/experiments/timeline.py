@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.explain.experiments.influence import labelings, spread
+from elman.explain.experiments.influence import Influence, labelings, moved, spread
 from elman.explain.experiments.patient import Patient, Results
 
 
@@ -30,34 +30,42 @@ class TimeAxis:
 def time_axes(patient: Patient, results: Results) -> dict[str, TimeAxis | None]:
     """The axis of time of each result, None where it has none; results of which nobody can tell are left out."""
     call = patient.call
-    sizes = sorted({call.steps, int(call.ends.max())}, reverse=True)
-    shorter = None
+    if isinstance(call.sequences, PackedSequence):
+        return {name: TimeAxis(0, call.steps) if value.shape[0] == call.steps else None for name, value in results.items()}
     half = max(1, call.steps // 2)
-    if not isinstance(call.sequences, PackedSequence) and call.steps > 1:
-        shorter = patient.attempt(call.shorter(half))
+    shorter = patient.attempt(call.shorter(half)) if half < call.steps else None
+    if shorter is None:
+        return _guessed(patient, results)
+    sizes = sorted({call.steps, int(call.ends.max())} - {0}, reverse=True)
     found: dict[str, TimeAxis | None] = {}
     for name, value in results.items():
-        if shorter is None:
-            found[name] = _by_size(value, sizes, call.time_dim)
-        elif name in shorter and shorter[name].dim() == value.dim():
-            shrunk = [axis for axis in range(value.dim()) if value.shape[axis] != shorter[name].shape[axis]]
-            fitting = [
-                TimeAxis(axis, steps)
-                for axis in shrunk
-                for steps in sizes
-                if steps and value.shape[axis] * min(steps, half) == shorter[name].shape[axis] * steps
-            ]
-            if not shrunk:
-                found[name] = None
-            elif len(shrunk) == 1 and fitting:
-                found[name] = fitting[0]
+        if name not in shorter or shorter[name].dim() != value.dim():
+            continue
+        pairs = list(zip(value.shape, shorter[name].shape, strict=True))
+        shrunk = [axis for axis, (before, after) in enumerate(pairs) if before != after]
+        if not shrunk:
+            found[name] = None
+        elif len(shrunk) == 1:
+            before, after = pairs[shrunk[0]]
+            found |= {name: TimeAxis(shrunk[0], T) for T in sizes[::-1] if before * min(T, half) == after * T}
     return found
 
 
-def _by_size(value: Tensor, sizes: list[int], time_dim: int | None) -> TimeAxis | None:
-    """A guess for models that take one number of steps only."""
-    candidates = [0, *range(value.dim())] if time_dim is None else [time_dim, *range(value.dim())]
-    for axis in candidates:
-        if axis < value.dim() and value.shape[axis] in sizes:
-            return TimeAxis(axis, value.shape[axis])
-    return None
+def _guessed(patient: Patient, results: Results) -> dict[str, TimeAxis | None]:
+    """For models that take one number of steps only: an axis of T that is neither the samples' nor the features'."""
+    call = patient.call
+    other = patient.run(patient.changes.sample(call, 0))
+    found: dict[str, TimeAxis | None] = {}
+    for name, value in results.items():
+        if name not in other or other[name].shape != value.shape:
+            continue
+        axis = Influence(moved(value, other[name])[None].cpu(), (0,), call.samples).axis
+        if axis is not None and value.shape[axis] == call.samples * call.steps and call.samples > 1:
+            found[name] = TimeAxis(axis, call.steps)
+            continue
+        others = [place for place in range(value.dim()) if place != axis and value.shape[place] % call.steps == 0]
+        if not others:
+            found[name] = None
+        elif others[0] < value.dim() - 1 and value.shape[others[0]] == call.steps:
+            found[name] = TimeAxis(others[0], call.steps)
+    return found
