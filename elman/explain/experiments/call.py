@@ -250,8 +250,6 @@ def _is_ints(value: object) -> bool:
 
 def _takes_lengths(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     """Whether forward has an argument `lengths` that is still free."""
-    if isinstance(model, torch.jit.ScriptModule):  # its forward has no signature to look at
-        return False
     signature = inspect.signature(model.forward)
     if "lengths" not in signature.parameters or "lengths" in kwargs:
         return False

@@ -1,6 +1,5 @@
 """Does output at a step depend on later input? Later steps are changed, and what moves before them is looked at."""
 
-import torch
 from torch import Tensor, nn
 
 from elman.explain._report import Finding
@@ -84,29 +83,25 @@ def _culprit(patient: Patient, cut: int) -> tuple[str, str, str]:
 
 
 def _looks_ahead(patient: Patient, record: Record, changed: Record, cut: int) -> bool:
-    pairs = [(value, changed.inputs.get(name)) for name, value in record.inputs.items()]
-    results = [(value, changed.outputs.get(name)) for name, value in record.outputs.items()]
-    if isinstance(record.module, nn.RNNBase):
-        time = TimeAxis(reading_of(patient, record).time, patient.call.steps)
-        pairs, results = pairs[:1], results[:1]
-        return not _moved_early(pairs, time, cut) and _moved_early(results, time, cut)
+    """Whether the outputs of this call moved before the first changed step, and its inputs did not."""
     if record.module is patient.model:
         return True
-    places = [axis for axis, size in enumerate(record.first.shape) if size == patient.call.steps] if pairs else []
-    for axis in places:
-        time = TimeAxis(axis, patient.call.steps)
-        if not _moved_early(pairs, time, cut) and _moved_early(results, time, cut):
-            return True
-    return False
+    inputs = [(value, changed.inputs.get(name)) for name, value in record.inputs.items()]
+    outputs = [(value, changed.outputs.get(name)) for name, value in record.outputs.items()]
+    steps = patient.call.steps
+    if isinstance(record.module, nn.RNNBase):
+        places, inputs, outputs = [reading_of(patient, record).time], inputs[:1], outputs[:1]
+    else:
+        places = sorted({axis for value, _ in outputs for axis, size in enumerate(value.shape) if size == steps})
+    return any(
+        any(value.shape[axis : axis + 1] == (steps,) and _moved_early(value, after, axis, cut) for value, after in outputs)
+        and not any(_moved_early(value, after, axis, cut) for value, after in inputs)
+        for axis in places
+    )
 
 
-def _moved_early(pairs: list[tuple[Tensor, Tensor | None]], time: TimeAxis, cut: int) -> bool:
-    for before, after in pairs:
-        if after is None or before.shape != after.shape:
-            continue
-        if before.dim() <= time.axis or before.shape[time.axis] != time.steps:
-            continue
-        early = moved(before, after).narrow(time.axis, 0, cut)
-        if torch.any(early):
-            return True
-    return False
+def _moved_early(before: Tensor, after: Tensor | None, axis: int, cut: int) -> bool:
+    """Whether anything moved at the first `cut` places of this axis, where there is one."""
+    if after is None or before.shape != after.shape or before.dim() <= axis:
+        return False
+    return bool(moved(before, after).narrow(axis, 0, min(cut, before.shape[axis])).any())

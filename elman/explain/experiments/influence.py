@@ -84,7 +84,7 @@ class Influence:
 
     def along(self, axis: int) -> Tensor:
         """(changed samples, size of the axis): where along the axis each changed sample moved anything."""
-        return self.moved.movedim(axis + 1, 1).flatten(2).any(2)
+        return self.moved.movedim(axis + 1, 1)[..., None].flatten(2).any(2)
 
     def fits(self, axis: int) -> bool:
         """Whether the samples lie along this axis: each moved only numbers at its own place."""

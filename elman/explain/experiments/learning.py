@@ -60,21 +60,23 @@ def _cut_off() -> Finding:
 
 
 def _unused(patient: Patient, names: list[str]) -> Finding:
-    recurrent = {f"{patient.names[layer]}.".lstrip(".") for layer in patient.recurrent}
-    of_layer = any(name.startswith(prefix) and "_l" in name for name in names for prefix in recurrent)
-    mend = (
-        "Of a recurrent layer: output holds the last layer's states, h_n[-1] its last direction's; h_n[0] is the first layer."
-        if of_layer
-        else "Use them in forward, take them out, or freeze them with requires_grad_(False)."
-    )
+    one = len(names) == 1
     return Finding(
         "no-gradient",
         "warning",
-        f"{listed(names, 'parameter')} get{'s' if len(names) == 1 else ''} no gradient: no result is computed with "
-        f"{'it' if len(names) == 1 else 'them'}.",
-        f"all results were differentiated together, and autograd met {'it' if len(names) == 1 else 'them'} nowhere.",
-        mend,
+        f"{listed(names, 'Parameter')} get{'s' if one else ''} no gradient: no result is computed with "
+        f"{'it' if one else 'them'}.",
+        f"all results were differentiated together, and autograd met {'it' if one else 'them'} nowhere.",
+        _mend(patient, names, "Use them in forward, take them out, or freeze them with requires_grad_(False)."),
     )
+
+
+def _mend(patient: Patient, names: list[str], otherwise: str) -> str:
+    """Recurrent layers have more layers than the one that is read by mistake."""
+    inside = [f"{patient.names[layer]}.".lstrip(".") for layer in patient.recurrent if layer.num_layers > 1]
+    if any(name.startswith(prefix) for name in names for prefix in inside):
+        return f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. {otherwise}"
+    return otherwise
 
 
 def _zero(patient: Patient) -> list[Finding]:
@@ -94,9 +96,14 @@ def _zero(patient: Patient) -> list[Finding]:
         Finding(
             "no-gradient",
             "warning",
-            f"The gradient of {listed(names, 'parameter')} is zero everywhere.",
+            f"{listed(names, 'Parameter')} get{'s' if len(names) == 1 else ''} no gradient: it is zero "
+            f"everywhere.",
             "all results were differentiated together, and once more with other parameters and another input.",
-            "Look for dead or saturated units behind them, for a product with zero, and for steps that are never used.",
+            _mend(
+                patient,
+                names,
+                "Look for dead or saturated units behind them, a product with zero, and steps or states never used.",
+            ),
         )
     ]
 
@@ -106,8 +113,8 @@ def _jittered(model: nn.Module) -> Iterator[None]:
     """Other parameters; what they were comes back when the next run starts."""
     for parameter in model.parameters():
         if parameter.is_floating_point():
-            scale = float(parameter.detach().double().std(correction=0)) or 0.1
-            parameter.data.add_(torch.randn_like(parameter) * scale * 0.1)
+            scale = max(0.1 * float(parameter.detach().double().std(correction=0)), 0.01)
+            parameter.data.add_(torch.randn_like(parameter) * scale)
     yield
 
 

@@ -169,7 +169,7 @@ def _norms(gradient: Tensor) -> Tensor:
 def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) -> list[Finding]:
     label = f"{patient.label(module)}{f', {which}' if which else ''}"
     where, steps, first = patient.names[module], len(curve), float(curve[0])
-    shown = f"norm of d(last state)/d(input): {first:.2g} at the last step, {float(curve[-1]):.2g} at the first"
+    shown = f"norm of d(last state)/d(input): {first:.2g} at the last step, {float(curve[-1]):.2g} at the first step"
     if not bool(curve.isfinite().all()) or (first > 0 and float(curve.max()) > GROWTH * first):
         return [
             Finding(
