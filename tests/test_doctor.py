@@ -112,7 +112,9 @@ def test_token_models_are_right_in_any_order_of_their_logits(kind: str) -> None:
 
 
 @kinds
-@pytest.mark.parametrize(("samples", "steps"), [(7, 7), (6, 6), (4, 4), (6, 4), (4, 6), (2, 2), (3, 1), (12, 3), (3, 12)])
+@pytest.mark.parametrize(
+    ("samples", "steps"), [(7, 7), (6, 6), (4, 4), (6, 4), (4, 6), (2, 2), (3, 1), (12, 3), (3, 12)]
+)
 def test_equal_sizes_mislead_nobody(kind: str, samples: int, steps: int) -> None:
     """Batch, time, input and hidden sizes that coincide: only experiments tell the axes apart."""
     x = torch.randn(samples, steps, I)
@@ -120,9 +122,9 @@ def test_equal_sizes_mislead_nobody(kind: str, samples: int, steps: int) -> None
     elman.doctor(Tagger(KINDS[kind], batch_first=True), x, causal=True).raise_if_bad()
     elman.doctor(Classifier(KINDS[kind], lambda o, h: h[-1], batch_first=True), x, causal=True).raise_if_bad()
     assert elman.doctor(KINDS[kind](I, H), x).codes == ("batch-mixed",)
-    assert elman.doctor(
-        Classifier(KINDS[kind], lambda o, h: h[:, -1], batch_first=True, num_layers=2), x
-    ).codes == ("h_n-as-batch",)
+    assert elman.doctor(Classifier(KINDS[kind], lambda o, h: h[:, -1], batch_first=True, num_layers=2), x).codes == (
+        "h_n-as-batch",
+    )
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -317,6 +319,60 @@ class PackedLast(Classifier):
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         output, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
         return self.fc(output[torch.arange(len(x)), lengths - 1])
+
+
+@kinds
+def test_the_last_step_of_unpacked_sequences_is_padding(kind: str, padded: Tensor) -> None:
+    """pad_packed_sequence fills with zeros: output[:, -1] is a zero for every sequence but the longest."""
+
+    class Zeros(PackedLast):
+        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+            packed = pack_padded_sequence(x, torch.as_tensor(lengths), batch_first=True, enforce_sorted=False)
+            return self.fc(pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0][:, -1])
+
+    report = elman.doctor(Zeros(KINDS[kind], lambda o, h: o, H, batch_first=True), padded, lengths=LENGTHS)
+    assert report.codes == ("padding-read",)
+    assert "samples 1, 2, 3 and 4 (lengths 3, 5, 1 and 4) moved nothing" in report.findings[0].evidence
+
+
+class Beside(Last):
+    """Hands the layer's own output on beside the logits."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        output, _ = self.rnn(x)
+        return self.fc(output[:, -1]), output
+
+
+@kinds
+def test_an_output_handed_on_hides_no_last_step(kind: str, x: Tensor) -> None:
+    report = elman.doctor(Beside(kind, bidirectional=True), x)
+    assert report.codes == ("two-direction-last-step",)
+    elman.doctor(Beside(kind), x).raise_if_bad()
+
+
+class StepByStep(Tagger):
+    """A decoder: the layer is called one step at a time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, outputs = None, []
+        for x_t in x.split(1, dim=1):
+            output, state = self.rnn(x_t, state)
+            outputs.append(self.fc(output))
+        return torch.cat(outputs, 1)
+
+
+@kinds
+def test_a_layer_called_a_step_at_a_time(kind: str) -> None:
+    x = torch.randn(4, 30, I)
+    model = StepByStep(KINDS[kind], batch_first=True)
+    elman.doctor(model, x, causal=True).raise_if_bad()
+    if kind.endswith("RNN"):
+        with torch.no_grad():
+            model.rnn.weight_hh_l0 *= 0.01
+        assert elman.doctor(model, x).codes == ("vanishing-gradient",)
+    report = elman.doctor(StepByStep(KINDS[kind]), x)
+    assert report.codes[0] == "batch-mixed"
+    assert "(time 4, batch 1, feature 4)" in report.findings[0].sentence
 
 
 @kinds
@@ -552,7 +608,7 @@ def test_vanishing_and_exploding_gradients(cls: type[nn.Module], batch_first: bo
             layer.weight_ih_l0.fill_(1.0)
             layer.weight_hh_l0.fill_(w)
         report = elman.doctor(layer, x if batch_first else x.transpose(0, 1), batch_dim=0 if batch_first else 1)
-        said = [finding for finding in (*report.findings, *report.notes)]
+        said = [*report.findings, *report.notes]
         assert [finding.code for finding in said] == ([code] if code else []), w
         assert report.ok == (code in (None, "gradient-reach"))
         if code in ("vanishing-gradient", "gradient-reach"):

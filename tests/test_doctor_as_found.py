@@ -202,5 +202,3 @@ def test_a_generator_of_the_models_own_is_named() -> None:
     report = elman.doctor(Noisy(nn.GRU, batch_first=True), torch.randn(5, 7, I))
     assert report.codes == ("not-repeatable",)
     assert report.checked == ()
-
-

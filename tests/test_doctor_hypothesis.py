@@ -16,7 +16,9 @@ READINGS = ("every step", "last step", "h_n", "mean", "max", "packed", "packed s
 class Any(nn.Module):
     """Ids or numbers in, perhaps batch norm, a recurrent layer, one of several readings, dropout, a linear layer."""
 
-    def __init__(self, kind: str, reading: str, ids: bool, norm: bool, flatten: bool, I: int, H: int, **options) -> None:
+    def __init__(
+        self, kind: str, reading: str, ids: bool, norm: bool, flatten: bool, I: int, H: int, **options
+    ) -> None:
         super().__init__()
         self.reading, self.flatten = reading, flatten
         self.embedding = nn.Embedding(9, I) if ids else None
@@ -115,7 +117,12 @@ def test_random_models_with_swapped_axes_are_found(example) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.sampled_from(list(KINDS)), st.integers(2, 9), st.integers(2, 9), st.integers(1, 3), st.integers(2, 8), st.integers(0, 99)
+    st.sampled_from(list(KINDS)),
+    st.integers(2, 9),
+    st.integers(2, 9),
+    st.integers(1, 3),
+    st.integers(2, 8),
+    st.integers(0, 99),
 )
 def test_random_last_steps_of_two_directions_are_found(kind: str, N: int, T: int, L: int, H: int, seed: int) -> None:
     torch.manual_seed(seed)

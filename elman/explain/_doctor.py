@@ -89,7 +89,9 @@ def doctor(
     if not isinstance(model, nn.Module):
         raise TypeError(f"elman.doctor examines a torch.nn.Module, got {type(model).__name__}: wrap a function in one.")
     if isinstance(model, torch.jit.ScriptModule):
-        raise TypeError("elman.doctor cannot look into a scripted or traced module: give it the one that it was made of.")
+        raise TypeError(
+            "elman.doctor cannot look into a scripted or traced module: give it the one that it was made of."
+        )
     call, findings = finite.finite_input(make_call(model, input, batch_dim, time_dim, lengths))
     patient = Patient(model, call)
     checked, unchecked = [], []

@@ -117,7 +117,8 @@ class Report:
         unchecked = "".join(f"<br>not checked: {escape(name)} ({escape(reason)})" for name, reason in self.unchecked)
         return (
             f'<div style="max-width:60em"><p><b>elman.doctor</b>: {escape(self.about)}<br><b>{self.verdict}</b></p>'
-            f'{table}<p style="font-size:85%;opacity:.75">checked: {escape(", ".join(self.checked))}{unchecked}</p></div>'
+            f'{table}<p style="font-size:85%;opacity:.75">checked: '
+            f"{escape(', '.join(self.checked) or 'nothing')}{unchecked}</p></div>"
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import is_lazy
 
 Restore = Callable[[], None]
 _LEFT_ALONE = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType, torch.dtype, torch.device)
@@ -44,8 +44,7 @@ class Snapshot:
         if isinstance(value, torch.jit.ScriptModule):  # what it holds lies in C++
             for tensor in (*value.parameters(), *value.buffers()):
                 self._keep(tensor, depth)
-            mode = value.training
-            self._restores.append(lambda: value.train(mode))
+            self._keep_mode(value)
             return
         if isinstance(value, nn.Module):
             depth = 0
@@ -62,7 +61,7 @@ class Snapshot:
             self._keep_items(vars(value), dict(vars(value)), depth)
 
     def _keep_tensor(self, tensor: Tensor) -> None:
-        if isinstance(tensor, UninitializedTensorMixin):
+        if is_lazy(tensor):
             raise ValueError(
                 "The model has parameters without a shape yet (a lazy module): call it once before elman.doctor."
             )
@@ -79,6 +78,14 @@ class Snapshot:
                 tensor.requires_grad_(asks)
             if version is not None and tensor._version != version:  # a loss from before may still be differentiated
                 torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
+
+        self._restores.append(restore)
+
+    def _keep_mode(self, module: nn.Module) -> None:
+        mode = module.training
+
+        def restore() -> None:
+            module.train(mode)
 
         self._restores.append(restore)
 
@@ -128,5 +135,5 @@ def seed_generators(devices: set[torch.device]) -> None:
     torch.default_generator.manual_seed(0)
     for device in devices:
         if device.type not in ("cpu", "meta"):
-            with torch.get_device_module(device).device(device):  # type: ignore[no-untyped-call]
-                torch.get_device_module(device).manual_seed(0)  # type: ignore[no-untyped-call]
+            with torch.get_device_module(device).device(device):
+                torch.get_device_module(device).manual_seed(0)

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
+from elman._checks import check_lengths
+
 Lengths = Tensor | Sequence[int]
 
 
@@ -202,14 +204,14 @@ def make_call(
     """The call that the user's arguments stand for.
 
     Raises:
-        TypeError: input holds no tensor.
+        TypeError: input holds no tensor, or lengths are no whole numbers.
         IndexError: the sequences have no such axis.
         ValueError: an axis has size 0, batch_dim and time_dim are one, or lengths do not fit.
     """
     if isinstance(input, PackedSequence) or not isinstance(input, tuple | dict):
-        args, kwargs = (input,), {}
-    else:
-        args, kwargs = ((), dict(input)) if isinstance(input, dict) else (tuple(input), {})
+        input = (input,)
+    args: tuple[Any, ...] = () if isinstance(input, dict) else tuple(input)
+    kwargs: dict[str, Any] = dict(input) if isinstance(input, dict) else {}
     if lengths is not None and _takes_lengths(model, args, kwargs):
         kwargs["lengths"] = lengths if isinstance(lengths, Tensor) else list(lengths)
     leaves, tree = tree_flatten((args, kwargs), is_leaf=_is_one_argument)
@@ -221,6 +223,8 @@ def make_call(
         )
     sequences = leaves[place]
     if isinstance(sequences, PackedSequence):
+        if lengths is not None:
+            raise ValueError("A PackedSequence holds its own lengths: leave lengths= out.")
         return Call(tuple(leaves), tree, place, 1, None, None)
     batch_dim = _checked_axis("batch_dim", batch_dim, sequences)
     if time_dim is not None:
@@ -236,7 +240,9 @@ def make_call(
     call = Call(tuple(leaves), tree, place, batch_dim, time_dim, lengths)
     if lengths is None:
         return call
-    _check_lengths(call)
+    if call.time_dim is None:
+        raise ValueError("lengths need an axis of time: say which with time_dim=.")
+    check_lengths(lengths, call.steps, call.samples)
     return dataclasses.replace(call, told=bool(call.masks) or any(map(call._is_lengths, leaves)))
 
 
@@ -262,20 +268,6 @@ def _checked_axis(name: str, axis: int | None, tensor: Tensor) -> int | None:
     if not -tensor.dim() <= axis < tensor.dim():
         raise IndexError(f"{name}={axis}, but the input {tuple(tensor.shape)} has {tensor.dim()} axes.")
     return axis % tensor.dim()
-
-
-def _check_lengths(call: Call) -> None:
-    if call.time_dim is None:
-        raise ValueError("lengths need an axis of time: say which with time_dim=.")
-    ends = call.ends
-    if ends.shape != (call.samples,):
-        raise ValueError(
-            f"lengths should be {call.samples} numbers, one a sample of axis {call.batch_dim}; got {tuple(ends.shape)}."
-        )
-    if bool((ends < 0).any()) or bool((ends > call.steps).any()):
-        raise ValueError(
-            f"lengths should be from 0 to {call.steps}, the size of axis {call.time_dim}; got {ends.tolist()}."
-        )
 
 
 def _copied(leaf: Any) -> Any:

@@ -94,7 +94,10 @@ def _looks_ahead(patient: Patient, record: Record, changed: Record, cut: int) ->
     else:
         places = sorted({axis for value, _ in outputs for axis, size in enumerate(value.shape) if size == steps})
     return any(
-        any(value.shape[axis : axis + 1] == (steps,) and _moved_early(value, after, axis, cut) for value, after in outputs)
+        any(
+            value.shape[axis : axis + 1] == (steps,) and _moved_early(value, after, axis, cut)
+            for value, after in outputs
+        )
         and not any(_moved_early(value, after, axis, cut) for value, after in inputs)
         for axis in places
     )

@@ -63,7 +63,7 @@ class Changes:
 
     def _other_ids(self, ids: Tensor, keep_padding: bool) -> Tensor:
         """Each id replaced by another one of the input that does not pad."""
-        present = ids.unique().cpu()
+        present = torch.unique(ids).cpu()
         fixed = self._fixed_ids(present)
         choices = torch.tensor([i for i in present.tolist() if i not in fixed], dtype=torch.int64)
         if len(choices) < 2:

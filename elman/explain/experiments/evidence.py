@@ -22,8 +22,8 @@ def evidence(name: str, influence: Influence, before: Results, afters: list[Resu
                 value.index_select(axis, places_there), others[pick].index_select(axis, places_there)
             )
             return (
-                f"changing sample {influence.picks[pick]} alone moved {listed(places.tolist(), 'place')} on axis {axis} of "
-                f"{name} {axes(value)}, by up to {difference:.2g}"
+                f"changing sample {influence.picks[pick]} alone moved {listed(places.tolist(), 'place')} on axis "
+                f"{axis} of {name} {axes(value)}, by up to {difference:.2g}"
             )
     counts = influence.moved.flatten(1).sum(1)
     pick = int(counts.argmax())

@@ -22,7 +22,7 @@ def finite_input(call: Call) -> tuple[Call, list[Finding]]:
         "error",
         f"The input holds {count} NaN or infinite numbers of {values.numel()}.",
         "it was looked at; the experiments took random numbers of the same shape in its place.",
-        "torch.Tensor(40, 10, 5) is whatever the memory held: use torch.randn or torch.zeros; look for 0/0 in the data.",
+        "torch.Tensor(40, 10, 5) is whatever the memory held: use torch.randn or torch.zeros; look for 0/0 in data.",
     )
     return call.with_values(numbers), [finding]
 
@@ -45,7 +45,7 @@ def finite_results(patient: Patient) -> list[Finding]:
             "error",
             f"The results hold NaN although the input does not; {who} makes the first.",
             f"{bad[0]} {axes(patient.run()[bad[0]])} holds NaN.",
-            "Look there for 0/0, log or square root of a negative number, softmax over masked places alone, NaN weights.",
+            "Look there for 0/0, log or root of a negative number, softmax over masked places only, NaN weights.",
             where,
         )
     ]
@@ -66,7 +66,7 @@ def repeatable(patient: Patient) -> list[Finding]:
             Finding(
                 "not-repeatable",
                 "warning",
-                "The model gives other results for the same input, state and seed: no experiment can tell what it sees.",
+                "The model gives other results for the same input, state and seed: experiments say nothing.",
                 f"{name} {axes(value)} differed by {difference} between two runs.",
                 "Look for state outside of the module (globals, files), time, threads, or generators of its own.",
             )

@@ -55,7 +55,7 @@ def _cut_off() -> Finding:
         "warning",
         "No parameter gets a gradient: no result is connected with the parameters.",
         "the model was run with gradients on, and no result requires one.",
-        "Look for torch.no_grad(), detach(), .data, .item(), .numpy() or argmax between the parameters and the results.",
+        "Look for torch.no_grad(), detach(), .data, .item(), .numpy() or argmax between parameters and results.",
     )
 
 
@@ -75,12 +75,14 @@ def _mend(patient: Patient, names: list[str], otherwise: str) -> str:
     """Recurrent layers have more layers than the one that is read by mistake."""
     inside = [f"{patient.names[layer]}.".lstrip(".") for layer in patient.recurrent if layer.num_layers > 1]
     if any(name.startswith(prefix) for name in names for prefix in inside):
-        return f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. {otherwise}"
+        return (
+            f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. {otherwise}"
+        )
     return otherwise
 
 
 def _zero(patient: Patient) -> list[Finding]:
-    """Gradients that stay zero with other parameters and another input too: not those of a layer that starts at zero."""
+    """Gradients that stay zero with other parameters and input too, unlike those behind a layer that starts at zero."""
     call = patient.changes.all(patient.call)
     results = patient.attempt(call, grad=True, during=_jittered(patient.model))
     found = None if results is None else gradients(patient, results)
@@ -96,8 +98,7 @@ def _zero(patient: Patient) -> list[Finding]:
         Finding(
             "no-gradient",
             "warning",
-            f"{listed(names, 'Parameter')} get{'s' if len(names) == 1 else ''} no gradient: it is zero "
-            f"everywhere.",
+            f"{listed(names, 'Parameter')} get{'s' if len(names) == 1 else ''} no gradient: it is zero everywhere.",
             "all results were differentiated together, and once more with other parameters and another input.",
             _mend(
                 patient,

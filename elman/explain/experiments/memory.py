@@ -53,7 +53,7 @@ def examine(patient: Patient) -> list[Finding]:
             "error",
             f"State is carried from one batch into the next{f', in {listed(names)}' if names else ''}.",
             f"{evidence}.",
-            "Start each batch from a fresh state (h_0 = zeros, or None). If it is meant to go on, as in truncated BPTT, "
+            "Start each batch from a fresh state (h_0 = None). If it is meant to go on, as in truncated BPTT, "
             "detach it and give the model a reset() to call between sequences.",
         )
     ]

@@ -42,7 +42,7 @@ def explain(
     """One finding for results in which the samples are not apart: where it happens, and what would fit."""
     seen = _seen(patient, call, changed, picks)
     swapped = [(s, reading_of(patient, s.record)) for s in seen if isinstance(s.record.module, nn.RNNBase)]
-    swapped = [(s, reading) for s, reading in swapped if _is_swapped(s.inputs[0], reading)]
+    swapped = [(s, reading) for s, reading in swapped if s.inputs and _is_swapped(s.inputs[0], reading)]
     if swapped:
         return [_swapped_axes(patient, call, changed, picks, swapped, evidence)]
     if places := next((i.reordered for i in bad.values() if not i.shared and i.reordered), None):
@@ -167,7 +167,7 @@ def _looped_over_samples(seen: list[Seen], samples: int) -> list[Seen]:
     """The calls of a cell of which the k-th reads the k-th sample alone: the loop runs over the batch."""
     for module in {s.record.module for s in seen if isinstance(s.record.module, nn.RNNCellBase)}:
         calls = [s for s in seen if s.record.module is module]
-        if len(calls) == samples and all(s.inputs[0].movers() in ([k], []) for k, s in enumerate(calls)):
+        if len(calls) == samples and all(s.inputs and s.inputs[0].movers() in ([k], []) for k, s in enumerate(calls)):
             return calls
     return []
 
@@ -177,8 +177,8 @@ def _loop(patient: Patient, calls: list[Seen], evidence: str) -> Finding:
     return Finding(
         "batch-mixed",
         "error",
-        f"Samples influence each other: the loop over {patient.label(module)} runs over the batch, its {len(calls)} steps "
-        f"read one sample each and hand the state to the next sample.",
+        f"Samples influence each other: the loop over {patient.label(module)} runs over the batch, its {len(calls)} "
+        f"steps read one sample each and hand the state to the next sample.",
         f"{evidence}.",
         "Loop over the axis of time: for x_t in x.unbind(1) where the input is (batch, time, feature).",
         patient.names[module],
@@ -223,8 +223,8 @@ def _state_as_batch(patient: Patient, record: Record, evidence: str) -> Finding:
     return Finding(
         "h_n-as-batch",
         "error",
-        f"h_n of {patient.label(record.module)} is taken as if it were (batch, ...), but it is (layers * directions, batch, "
-        f"hidden) = {shape}{batch_first}.",
+        f"h_n of {patient.label(record.module)} is taken as if it were (batch, ...), but it is (layers * directions, "
+        f"batch, hidden) = {shape}{batch_first}.",
         f"in h_n the samples lie on axis 1, and in what is made of it no longer: {evidence}.",
         "The last layer's state is h_n[-1] (with two directions torch.cat([h_n[-2], h_n[-1]], -1)), of shape (batch, "
         "hidden); all layers side by side are h_n.transpose(0, 1).flatten(1).",
@@ -243,8 +243,8 @@ def _mend_outside(patient: Patient, seen: list[Seen], bad: Bad) -> str:
         names[reading.batch] = "batch"
     last = "output[:, -1]" if reading.time else "output[-1]"
     return (
-        f"The output of {patient.label(layers[-1].record.module)} is ({', '.join(filter(None, names))}, feature): its last "
-        f"step is {last}. Swap axes with transpose, never with view or reshape."
+        f"The output of {patient.label(layers[-1].record.module)} is ({', '.join(filter(None, names))}, feature): its "
+        f"last step is {last}. Swap axes with transpose, never with view or reshape."
     )
 
 

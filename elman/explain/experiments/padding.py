@@ -6,11 +6,13 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.explain._report import Finding
 from elman.explain.experiments.influence import labelings, largest_difference, moved, spread
-from elman.explain.experiments.patient import NotChecked, Patient
+from elman.explain.experiments.patient import NotChecked, Patient, Results
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.timeline import TimeAxis, time_axes
 from elman.explain.experiments.words import listed
 
+FEW = 4  # sequences of each kind that are changed
+DRAWS = 3
 MORE_STEPS = 1e-4  # of the largest number: products over more rows round differently
 
 
@@ -22,6 +24,9 @@ def examine(patient: Patient) -> list[Finding]:
         raise NotChecked("a packed sequence holds no padding" if packed else "give the sequences' lengths=")
     before = patient.run()
     timed = time_axes(patient, before)
+    past = [name for name, time in timed.items() if time is None and before[name].is_floating_point()]
+    if short := _taken_past_the_end(patient, before, past):
+        return [_past_the_end(patient, *short)]
     longer = None if call.masks else patient.attempt(call.longer(call.steps))
     if call.told or longer is None:
         if not bool((call.ends < call.steps).any()) and longer is None:
@@ -37,6 +42,42 @@ def examine(patient: Patient) -> list[Finding]:
     if not timed:
         raise NotChecked("what comes back for fewer steps has other axes")
     return []
+
+
+def _taken_past_the_end(patient: Patient, before: Results, names: list[str]) -> tuple[str, list[int]] | None:
+    """A result in which every full sequence moves something and no shorter one does; the shorter ones."""
+    ends = patient.call.ends
+    longest = int(ends.max())
+    full = [sample for sample, end in enumerate(ends.tolist()) if end == longest]
+    short = [sample for sample, end in enumerate(ends.tolist()) if 0 < end < longest]
+    if not short:
+        return None
+    for name in names:
+        if all(_moves(patient, before, name, sample) for sample in full[:FEW]) and not any(
+            _moves(patient, before, name, sample) for sample in short[:FEW]
+        ):
+            return name, short
+    return None
+
+
+def _moves(patient: Patient, before: Results, name: str, sample: int) -> bool:
+    """Whether a sample moves a result, however it is changed."""
+    runs = [patient.run(patient.changes.sample(patient.call, sample)) for _ in range(DRAWS)]
+    return any(run[name].shape != before[name].shape or bool(moved(before[name], run[name]).any()) for run in runs)
+
+
+def _past_the_end(patient: Patient, name: str, short: list[int]) -> Finding:
+    ends = patient.call.ends
+    return Finding(
+        "padding-read",
+        "error",
+        f"The results of sequences shorter than {int(ends.max())} steps are taken past their ends, where there is "
+        f"padding alone.",
+        f"changing {listed(short, 'sample')} (length{'s' if len(short) > 1 else ''} "
+        f"{listed([int(ends[n]) for n in short])}) moved nothing of {name}; changing the full ones did.",
+        "Of packed sequences take h_n, which is the state at each sequence's own end; of a padded output "
+        "output[arange, lengths - 1].",
+    )
 
 
 Found = tuple[list[int], float]

@@ -116,8 +116,9 @@ class Patient:
                     norm.train()
             elif not training:
                 stack.enter_context(_hooked(self._without_statistics(), _pass_on))
-            if grad and not training:  # cuDNN's layers have no backward in eval mode
-                stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+            without_cudnn = grad and not training  # its layers have no backward in eval mode
+            enabled = torch.backends.cudnn.enabled and not without_cudnn
+            stack.enter_context(torch.backends.cudnn.flags(enabled=enabled, benchmark=False, deterministic=True))
             if during is not None:
                 stack.enter_context(during)
             try:
@@ -133,7 +134,7 @@ class Patient:
             )
         if isinstance(self.model, nn.RNNBase):
             results = {_BARE.get(name, name): value for name, value in results.items()}
-        return results if grad else {name: value.detach().clone() for name, value in results.items()}
+        return results if grad else _copies(results)
 
     def attempt(self, call: Call, **options: Any) -> Results | None:
         """A run that the model may refuse: None where it raises. Only for calls that nobody asked it to take."""
@@ -153,9 +154,12 @@ class Patient:
 
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             inputs = tensors_in((*args, *kwargs.values()), "input")
-            copies = [{n: t.detach().clone() for n, t in found.items()} for found in (inputs, tensors_in(output))]
             packed = any(isinstance(given, PackedSequence) for given in (*args, *kwargs.values()))
-            records.append(Record(self.names[module], module, *copies, frozenset(kwargs), packed))
+            records.append(
+                Record(
+                    self.names[module], module, _copies(inputs), _copies(tensors_in(output)), frozenset(kwargs), packed
+                )
+            )
 
         self.run(call, during=_hooked(list(self.names), note, with_kwargs=True))
         return records
@@ -209,6 +213,10 @@ def _hooked(
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _copies(results: Results) -> Results:
+    return {name: value.detach().clone() for name, value in results.items()}
 
 
 def _pass_on(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:

@@ -44,7 +44,7 @@ def _curves(patient: Patient, module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 class _Taps:
-    """Hooks that add a zero to a module's first argument, whose gradient is the argument's, and keep what it returns."""
+    """Hooks that add a zero to a module's first argument, which gets its gradient, and keep what comes back."""
 
     def __init__(self) -> None:
         self.taps: list[Tensor] = []
@@ -76,6 +76,8 @@ def _of_layer(patient: Patient, layer: nn.RNNBase) -> list[tuple[str, Tensor]]:
     patient.run(grad=True, during=taps.on(layer))
     if not taps.outputs:
         return []
+    if len(taps.outputs) >= 3:  # called a step at a time, as decoders do
+        return _of_loop(taps)
     output = taps.outputs[0][0]
     padded = pad_packed_sequence(output)[0] if isinstance(output, PackedSequence) else output
     time, ends = _time_and_ends(patient, layer, output)
@@ -114,8 +116,10 @@ def _of_cell(patient: Patient, cell: nn.RNNCellBase) -> list[tuple[str, Tensor]]
     """The same for a cell that is called in a loop."""
     taps = _Taps()
     patient.run(grad=True, during=taps.on(cell))
-    if len(taps.outputs) < 3:
-        return []
+    return _of_loop(taps) if len(taps.outputs) >= 3 else []
+
+
+def _of_loop(taps: _Taps) -> list[tuple[str, Tensor]]:
     last = taps.outputs[-1]
     last = last[0] if isinstance(last, tuple) else last
     found = differentiate([last], taps.taps)
@@ -163,7 +167,7 @@ def _last_results(patient: Patient, results: Results) -> list[Tensor]:
 
 def _norms(gradient: Tensor) -> Tensor:
     """The norm of each step's gradient: (T, ...) to (T,)."""
-    return gradient.flatten(1).double().norm(dim=1).cpu()
+    return gradient.flatten(1).double().square().sum(1).sqrt().cpu()
 
 
 def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) -> list[Finding]:
@@ -175,8 +179,7 @@ def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) ->
             Finding(
                 "exploding-gradient",
                 "warning",
-                f"Gradients explode over the sequence in {label}: {float(curve.max()):.2g} at their largest, over {steps} "
-                f"steps.",
+                f"Gradients explode over the {steps} steps of the sequence in {label}.",
                 f"{shown}, {float(curve.max()):.2g} at lag {int(curve.argmax())}.",
                 "Start weight_hh orthogonal or smaller, and clip gradients (torch.nn.utils.clip_grad_norm_).",
                 where,
@@ -200,8 +203,8 @@ def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) ->
             "warning",
             f"Gradients vanish over the sequence. {sentence}",
             f"{shown}.",
-            "Scale the input and weight_hh so that units are not saturated, start weight_hh orthogonal, cut the sequences "
-            "shorter, or take a GRU or an LSTM with a forget bias of 1.",
+            "Scale the input and weight_hh so that units are not saturated, start weight_hh orthogonal, cut the "
+            "sequences shorter, or take a GRU or an LSTM with a forget bias of 1.",
             where,
         )
     ]

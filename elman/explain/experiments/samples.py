@@ -86,8 +86,9 @@ def _batch_norms(patient: Patient, call: Call, changed: list[Call], picks: tuple
         Finding(
             "batch-norm",
             "note",
-            f"In training the samples influence each other through {listed([patient.label(n) for n in patient.norms])}, "
-            f"as batch norm does by design; nothing else mixes them.",
+            f"In training the samples influence each other through "
+            f"{listed([patient.label(norm) for norm in patient.norms])}, as batch norm does by design; nothing else "
+            f"mixes them.",
             f"with the batch's own statistics, {evidence(name, found[name], results[0], results[1:])}; without, none.",
             "",
             patient.names[patient.norms[0]],

@@ -31,7 +31,9 @@ def time_axes(patient: Patient, results: Results) -> dict[str, TimeAxis | None]:
     """The axis of time of each result, None where it has none; results of which nobody can tell are left out."""
     call = patient.call
     if isinstance(call.sequences, PackedSequence):
-        return {name: TimeAxis(0, call.steps) if value.shape[0] == call.steps else None for name, value in results.items()}
+        return {
+            name: TimeAxis(0, call.steps) if value.shape[0] == call.steps else None for name, value in results.items()
+        }
     half = max(1, call.steps // 2)
     shorter = patient.attempt(call.shorter(half)) if half < call.steps else None
     if shorter is None:
@@ -47,7 +49,9 @@ def time_axes(patient: Patient, results: Results) -> dict[str, TimeAxis | None]:
             found[name] = None
         elif len(shrunk) == 1:
             before, after = pairs[shrunk[0]]
-            found |= {name: TimeAxis(shrunk[0], T) for T in sizes[::-1] if before * min(T, half) == after * T}
+            fitting = [T for T in sizes if before * min(T, half) == after * T]
+            if fitting:
+                found[name] = TimeAxis(shrunk[0], fitting[0])
     return found
 
 
