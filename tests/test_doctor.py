@@ -671,6 +671,26 @@ def test_nan_and_infinity(x: Tensor) -> None:
     assert (report.codes[0], report.findings[0].where) == ("nan", "fc")
 
 
+def test_missing_values_that_the_model_masks_are_right(x: Tensor) -> None:
+    class Masking(Tagger):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.nan_to_num(0))
+
+    missing = x.masked_fill(torch.rand(N, T, 1) < 0.3, torch.nan)
+    elman.doctor(Masking(nn.GRU, batch_first=True), missing).raise_if_bad()
+    assert elman.doctor(Masking(nn.GRU), missing).codes == ("batch-mixed",)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own compiler warns of what it does
+def test_compiled_models_are_looked_into(x: Tensor) -> None:
+    """Hooks that are registered after compiling would be passed over."""
+    compiled = torch.compile(Last("nn.GRU", bidirectional=True), backend="eager")
+    compiled(x)
+    assert elman.doctor(compiled, x).codes == ("two-direction-last-step",)
+    inside = nn.Sequential(compiled, nn.Linear(C, 2))
+    assert elman.doctor(inside, x).codes == ("two-direction-last-step",)
+
+
 def test_other_models_than_recurrent_ones() -> None:
     images = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     elman.doctor(images, torch.randn(4, 3, 9, 9)).raise_if_bad()

@@ -92,11 +92,12 @@ def doctor(
         raise TypeError(
             "elman.doctor cannot look into a scripted or traced module: give it the one that it was made of."
         )
-    call, findings = finite.finite_input(make_call(model, input, batch_dim, time_dim, lengths))
-    patient = Patient(model, call)
+    patient = Patient(model, make_call(model, input, batch_dim, time_dim, lengths))
+    findings: list[Finding] = []
     checked, unchecked = [], []
     with patient.left_as_found():
         try:
+            findings += finite.finite_input(patient)
             findings += finite.repeatable(patient)
         except Refused as refused:
             raise refused.error from None
@@ -113,7 +114,7 @@ def doctor(
                 unchecked.append((name, str(reason)))
     found = ordered(findings)
     return Report(
-        _about(patient, call),
+        _about(patient, patient.call),
         tuple(finding for finding in found if finding.severity != "note"),
         tuple(finding for finding in found if finding.severity == "note"),
         tuple(checked),

@@ -208,6 +208,7 @@ def make_call(
         IndexError: the sequences have no such axis.
         ValueError: an axis has size 0, batch_dim and time_dim are one, or lengths do not fit.
     """
+    kind = type(input).__name__
     if isinstance(input, PackedSequence) or not isinstance(input, tuple | dict):
         input = (input,)
     args: tuple[Any, ...] = () if isinstance(input, dict) else tuple(input)
@@ -218,7 +219,7 @@ def make_call(
     place = next((i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor | PackedSequence)), None)
     if place is None:
         raise TypeError(
-            f"input holds no tensor: got {type(input).__name__}. Pass what the model is called with: a tensor, a "
+            f"input holds no tensor: got {kind}. Pass what the model is called with: a tensor, a "
             f"PackedSequence, a tuple of positional or a dict of keyword arguments."
         )
     sequences = leaves[place]

@@ -3,28 +3,30 @@
 import torch
 
 from elman.explain._report import Finding
-from elman.explain.experiments.call import Call
 from elman.explain.experiments.influence import largest_difference, moved
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.tensors import axes
 
 
-def finite_input(call: Call) -> tuple[Call, list[Finding]]:
-    """The call, with random numbers where the input holds NaN or infinity, and the finding input-not-finite."""
-    values = call.values
+def finite_input(patient: Patient) -> list[Finding]:
+    """The finding input-not-finite, unless the model copes with it; the patient goes on with random numbers."""
+    values = patient.call.values
     if not (values.is_floating_point() or values.is_complex()) or bool(values.isfinite().all()):
-        return call, []
+        return []
+    if not any(result.isnan().any() for result in patient.run().values()):
+        return []
     count = int((~values.isfinite()).sum())
     generator = torch.Generator().manual_seed(0)
     numbers = torch.randn(values.shape, generator=generator).to(values.device).to(values.dtype)
+    patient.call = patient.call.with_values(numbers)
     finding = Finding(
         "input-not-finite",
         "error",
-        f"The input holds {count} NaN or infinite numbers of {values.numel()}.",
-        "it was looked at; the experiments took random numbers of the same shape in its place.",
+        f"The input holds {count} NaN or infinite numbers of {values.numel()}, and so the results hold NaN.",
+        "it was looked at, and the model run; the experiments took random numbers of the same shape in its place.",
         "torch.Tensor(40, 10, 5) is whatever the memory held: use torch.randn or torch.zeros; look for 0/0 in data.",
     )
-    return call.with_values(numbers), [finding]
+    return [finding]
 
 
 def finite_results(patient: Patient) -> list[Finding]:

@@ -62,7 +62,7 @@ def _taken_past_the_end(patient: Patient, before: Results, names: list[str]) -> 
 
 def _moves(patient: Patient, before: Results, name: str, sample: int) -> bool:
     """Whether a sample moves a result, however it is changed."""
-    runs = [patient.run(patient.changes.sample(patient.call, sample)) for _ in range(DRAWS)]
+    runs = (patient.run(patient.changes.sample(patient.call, sample)) for _ in range(DRAWS))
     return any(run[name].shape != before[name].shape or bool(moved(before[name], run[name]).any()) for run in runs)
 
 

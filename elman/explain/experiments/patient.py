@@ -1,6 +1,7 @@
 """The module under examination: run again and again, each time from the state it was found in."""
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,8 @@ class Patient:
             without_cudnn = grad and not training  # its layers have no backward in eval mode
             enabled = torch.backends.cudnn.enabled and not without_cudnn
             stack.enter_context(torch.backends.cudnn.flags(enabled=enabled, benchmark=False, deterministic=True))
+            if "torch._dynamo" in sys.modules:  # compiled code would not see the hooks
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
             if during is not None:
                 stack.enter_context(during)
             try:
