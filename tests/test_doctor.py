@@ -198,6 +198,7 @@ def test_the_state_handed_in_does_not_hide_it(kind: str, x: Tensor) -> None:
 def test_only_the_last_sample_is_left(kind: str, x: Tensor) -> None:
     report = elman.doctor(Classifier(KINDS[kind], lambda o, h: o[-1], batch_first=True), x)
     assert report.codes == ("batch-lost",)
+    assert "is only one of them taken?" in report.findings[0].sentence
     assert "only sample 4 moved anything" in report.findings[0].evidence
     assert "its last step is output[:, -1]" in report.findings[0].mend
 
@@ -245,6 +246,8 @@ def test_a_mean_over_the_batch_is_named_by_its_place(x: Tensor) -> None:
     report = elman.doctor(transformer, x)
     assert report.codes == ("batch-mixed",)
     assert report.findings[0].where == "self_attn"
+    assert "built with batch_first=False, mixes them" in report.findings[0].sentence
+    assert "batch_first=True would fit: tried" in report.findings[0].mend
 
 
 class Sorting(Packed):

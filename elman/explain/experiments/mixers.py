@@ -49,7 +49,7 @@ def explain(
         return [_reordered(picks, places, evidence)]
     if looped := _looped_over_samples(seen, call.samples):
         return [_loop(patient, looped, evidence)]
-    where, module = _where(patient, seen)
+    where, module = _where(patient, seen, bad)
     if (state := _taken_from_state(patient, call, seen, bad)) is not None:
         return [_state_as_batch(patient, state, evidence)]
     mixed = any(i.shared for i in bad.values())
@@ -61,8 +61,10 @@ def explain(
             if mixed
             else f"The results are not of single samples any more: {where}.",
             f"{evidence}.",
-            _mend_outside(patient, seen, bad),
-            module,
+            _flip(patient, call, changed, picks, [module])
+            if isinstance(getattr(module, "batch_first", None), bool) and not isinstance(module, nn.RNNBase)
+            else _mend_outside(patient, seen),
+            "" if module is None else patient.names[module],
         )
     ]
 
@@ -112,7 +114,7 @@ def _swapped_axes(
         said = "each sample was read as one step of a single sequence"
     else:
         said = "the samples lie on its axis of time, so each reads on where the one before it ended"
-        mend = _flip(patient, call, changed, picks, [m for m in layers if isinstance(m, nn.RNNBase)])
+        mend = _flip(patient, call, changed, picks, list(layers))
     return Finding(
         "batch-mixed",
         "error",
@@ -123,7 +125,7 @@ def _swapped_axes(
     )
 
 
-def _flip(patient: Patient, call: Call, changed: list[Call], picks: tuple[int, ...], layers: list[nn.RNNBase]) -> str:
+def _flip(patient: Patient, call: Call, changed: list[Call], picks: tuple[int, ...], layers: list[Any]) -> str:
     """What the other value of batch_first does, by trying it."""
     value = not layers[0].batch_first
     runs = [patient.attempt(one, during=_batch_first(layers, value)) for one in (call, *changed)]
@@ -142,7 +144,7 @@ def _flip(patient: Patient, call: Call, changed: list[Call], picks: tuple[int, .
 
 
 @contextlib.contextmanager
-def _batch_first(layers: list[nn.RNNBase], value: bool) -> Iterator[None]:
+def _batch_first(layers: list[Any], value: bool) -> Iterator[None]:
     for layer in layers:
         layer.batch_first = value
     try:
@@ -185,21 +187,25 @@ def _loop(patient: Patient, calls: list[Seen], evidence: str) -> Finding:
     )
 
 
-def _where(patient: Patient, seen: list[Seen]) -> tuple[str, str]:
-    """Where the samples are not apart for the first time, in words, and the module's name."""
+def _where(patient: Patient, seen: list[Seen], bad: Bad) -> tuple[str, Any]:
+    """Where the samples are not apart for the first time, in words, and the module."""
     last = None
+    lone = all(len(influence.movers()) == 1 for influence in bad.values())
+    hint = "is only one of them taken?" if lone else "a view or reshape where a transpose was meant?"
     for s in seen:
-        label, name = patient.label(s.record.module), patient.names[s.record.module]
+        module, label = s.record.module, patient.label(s.record.module)
         if s.arrives_mixed:
             place = f"between {patient.label(last)} and {label}" if last else f"before {label}"
-            return f"they are apart no longer {place} (a view or reshape where a transpose was meant?)", name
+            return f"it happens {place} ({hint})", module
         if s.leaves_mixed:
-            if any(True for _ in s.record.module.children()):
+            attends = hasattr(module, "batch_first")
+            if any(True for _ in module.children()) and not attends:
                 after = f", after {patient.label(last)}" if last else ""
-                return f"the code of {label} itself mixes them{after}", name
-            return f"{label} mixes them", name
-        last = s.record.module
-    return "the experiment cannot tell where", ""
+                return f"it happens in the code of {label} itself{after} ({hint})", module
+            built = f", built with batch_first={module.batch_first}," if attends else ""
+            return f"{label}{built} mixes them", module
+        last = module
+    return "the experiment cannot tell where", None
 
 
 def _taken_from_state(patient: Patient, call: Call, seen: list[Seen], bad: Bad) -> Record | None:
@@ -232,7 +238,7 @@ def _state_as_batch(patient: Patient, record: Record, evidence: str) -> Finding:
     )
 
 
-def _mend_outside(patient: Patient, seen: list[Seen], bad: Bad) -> str:
+def _mend_outside(patient: Patient, seen: list[Seen]) -> str:
     layers = [s for s in seen if isinstance(s.record.module, nn.RNNBase) and not s.leaves_mixed and s.outputs]
     if not layers:
         return "Swap axes with transpose or movedim, never with view or reshape; leave axis 0 out of means and norms."

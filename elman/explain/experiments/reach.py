@@ -192,7 +192,7 @@ def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) ->
         return []
     sentence = (
         f"The gradient of the last state reaches back over {reach} of {steps} steps in {label}; before that it is "
-        f"less than a millionth."
+        f"less than a millionth of what it is at the last step."
     )
     if reach > FEW and reach * SHARE >= steps:
         mend = "For longer dependencies start weight_hh orthogonal, or take a GRU or an LSTM."

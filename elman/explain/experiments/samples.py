@@ -82,14 +82,14 @@ def _batch_norms(patient: Patient, call: Call, changed: list[Call], picks: tuple
     name = next((name for name, influence in found.items() if influence.judged and influence.axis is None), None)
     if name is None:
         return []
+    norms = listed([patient.label(norm) for norm in patient.norms])
     return [
         Finding(
             "batch-norm",
             "note",
-            f"In training the samples influence each other through "
-            f"{listed([patient.label(norm) for norm in patient.norms])}, as batch norm does by design; nothing else "
+            f"In training the samples influence each other through {norms}, as batch norm does by design; nothing else "
             f"mixes them.",
-            f"with the batch's own statistics, {evidence(name, found[name], results[0], results[1:])}; without, none.",
+            f"with the batch's own statistics {evidence(name, found[name], results[0], results[1:])}; without them, none.",
             "",
             patient.names[patient.norms[0]],
         )
