@@ -131,7 +131,6 @@ def _row(finding: Finding) -> str:
     cell = 'style="vertical-align:top;text-align:left;padding:.4em .8em;border-top:1px solid #8884"'
     badge = f"color:#fff;background:{_COLOURS[finding.severity]};padding:.1em .5em;border-radius:.3em"
     mend = f"<br><b>mend:</b> {escape(finding.mend)}" if finding.mend else ""
-    return (
-        f'<tr><td {cell}><span style="{badge}">{finding.severity}</span><br><code style="white-space:nowrap">{escape(finding.code)}</code></td>'
-        f"<td {cell}>{escape(finding.sentence)}<br><b>evidence:</b> {escape(finding.evidence)}{mend}</td></tr>"
-    )
+    code = f'<code style="white-space:nowrap">{escape(finding.code)}</code>'
+    said = f"{escape(finding.sentence)}<br><b>evidence:</b> {escape(finding.evidence)}{mend}"
+    return f'<tr><td {cell}><span style="{badge}">{finding.severity}</span><br>{code}</td><td {cell}>{said}</td></tr>'

@@ -89,7 +89,7 @@ def _batch_norms(patient: Patient, call: Call, changed: list[Call], picks: tuple
             "note",
             f"In training the samples influence each other through {norms}, as batch norm does by design; nothing else "
             f"mixes them.",
-            f"with the batch's own statistics {evidence(name, found[name], results[0], results[1:])}; without them, none.",
+            f"with the batch's own statistics {evidence(name, found[name], results[0], results[1:])}; without, none.",
             "",
             patient.names[patient.norms[0]],
         )
