@@ -298,6 +298,12 @@ def test_h_n_taken_as_batch_first(kind, read, width, options, x: Tensor) -> None
 
 
 @kinds
+def test_h_n_taken_as_batch_first_in_a_batch_of_one(kind: str, x: Tensor) -> None:
+    model = Classifier(KINDS[kind], lambda o, h: h[:, -1], batch_first=True, num_layers=2)
+    assert elman.doctor(model, x[:1]).codes == ("h_n-as-batch",)
+
+
+@kinds
 @pytest.mark.parametrize("layers", [1, 2])
 def test_last_step_of_two_directions(kind: str, layers: int, x: Tensor) -> None:
     report = elman.doctor(Last(kind, bidirectional=True, num_layers=layers), x)
@@ -322,6 +328,43 @@ class PackedLast(Classifier):
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         output, _ = pad_packed_sequence(self.rnn(packed)[0], batch_first=True)
         return self.fc(output[torch.arange(len(x)), lengths - 1])
+
+
+class TwoByHand(nn.Module):
+    """One layer reads forwards, another one the turned sequence; the right end of each, or the last step of both."""
+
+    def __init__(self, kind: str, right: bool) -> None:
+        super().__init__()
+        self.there = KINDS[kind](I, H, batch_first=True)
+        self.back = KINDS[kind](I, H, batch_first=True)
+        self.fc, self.right = nn.Linear(2 * H, C), right
+
+    def forward(self, x: Tensor) -> Tensor:
+        there, back = self.there(x)[0], self.back(x.flip(1))[0].flip(1)
+        return self.fc(torch.cat([there[:, -1], back[:, 0 if self.right else -1]], -1))
+
+
+@kinds
+def test_last_step_of_two_directions_by_hand(kind: str, x: Tensor) -> None:
+    elman.doctor(TwoByHand(kind, right=True), x).raise_if_bad()
+    report = elman.doctor(TwoByHand(kind, right=False), x)
+    assert (report.codes, report.findings[0].where) == (("first-step-only",), "back")
+    report = elman.doctor(Classifier(KINDS[kind], lambda o, h: o[:, 0], batch_first=True), x)
+    assert (report.codes, report.findings[0].where) == (("first-step-only",), "rnn")
+
+
+class Siamese(Last):
+    """The same layer reads two inputs of different lengths and batches."""
+
+    def forward(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+        return super().forward(a), super().forward(b)
+
+
+@kinds
+def test_a_layer_that_is_called_twice(kind: str, x: Tensor) -> None:
+    for other in (torch.randn(5, 3, I), torch.randn(2, 9, I), torch.randn(1, 1, I)):
+        elman.doctor(Siamese(kind), (x, other)).raise_if_bad()
+        assert elman.doctor(Siamese(kind, bidirectional=True), (x, other)).codes == ("two-direction-last-step",)
 
 
 @kinds

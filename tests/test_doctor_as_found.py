@@ -192,9 +192,26 @@ def test_a_lazy_module_is_asked_to_be_called_first() -> None:
         elman.doctor(nn.Sequential(nn.LazyLinear(3)), torch.randn(4, 5))
 
 
-def test_a_generator_of_the_models_own_is_named() -> None:
+def test_generators_of_the_models_own_start_anew_for_every_run() -> None:
     class Noisy(Tagger):
-        generator = torch.Generator()
+        def __init__(self) -> None:
+            super().__init__(nn.GRU, batch_first=True)
+            self.generators = torch.Generator(), numpy.random.default_rng(0), random.Random(0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            torchs, numpys, pythons = self.generators
+            return super().forward(x) + torch.rand(1, generator=torchs) + numpys.random() + pythons.random()
+
+    model, twin = Noisy(), Noisy()
+    twin.load_state_dict(model.state_dict())
+    x = torch.randn(5, 7, I)
+    elman.doctor(model, x).raise_if_bad()
+    torch.testing.assert_close(model(x), twin(x), rtol=0, atol=0)
+
+
+def test_state_out_of_sight_is_named() -> None:
+    class Noisy(Tagger):
+        generator = torch.Generator()  # of the class, not of the module
 
         def forward(self, x: Tensor) -> Tensor:
             return super().forward(x) + torch.randn(1, generator=self.generator)

@@ -24,7 +24,7 @@ from elman.explain.experiments.patient import NotChecked, Patient, Refused
 CODES = (
     *("input-not-finite", "not-repeatable", "nan"),
     *("batch-mixed", "batch-lost", "batch-order", "h_n-as-batch", "batch-norm"),
-    *("not-causal", "padding-read", "two-direction-last-step", "state-carried", "state-by-design"),
+    *("not-causal", "padding-read", "two-direction-last-step", "first-step-only", "state-carried", "state-by-design"),
     *("no-gradient", "saturated-units", "dead-units"),
     *("vanishing-gradient", "exploding-gradient", "gradient-reach"),
 )
@@ -32,7 +32,7 @@ CODES = (
 _EXPERIMENTS: dict[str, Callable[[Patient], list[Finding]]] = {
     "NaN in the results": finite.finite_results,
     "samples apart": samples.examine,
-    "last step of two directions": readings.examine,
+    "step that is taken": readings.examine,
     "padding without influence": padding.examine,
     "state from batch to batch": memory.examine,
     "gradient for every parameter": learning.examine,

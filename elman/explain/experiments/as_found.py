@@ -4,6 +4,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-Restore = Callable[[], None]
+Restore = Callable[[], object]
 _LEFT_ALONE = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType, torch.dtype, torch.device)
 _DEPTH = 6  # how far an attribute's containers and helper objects are followed
 
@@ -26,12 +27,19 @@ class Snapshot:
 
     def __init__(self, model: nn.Module) -> None:
         self._restores: list[Restore] = []
+        self._rewinds: list[Restore] = []
         self._seen: dict[int, object] = {}
         self._keep(model, 0)
 
     def restore(self) -> None:
         """Puts it all back, into the same objects."""
         for put_back in self._restores:
+            put_back()
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Puts back the generators of random numbers that the module holds, and nothing else."""
+        for put_back in self._rewinds:
             put_back()
 
     def _keep(self, value: object, depth: int) -> None:
@@ -45,6 +53,9 @@ class Snapshot:
             for tensor in (*value.parameters(), *value.buffers()):
                 self._keep(tensor, depth)
             self._keep_mode(value)
+            return
+        if isinstance(value, torch.Generator | numpy.random.Generator | random.Random):
+            self._keep_generator(value)
             return
         if isinstance(value, nn.Module):
             depth = 0
@@ -80,6 +91,15 @@ class Snapshot:
                 torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
 
         self._restores.append(restore)
+
+    def _keep_generator(self, generator: torch.Generator | numpy.random.Generator | random.Random) -> None:
+        if isinstance(generator, torch.Generator):
+            self._rewinds.append(partial(generator.set_state, generator.get_state()))
+        elif isinstance(generator, random.Random):
+            self._rewinds.append(partial(generator.setstate, generator.getstate()))
+        else:
+            bits, state = generator.bit_generator, generator.bit_generator.state
+            self._rewinds.append(lambda: setattr(bits, "state", state))
 
     def _keep_mode(self, module: nn.Module) -> None:
         mode = module.training

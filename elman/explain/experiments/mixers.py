@@ -210,14 +210,12 @@ def _where(patient: Patient, seen: list[Seen], bad: Bad) -> tuple[str, Any]:
 
 def _taken_from_state(patient: Patient, call: Call, seen: list[Seen], bad: Bad) -> Record | None:
     """The recurrent layer whose h_n, and not whose output, the bad results were made of."""
-    if call is not patient.call:
-        return None
     for s in reversed(seen):
         layer = s.record.module
         if isinstance(layer, nn.RNNBase) and not s.arrives_mixed and not s.leaves_mixed:
-            before = patient.run()
-            by_state = patient.altered(layer, on_state(patient.changes.noise))
-            by_output = patient.altered(layer, on_output(patient.changes.noise))
+            before = patient.run(call)
+            by_state = patient.altered(layer, on_state(patient.changes.noise), call)
+            by_output = patient.altered(layer, on_output(patient.changes.noise), call)
             if any(moved(before[n], by_state[n]).any() and not moved(before[n], by_output[n]).any() for n in bad):
                 return s.record
     return None

@@ -1,6 +1,7 @@
 """The module under examination: run again and again, each time from the state it was found in."""
 
 import contextlib
+import itertools
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -110,6 +111,7 @@ class Patient:
         if fresh:
             self.restart(training)
         seed_generators(self.devices)
+        self._found.rewind()
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.set_grad_enabled(grad))
             if statistics:
@@ -167,13 +169,16 @@ class Patient:
         self.run(call, during=_hooked(list(self.names), note, with_kwargs=True))
         return records
 
-    def altered(self, module: nn.Module, alter: Callable[[Any], Any]) -> Results:
-        """What the model returns when what a module inside returns is altered on its way."""
+    def altered(
+        self, module: nn.Module, alter: Callable[[Any], Any], call: Call | None = None, turn: int | None = None
+    ) -> Results:
+        """What the model returns when what a module inside returns (at its n-th turn, from 0) is altered on its way."""
+        turns = itertools.count()
 
         def replace(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-            return alter(output)
+            return alter(output) if next(turns) == turn or turn is None else None
 
-        return self.run(during=_hooked([module], replace))
+        return self.run(call, during=_hooked([module], replace))
 
     def label(self, module: nn.Module) -> str:
         """How the text names a module inside: 'encoder.rnn' (GRU)."""

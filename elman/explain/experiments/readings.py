@@ -1,5 +1,6 @@
-"""What is taken from a two-direction output: its halves are changed in places, and what no result sees tells."""
+"""What is taken from a recurrent layer's output: it is changed in places, and what no result sees tells."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,30 +16,32 @@ from elman.explain.experiments.reading import Reading, reading_of
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The finding two-direction-last-step."""
-    if not any(layer.bidirectional for layer in patient.recurrent):
-        raise NotChecked("no recurrent layer of torch's kind inside reads in two directions")
-    findings, seen = [], set()
+    """The findings two-direction-last-step and first-step-only."""
+    if not patient.recurrent:
+        raise NotChecked("no recurrent layer of torch's kind inside")
+    turns: Counter[nn.Module] = Counter()
+    findings: dict[nn.Module, Finding] = {}
     for record in patient.record():
-        layer = record.module
-        if isinstance(layer, nn.RNNBase) and layer.bidirectional and layer not in seen:
-            seen.add(layer)
-            findings += _of_layer(patient, record)
-    return findings
+        if isinstance(record.module, nn.RNNBase):
+            finding = _of_turn(patient, record, turns[record.module])
+            if finding is not None:
+                findings.setdefault(record.module, finding)
+            turns[record.module] += 1
+    return list(findings.values())
 
 
-def _of_layer(patient: Patient, record: Record) -> list[Finding]:
-    reading = reading_of(patient, record)
-    steps = record.first.shape[reading.time]
-    if steps < 2:
-        return []
+def _of_turn(patient: Patient, record: Record, turn: int) -> Finding | None:
+    """What is wrong with the reading of one call's output."""
+    layer, reading = record.module, reading_of(patient, record)
+    if record.first.shape[reading.time] < 2:
+        return None
     for ends in _possible_ends(patient, record, reading):
-        for half, places, what in (("backward", ends, "last"), ("forward", torch.zeros_like(ends), "first")):
-            elsewhere = _changes(patient, record, reading, half, places, others=True)
-            there = _changes(patient, record, reading, half, places, others=False)
-            if there and not elsewhere:
-                return [_finding(patient, record, half, what, steps)]
-    return []
+        halves = [("forward", torch.zeros_like(ends))] + ([("backward", ends)] if layer.bidirectional else [])
+        for half, places in halves:
+            elsewhere = _changes(patient, record, turn, reading, half, places, others=True)
+            if not elsewhere and _changes(patient, record, turn, reading, half, places, others=False):
+                return _finding(patient, record, half) if layer.bidirectional else _first_step(patient, record)
+    return None
 
 
 def _possible_ends(patient: Patient, record: Record, reading: Reading) -> list[Tensor]:
@@ -53,7 +56,9 @@ def _possible_ends(patient: Patient, record: Record, reading: Reading) -> list[T
     return ends
 
 
-def _changes(patient: Patient, record: Record, reading: Reading, half: str, places: Tensor, others: bool) -> bool:
+def _changes(
+    patient: Patient, record: Record, turn: int, reading: Reading, half: str, places: Tensor, others: bool
+) -> bool:
     """Whether any result moves when this half of the output is changed at these places, or at all the others."""
 
     def change(padded: Tensor) -> Tensor:
@@ -64,13 +69,14 @@ def _changes(patient: Patient, record: Record, reading: Reading, half: str, plac
         if reading.batch is not None:
             shape[reading.batch] = -1
         there = step == places.view(shape)
-        width = padded.shape[-1] // 2
+        width = padded.shape[-1] // (2 if record.module.bidirectional else 1)
         column = torch.arange(padded.shape[-1])
         where = (there != others) & ((column < width) if half == "forward" else (column >= width))
         return torch.where(where.to(padded.device), patient.changes.noise(padded), padded)
 
     before = patient.run()
-    after = patient.altered(record.module, _on_padded(change) if record.packed else on_output(change))
+    alter = _on_padded(change) if record.packed else on_output(change)
+    after = patient.altered(record.module, alter, turn=turn)
     output = next(iter(record.outputs.values()))
     made_of_it = {name: value for name, value in before.items() if not _is_the_output(value, output)}
     return any(
@@ -97,19 +103,38 @@ def _on_padded(change: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
     return alter
 
 
-def _finding(patient: Patient, record: Record, half: str, what: str, steps: int) -> Finding:
-    patient.explained |= {  # one step from h_0 = 0: the weights of the state are not used
-        f"{record.name}.{name}".lstrip(".")
-        for name, _ in record.module.named_parameters()
-        if name.startswith("weight_hh") and name.endswith("_reverse") == (half == "backward")
-    }
+def _finding(patient: Patient, record: Record, half: str) -> Finding:
+    _explain_weights_of_the_state(patient, record, reverse=half == "backward")
+    what = "last" if half == "backward" else "first"
     return Finding(
         "two-direction-last-step",
         "error",
         f"The {what} step is taken from the two-direction output of {patient.label(record.module)}: its {half} half "
         f"has seen one step there, and the rest of what that direction read is lost.",
-        f"changing the {half} half of the output at all of the {steps} steps but the {what} moved no result; changing "
-        f"it at the {what} did.",
+        f"changing the {half} half of the output at all steps but the {what} moved no result; changing it at the "
+        f"{what} did.",
         "Take the state where each direction ends: torch.cat([h_n[-2], h_n[-1]], -1); or pool over all steps.",
         record.name,
     )
+
+
+def _first_step(patient: Patient, record: Record) -> Finding:
+    _explain_weights_of_the_state(patient, record, reverse=False)
+    return Finding(
+        "first-step-only",
+        "error",
+        f"Of the output of {patient.label(record.module)} the first step alone is used: it has seen one step.",
+        "changing the output at all steps but the first moved no result; changing it at the first did.",
+        "The last step is output[:, -1] with batch_first=True, else output[-1]; where the layer reads a sequence that "
+        "was turned round, its last step is the first one after turning back.",
+        record.name,
+    )
+
+
+def _explain_weights_of_the_state(patient: Patient, record: Record, reverse: bool) -> None:
+    """One step from h_0 = 0 does not use them, so that their gradient is zero."""
+    patient.explained |= {
+        f"{record.name}.{name}".lstrip(".")
+        for name, _ in record.module.named_parameters()
+        if name.startswith("weight_hh") and name.endswith("_reverse") == reverse
+    }
