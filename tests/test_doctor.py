@@ -238,6 +238,38 @@ class Centred(Tagger):
         return super().forward(x - x.mean(0))
 
 
+def test_a_weak_influence_is_one(x: Tensor) -> None:
+    class Weak(Tagger):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x + 1e-4 * x.mean(0))
+
+    assert elman.doctor(Weak(nn.GRU, batch_first=True), x).codes == ("batch-mixed",)
+
+
+class TwoLayers(nn.Module):
+    """Two layers of their own, with dropout between."""
+
+    def __init__(self, kind: str, first: bool, second: bool) -> None:
+        super().__init__()
+        self.low = KINDS[kind](I, H, batch_first=first)
+        self.high = KINDS[kind](H, H, batch_first=second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.high(F.dropout(self.low(x)[0], training=self.training))[0]
+
+
+@kinds
+def test_two_swapped_layers_are_flipped_together(kind: str, x: Tensor) -> None:
+    elman.doctor(TwoLayers(kind, True, True), x).raise_if_bad()
+    report = elman.doctor(TwoLayers(kind, False, False), x)
+    assert report.codes == ("batch-mixed",)
+    assert "batch_first=True would fit (of 'low'" in report.findings[0].mend
+    assert "tried, and no sample moves another one's results" in report.findings[0].mend
+    report = elman.doctor(TwoLayers(kind, True, False), x)
+    assert (report.codes, report.findings[0].where) == (("batch-mixed",), "high")
+    assert report.findings[0].mend.startswith("batch_first=True would fit: tried")
+
+
 def test_a_mean_over_the_batch_is_named_by_its_place(x: Tensor) -> None:
     report = elman.doctor(Centred(nn.GRU, batch_first=True), x)
     assert report.codes == ("batch-mixed",)
@@ -496,6 +528,18 @@ def test_padding_that_is_masked(kind: str, padded: Tensor) -> None:
 
 
 @kinds
+def test_outputs_at_padded_steps_may_be_anything(kind: str, padded: Tensor) -> None:
+    class Told(Tagger):
+        def forward(self, x: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+            logits = super().forward(x)
+            return logits, logits.flatten(0, 1)
+
+    elman.doctor(Told(KINDS[kind], batch_first=True), (padded, torch.tensor(LENGTHS)), lengths=LENGTHS).raise_if_bad()
+    both = Told(KINDS[kind], batch_first=True, bidirectional=True)
+    assert elman.doctor(both, (padded, torch.tensor(LENGTHS)), lengths=LENGTHS).codes == ("padding-read",)
+
+
+@kinds
 def test_one_step_of_padding_too_many(kind: str, padded: Tensor) -> None:
     class OneMore(Last):
         def forward(self, x: Tensor, ends: Tensor) -> Tensor:
@@ -527,6 +571,33 @@ def test_a_model_that_finds_its_padding_is_right(kind: str, padding_idx: int | N
     ids = IDS * (torch.arange(T) < torch.tensor(LENGTHS)[:, None])
     elman.doctor(OwnMask(kind, padding_idx), ids).raise_if_bad()
     elman.doctor(OwnMask(kind, padding_idx), ids, lengths=LENGTHS).raise_if_bad()
+
+
+class OwnEnds(nn.Module):
+    """Finds the lengths in padded ids or numbers, and returns as many steps as the longest has."""
+
+    def __init__(self, kind: str, ids: bool, batch_first: bool = True) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(3, I) if ids else None
+        self.rnn = KINDS[kind](I, H, batch_first=batch_first)
+
+    def forward(self, x: Tensor) -> Tensor:
+        content = x != 0 if self.embedding is not None else (x != 0).any(-1)
+        x = x if self.embedding is None else self.embedding(x)
+        packed = pack_padded_sequence(x, content.sum(1), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+
+
+@kinds
+@pytest.mark.parametrize("told", [True, False])
+def test_changes_leave_the_padding_alone(kind: str, told: bool) -> None:
+    """Changed, it would be content: other lengths, empty sequences, results of another shape."""
+    ends = [2, 1, 1, 2, 1]
+    content = torch.arange(6) < torch.tensor(ends)[:, None]
+    for x in (torch.randint(1, 3, (5, 6)) * content, torch.randn(5, 6, I) * content[..., None]):
+        report = elman.doctor(OwnEnds(kind, ids=x.dim() == 2), x, lengths=ends if told else None)
+        report.raise_if_bad()
+        assert {"samples apart", "state from batch to batch"} <= set(report.checked)
 
 
 class MaskedMean(Tagger):
@@ -570,6 +641,44 @@ def test_state_from_batch_to_batch(kind: str, x: Tensor) -> None:
     report.raise_if_bad()
     assert [note.code for note in report.notes] == ["state-by-design"]
     assert "reset()" in report.notes[0].sentence
+
+
+def test_a_state_that_only_another_batch_shows(x: Tensor) -> None:
+    class Difference(Tagger):
+        last: Tensor | None = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            before, self.last = x if self.last is None else self.last, x
+            return super().forward(x + (x - before))
+
+    assert elman.doctor(Difference(nn.GRU, batch_first=True), x).codes == ("state-carried",)
+
+
+def test_a_reset_that_does_not_reset(x: Tensor) -> None:
+    class Forgetful(Stateful):
+        def reset(self) -> None:
+            self.count = 0
+
+    assert elman.doctor(Forgetful(nn.GRU), x).codes == ("state-carried",)
+
+
+class Inner(nn.Module):
+    """A stateful layer deep inside, whose reset wants the batch's size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList([StatefulByDesign(nn.GRU)])
+        self.layers[0].init_hidden = lambda batch_size: setattr(self.layers[0], "state", torch.zeros(1, batch_size, H))
+        self.layers[0].reset = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers[0](x)
+
+
+def test_a_reset_deep_inside(x: Tensor) -> None:
+    report = elman.doctor(Inner(), x)
+    report.raise_if_bad()
+    assert "layers.0.init_hidden() clears it" in report.notes[0].sentence
 
 
 # ---------------------------------------------------------------- gradients and units
@@ -684,6 +793,21 @@ def test_gradients_over_a_loop(cell: str) -> None:
         assert elman.doctor(model, x).codes == ("vanishing-gradient",)
 
 
+class StepByStepWithoutState(nn.Module):
+    """The same linear layer on every step, and the last one taken: no recurrence, so nothing vanishes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(I, C)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([self.fc(x_t) for x_t in x.unbind(1)], 1)[:, -1]
+
+
+def test_a_loop_without_a_state_has_nothing_that_vanishes() -> None:
+    elman.doctor(StepByStepWithoutState(), torch.randn(4, 30, I)).raise_if_bad()
+
+
 def test_gradients_over_a_recurrence_by_hand() -> None:
     x = torch.randn(4, 30, I)
     elman.doctor(ByHand(), x).raise_if_bad()
@@ -730,11 +854,20 @@ def test_missing_values_that_the_model_masks_are_right(x: Tensor) -> None:
 @pytest.mark.filterwarnings("ignore")  # torch's own compiler warns of what it does
 def test_compiled_models_are_looked_into(x: Tensor) -> None:
     """Hooks that are registered after compiling would be passed over."""
-    compiled = torch.compile(Last("nn.GRU", bidirectional=True), backend="eager")
+    graphs = []
+
+    def backend(graph: torch.fx.GraphModule, inputs: list[Tensor]) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    compiled = torch.compile(Last("nn.GRU", bidirectional=True), backend=backend)
     compiled(x)
+    count = len(graphs)
+    assert count
     assert elman.doctor(compiled, x).codes == ("two-direction-last-step",)
-    inside = nn.Sequential(compiled, nn.Linear(C, 2))
-    assert elman.doctor(inside, x).codes == ("two-direction-last-step",)
+    assert elman.doctor(nn.Sequential(compiled, nn.Linear(C, 2)), x).codes == ("two-direction-last-step",)
+    compiled(x)
+    assert len(graphs) == count  # nor is anything compiled anew
 
 
 def test_other_models_than_recurrent_ones() -> None:

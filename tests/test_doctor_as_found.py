@@ -41,6 +41,9 @@ class Busy(Normed):
         self.rnn.dropout = 0.1
         if self.count > 1:
             self.new_attribute = torch.randn(3)
+            self.norm.bias.requires_grad_(False)
+            self.norm.bias.grad = None
+            self.norm.weight.grad = torch.ones(I)
         with torch.no_grad():
             self.fc.weight.mul_(0.9)
         random.random()
@@ -185,6 +188,19 @@ def test_no_memory_of_the_doctor_in_the_results() -> None:
         model.result = [model(x) for _ in range(3)]
     torch.testing.assert_close(seen.result, twin.result, rtol=0, atol=0)
     assert_same(dict(seen.state_dict()), dict(twin.state_dict()))
+
+
+def test_the_input_is_left_too() -> None:
+    class InPlace(Tagger):
+        def forward(self, x: Tensor, h0: Tensor) -> Tensor:
+            h0.mul_(0.5)
+            return self.fc(self.rnn(x.mul_(2).add_(1), h0)[0])
+
+    x, h0 = torch.randn(5, 7, I), torch.randn(1, 5, 6)
+    kept = x.clone(), h0.clone()
+    elman.doctor(InPlace(nn.GRU, batch_first=True), (x, h0)).raise_if_bad()
+    assert torch.equal(x, kept[0])
+    assert torch.equal(h0, kept[1])
 
 
 def test_a_lazy_module_is_asked_to_be_called_first() -> None:

@@ -78,6 +78,11 @@ class Influence:
         return self.any and self.moved[0].numel() > 1
 
     @property
+    def mixed(self) -> bool:
+        """Whether the samples lie along none of its axes."""
+        return self.judged and self.axis is None
+
+    @property
     def shared(self) -> int:
         """How many numbers were moved by two or more of the changed samples."""
         return int((self.moved.sum(0) > 1).sum())
@@ -102,6 +107,8 @@ class Influence:
     @property
     def reordered(self) -> list[int] | None:
         """Where the changed samples ended up, if they lie along an axis in another order."""
+        if self.shared:
+            return None
         for axis, size in enumerate(self.shape):
             along = self.along(axis)
             if size == self.samples and bool((along.sum(1) == 1).all()):

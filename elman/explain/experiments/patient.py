@@ -153,7 +153,7 @@ class Patient:
         self._found.restore()
         self.model.train(training)
 
-    def record(self, call: Call | None = None) -> list[Record]:
+    def record(self, call: Call | None = None, during: Setting | None = None) -> list[Record]:
         """Every call of a module inside, in the order in which they end."""
         records: list[Record] = []
 
@@ -166,7 +166,7 @@ class Patient:
                 )
             )
 
-        self.run(call, during=_hooked(list(self.names), note, with_kwargs=True))
+        self.run(call, during=_both(during, _hooked(list(self.names), note, with_kwargs=True)))
         return records
 
     def altered(
@@ -221,6 +221,12 @@ def _hooked(
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextlib.contextmanager
+def _both(first: Setting | None, second: Setting) -> Iterator[None]:
+    with first or contextlib.nullcontext(), second:
+        yield
 
 
 def _copies(results: Results) -> Results:

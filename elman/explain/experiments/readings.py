@@ -1,16 +1,13 @@
 """What is taken from a recurrent layer's output: it is changed in places, and what no result sees tells."""
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.explain._report import Finding
+from elman.explain.experiments.altering import on_output, on_padded
 from elman.explain.experiments.influence import moved
-from elman.explain.experiments.mixers import on_output
 from elman.explain.experiments.patient import NotChecked, Patient, Record
 from elman.explain.experiments.reading import Reading, reading_of
 
@@ -75,7 +72,7 @@ def _changes(
         return torch.where(where.to(padded.device), patient.changes.noise(padded), padded)
 
     before = patient.run()
-    alter = _on_padded(change) if record.packed else on_output(change)
+    alter = on_padded(change) if record.packed else on_output(change)
     after = patient.altered(record.module, alter, turn=turn)
     output = next(iter(record.outputs.values()))
     made_of_it = {name: value for name, value in before.items() if not _is_the_output(value, output)}
@@ -89,18 +86,6 @@ def _is_the_output(result: Tensor, output: Tensor) -> bool:
     """Whether a result is the layer's output itself, handed on beside what was made of it."""
     both = (output, output.transpose(0, 1)) if output.dim() == 3 else (output,)
     return any(result.shape == one.shape and bool(((result == one) | one.isnan()).all()) for one in both)
-
-
-def _on_padded(change: Callable[[Tensor], Tensor]) -> Callable[[Any], Any]:
-    """Changes a packed output as if it were padded (time, batch, feature)."""
-
-    def alter(returned: Any) -> Any:
-        packed, state = returned
-        padded, lengths = pad_packed_sequence(packed)
-        changed = pack_padded_sequence(change(padded), lengths, enforce_sorted=False)
-        return PackedSequence(changed.data, packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices), state
-
-    return alter
 
 
 def _finding(patient: Patient, record: Record, half: str) -> Finding:
