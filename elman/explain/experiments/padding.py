@@ -86,37 +86,37 @@ Found = tuple[list[int], float]
 def _moved(
     patient: Patient, before: Tensor, after: Tensor | None, time: TimeAxis | None, tolerance: float | None
 ) -> Found | None:
-    """The samples whose real steps (or whose only result) moved, and by how much; None where none did."""
+    """The samples whose real steps (or whose only result) moved, and by how much; None where none did.
+
+    Flattened axes can be read in two ways, and a result is right if it is so in one of them.
+    """
     if after is None:
-        return None
-    if time is not None:
-        after = _first_steps(after, before, time)
-    if after is None or after.shape != before.shape:
         return None
     if tolerance is not None and before.is_floating_point():
         tolerance = max(tolerance, 16 * torch.finfo(before.dtype).eps)
-    difference = moved(before, after, tolerance).cpu()
-    best: Tensor | None = None
-    for allowed in _padded_places(patient, before.shape, time):
-        wrong = difference & ~allowed
-        if best is None or int(wrong.sum()) < int(best.sum()):
-            best = wrong
-    best = difference if best is None else best
-    if not best.any():
+    readings = [
+        (one, moved(before, one, tolerance).cpu() & ~allowed)
+        for one in ([after] if time is None else _first_steps(after, before, time))
+        if one.shape == before.shape
+        for allowed in _padded_places(patient, before.shape, time)
+    ]
+    if not readings:
         return None
-    return _samples(patient, best), largest_difference(before.cpu()[best], after.cpu()[best])
+    after, wrong = min(readings, key=lambda reading: int(reading[1].sum()))
+    if not wrong.any():
+        return None
+    return _samples(patient, wrong), largest_difference(before.cpu()[wrong], after.cpu()[wrong])
 
 
-def _first_steps(after: Tensor, before: Tensor, time: TimeAxis) -> Tensor | None:
-    """A result of more steps, cut to the steps of the shorter one."""
+def _first_steps(after: Tensor, before: Tensor, time: TimeAxis) -> list[Tensor]:
+    """A result of more steps, cut to the steps of the shorter one, in each way in which the axis may hold them."""
     size, wanted = after.shape[time.axis], before.shape[time.axis]
     if size == wanted:
-        return after
-    for labels in labelings(size, size * time.steps // wanted):
-        kept = after.index_select(time.axis, (labels < time.steps).nonzero().flatten().to(after.device))
-        if kept.shape == before.shape and (wanted == time.steps or labels[0] == labels[1]):
-            return kept
-    return None
+        return [after]
+    return [
+        after.index_select(time.axis, (labels < time.steps).nonzero().flatten().to(after.device))
+        for labels in labelings(size, size * time.steps // wanted)
+    ]
 
 
 def _padded_places(patient: Patient, shape: torch.Size, time: TimeAxis | None) -> list[Tensor]:
