@@ -94,7 +94,7 @@ def build(example, wrong: bool = False):
 
 
 @pytest.mark.filterwarnings("ignore:dropout option adds dropout")
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(models())
 def test_random_right_models_have_no_findings(example) -> None:
     model, x, arguments = build(example)
@@ -104,7 +104,7 @@ def test_random_right_models_have_no_findings(example) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:dropout option adds dropout")
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(models(wrong=True))
 def test_random_models_with_swapped_axes_are_found(example) -> None:
     model, x, arguments = build(example, wrong=True)
@@ -115,7 +115,7 @@ def test_random_models_with_swapped_axes_are_found(example) -> None:
     assert f"batch_first={not model.rnn.batch_first} would fit" in finding.mend
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(list(KINDS)),
     st.integers(2, 9),
@@ -135,7 +135,7 @@ def test_random_last_steps_of_two_directions_are_found(kind: str, N: int, T: int
     elman.doctor(model, torch.randn(N, T, 4)).raise_if_bad()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(list(KINDS)), st.integers(2, 9), st.integers(2, 9), st.booleans(), st.integers(0, 99))
 def test_random_bidirectional_taggers_are_not_causal(kind: str, N: int, T: int, batch_first: bool, seed: int) -> None:
     torch.manual_seed(seed)
