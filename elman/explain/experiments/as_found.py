@@ -77,18 +77,18 @@ class Snapshot:
                 "The model has parameters without a shape yet (a lazy module): call it once before elman.doctor."
             )
         values, gradient, asks = tensor.detach().clone(), tensor.grad if tensor.is_leaf else None, tensor.requires_grad
-        version = None if tensor.is_inference() else tensor._version
         if gradient is not None:
             self._keep_tensor(gradient)
 
         def restore() -> None:
-            if tensor.shape != values.shape or not torch.equal(tensor.detach(), values):
-                tensor.data = values.clone() if tensor.shape != values.shape else tensor.data.copy_(values)
+            if tensor.shape != values.shape:
+                tensor.data = values.clone()
+            elif not torch.equal(tensor.detach(), values):
+                with torch.no_grad():  # counted as a write, so that whoever keeps something made of it can tell
+                    tensor.copy_(values)
             if tensor.is_leaf and not tensor.is_inference():
                 tensor.grad = gradient
                 tensor.requires_grad_(asks)
-            if version is not None and tensor._version != version:  # a loss from before may still be differentiated
-                torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
 
         self._restores.append(restore)
 

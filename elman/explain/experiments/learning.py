@@ -111,11 +111,14 @@ def _zero(patient: Patient) -> list[Finding]:
 
 @contextlib.contextmanager
 def _jittered(model: nn.Module) -> Iterator[None]:
-    """Other parameters; what they were comes back when the next run starts."""
-    for parameter in model.parameters():
-        if parameter.is_floating_point():
-            scale = max(0.1 * float(parameter.detach().double().std(correction=0)), 0.01)
-            parameter.data.add_(torch.randn_like(parameter) * scale)
+    """Other parameters in the place of the model's; the model's own come back when the next run starts."""
+    others: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None and parameter.is_floating_point():
+                scale = max(0.1 * float(parameter.detach().double().std(correction=0)), 0.01)
+                other = nn.Parameter(parameter.detach() + torch.randn_like(parameter) * scale, parameter.requires_grad)
+                setattr(module, name, others.setdefault(id(parameter), other))
     yield
 
 

@@ -152,6 +152,11 @@ class Patient:
         """Brings the model back to the state it was found in, in eval mode."""
         self._found.restore()
         self.model.train(training)
+        copies: dict[int, Tensor] = {}  # buffers are written into, and an older loss may still need what they hold
+        for module in self.names:
+            for name, buffer in module._buffers.items():
+                if buffer is not None and not isinstance(module, torch.jit.ScriptModule):
+                    module._buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
 
     def record(self, call: Call | None = None, during: Setting | None = None) -> list[Record]:
         """Every call of a module inside, in the order in which they end."""
