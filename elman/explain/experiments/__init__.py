@@ -1,6 +1,7 @@
 """What the doctor does to a module, an experiment a file.
 
-`call`, `changes` and `tensors` say what goes in and comes out, `patient` runs the module as it was found, `influence`
-says what moved. On these stand the experiments: `samples` (with `mixers`, which names who mixes them), `order`,
-`padding`, `readings`, `memory`, `reach`, `learning`, `units` and `finite`.
+`call` and `changes` say what goes in and how it is changed, `patient` runs the module and leaves it `as_found`, `tensors`
+names what comes out, `influence` says what moved, `timeline` and `reading` which axis is time, `altering` changes what a
+layer returns. On these stand the experiments: `samples` (a `trial`, its `evidence`, and the `mixers` it names),
+`causality`, `padding`, `readings`, `memory`, `learning`, `units`, `reach` and `finite`.
 """
