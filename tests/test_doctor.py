@@ -330,6 +330,12 @@ def test_h_n_taken_as_batch_first(kind, read, width, options, x: Tensor) -> None
 
 
 @kinds
+def test_h_n_is_not_blamed_for_what_the_output_does(kind: str, x: Tensor) -> None:
+    centred = Classifier(KINDS[kind], lambda o, h: o[:, -1] - o[:, -1].mean(0) + h[-1], batch_first=True)
+    assert elman.doctor(centred, x).codes == ("batch-mixed",)
+
+
+@kinds
 def test_h_n_taken_as_batch_first_in_a_batch_of_one(kind: str, x: Tensor) -> None:
     model = Classifier(KINDS[kind], lambda o, h: h[:, -1], batch_first=True, num_layers=2)
     assert elman.doctor(model, x[:1]).codes == ("h_n-as-batch",)

@@ -177,7 +177,11 @@ def test_modes_of_torch_are_left_and_do_not_disturb() -> None:
     with torch.no_grad():
         assert elman.doctor(model, x).codes == ("batch-mixed",)
         assert not torch.is_grad_enabled()
+    right_model = Tagger(nn.GRU, batch_first=True)
     with torch.inference_mode():
+        right = elman.doctor(right_model, torch.randn(5, 7, I))
+        right.raise_if_bad()
+        assert {"gradient for every parameter", "gradients over the sequence"} <= set(right.checked)
         assert elman.doctor(model, x).codes == ("batch-mixed",)
         assert torch.is_inference_mode_enabled()
 

@@ -204,8 +204,11 @@ def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[T
     """The gradient of the outputs, weighed at random, to each input; None where nothing leads to it.
 
     Raises:
+        NotChecked: no output carries a gradient.
         Refused: autograd cannot go through the model.
     """
+    if not any(output.requires_grad for output in outputs):
+        raise NotChecked("what is looked at carries no gradient")
     weights = [torch.randn(output.shape, dtype=output.dtype, device=output.device) for output in outputs]
     try:
         return list(torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=True))
