@@ -14,15 +14,19 @@ if TYPE_CHECKING:
     from elman._rnn import RNN as RNN
     from elman._rnn import RNNCell as RNNCell
     from elman._stream import Stream as Stream
+    from elman.explain._doctor import doctor as doctor
+    from elman.explain._report import Report as Report
 
 _HOMES = {
     "RNN": "elman._rnn",
     "RNNCell": "elman._rnn",
+    "Report": "elman.explain._report",
     "Stream": "elman._stream",
     "backends": "elman._backends",
+    "doctor": "elman.explain._doctor",
     "use_backend": "elman._backends",
 }
-__all__ = ["RNN", "RNNCell", "Stream", "backends", "use_backend"]
+__all__ = ["RNN", "RNNCell", "Report", "Stream", "backends", "doctor", "use_backend"]
 __version__ = "0.1.0"
 
 
