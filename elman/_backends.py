@@ -76,6 +76,8 @@ _TABLE = {
 }
 _asked: ContextVar[str | None] = ContextVar("elman_backend", default=None)
 _PLAIN = {Tensor, Parameter}
+_transforms_active = torch._C._are_functorch_transforms_active
+_dispatch_modes, _tracing_state = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 
 
 def backends() -> dict[str, str]:
@@ -160,13 +162,13 @@ def _numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> 
 
 def mode_obstacle() -> str | None:
     """Why elman's kernels may not run now, whatever the call; or None."""
-    if torch._C._are_functorch_transforms_active():
+    if _transforms_active():
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
-    if torch._C._len_torch_dispatch_stack() > 0:
+    if _dispatch_modes() > 0:
         return "a TorchDispatchMode wants to see torch's operators"
-    if torch._C._get_tracing_state() is not None:
+    if _tracing_state() is not None:
         return "torch.jit.trace wants to see torch's operators"
     return None
 
