@@ -1,0 +1,134 @@
+"""How much each input step moves a chosen state: gradients of the reference, and what one step does to a change."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from elman.explain._arithmetic import DIRECTIONS, index
+from elman.explain._numbers import short
+from elman.kernels import reference
+from elman.kernels.reference import Step
+
+if TYPE_CHECKING:
+    from elman.explain._trace import Trace
+
+ROWS = 64  # of a Jacobian at a time
+STEPS = 32  # whose eigenvalues are computed
+VANISHED = 0.1  # the oldest step counts less than a tenth of the newest
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The norm of dh_t/dx_s for every step s, and one step's Jacobian dh_t/dh_{t-1} = diag(f'(a_t)) W_hh.
+
+    Attributes:
+        by_step: (T,), by the input's step; 0 where the state has not read it.
+        t, layer, direction, unit, batch: the chosen state.
+        spectral_radius: of one step's Jacobian, the median over up to 32 steps: about the factor by which a change of
+            the state grows (above 1) or shrinks (below 1) with each step that passes.
+        weight_radius: of W_hh alone.
+        sentence: what this means.
+    """
+
+    by_step: Tensor
+    t: int
+    layer: int
+    direction: int
+    unit: int | None
+    batch: int
+    spectral_radius: float
+    weight_radius: float
+    sentence: str
+
+    def by_lag(self) -> Tensor:
+        """The same by how many steps before the chosen one the input was read: lag 0 is the step itself."""
+        return self.by_step[self.t :] if self.direction else self.by_step[: self.t + 1].flip(0)
+
+
+def sensitivity(
+    trace: "Trace", t: int | None, layer: int, direction: int, unit: int | None, batch: int
+) -> Sensitivity:
+    """What `Trace.sensitivity` says."""
+    L, D, T, N, H = trace.hidden.shape
+    batch = index("batch", batch, N, "sequences")
+    layer = index("layer", layer, L, "layers")
+    direction = index("direction", direction, D, "directions")
+    unit = None if unit is None else index("unit", unit, H, "units")
+    length = int(trace.there[:, batch].sum())
+    if not length:
+        raise IndexError(f"sequence {batch} has no step, so nothing moves its state.")
+    t = (0 if direction else length - 1) if t is None else index("t", t, T, "steps")
+    if t >= length:
+        raise IndexError(f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed.")
+    by_step = _norms(trace, t, layer, direction, unit, batch)
+    w_hh = trace.weights[f"weight_hh_l{layer}{'_reverse' if direction else ''}"]
+    derivative = _slopes(trace)[layer, direction, :length, batch]
+    read = derivative[t:] if direction else derivative[: t + 1]
+    radii = _radii(read[torch.linspace(0, len(read) - 1, min(STEPS, len(read))).long()].unsqueeze(-1) * w_hh)
+    radius, own = float(radii.median()), float(_radii(w_hh[None])[0])
+    lag = by_step[t:length] if direction else by_step[: t + 1].flip(0)
+    sentence = _sentence(lag, f"layer {layer} {DIRECTIONS[direction]}" if D == 2 else f"layer {layer}", t, radius, own)
+    return Sensitivity(by_step, t, layer, direction, unit, batch, radius, own, sentence)
+
+
+def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None, batch: int) -> Tensor:
+    """(T,): the norm of the gradient of one unit, or of the Jacobian of all, at the input of each step."""
+    H = trace.hidden.shape[-1]
+    lengths = None if trace.problem.lengths is None else trace.problem.lengths[batch : batch + 1]
+    found: list[Tensor] = []
+
+    def keep(k: int, d: int, s: int, step: Step) -> None:
+        if (k, d, s) == (layer, direction, t):
+            found.append(step.hidden[0])
+
+    with torch.enable_grad():
+        x = trace.x[:, batch : batch + 1].clone().requires_grad_()
+        h_0 = trace.h_0[:, batch : batch + 1]
+        reference.rnn_forward(trace.problem._replace(lengths=lengths), x, h_0, list(trace.weights.values()), keep)
+        wanted = torch.eye(H, dtype=x.dtype) if unit is None else torch.eye(H, dtype=x.dtype)[unit : unit + 1]
+        total = x.new_zeros(len(x))
+        for rows in wanted.split(ROWS):
+            (dx,) = torch.autograd.grad(
+                found, x, [rows], is_grads_batched=True, retain_graph=True, materialize_grads=True
+            )  # (rows, T, 1, I)
+            total += dx.square().sum((0, 2, 3))
+    return total.sqrt()
+
+
+def _slopes(trace: "Trace") -> Tensor:
+    """f'(a), (L, D, T, N, H)."""
+    if trace.problem.nonlinearity == "relu":
+        return (trace.pre_activation > 0).to(trace.hidden)
+    return 1 - trace.hidden.square()
+
+
+def _radii(matrices: Tensor) -> Tensor:
+    """The largest absolute eigenvalue of each; NaN where a matrix holds no finite numbers."""
+    finite = matrices.isfinite().all(-1).all(-1)
+    radii = torch.linalg.eigvals(matrices.where(finite[:, None, None], 0).double()).abs().amax(-1)
+    return radii.where(finite, torch.nan)
+
+
+def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float) -> str:
+    """One sentence; `lag` holds the norms from the step itself backwards."""
+    step = (
+        f"one step multiplies a change of the state by about {short(radius)} "
+        f"(spectral radius of its Jacobian; that of weight_hh alone is {short(own)})"
+    )
+    if not bool(lag.isfinite().all()):
+        return f"The gradient is not finite: numbers overflow, and {step}."
+    if len(lag) == 1:
+        return f"The state of {where} at step {t} has read one input only; {step}."
+    newest, oldest = float(lag[0]), float(lag[-1])
+    far = f"the input {len(lag) - 1} step{'s' if len(lag) > 2 else ''} earlier"
+    if newest == 0:
+        return f"The newest input does not move the state of {where} at step {t} at all; {step}."
+    ratio = oldest / newest
+    said = f"{far} moves the state of {where} at step {t} {short(ratio)} times as much as the newest"
+    if ratio < VANISHED:
+        return f"Gradients vanish: {said}; {step}."
+    if ratio > 1 / VANISHED:
+        return f"Gradients explode: {said}; {step}."
+    return f"Gradients are carried: {said}; {step}."
