@@ -1,5 +1,6 @@
 """How much each input step moves a chosen state: gradients of the reference, and what one step does to a change."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -63,14 +64,19 @@ def sensitivity(
     if t >= length:
         raise IndexError(f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed.")
     by_step = _norms(trace, t, layer, direction, unit, batch)
-    w_hh = trace.weights[f"weight_hh_l{layer}{'_reverse' if direction else ''}"]
-    derivative = _slopes(trace)[layer, direction, :length, batch]
-    read = derivative[t:] if direction else derivative[: t + 1]
-    radii = _radii(read[torch.linspace(0, len(read) - 1, min(STEPS, len(read))).long()].unsqueeze(-1) * w_hh)
-    radius, own = float(radii.median()), float(_radii(w_hh[None])[0])
+    radius, own = radii(trace, layer, direction, batch)
     lag = by_step[t:length] if direction else by_step[: t + 1].flip(0)
     sentence = _sentence(lag, f"layer {layer} {DIRECTIONS[direction]}" if D == 2 else f"layer {layer}", t, radius, own)
     return Sensitivity(by_step, t, layer, direction, unit, batch, radius, own, sentence)
+
+
+def radii(trace: "Trace", layer: int, direction: int, batch: int) -> tuple[float, float]:
+    """The spectral radius of one step's Jacobian, the median over up to 32 steps of a sequence, and that of W_hh."""
+    w_hh = trace.weights[f"weight_hh_l{layer}{'_reverse' if direction else ''}"]
+    slopes = _slopes(trace)[layer, direction, trace.there[:, batch], batch]
+    chosen = slopes[torch.linspace(0, len(slopes) - 1, min(STEPS, len(slopes))).long()]
+    of_steps = _radii(chosen.unsqueeze(-1) * w_hh)
+    return float(of_steps.median()) if len(of_steps) else math.nan, float(_radii(w_hh[None])[0])
 
 
 def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None, batch: int) -> Tensor:

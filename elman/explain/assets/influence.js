@@ -1,0 +1,57 @@
+// How much each input step moves the chosen state, as bars under the columns and in a sentence.
+
+const BUDGET = 6e8; // multiplications; above it one unit's gradient takes the place of the whole Jacobian
+
+function influenceOf(app) {
+  const { model, state } = app;
+  const place = app.shown();
+  const target = place ? sourceOf(app, place, Math.min(state.unit, place.vector.length - 1)) : null;
+  if (!target) return null;
+  const { l, d, t, u } = target;
+  const cost = model.lengths[state.b] * (l + 1) * model.D * model.H * model.H * (model.H + Math.max(model.I, model.D * model.H));
+  const unit = state.of === "unit" || cost > BUDGET ? u : null;
+  const key = [l, d, t, state.b, unit].join();
+  if (app.influence?.key !== key) app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, norms: sensitivity(model, l, d, t, state.b, unit) };
+  return app.influence;
+}
+
+function drawInfluence(app) {
+  const { say, model, data } = app;
+  const found = influenceOf(app);
+  byId("influence").classList.toggle("off", !found);
+  const norms = found ? found.norms : [];
+  const most = largest(norms);
+  app.bars.forEach((bar, t) => {
+    const value = norms[t];
+    const shown = Number.isFinite(value);
+    bar.hidden = value === undefined;
+    bar.firstChild.style.height = `${shown && most ? Math.max(value > 0 ? 1.5 : 0, (100 * value) / most) : 0}%`;
+    bar.lastChild.textContent = value === undefined ? "" : short(value);
+    bar.title = value === undefined ? "" : `${app.stepName(t)}: ${short(value)}`;
+    bar.setAttribute("aria-label", bar.title);
+  });
+  const kinds = byId("influence-kind");
+  kinds.replaceChildren();
+  byId("influence-of").textContent = "";
+  byId("influence-said").textContent = "";
+  if (!found) return;
+  const where = say.way(found.l, found.d, model.D);
+  byId("influence-of").textContent = say.influenceOf(`h[${found.t}] · ${where}`, found.unit);
+  for (const of of ["all", "unit"]) {
+    const on = (found.unit === null) === (of === "all");
+    kinds.append(el("button", { type: "button", "aria-pressed": String(on), disabled: of === "all" && found.heavy ? "" : null, text: of === "all" ? say.allUnits : say.thisUnit, on: { click: () => app.set({ of }) } }));
+  }
+  const radius = data.radii[found.l * model.D + found.d];
+  const factor = radius && radius[0] !== null ? ` ${say.radius(short(radius[0]), short(radius[1]))}` : "";
+  byId("influence-said").textContent = verdict(app, found) + factor;
+}
+
+function verdict(app, { d, t, norms }) {
+  const { say } = app;
+  const lag = d ? norms.slice(t) : norms.slice(0, t + 1).reverse();
+  if (!lag.every(Number.isFinite)) return say.influenceSaid("bad");
+  if (lag.length === 1) return say.influenceSaid("one");
+  if (lag[0] === 0) return say.influenceSaid("none");
+  const ratio = lag.at(-1) / lag[0];
+  return say.influenceSaid(ratio < 0.1 ? "vanish" : ratio > 10 ? "explode" : "keep", lag.length - 1, short(ratio));
+}
