@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 SCRIPTS = ("words", "numbers", "dom", "grid", "panel", "ledger", "influence", "tour", "main")
-TABLE_STEPS, TABLE_UNITS = 100, 16
+TABLE_STEPS, TABLE_UNITS = 100, 8
 
 
 def save(trace: "Trace", path: Path, batch: Sequence[int] | None) -> Path:

@@ -128,13 +128,14 @@ def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float) -> str
     if len(lag) == 1:
         return f"The state of {where} at step {t} has read one input only; {step}."
     newest, oldest = float(lag[0]), float(lag[-1])
-    far = f"the input {len(lag) - 1} step{'s' if len(lag) > 2 else ''} earlier"
+    state = f"the state of {where} at step {t}"
     if newest == 0:
-        return f"The newest input does not move the state of {where} at step {t} at all; {step}."
+        return f"The newest input does not move {state} at all; {step}."
     ratio = oldest / newest
-    said = f"{far} moves the state of {where} at step {t} {short(ratio)} times as much as the newest"
+    far = f"the input {len(lag) - 1} step{'s' if len(lag) > 2 else ''} earlier"
+    said = f"in {state} {far} counts {short(ratio)} times as much as the newest; {step}."
     if ratio < VANISHED:
-        return f"Gradients vanish: {said}; {step}."
+        return f"Gradients vanish: {said}"
     if ratio > 1 / VANISHED:
-        return f"Gradients explode: {said}; {step}."
-    return f"Gradients are carried: {said}; {step}."
+        return f"Gradients explode: {said}"
+    return f"Gradients are carried: {said}"

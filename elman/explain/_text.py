@@ -4,6 +4,8 @@ import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
 from elman.explain._arithmetic import DIRECTIONS
 from elman.explain._numbers import fixed, short
 
@@ -108,7 +110,7 @@ def remarks(trace: "Trace") -> list[str]:
     if not trace.difference <= CLOSE:
         said[0] += ", more than rounding explains while states are near 1"
     if trace.labels.tokens is not None:
-        shown = [" ".join(_visible(token) for token in row[:20]) for row in trace.labels.tokens[:3]]
+        shown = [" ".join(visible(token) for token in row[:20]) for row in trace.labels.tokens[:3]]
         more = len(trace.labels.tokens) - len(shown)
         said.append(f"tokens by step: {' | '.join(shown)}{f' | … {more} more sequences' if more else ''}")
     there = trace.there.sum().item()
@@ -121,13 +123,23 @@ def remarks(trace: "Trace") -> list[str]:
     return [*said, *trace.notes]
 
 
-def activity(trace: "Trace", hidden: Any) -> str:
+def idle(trace: "Trace", hidden: Tensor) -> float:
+    """The share of a layer's states that pass hardly any gradient: saturated, or for relu 0."""
+    still = hidden == 0 if trace.problem.nonlinearity == "relu" else hidden.abs() > SATURATED
+    return float(still.double().mean())
+
+
+def activity(trace: "Trace", hidden: Tensor) -> str:
     """How saturated, or for relu how silent, the states of a layer are."""
+    share = idle(trace, hidden)
+    many = "no hidden state is" if share == 0 else f"{_percent(share)} of the hidden states are"
     if trace.problem.nonlinearity == "relu":
-        silent = float((hidden == 0).float().mean())
-        return f"{silent:.0%} of the hidden states are 0, the largest is {short(float(hidden.max()))}"
-    saturated = float((hidden.abs() > SATURATED).float().mean())
-    return f"{saturated:.0%} of the hidden states are saturated (beyond ±{SATURATED}), where hardly any gradient passes"
+        return f"{many} 0, where no gradient passes; the largest is {short(float(hidden.max()))}"
+    return f"{many} saturated (beyond ±{SATURATED}), where hardly any gradient passes"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
 
 
 def _written(rows: list[dict[str, Any]]) -> list[list[str]]:
@@ -136,8 +148,8 @@ def _written(rows: list[dict[str, Any]]) -> list[list[str]]:
 
 
 def _cell(value: Any) -> str:
-    return fixed(value) if isinstance(value, float) else _visible(value) if isinstance(value, str) else str(value)
+    return fixed(value) if isinstance(value, float) else visible(value) if isinstance(value, str) else str(value)
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -22,6 +22,17 @@ function svg(tag, attributes = {}, ...children) {
   return node;
 }
 
+const ICONS = {
+  first: "M3 3V13M13 3L5 8L13 13Z",
+  previous: "M12 3L4 8L12 13Z",
+  play: "M2 3L8 8L2 13ZM8 3L14 8L8 13Z",
+  pause: "M4 3H6V13H4ZM10 3H12V13H10Z",
+  next: "M4 3L12 8L4 13Z",
+  last: "M13 3V13M3 3L11 8L3 13Z",
+};
+
+const icon = (name) => svg("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+
 const byId = (id) => document.getElementById(id);
 
 // A token as it can be seen: spaces and line ends have signs of their own.
@@ -58,7 +69,11 @@ function paint(node, colours, value, scale) {
 }
 
 // A vector as a square of coloured pixels, row by row; the panel lays its units out the same way.
-const sideOf = (count) => Math.ceil(Math.sqrt(count));
+function sideOf(count) {
+  const side = Math.ceil(Math.sqrt(count));
+  for (let width = side; width <= 1.45 * side; width++) if (count % width === 0) return width;
+  return side;
+}
 
 function picture(vector, colours, scale) {
   const width = sideOf(vector.length);

@@ -106,9 +106,14 @@ function buildGrid(app) {
   app.cells = new Map();
   const b = app.state.b;
   const numbers = H <= NUMBERS;
-  const width = numbers ? (D === 2 ? 96 : 62) : T > 100 ? 30 : T > 32 ? 38 : 52;
+  const least = numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42;
+  const most = numbers ? (D === 2 ? 128 : 84) : 72;
+  const between = T > 100 ? 10 : T > 32 ? 12 : T > 8 || innerWidth <= 640 ? 16 : 22;
+  const room = (byId("scroller").clientWidth - 100) / (T + 2) - between;
+  const width = Math.floor(Math.max(least, Math.min(most, room)));
   grid.style.setProperty("--cw", `${width}px`);
-  grid.style.setProperty("--gx", `${T > 100 ? 10 : T > 32 ? 12 : 20}px`);
+  grid.style.setProperty("--gx", `${between}px`);
+  grid.classList.toggle("tight", width < 48);
   grid.style.setProperty("--steps", T);
   grid.setAttribute("aria-label", say.grid);
   grid.classList.toggle("numbers", numbers);
@@ -141,6 +146,10 @@ function buildGrid(app) {
   app.wires = svg("svg", { class: "wires", "aria-hidden": "true" });
   grid.append(app.wires);
 
+  const curtain = el("div", { class: "curtain", "aria-hidden": "true" });
+  curtain.style.gridColumn = "1";
+  curtain.style.gridRow = `1 / span ${line.influence}`;
+  grid.append(curtain);
   label(line.header, say.step("").trim());
   const head = el("div", { role: "row", class: "row" });
   grid.append(head);

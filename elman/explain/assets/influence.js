@@ -1,5 +1,6 @@
 // How much each input step moves the chosen state, as bars under the columns and in a sentence.
 
+const DECADES = 8; // that the logarithmic scale spans
 const BUDGET = 6e8; // multiplications; above it one unit's gradient takes the place of the whole Jacobian
 
 function influenceOf(app) {
@@ -25,7 +26,8 @@ function drawInfluence(app) {
     const value = norms[t];
     const shown = Number.isFinite(value);
     bar.hidden = value === undefined;
-    bar.firstChild.style.height = `${shown && most ? Math.max(value > 0 ? 1.5 : 0, (100 * value) / most) : 0}%`;
+    bar.firstChild.style.height = `${shown && most ? Math.max(value > 0 ? 1.5 : 0, 100 * share(value / most, app.state.log)) : 0}%`;
+    bar.classList.toggle("most", value === most && most > 0);
     bar.lastChild.textContent = value === undefined ? "" : short(value);
     bar.title = value === undefined ? "" : `${app.stepName(t)}: ${short(value)}`;
     bar.setAttribute("aria-label", bar.title);
@@ -41,10 +43,13 @@ function drawInfluence(app) {
     const on = (found.unit === null) === (of === "all");
     kinds.append(el("button", { type: "button", "aria-pressed": String(on), disabled: of === "all" && found.heavy ? "" : null, text: of === "all" ? say.allUnits : say.thisUnit, on: { click: () => app.set({ of }) } }));
   }
+  kinds.append(el("button", { type: "button", "aria-pressed": String(app.state.log), text: say.log, on: { click: () => app.set({ log: !app.state.log }) } }));
   const radius = data.radii[found.l * model.D + found.d];
   const factor = radius && radius[0] !== null ? ` ${say.radius(short(radius[0]), short(radius[1]))}` : "";
   byId("influence-said").textContent = verdict(app, found) + factor;
 }
+
+const share = (ratio, log) => (log ? Math.max(0, 1 + Math.log10(ratio) / DECADES) : ratio);
 
 function verdict(app, { d, t, norms }) {
   const { say } = app;

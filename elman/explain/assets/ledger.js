@@ -17,7 +17,7 @@ function drawLedger(app, switched = false) {
   box.replaceChildren();
   for (const [name, axes] of Object.entries(shapesOf(app))) {
     const chips = axes.map(([axis, size]) =>
-      el("span", { class: `axis-chip ${axis.replace("·", "-")}`, "data-id": `${name} ${axis}` }, el("small", { text: say.axes[axis] }), el("b", { text: String(size) })),
+      el("span", { class: `axis-chip ${axis.replace("·", "-")}`, "data-id": `${name} ${axis}` }, el("small", { class: "long", text: say.axes[axis] }), el("small", { class: "short", text: say.axesShort[axis] ?? say.axes[axis], "aria-hidden": "true" }), el("b", { text: String(size) })),
     );
     const still = switched && name.startsWith("h_") ? el("em", { class: "still", text: say.unchanged }) : null;
     box.append(el("div", { class: `tensor${switched ? (still ? " held" : " moved") : ""}`, "data-tensor": name }, el("code", { text: name }), el("span", { class: "tuple" }, ...chips), still));

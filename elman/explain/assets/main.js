@@ -9,7 +9,7 @@ function start() {
     rows: makeRows(model),
     colours: makeColours(),
     scales: { x: scaleOf(model, "x"), h: model.relu ? scaleOf(model, "h") : 1 },
-    state: { row: "l0", t: 0, b: 0, pin: null, unit: 0, of: "all", all: false, batchFirst: data.batch_first, lang: "en" },
+    state: { row: "l0", t: 0, b: 0, pin: null, unit: 0, of: "all", log: false, all: false, batchFirst: data.batch_first, lang: "en" },
     tour: null,
     playing: null,
     get say() {
@@ -60,9 +60,9 @@ function start() {
   drawWords(app);
   buildGrid(app);
   draw(app);
+  revealCursor(app);
   selfCheck(app);
   listen(app);
-  return app;
 }
 
 function scaleOf(model, which) {
@@ -136,12 +136,12 @@ function drawControls(app) {
   const { say, state, model } = app;
   const box = byId("steps");
   if (!box.childElementCount) {
-    const add = (id, sign, action) => box.append(el("button", { type: "button", id, text: sign, on: { click: action } }));
-    add("first", "⏮", () => app.moveTo(state.row, 0));
-    add("previous", "◀", () => app.moveTo(state.row, state.t - 1));
-    add("play", "▶▶", () => play(app));
-    add("next", "▶", () => app.moveTo(state.row, state.t + 1));
-    add("last", "⏭", () => app.moveTo(state.row, model.T - 1));
+    const add = (id, action) => box.append(el("button", { type: "button", id, on: { click: action } }, icon(id)));
+    add("first", () => app.moveTo(state.row, 0));
+    add("previous", () => app.moveTo(state.row, state.t - 1));
+    add("play", () => play(app));
+    add("next", () => app.moveTo(state.row, state.t + 1));
+    add("last", () => app.moveTo(state.row, model.T - 1));
     const choice = byId("sequence");
     app.data.sequences.forEach((n, b) => choice.append(el("option", { value: b, text: String(n) })));
     choice.addEventListener("change", () => app.set({ b: Number(choice.value), pin: null }));
@@ -151,7 +151,7 @@ function drawControls(app) {
     byId(id).setAttribute("aria-label", say[id]);
     byId(id).title = say[id];
   }
-  byId("play").textContent = app.playing ? "⏸" : "▶▶";
+  byId("play").replaceChildren(icon(app.playing ? "pause" : "play"));
   byId("play").setAttribute("aria-label", app.playing ? say.pause : say.play);
   byId("play").title = app.playing ? say.pause : say.play;
   byId("sequence").value = String(state.b);
@@ -205,7 +205,14 @@ function listen(app) {
   byId("language").addEventListener("click", () => app.set({ lang: state.lang === "en" ? "ko" : "en" }));
   byId("tour-open").addEventListener("click", () => openTour(app));
   byId("batch-first").addEventListener("click", () => app.set({ batchFirst: !state.batchFirst }));
-  addEventListener("resize", () => drawWires(app));
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth === width) return;
+    width = innerWidth;
+    buildGrid(app);
+    markGrid(app);
+    drawInfluence(app);
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
     app.colours = makeColours();
     buildGrid(app);

@@ -7,6 +7,9 @@ function drawPanel(app) {
   const panel = byId("panel");
   const focused = panel.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
   const place = app.shown();
+  const said = place && `${place.key}.${place.col}`;
+  if (app.panelOf !== said) panel.scrollTop = 0;
+  app.panelOf = said;
   panel.replaceChildren();
   if (!place) {
     panel.append(el("p", { class: "quiet", text: say.nothing }));
@@ -52,9 +55,9 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
   const { say, colours, model, data } = app;
   const { vector } = place;
   const scale = place.kind === "x" ? app.scales.x : app.scales.h;
-  const few = vector.length <= 2 * NUMBERS;
   const halves = place.kind === "y" && model.D === 2 ? 2 : 1;
-  const width = few ? vector.length / halves : sideOf(vector.length / halves);
+  const few = vector.length / halves <= 2 * NUMBERS;
+  const width = few ? Math.min(NUMBERS, vector.length / halves) : sideOf(vector.length / halves);
   const box = el("div", { class: `vector ${few ? "few" : "many"}${quiet ? " second" : ""}`, role: "listbox", "aria-label": say.chooseUnit, "aria-orientation": "horizontal" });
   const size = vector.length / halves;
   for (let half = 0; half < halves; half++) {
@@ -101,7 +104,8 @@ function arithmeticOf(app, { l, d, t, u }, place) {
   const section = el("section", { id: "arithmetic", "aria-label": say.made() });
   section.append(
     el("h3", { text: `${say.unit(u)} · h[${t}] · ${say.way(l, d, model.D)}` }),
-    el("p", { class: "formula", id: "formula", tabindex: "0", "aria-live": "polite", text: sum.formula }),
+    // Each term is a piece of its own, so that a line never ends between a sign and its number.
+    el("p", { class: "formula", id: "formula", tabindex: "0", "aria-live": "polite" }, ...sum.formula.split(/(?<= )(?=[-+=] )/).map((text) => el("span", { text }))),
     el("div", { class: "plots" }, waterfall(app, sum), curve(app, sum)),
     el("p", { class: "quiet", text: say.slope(model.name, rounded(model.slope(sum.value))) }),
     equalities(app, { l, d, t, u }, place),
@@ -114,10 +118,10 @@ function arithmeticOf(app, { l, d, t, u }, place) {
 function waterfall(app, sum) {
   const { say } = app;
   const terms = [
-    [say.inputTerm, sum.inputTerm],
-    [say.recurrentTerm, sum.recurrentTerm],
-    [say.biasIh, sum.b_ih],
-    [say.biasHh, sum.b_hh],
+    ["W_ih · x", sum.inputTerm],
+    ["W_hh · h", sum.recurrentTerm],
+    ["b_ih", sum.b_ih],
+    ["b_hh", sum.b_hh],
   ];
   let total = 0;
   const bars = terms.map(([name, value]) => ({ name, value, from: total, to: (total += value) }));

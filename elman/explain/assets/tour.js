@@ -37,7 +37,10 @@ function drawTour(app, moved = false) {
   const count = WORDS.en.tourSteps.length;
   document.body.classList.add("touring");
   const place = moved ? step.place(about) : null;
-  if (place) app.set({ row: place[0], t: place[1], pin: null, unit: 0 });
+  if (place) {
+    app.set({ pin: null, unit: 0 });
+    app.moveTo(...place);
+  }
   unmark();
   const targets = [...TARGETS[step.at](app)];
   for (const node of targets) node.classList.add("toured");
