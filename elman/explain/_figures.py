@@ -64,6 +64,9 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
         levels = [0.0, *(rows[layer, edge] for layer in range(L) for edge in (0, D - 1)), top]
         for below, above in zip(levels[::2], levels[1::2], strict=True):
             arrow(x, below + gap, x, above - gap)
+    for layer in range(L):
+        low, high = rows[layer, 0] - gap - 0.05, rows[layer, D - 1] + gap + 0.17
+        ax.add_patch(_rectangle(-1.45, low, wide + 1.9, high - low, "#f4f5f7", "#d9dee6", zorder=0))
     for (layer, d), y in rows.items():
         row = layer * D + d
         start, end = (float(wide), -1.0) if d else (-1.0, float(wide))
@@ -129,6 +132,8 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
 
 def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     """What `Trace.plot_activations` draws."""
+    from matplotlib.ticker import PercentFormatter
+
     L, D, _, _, _ = trace.hidden.shape
     ax = _axes(ax, (7.0, 3.6))
     states = trace.hidden[:, :, trace.there]  # (L, D, steps, H)
@@ -147,7 +152,7 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     if not relu:
         for side in (-1, 1):
             ax.axvspan(side * SATURATED, side, color="#b3261e", alpha=0.18, lw=0)
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.set(xlabel="hidden state", ylabel="share of all states", xlim=(low, high))
     ax.set_ylim(bottom=0)
     _plain_spines(ax)
@@ -244,10 +249,12 @@ def _ramp(layer: int, layers: int) -> Any:
     return colormaps["viridis"](0.12 + 0.68 * layer / max(1, layers - 1))
 
 
-def _rectangle(x: float, y: float, width: float, height: float, face: Any, edge: str = "none") -> Any:
+def _rectangle(
+    x: float, y: float, width: float, height: float, face: Any, edge: str = "none", zorder: float = 1
+) -> Any:
     from matplotlib.patches import Rectangle
 
-    return Rectangle((x, y), width, height, facecolor=face, edgecolor=edge, lw=1.1)
+    return Rectangle((x, y), width, height, facecolor=face, edgecolor=edge, lw=1.1, zorder=zorder)
 
 
 def _largest(tensor: torch.Tensor) -> float:

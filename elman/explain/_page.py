@@ -33,9 +33,9 @@ def save(trace: "Trace", path: Path, batch: Sequence[int] | None) -> Path:
     try:
         part.write_bytes(text)
         part.replace(path)
-    except OSError:
+    except OSError as error:
         part.unlink(missing_ok=True)
-        raise
+        raise type(error)(error.errno, error.strerror, str(path)) from error
     return path
 
 
@@ -77,7 +77,7 @@ def _checked(text: str, trace: "Trace", count: int) -> str:
 
 
 def _page(trace: "Trace", sequences: list[int]) -> str:
-    script, style = _script(), _asset("page.css")
+    script, style = _script(), asset("page.css")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -91,7 +91,7 @@ def _page(trace: "Trace", sequences: list[int]) -> str:
         "data": _data(trace, sequences),
         "script": script,
     }
-    return re.sub(r"\[\[(\w+)\]\]", lambda found: parts[found[1]], _asset("page.html"))
+    return re.sub(r"\[\[(\w+)\]\]", lambda found: parts[found[1]], asset("page.html"))
 
 
 def _data(trace: "Trace", sequences: list[int]) -> str:
@@ -179,14 +179,14 @@ def _table(trace: "Trace", n: int) -> str:
 
 
 @functools.cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     return files("elman.explain").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 @functools.cache
 def _script() -> str:
     """All scripts as one, in a scope of their own."""
-    return '"use strict";{\n' + "\n".join(_asset(f"{name}.js") for name in SCRIPTS) + "}"
+    return '"use strict";{\n' + "\n".join(asset(f"{name}.js") for name in SCRIPTS) + "}"
 
 
 def _hash(text: str) -> str:
