@@ -44,7 +44,8 @@ def _trained() -> Trace:
         file = Path(place) / "topics.txt"
         file.write_text(topics(), encoding="utf-8", newline="")
         run = text_runs.begin(file, Path(place) / "run", MODEL, TRAINING)
-        fit(run.trainer, run.folder)
+        if not fit(run.trainer, run.folder, report=lambda step, value: None):
+            raise KeyboardInterrupt  # it takes Ctrl-C as a wish to stop training and save
         model, vocabulary = text_runs.load_model(run.folder)
     return trace_text(model, vocabulary, TEXT)
 
