@@ -44,7 +44,13 @@ def from_weights(
         dtype = _common_dtype(list(arrays.values()))
     bias = "b" in arrays or "b_h" in arrays
     rnn = cls(
-        input_size, hidden_size, nonlinearity=nonlinearity, bias=bias, batch_first=batch_first, dtype=dtype, device="cpu"
+        input_size,
+        hidden_size,
+        nonlinearity=nonlinearity,
+        bias=bias,
+        batch_first=batch_first,
+        dtype=dtype,
+        device="cpu",
     )
     zeros = torch.zeros(hidden_size)
     values = [w_ih, w_hh, arrays.get("b", zeros), arrays.get("b_h", zeros)]

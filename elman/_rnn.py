@@ -196,7 +196,15 @@ class RNN(RNNBase):
         from elman._from_weights import from_weights
 
         return from_weights(
-            cls, W_x, W_h, b, b_h, convention=convention, nonlinearity=nonlinearity, batch_first=batch_first, dtype=dtype
+            cls,
+            W_x,
+            W_h,
+            b,
+            b_h,
+            convention=convention,
+            nonlinearity=nonlinearity,
+            batch_first=batch_first,
+            dtype=dtype,
         )
 
     def _weights(self) -> list[Tensor]:

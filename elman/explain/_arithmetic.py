@@ -84,7 +84,7 @@ class Arithmetic:
             (b_ih, "", self.b_ih),
             (b_hh, "", self.b_hh),
         ]
-        wide, wider = (max(len(line[k]) for line in lines) for k in (0, 1))
+        wide, wider = max(len(line[0]) for line in lines), max(len(line[1]) for line in lines)
         said = [f"  {name:<{wide}}  {products:<{wider}}  = {rounded(value)}" for name, products, value in lines]
         sizes = {term: len(row) for term, row in (("input", self.from_input), ("state", self.from_state))}
         left_out = [f"{LARGEST} of {n} products with the {name}" for name, n in sizes.items() if n > SPELT]
@@ -103,7 +103,9 @@ def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, ba
     batch = index("batch", batch, N, "sequences")
     if not trace.there[t, batch]:
         length = int(trace.there[:, batch].sum())
-        raise IndexError(f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed.")
+        raise IndexError(
+            f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed."
+        )
     suffix = f"_l{layer}{SUFFIXES[direction]}"
     w_ih, w_hh = trace.weights[f"weight_ih{suffix}"][unit], trace.weights[f"weight_hh{suffix}"][unit]
     if layer == 0:

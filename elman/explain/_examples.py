@@ -3,8 +3,11 @@
 No torch at import: the command line's help lists the names.
 """
 
+import functools
+import tomllib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,13 +36,7 @@ def shapes() -> "Trace":
     torch.manual_seed(0)
     rnn, x, h_0 = elman.RNN(10, 20, 2), torch.randn(5, 3, 10), torch.randn(2, 3, 20)
     return elman.trace(rnn, x, h_0).label(
-        title={"en": "RNN(10, 20, 2): two layers", "ko": "RNN(10, 20, 2): 두 층"},
-        note={
-            "en": "10 features in, 20 hidden units, 2 layers; 5 steps of 3 sequences; h_0 is random here. The second "
-            "layer reads the first one's hidden states. output holds the second layer only; h_n holds both.",
-            "ko": "입력 특징 10개, 은닉 유닛 20개, 층 2개, 시점 5개, 시퀀스 3개이고 h_0은 여기서 무작위입니다. 둘째 층은 첫째 층의 "
-            "은닉 상태를 읽습니다. output에는 둘째 층만, h_n에는 두 층이 모두 있습니다.",
-        },
+        **words("shapes"),
     )
 
 
@@ -54,15 +51,7 @@ def hello() -> "Trace":
     return elman.trace(elman.RNN(4, 2), _one_hot_words()).label(
         tokens=tokens,
         features=list(ALPHABET),
-        title={"en": "hello, with its axes swapped", "ko": "축이 뒤바뀐 hello"},
-        note={
-            "en": "A tutorial feeds hello, eolll and lleel as (batch 3, time 5, feature 4), but the layer reads its "
-            "first axis as time. So sequence 0 is not “hello”: it is h, e, l, the first letter of each word, and the "
-            "printed numbers mix three words. Nothing fails. Compare the page hello-fixed.",
-            "ko": "한 튜토리얼은 hello, eolll, lleel을 (배치 3, 시간 5, 특징 4)로 넣지만, 층은 첫 번째 축을 시간으로 읽습니다. "
-            "그래서 시퀀스 0은 “hello”가 아니라 각 단어의 첫 글자인 h, e, l이고, 출력된 숫자에는 세 단어가 섞여 있습니다. "
-            "오류는 나지 않습니다. hello-fixed 페이지와 비교해 보세요.",
-        },
+        **words("hello"),
     )
 
 
@@ -76,13 +65,7 @@ def hello_fixed() -> "Trace":
     return elman.trace(elman.RNN(4, 2, batch_first=True), _one_hot_words()).label(
         tokens=[list(word) for word in WORDS],
         features=list(ALPHABET),
-        title={"en": "hello, letter by letter", "ko": "한 글자씩 읽는 hello"},
-        note={
-            "en": "Three words over four letters, one-hot, through RNN(4, 2, batch_first=True): each sequence is one "
-            "word. The weights are those of the page hello, where the axes are swapped.",
-            "ko": "네 글자로 쓴 세 단어를 원-핫으로 RNN(4, 2, batch_first=True)에 넣었습니다. 시퀀스 하나가 단어 하나입니다. "
-            "가중치는 축이 뒤바뀐 hello 페이지와 같습니다.",
-        },
+        **words("hello-fixed"),
     )
 
 
@@ -94,15 +77,15 @@ def mood() -> "Trace":
     import elman
 
     torch.manual_seed(0)
-    words = sorted({word for sentence, _ in SENTENCES for word in sentence})
-    ids = torch.tensor([[words.index(word) for word in sentence] for sentence, _ in SENTENCES])
+    vocabulary = sorted({word for sentence, _ in SENTENCES for word in sentence})
+    ids = torch.tensor([[vocabulary.index(word) for word in sentence] for sentence, _ in SENTENCES])
     target = torch.tensor([MOODS.index(mood) for _, mood in SENTENCES])
-    embedding, rnn = nn.Embedding(len(words), 8), elman.RNN(8, 3, batch_first=True)
+    embedding, rnn = nn.Embedding(len(vocabulary), 8), elman.RNN(8, 3, batch_first=True)
     optimiser = torch.optim.Adam([*embedding.parameters(), *rnn.parameters()], lr=0.05)
     for _ in range(80):
         optimiser.zero_grad()
         _, h_n = rnn(embedding(ids))
-        nn.functional.cross_entropy(4 * h_n[0], target).backward()
+        nn.functional.cross_entropy(4 * h_n[0], target).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     trace = elman.trace(rnn, embedding(ids))
     shares = (4 * trace.hidden[0, 0]).softmax(-1)  # (T, N, 3)
@@ -111,14 +94,7 @@ def mood() -> "Trace":
     return trace.label(
         tokens=[list(sentence) for sentence, _ in SENTENCES],
         predictions=guesses,
-        title={"en": "Mood, word by word", "ko": "단어마다 바뀌는 감정"},
-        note={
-            "en": "Each word becomes 8 numbers (an embedding in place of one-hot), and each of the 3 hidden units "
-            "stands for a mood: joy, sorrow, anger. Above each step is the mood read so far; it is decided by the words "
-            "that carry it, and kept by the hidden state afterwards.",
-            "ko": "단어마다 숫자 8개가 됩니다(원-핫 대신 임베딩). 은닉 유닛 3개는 감정 셋(joy, sorrow, anger)을 나타냅니다. 각 시점 "
-            "위에는 거기까지 읽은 감정이 있습니다. 감정을 담은 단어에서 정해지고, 그 뒤로는 은닉 상태가 간직합니다.",
-        },
+        **words("mood"),
     )
 
 
@@ -136,18 +112,12 @@ def series() -> "Trace":
     optimiser = torch.optim.Adam([*rnn.parameters(), *head.parameters()], lr=0.01)
     for _ in range(200):
         optimiser.zero_grad()
-        nn.functional.mse_loss(head(rnn(wave[:-1])[0]), wave[1:]).backward()
+        loss = nn.functional.mse_loss(head(rnn(wave[:-1])[0]), wave[1:])
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     return elman.trace(rnn, wave[:-1]).label(
         features=["value"],
-        title={"en": "A time series through three layers", "ko": "세 층을 지나는 시계열"},
-        note={
-            "en": "One number a step, 48 steps, no batch axis. The layers were trained for a moment to tell the next "
-            "value (an output layer y_t = h_t W_y + b_y stands on top and is not shown). Follow one unit through time: "
-            "some swing with the wave, some with its ripple.",
-            "ko": "시점마다 숫자 하나, 시점 48개, 배치 축 없음. 다음 값을 맞히도록 잠깐 학습했습니다(위에 출력층 y_t = h_t W_y + b_y가 "
-            "있지만 여기에는 보이지 않습니다). 유닛 하나를 시간을 따라 살펴보세요. 큰 물결을 따라 흔들리는 유닛도 있고 잔물결을 따르는 유닛도 있습니다.",
-        },
+        **words("series"),
     )
 
 
@@ -162,14 +132,7 @@ def here() -> "Trace":
     return elman.trace(rnn, torch.eye(3)).label(
         tokens=["i", "am", "here"],
         features=["i", "am", "here"],
-        title={"en": "“i am here”, by hand", "ko": "손으로 계산하는 “i am here”"},
-        note={
-            "en": "A tutorial multiplies this (3, 2) matrix from the left, W x, with a vector of 3, which does not "
-            "exist: W x takes 2 numbers. It then writes down four numbers where the state has two, and adds the bias "
-            "to some steps only. Read as x W both matrices fit, and these are the right numbers.",
-            "ko": "한 튜토리얼은 이 (3, 2) 행렬을 길이 3인 벡터의 왼쪽에 곱합니다(W x). 그런 곱은 없습니다. W x는 숫자 2개를 받기 때문입니다. "
-            "그러고는 숫자가 2개인 상태 자리에 4개를 적고, 편향을 일부 시점에만 더합니다. x W로 읽으면 두 행렬이 모두 맞고, 올바른 숫자는 여기 있는 것과 같습니다.",
-        },
+        **words("here"),
     )
 
 
@@ -184,14 +147,7 @@ def here_now() -> "Trace":
     return elman.trace(rnn, torch.eye(4)).label(
         tokens=["i", "am", "here", "now"],
         features=["i", "am", "here", "now"],
-        title={"en": "“i am here now”, by hand", "ko": "손으로 계산하는 “i am here now”"},
-        note={
-            "en": "Here W_x is (2, 4) and W x fits. The tutorial takes a row of W_x, four numbers, where the product with "
-            "a one-hot vector is a column, two numbers; from then on its states have four numbers and W_hh, a (2, 2) "
-            "matrix, cannot be multiplied with them. These are the right numbers.",
-            "ko": "여기서는 W_x가 (2, 4)이고 W x가 맞습니다. 그런데 튜토리얼은 W_x의 행(숫자 4개)을 가져옵니다. 원-핫 벡터와의 곱은 열(숫자 2개)입니다. "
-            "그 뒤로 상태가 숫자 4개가 되어, (2, 2) 행렬인 W_hh와는 곱할 수 없습니다. 올바른 숫자는 여기 있는 것과 같습니다.",
-        },
+        **words("here-now"),
     )
 
 
@@ -204,13 +160,7 @@ def directions() -> "Trace":
     torch.manual_seed(0)
     rnn = elman.RNN(5, 8, num_layers=3, batch_first=True, bidirectional=True)
     return elman.trace(rnn, torch.randn(40, 10, 5)).label(
-        title={"en": "Three layers, both directions", "ko": "세 층, 두 방향"},
-        note={
-            "en": "A tutorial says that h_n equals outputs[:, -1, :]. That holds for one layer and one direction. Here "
-            "h_n has 6 states; only two of them stand in output, and the reverse one at step 0, not at the last.",
-            "ko": "한 튜토리얼은 h_n이 outputs[:, -1, :]과 같다고 합니다. 층도 방향도 하나일 때만 맞는 말입니다. 여기서 h_n에는 상태가 6개 있고, "
-            "그 가운데 둘만 output에 있습니다. 역방향의 것은 마지막 시점이 아니라 시점 0에 있습니다.",
-        },
+        **words("directions"),
     )
 
 
@@ -225,6 +175,16 @@ EXAMPLES: "dict[str, Callable[[], Trace]]" = {
     "directions": directions,
 }
 """By name, in the order of the gallery."""
+
+
+def words(name: str) -> dict[str, Any]:
+    """The title and the note of an example, each by language."""
+    return dict(_all_words()[name])
+
+
+@functools.cache
+def _all_words() -> dict[str, dict[str, dict[str, str]]]:
+    return tomllib.loads(files("elman.explain").joinpath("assets", "examples.toml").read_text(encoding="utf-8"))
 
 
 def _one_hot_words() -> "Tensor":

@@ -1,6 +1,7 @@
 """Figures with matplotlib: each draws on the axes it is given and says in one sentence how to read it."""
 
 import functools
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,7 +38,9 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
     batch = index("batch", batch, N, "sequences")
     length = int(trace.there[:, batch].sum())
     shown = list(range(T)) if T <= MOST_COLUMNS else [*range(FIRST), *range(T - LAST, T)]
-    place = {t: float(k + (len(shown) < T and k >= FIRST)) for k, t in enumerate(shown)}  # with a gap for those left out
+    place = {
+        t: float(k + (len(shown) < T and k >= FIRST)) for k, t in enumerate(shown)
+    }  # with a gap for those left out
     wide = len(shown) + (len(shown) < T)
     ax = _axes(ax, (1.6 + 0.8 * (wide + 2), 2.0 + 0.75 * (L * D + 2)))
     rows = {(layer, d): 1.0 + layer * (D + 0.35) + d for layer in range(L) for d in range(D)}
@@ -56,7 +59,9 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
         ax.annotate("", (to_x, to_y), (x, y), arrowprops=look)
 
     for t, x in place.items():
-        _write(ax, x, top + half + 0.3, _tick(trace, t, batch), va="center", fontsize=11, color=INK if t < length else LINE)
+        _write(
+            ax, x, top + half + 0.3, _tick(trace, t, batch), va="center", fontsize=11, color=INK if t < length else LINE
+        )
         if t >= length:
             continue
         box(x, 0, trace.x[t, batch], input_scale, LINE)
@@ -79,7 +84,7 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
         _write(ax, end, y + half + 0.04, f"h_n[{row}]", va="bottom", fontsize=8, color=ACCENT)
         way = [start, *(place[t] for t in (reversed(inside) if d else inside)), end]
         side = -1 if d else 1
-        for here, there in zip(way, way[1:], strict=False):
+        for here, there in itertools.pairwise(way):
             arrow(here + side * gap, y, there - side * gap, y, INK, "-" if abs(there - here) < 1.5 else ":")
     names = {0.0: "input", top: "output"} | {y: _name(trace, *cell) for cell, y in rows.items()}
     ax.set_yticks(list(names), list(names.values()))
@@ -87,9 +92,13 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
     ax.set(xlim=(-1.6, wide + 0.6), ylim=(-0.6, top + half + 0.75), aspect="equal")
     _bare(ax)
     if L * D == 1:
-        reading = "Each state is made from the input below it and the state before it; h_n equals the last column of output"
+        reading = (
+            "Each state is made from the input below it and the state before it; h_n equals the last column of output"
+        )
     elif D == 1:
-        reading = f"output is the last layer at every step, h_n the last step of all {L} layers; they share one state only"
+        reading = (
+            f"output is the last layer at every step, h_n the last step of all {L} layers; they share one state only"
+        )
     else:
         reading = "The reverse direction ends at step 0: there, and not in the last column of output, stands its h_n"
     left_out = f" (steps {FIRST} to {T - LAST - 1} are left out)" if len(shown) < T else ""
@@ -98,6 +107,8 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
 
 def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch: int) -> Drawing:
     """What `Trace.plot_hidden` draws."""
+    from matplotlib.ticker import MaxNLocator
+
     L, D, T, N, H = trace.hidden.shape
     layer, direction = index("layer", layer, L, "layers"), index("direction", direction, D, "directions")
     batch = index("batch", batch, N, "sequences")
@@ -115,7 +126,7 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     bar.set_label("hidden state", color=QUIET)
     _time_axis(ax, trace, batch)
     ax.set_ylabel("unit")
-    ax.yaxis.get_major_locator().set_params(integer=True)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_title(f"Hidden state of {_name(trace, layer, direction)}, sequence {batch}", loc="left", fontsize=11)
     length = int(trace.there[:, batch].sum())
     if length < 2 or not H:
@@ -165,10 +176,10 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     return _read(ax, f"In layer {worst} {activity(trace, states[worst])}.")
 
 
-def sensitivity(
-    trace: "Trace", ax: "Axes | None", layer: int, direction: int, unit: int | None, batch: int
-) -> Drawing:
+def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, unit: int | None, batch: int) -> Drawing:
     """What `Trace.plot_sensitivity` draws."""
+    from matplotlib.ticker import MaxNLocator
+
     found: Sensitivity = trace.sensitivity(None, layer, direction, unit, batch)
     lag = found.by_lag()[: int(trace.there[:, found.batch].sum())]
     ax = _axes(ax, (7.0, 3.6))
@@ -187,7 +198,7 @@ def sensitivity(
     what = "state" if found.unit is None else f"unit {found.unit}"
     where = _name(trace, found.layer, found.direction)
     ax.set_title(f"How much the input counts in the last {what} of {where}", loc="left", fontsize=11)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _read(ax, found.sentence)
 
 

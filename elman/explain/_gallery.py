@@ -1,15 +1,14 @@
 """A folder of pages: every example, a character model trained for some seconds, and a page that links them."""
 
-import hashlib
 import html
 import tempfile
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
 from elman.explain._characters import trace_text
 from elman.explain._examples import EXAMPLES
-from elman.explain._page import asset
+from elman.explain._labels import LANGUAGES
+from elman.explain._page import asset, fill, policy_for
 from elman.explain._trace import Trace
 from elman.tasks import text_runs
 from elman.tasks.loop import fit
@@ -53,19 +52,15 @@ def _trained() -> Trace:
 def _index(made: list[tuple[Path, Trace]]) -> str:
     """Links to the pages, each with its title and note in both languages."""
     style = asset("gallery.css")
-    policy = f"default-src 'none'; style-src 'sha256-{b64encode(hashlib.sha256(style.encode()).digest()).decode()}'"
+    policy = policy_for(style=style)
     items = []
     for path, trace in made:
         title, note = trace.labels.title or {}, trace.labels.note or {}
-        said = "".join(
-            f"<h2 lang='{language}'>{html.escape(title.get(language, ''))}</h2><p lang='{language}'>{html.escape(note.get(language, ''))}</p>"
-            for language in ("en", "ko")
-        )
-        items.append(f"<li><a href='{path.name}'><code>{html.escape(trace.layer)}</code>{said}</a></li>")
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<title>elman: what a recurrent layer computes</title><style>{style}</style></head>"
-        f"<body><h1>What a recurrent layer computes</h1><p lang='ko'>순환 층이 계산하는 것</p><ul>{''.join(items)}</ul></body></html>"
-    )
+        said = [
+            f"<div lang='{language}'><h2>{html.escape(title[language])}</h2><p>{html.escape(note[language])}</p></div>"
+            for language in LANGUAGES
+        ]
+        layer = html.escape(trace.layer)
+        items.append(f"<li><a href='{path.name}'><code>{layer}</code>{''.join(said)}</a></li>")
+    parts = {"policy": policy, "style": style, "items": "".join(items)}
+    return fill(asset("gallery.html"), parts)

@@ -1,11 +1,11 @@
 """One self-contained page from a trace: data as base64, script and style inline, the network forbidden."""
 
-import base64
 import functools
 import hashlib
 import html
 import json
 import re
+from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -78,12 +78,8 @@ def _checked(text: str, trace: "Trace", count: int) -> str:
 
 def _page(trace: "Trace", sequences: list[int]) -> str:
     script, style = _script(), asset("page.css")
-    policy = (
-        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
     parts = {
-        "policy": policy,
+        "policy": policy_for(script=script, style=style),
         "title": html.escape((trace.labels.title or {}).get("en") or trace.layer),
         "layer": html.escape(trace.layer),
         "style": style,
@@ -91,7 +87,19 @@ def _page(trace: "Trace", sequences: list[int]) -> str:
         "data": _data(trace, sequences),
         "script": script,
     }
-    return re.sub(r"\[\[(\w+)\]\]", lambda found: parts[found[1]], asset("page.html"))
+    return fill(asset("page.html"), parts)
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """The template with each [[name]] replaced, in one pass: what is put in is not looked at again."""
+    return re.sub(r"\[\[(\w+)\]\]", lambda found: parts[found[1]], template)
+
+
+def policy_for(**inline: str) -> str:
+    """A content-security policy that allows these inline parts, by their hashes, and nothing from anywhere."""
+    hashes = {name: b64encode(hashlib.sha256(text.encode()).digest()).decode() for name, text in inline.items()}
+    allowed = [f"{name}-src 'sha256-{value}'" for name, value in hashes.items()]
+    return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
 
 
 def _data(trace: "Trace", sequences: list[int]) -> str:
@@ -145,13 +153,16 @@ def _radii(trace: "Trace", n: int) -> list[list[float | None]]:
 
 def _base64(tensor: Tensor) -> str:
     """float32, row by row, least significant byte first."""
-    return base64.b64encode(tensor.to(torch.float32).contiguous().numpy().astype("<f4").tobytes()).decode()
+    return b64encode(tensor.to(torch.float32).contiguous().numpy().astype("<f4").tobytes()).decode()
 
 
 def _table(trace: "Trace", n: int) -> str:
     """What is shown without scripts: the shapes, and every hidden state of one sequence, up to a limit."""
     L, D, T, _, H = trace.hidden.shape
-    shapes = "".join(f"<tr><th scope='row'>{html.escape(line[:6])}</th><td>{html.escape(line[6:].strip())}</td></tr>" for line in repr(trace.shapes).splitlines())
+    shapes = "".join(
+        f"<tr><th scope='row'>{html.escape(line[:6])}</th><td>{html.escape(line[6:].strip())}</td></tr>"
+        for line in repr(trace.shapes).splitlines()
+    )
     note = html.escape((trace.labels.note or {}).get("en", ""))
     said = [f"<p>{note}</p>" if note else "", f"<table><caption>Shapes</caption>{shapes}</table>"]
     steps, units = min(T, TABLE_STEPS), min(H, TABLE_UNITS)
@@ -187,7 +198,3 @@ def asset(name: str) -> str:
 def _script() -> str:
     """All scripts as one, in a scope of their own."""
     return '"use strict";{\n' + "\n".join(asset(f"{name}.js") for name in SCRIPTS) + "}"
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

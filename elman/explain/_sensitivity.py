@@ -48,9 +48,7 @@ class Sensitivity:
         return self.by_step[self.t :] if self.direction else self.by_step[: self.t + 1].flip(0)
 
 
-def sensitivity(
-    trace: "Trace", t: int | None, layer: int, direction: int, unit: int | None, batch: int
-) -> Sensitivity:
+def sensitivity(trace: "Trace", t: int | None, layer: int, direction: int, unit: int | None, batch: int) -> Sensitivity:
     """What `Trace.sensitivity` says."""
     L, D, T, N, H = trace.hidden.shape
     batch = index("batch", batch, N, "sequences")
@@ -62,7 +60,9 @@ def sensitivity(
         raise IndexError(f"sequence {batch} has no step, so nothing moves its state.")
     t = (0 if direction else length - 1) if t is None else index("t", t, T, "steps")
     if t >= length:
-        raise IndexError(f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed.")
+        raise IndexError(
+            f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed."
+        )
     by_step = _norms(trace, t, layer, direction, unit, batch)
     radius, own = radii(trace, layer, direction, batch)
     lag = by_step[t:length] if direction else by_step[: t + 1].flip(0)
@@ -95,7 +95,7 @@ def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None,
         reference.rnn_forward(trace.problem._replace(lengths=lengths), x, h_0, list(trace.weights.values()), keep)
         wanted = torch.eye(H, dtype=x.dtype) if unit is None else torch.eye(H, dtype=x.dtype)[unit : unit + 1]
         total = x.new_zeros(len(x))
-        for rows in wanted.split(ROWS):
+        for rows in torch.split(wanted, ROWS):
             (dx,) = torch.autograd.grad(
                 found, x, [rows], is_grads_batched=True, retain_graph=True, materialize_grads=True
             )  # (rows, T, 1, I)
@@ -114,7 +114,7 @@ def _radii(matrices: Tensor) -> Tensor:
     """The largest absolute eigenvalue of each; NaN where a matrix holds no finite numbers."""
     finite = matrices.isfinite().all(-1).all(-1)
     radii = torch.linalg.eigvals(matrices.where(finite[:, None, None], 0).double()).abs().amax(-1)
-    return radii.where(finite, torch.nan)
+    return torch.where(finite, radii, torch.nan)
 
 
 def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float) -> str:

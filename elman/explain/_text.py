@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from elman.explain._arithmetic import DIRECTIONS
+from elman.explain._ledger import described
 from elman.explain._numbers import fixed, short
 
 if TYPE_CHECKING:
@@ -93,8 +94,7 @@ def summary(trace: "Trace") -> str:
 def summary_html(trace: "Trace") -> str:
     """What a notebook shows."""
     rows = "".join(
-        f"<tr><th>{html.escape(name)}</th><td>({', '.join(f'{html.escape(axis)} <b>{size}</b>' for axis, size in axes.items())})"
-        f"</td></tr>"
+        f"<tr><th>{html.escape(name)}</th><td>({html.escape(described(axes))})</td></tr>"
         for name, axes in trace.shapes.rows.items()
     )
     said = "".join(f"<li>{html.escape(line)}</li>" for line in remarks(trace))

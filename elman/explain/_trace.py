@@ -342,7 +342,11 @@ def trace(
         backend=chosen.name,
         difference=max([float(d.max()) for d in differences if d.numel()], default=0.0),
         notes=tuple(notes),
-        **kept,
+        input_term=kept["input_term"],
+        recurrent_term=kept["recurrent_term"],
+        pre_activation=kept["pre_activation"],
+        hidden=kept["hidden"],
+        before=kept["before"],
     )
     for array in kept.values():
         array.masked_fill_(~made.there[:, :, None], 0)

@@ -81,7 +81,7 @@ function cellBody(app, place) {
   const scale = place.kind === "x" ? app.scales.x : app.scales.h;
   const halves = place.kind === "y" && model.D === 2 ? [place.vector.subarray(0, model.H), place.vector.subarray(model.H)] : [place.vector];
   return halves.map((half) => {
-    if (half.length > NUMBERS) return picture(half, colours, scale);
+    if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
       const tile = el("span", { class: "tile", text: Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value) });
@@ -107,13 +107,14 @@ function buildGrid(app) {
   const b = app.state.b;
   const numbers = H <= NUMBERS;
   const least = numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42;
-  const most = numbers ? (D === 2 ? 128 : 84) : 72;
+  const most = numbers ? (D === 2 ? 128 : 104) : 72;
   const between = T > 100 ? 10 : T > 32 ? 12 : T > 8 || innerWidth <= 640 ? 16 : 22;
   const room = (byId("scroller").clientWidth - 100) / (T + 2) - between;
   const width = Math.floor(Math.max(least, Math.min(most, room)));
   grid.style.setProperty("--cw", `${width}px`);
   grid.style.setProperty("--gx", `${between}px`);
   grid.classList.toggle("tight", width < 48);
+  app.roomy = width >= 50;
   grid.style.setProperty("--steps", T);
   grid.setAttribute("aria-label", say.grid);
   grid.classList.toggle("numbers", numbers);
@@ -209,7 +210,7 @@ function buildGrid(app) {
     }
   }
   label(line.influence, say.influence);
-  app.bars = Array.from({ length: T }, (_, t) => put(el("div", { class: "bar", role: "img" }, el("i"), el("small")), line.influence, t));
+  app.bars = Array.from({ length: T }, (_, t) => put(el("div", { class: "bar", role: "img" }, el("i", {}, el("small"))), line.influence, t));
   requestAnimationFrame(() => drawWires(app));
 }
 

@@ -28,7 +28,7 @@ function drawInfluence(app) {
     bar.hidden = value === undefined;
     bar.firstChild.style.height = `${shown && most ? Math.max(value > 0 ? 1.5 : 0, 100 * share(value / most, app.state.log)) : 0}%`;
     bar.classList.toggle("most", value === most && most > 0);
-    bar.lastChild.textContent = value === undefined ? "" : short(value);
+    bar.firstChild.firstChild.textContent = value === undefined ? "" : short(value);
     bar.title = value === undefined ? "" : `${app.stepName(t)}: ${short(value)}`;
     bar.setAttribute("aria-label", bar.title);
   });

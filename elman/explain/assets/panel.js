@@ -58,7 +58,7 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
   const halves = place.kind === "y" && model.D === 2 ? 2 : 1;
   const few = vector.length / halves <= 2 * NUMBERS;
   const width = few ? Math.min(NUMBERS, vector.length / halves) : sideOf(vector.length / halves);
-  const box = el("div", { class: `vector ${few ? "few" : "many"}${quiet ? " second" : ""}`, role: "listbox", "aria-label": say.chooseUnit, "aria-orientation": "horizontal" });
+  const box = el("div", { class: `vector ${few ? "few" : "many"}${few && halves === 2 ? " pair" : ""}${quiet ? " second" : ""}`, role: "listbox", "aria-label": say.chooseUnit, "aria-orientation": "horizontal" });
   const size = vector.length / halves;
   for (let half = 0; half < halves; half++) {
     const part = el("div", { class: "units", role: "presentation" });
@@ -169,13 +169,7 @@ function curve(app, sum) {
   }
   const text = svg("text", { x: W - 2, y: H - 5, "text-anchor": "end" });
   text.textContent = name;
-  if (sum.value > 0 || model.relu) plot.append(text);
-  else {
-    text.setAttribute("y", 12);
-    text.setAttribute("x", 2);
-    text.setAttribute("text-anchor", "start");
-    plot.append(text);
-  }
+  plot.append(text);
   return plot;
 }
 
@@ -191,7 +185,7 @@ function equalities(app, { l, d, t, u }, place) {
   if (l === model.L - 1) link(app.outputIndex(t, d * model.H + u), "y", t);
   if (t === model.last(d, state.b)) link(app.stateIndex("h_n", l, d, u), `l${l}${d ? "r" : ""}`, d ? -1 : model.T);
   if (!links.length) return el("p", { class: "quiet same", text: say.sameNot });
-  return el("p", { class: "same" }, `${say.same} `, ...links.flatMap((node, k) => (k ? [" ", node] : [node])));
+  return el("p", { class: "same" }, el("span", { text: say.same }), ...links);
 }
 
 function productTable(app, sum) {
