@@ -1,6 +1,7 @@
 """A layer from matrices written on paper, in either convention."""
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -41,7 +42,7 @@ def from_weights(
         if name in arrays:
             arrays[name] = _bias(name, arrays[name], hidden_size)
     if dtype is None:
-        dtype = _common_dtype(list(arrays.values()))
+        dtype = _dtype([given[name] for name in arrays], arrays.values())
     bias = "b" in arrays or "b_h" in arrays
     rnn = cls(
         input_size,
@@ -61,21 +62,24 @@ def from_weights(
 
 
 def _array(name: str, value: Any) -> Tensor:
+    """The value as a tensor; a list in float64, as Python has it."""
     try:
-        array = torch.as_tensor(value).detach()
+        array = torch.as_tensor(value) if hasattr(value, "dtype") else torch.tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} is no array of numbers: {error}.") from error
+        raise ValueError(f"{name} is no array of real numbers: {error}.") from error
     if array.is_complex():
         raise ValueError(f"{name} is complex: from_weights takes real numbers.")
-    return array
+    return array.detach()
 
 
-def _common_dtype(arrays: Sequence[Tensor]) -> torch.dtype:
-    """The widest dtype given; whole numbers become torch's default."""
-    dtype = arrays[0].dtype
-    for array in arrays[1:]:
-        dtype = torch.promote_types(dtype, array.dtype)
-    return dtype if dtype.is_floating_point else torch.get_default_dtype()
+def _dtype(given: Iterable[Any], arrays: Iterable[Tensor]) -> torch.dtype:
+    """The widest floating dtype of the tensors and arrays given; lists and whole numbers have none of their own."""
+    own = [
+        array.dtype
+        for value, array in zip(given, arrays, strict=True)
+        if hasattr(value, "dtype") and array.is_floating_point()
+    ]
+    return functools.reduce(torch.promote_types, own) if own else torch.get_default_dtype()
 
 
 def _check_products(W_x: Tensor, W_h: Tensor, convention: str) -> None:
