@@ -1,9 +1,11 @@
 """One self-contained page from a trace: data as base64, script and style inline, the network forbidden."""
 
+import bisect
 import functools
 import hashlib
 import html
 import json
+import math
 import re
 from base64 import b64encode
 from collections.abc import Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 SCRIPTS = ("words", "numbers", "dom", "grid", "panel", "ledger", "influence", "tour", "main")
+Radii = list[list[float | None]]
 TABLE_STEPS, TABLE_UNITS = 100, 8
 
 
@@ -44,39 +47,37 @@ def page(trace: "Trace", batch: Sequence[int] | None = None) -> str:
     T, N = trace.sizes["T"], trace.sizes["N"]
     if not T or not N:
         raise ValueError(f"There is nothing to show: the trace has {T} steps and {N} sequences.")
-    if batch is not None:
-        chosen = [index("batch", n, N, "sequences") for n in batch]
-        if not chosen:
-            raise ValueError("batch is empty: name at least one sequence to show.")
-        text = _page(trace, chosen)
-        return _checked(text, trace, len(chosen))
-    one = len(_page(trace, [0]).encode())
-    each = max(1, len(_data(trace, [0, 0])) - len(_data(trace, [0])))
-    count = max(1, min(N, 1 + (MOST_BYTES - one - 2_000) // each))
-    while True:
-        text = _page(trace, list(range(count)))
-        if count == 1 or len(text.encode()) <= MOST_BYTES:
-            return _checked(text, trace, count)
-        count -= 1
+    chosen = [0] if batch is None else [index("batch", n, N, "sequences") for n in batch]
+    if not chosen:
+        raise ValueError("batch is empty: name at least one sequence to show.")
+    spectral = _radii(trace, chosen[0])
+    if batch is None:
+        # A sequence is more than its numbers, so at most this many fit.
+        most = max(1, min(N, int(MOST_BYTES // _bytes(trace.x[:, :1], trace.hidden[:, :, :, :1]))))
 
+        def size_of(count: int) -> int:
+            return len(_page(trace, range(count), spectral).encode())
 
-def _checked(text: str, trace: "Trace", count: int) -> str:
-    size = len(text.encode())
+        chosen = list(range(max(1, bisect.bisect_right(range(1, most + 1), MOST_BYTES, key=size_of))))
+    text = _page(trace, chosen, spectral)
+    size, weights = len(text.encode()), _bytes(*trace.weights.values())
     if size <= MOST_BYTES:
         return text
-    weights = sum(w.numel() for w in trace.weights.values()) * 4 * 4 / 3
-    mend = (
-        "show fewer sequences with batch=[...]"
-        if count > 1
-        else "trace fewer steps, or a smaller layer; print(trace), table() and the figures work at any size"
-    )
+    mend = "trace fewer steps, or a smaller layer; print(trace), table() and the figures work at any size"
+    if len(chosen) > 1:
+        mend = "show fewer sequences with batch=[...]"
     raise ValueError(
         f"The page would have {size / 1e6:.1f} MB and may have {MOST_BYTES / 1e6:.0f}: "
         f"{weights / 1e6:.1f} MB are the weights. To make it fit, {mend}."
     )
 
 
-def _page(trace: "Trace", sequences: list[int]) -> str:
+def _bytes(*tensors: Tensor) -> float:
+    """The size of tensors as base64 of float32."""
+    return sum(tensor.numel() for tensor in tensors) * 4 * 4 / 3
+
+
+def _page(trace: "Trace", sequences: Sequence[int], spectral: Radii) -> str:
     script, style = _script(), asset("page.css")
     parts = {
         "policy": policy_for(script=script, style=style),
@@ -84,7 +85,7 @@ def _page(trace: "Trace", sequences: list[int]) -> str:
         "layer": html.escape(trace.layer),
         "style": style,
         "table": _table(trace, sequences[0]),
-        "data": _data(trace, sequences),
+        "data": _data(trace, list(sequences), spectral),
         "script": script,
     }
     return fill(asset("page.html"), parts)
@@ -102,7 +103,7 @@ def policy_for(**inline: str) -> str:
     return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
 
 
-def _data(trace: "Trace", sequences: list[int]) -> str:
+def _data(trace: "Trace", sequences: list[int], spectral: Radii) -> str:
     """The page's JSON. `<` is written as an escape, so that no text in it can end the script element."""
     s, labels = trace.sizes, trace.labels
     there = trace.there[:, sequences].sum(0).tolist()
@@ -122,7 +123,7 @@ def _data(trace: "Trace", sequences: list[int]) -> str:
             "hidden": _base64(trace.hidden[:, :, :, sequences]),
         },
         "weights": {name: _base64(w) for name, w in trace.weights.items()},
-        "radii": _radii(trace, sequences[0]),
+        "radii": spectral,
         "backend": trace.backend,
         "difference": trace.difference,
         "notes": trace.notes,
@@ -145,10 +146,10 @@ def _shown(rows: tuple[Any, ...] | None, sequences: list[int]) -> tuple[Any, ...
     return rows if rows is None or len(rows) == 1 else tuple(rows[n] for n in sequences)
 
 
-def _radii(trace: "Trace", n: int) -> list[list[float | None]]:
+def _radii(trace: "Trace", n: int) -> Radii:
     """For each layer and direction the spectral radii of a step's Jacobian and of W_hh; null where not finite."""
     found = [radii(trace, layer, d, n) for layer in range(trace.sizes["L"]) for d in range(trace.sizes["D"])]
-    return [[value if value == value else None for value in pair] for pair in found]
+    return [[value if math.isfinite(value) else None for value in pair] for pair in found]
 
 
 def _base64(tensor: Tensor) -> str:

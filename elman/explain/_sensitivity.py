@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from elman.explain._trace import Trace
 
 ROWS = 64  # of a Jacobian at a time
-STEPS = 32  # whose eigenvalues are computed
+STEPS, FEWEST = 32, 3  # whose eigenvalues are computed
+EFFORT = 10**8  # of the steps times H^3, above which there are fewer: some tenths of a second
 VANISHED = 0.1  # the oldest step counts less than a tenth of the newest
 
 
@@ -74,7 +75,8 @@ def radii(trace: "Trace", layer: int, direction: int, batch: int) -> tuple[float
     """The spectral radius of one step's Jacobian, the median over up to 32 steps of a sequence, and that of W_hh."""
     w_hh = trace.weights[f"weight_hh_l{layer}{'_reverse' if direction else ''}"]
     slopes = _slopes(trace)[layer, direction, trace.there[:, batch], batch]
-    chosen = slopes[torch.linspace(0, len(slopes) - 1, min(STEPS, len(slopes))).long()]
+    count = min(len(slopes), max(FEWEST, min(STEPS, EFFORT // len(w_hh) ** 3)))
+    chosen = slopes[torch.linspace(0, len(slopes) - 1, count).long()]
     of_steps = _radii(chosen.unsqueeze(-1) * w_hh)
     return float(of_steps.median()) if len(of_steps) else math.nan, float(_radii(w_hh[None])[0])
 
