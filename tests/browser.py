@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 REQUIRED = "ELMAN_BROWSER"  # set to "required", a missing browser fails the tests in place of skipping them
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def missing() -> str | None:
@@ -53,6 +58,8 @@ class Tab:
         self.page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         self.page.on("dialog", lambda dialog: (self.complaints.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.failed: list[Any] = []
+        self.page.on("requestfailed", lambda request: self.failed.append(request))
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.goto(f"{file.as_uri()}{address}")
 

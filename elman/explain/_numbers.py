@@ -16,8 +16,7 @@ def fixed(value: float) -> str:
     """
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    with localcontext(rounding=ROUND_HALF_UP):
-        text = format(Decimal(value), f".{DIGITS}f" if abs(value) < LARGE else f".{DIGITS - 1}e")
+    text = _written(value, f".{DIGITS}f" if abs(value) < LARGE else f".{DIGITS - 1}e")
     return text.removeprefix("-") if not text.strip("-0.") else text
 
 
@@ -41,9 +40,15 @@ def short(value: float) -> str:
     """
     if not math.isfinite(value) or value == 0:
         return "0" if value == 0 else fixed(value)
-    mantissa, exponent = f"{value:.2e}".split("e")
-    if -4 < int(exponent) < 5:
-        digits = max(0, 2 - int(exponent))
-        text = f"{value:.{digits}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{mantissa}e{int(exponent)}"
+    mantissa, exponent = _written(value, ".2e").split("e")
+    power = int(exponent)
+    if not -4 < power < 5:
+        return f"{mantissa}e{power}"
+    text = _written(value, f".{max(0, 2 - power)}f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _written(value: float, form: str) -> str:
+    """Rounded from all of the number's digits, ties away from zero, as JavaScript's toFixed and toExponential."""
+    with localcontext(rounding=ROUND_HALF_UP):
+        return format(Decimal(value), form)

@@ -197,5 +197,5 @@ def asset(name: str) -> str:
 
 @functools.cache
 def _script() -> str:
-    """All scripts as one, in a scope of their own."""
-    return '"use strict";{\n' + "\n".join(asset(f"{name}.js") for name in SCRIPTS) + "}"
+    """All scripts as one."""
+    return '"use strict";\n' + "\n".join(asset(f"{name}.js") for name in SCRIPTS)

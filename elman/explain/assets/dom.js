@@ -65,7 +65,7 @@ function paint(node, colours, value, scale) {
   const linear = ground.map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
   const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
   node.style.backgroundColor = css(ground);
-  node.style.color = css(luminance > 0.2 ? colours.dark : colours.light);
+  node.style.color = css(luminance > 0.179 ? colours.dark : colours.light);
 }
 
 // A vector as a square of coloured pixels, row by row; the panel lays its units out the same way.

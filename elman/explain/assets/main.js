@@ -97,7 +97,7 @@ function readAddress(app) {
   const asked = new URLSearchParams(location.hash.slice(1));
   const whole = (text, low, high) => (/^-?\d+$/.test(text ?? "") ? Math.max(low, Math.min(high, Number(text))) : null);
   const preferred = (navigator.languages || [navigator.language]).find((name) => /^(en|ko)\b/.test(name)) || "en";
-  state.lang = asked.get("lang") in WORDS ? asked.get("lang") : preferred.slice(0, 2);
+  state.lang = Object.hasOwn(WORDS, asked.get("lang") ?? "") ? asked.get("lang") : preferred.slice(0, 2);
   state.b = whole(asked.get("b"), 0, model.N - 1) ?? 0;
   if (rows.some((row) => row.key === asked.get("row"))) state.row = asked.get("row");
   state.t = whole(asked.get("t"), -1, model.T) ?? 0;

@@ -136,7 +136,7 @@ function waterfall(app, sum) {
     const left = Math.min(at(from), at(to));
     const line = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
     line.append(svg("line", { x1: at(0), x2: at(0), y1: 0, y2: 10, class: "axis" }));
-    if (Number.isFinite(value)) line.append(svg("rect", { x: left, y: 1.5, width: Math.max(0.6, Math.abs(at(to) - at(from))), height: 7, class: value < 0 ? "negative" : "positive" }));
+    if (Number.isFinite(from) && Number.isFinite(to)) line.append(svg("rect", { x: left, y: 1.5, width: Math.max(0.6, Math.abs(at(to) - at(from))), height: 7, class: value < 0 ? "negative" : "positive" }));
     box.append(el("span", { text: name, class: whole ? "whole" : null }), line, el("output", { text: rounded(value), class: whole ? "whole" : null }));
   }
   return box;
