@@ -203,6 +203,10 @@ function sayCheck(app) {
 function listen(app) {
   const { state } = app;
   byId("language").addEventListener("click", () => app.set({ lang: state.lang === "en" ? "ko" : "en" }));
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    document.querySelector(".cell[tabindex='0']")?.focus();
+  });
   byId("tour-open").addEventListener("click", () => openTour(app));
   byId("batch-first").addEventListener("click", () => app.set({ batchFirst: !state.batchFirst }));
   let width = innerWidth;
