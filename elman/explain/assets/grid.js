@@ -135,6 +135,7 @@ function buildGrid(app) {
     node.style.gridRow = row;
     node.style.gridColumn = "1";
     grid.append(node);
+    return node;
   };
 
   app.band = put(el("div", { class: "band", "aria-hidden": "true" }), 1, 0, line.influence);
@@ -151,7 +152,7 @@ function buildGrid(app) {
   curtain.style.gridColumn = "1";
   curtain.style.gridRow = `1 / span ${line.influence}`;
   grid.append(curtain);
-  label(line.header, say.step("").trim());
+  label(line.header, say.step("").trim()).classList.add("top");
   const head = el("div", { role: "row", class: "row" });
   grid.append(head);
   app.heads = [];
@@ -236,18 +237,14 @@ function arrow(x1, y1, x2, y2) {
 
 // All arrows as one path: the state to the next step, each layer's states to the layer above.
 function drawWires(app) {
-  const { model, rows, wires, cells, state } = app;
+  const { model, rows, wires, cells } = app;
   const { T, D } = model;
   const grid = byId("grid");
   if (!grid.offsetWidth || !T) return;
   wires.setAttribute("width", grid.scrollWidth);
   wires.setAttribute("height", grid.scrollHeight);
-  const box = new Map();
-  const at = (key, col) => {
-    const id = `${key}.${col}`;
-    if (!box.has(id)) box.set(id, cells.has(id) ? boxOf(cells.get(id)) : null);
-    return box.get(id);
-  };
+  app.boxes = new Map(Array.from(cells, ([id, node]) => [id, boxOf(node)]));
+  const at = (key, col) => app.boxes.get(`${key}.${col}`);
   const across = [];
   for (const row of rows.filter((one) => one.kind === "h")) {
     for (let col = -1; col < T; col++) {
@@ -272,22 +269,26 @@ function drawWires(app) {
   wires.replaceChildren(
     svg("path", { d: across.join(""), class: "across" }),
     svg("path", { d: up.join(""), class: "up" }),
-    ...linksOf(app, at),
+    svg("g", { class: "links" }),
   );
+  drawLinks(app);
 }
 
 // Dashed curves from the chosen cell to the cells that hold the same numbers.
-function linksOf(app, at) {
+function drawLinks(app) {
+  const group = app.wires.querySelector(".links");
   const place = app.shown();
-  if (!place) return [];
-  const from = at(place.key, place.col);
-  return twinsOf(app, place).flatMap(({ key, col }) => {
-    const to = at(key, col);
-    if (!to || !from) return [];
+  if (!group) return;
+  const from = place && app.boxes.get(`${place.key}.${place.col}`);
+  const twins = from ? twinsOf(app, place) : [];
+  const paths = twins.map(({ key, col }) => {
+    const to = app.boxes.get(`${key}.${col}`);
     const [x1, y1, x2, y2] = [from.x + from.w / 2, from.y + from.h / 2, to.x + to.w / 2, to.y + to.h / 2];
     const bend = Math.min(60, 16 + Math.hypot(x2 - x1, y2 - y1) / 4);
-    return [svg("path", { class: "twin-link", d: `M${x1} ${y1}Q${(x1 + x2) / 2 + (y1 === y2 ? 0 : bend)} ${(y1 + y2) / 2 - (x1 === x2 ? 0 : bend)} ${x2} ${y2}` })];
+    const [x, y] = [(x1 + x2) / 2 + (y1 === y2 ? 0 : bend), (y1 + y2) / 2 - (x1 === x2 ? 0 : bend)];
+    return svg("path", { class: "twin-link", d: `M${x1} ${y1}Q${x} ${y} ${x2} ${y2}` });
   });
+  group.replaceChildren(...paths);
 }
 
 // Marks the column, the cursor, the pinned cell, what it was made from, and its twins.
@@ -312,7 +313,7 @@ function markGrid(app) {
     else node.removeAttribute("aria-current");
   });
   app.band.style.gridColumn = String(Math.max(-1, Math.min(model.T, state.t)) + 3);
-  requestAnimationFrame(() => drawWires(app));
+  drawLinks(app);
 }
 
 // The cells a hidden state is made from: its input below and the state before.

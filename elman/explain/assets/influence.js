@@ -1,6 +1,6 @@
 // How much each input step moves the chosen state, as bars under the columns and in a sentence.
 
-const DECADES = 8; // that the logarithmic scale spans
+const DECADES = 12; // that the logarithmic scale spans at most
 const BUDGET = 6e8; // multiplications; above it one unit's gradient takes the place of the whole Jacobian
 
 function influenceOf(app) {
@@ -22,11 +22,13 @@ function drawInfluence(app) {
   byId("influence").classList.toggle("off", !found);
   const norms = found ? found.norms : [];
   const most = largest(norms);
+  const least = norms.reduce((low, value) => (value > 0 ? Math.min(low, value) : low), most);
+  const decades = Math.min(DECADES, 0.5 + Math.ceil(Math.log10(most / least) || 0));
   app.bars.forEach((bar, t) => {
     const value = norms[t];
     const shown = Number.isFinite(value);
     bar.hidden = value === undefined;
-    bar.firstChild.style.height = `${shown && most ? Math.max(value > 0 ? 1.5 : 0, 100 * share(value / most, app.state.log)) : 0}%`;
+    bar.firstChild.style.height = `${shown && most ? Math.max(value > 0 ? 1.5 : 0, 100 * (app.state.log ? Math.max(0, 1 + Math.log10(value / most) / decades) : value / most)) : 0}%`;
     bar.classList.toggle("most", value === most && most > 0);
     bar.firstChild.firstChild.textContent = value === undefined ? "" : short(value);
     bar.title = value === undefined ? "" : `${app.stepName(t)}: ${short(value)}`;
@@ -48,8 +50,6 @@ function drawInfluence(app) {
   const factor = radius && radius[0] !== null ? ` ${say.radius(short(radius[0]), short(radius[1]))}` : "";
   byId("influence-said").textContent = verdict(app, found) + factor;
 }
-
-const share = (ratio, log) => (log ? Math.max(0, 1 + Math.log10(ratio) / DECADES) : ratio);
 
 function verdict(app, { d, t, norms }) {
   const { say } = app;

@@ -63,6 +63,7 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
   for (let half = 0; half < halves; half++) {
     const part = el("div", { class: "units", role: "presentation" });
     part.style.setProperty("--across", width);
+    if (halves === 2) box.append(el("small", { class: "half quiet", role: "presentation", text: half ? `← ${say.reverse}` : `→ ${say.forward}` }));
     for (let k = half * size; k < (half + 1) * size; k++) {
       const name = place.kind === "x" ? (data.features ? data.features[k] : `x[${place.t}, ${k}]`) : say.unit(k % model.H);
       const node = el("button", {
@@ -168,7 +169,7 @@ function curve(app, sum) {
     );
   }
   const text = svg("text", { x: W - 2, y: H - 5, "text-anchor": "end" });
-  text.textContent = name;
+  text.textContent = `h = ${rounded(sum.value)}`;
   plot.append(text);
   return plot;
 }
@@ -194,7 +195,7 @@ function productTable(app, sum) {
   const shown = all.length <= LISTED || state.all ? all : byMagnitude(all.map((product, k) => ({ ...product, k }))).slice(0, LISTED);
   const most = largest(all.map(({ value }) => value)) || 1;
   const table = el("table", { class: "products" }, el("caption", { text: say.productsOf(shown.length, all.length) }));
-  table.append(el("thead", {}, el("tr", {}, ...say.product.map((name, k) => el("th", { scope: "col", text: name, colspan: k === 2 ? 2 : null })))));
+  table.append(el("thead", {}, el("tr", {}, ...say.product.map((name, k) => el("th", { scope: "col", text: name, class: k === 2 ? "number" : null })), el("td"))));
   const body = el("tbody");
   for (const { weight, source, w, factor, value } of shown) {
     const bar = svg("svg", { viewBox: "-50 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });

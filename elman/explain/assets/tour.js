@@ -46,6 +46,7 @@ function drawTour(app, moved = false) {
   for (const node of targets) node.classList.add("toured");
   const card = byId("tour");
   card.hidden = false;
+  card.classList.toggle("aside-panel", step.at === "arithmetic");
   const go = (by) => () => {
     app.tour += by;
     drawTour(app, true);
