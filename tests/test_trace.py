@@ -404,13 +404,33 @@ def test_sensitivity_is_the_norm_of_torchs_jacobian(bidirectional: bool, nonline
             torch.testing.assert_close(trace.sensitivity(t, direction=d, batch=1).by_step, own.norm(dim=(0, 2)))
             torch.testing.assert_close(trace.sensitivity(t, direction=d, unit=2, batch=1).by_step, own[2].norm(dim=1))
         assert torch.equal(jacobian[0, :, :, 0], torch.zeros(D * H, T, 3, dtype=torch.float64))
-    found = trace.sensitivity(3, layer=0, batch=1)
-    states = trace.hidden[0, 0, :, 1]
-    slopes = 1 - states**2 if nonlinearity == "tanh" else (states > 0).double()
-    w_hh = rnn.weight_hh_l0.detach()
-    radii = torch.stack([torch.linalg.eigvals(torch.diag(slope) @ w_hh).abs().max() for slope in slopes])
-    assert found.weight_radius == pytest.approx(torch.linalg.eigvals(w_hh).abs().max().item())
-    assert found.spectral_radius == pytest.approx(radii.median().item())
+    for layer in range(2):
+        found = trace.sensitivity(3, layer=layer, batch=1)
+        radii = torch.stack([radius_of_steps(trace, rnn, k) for k in range(layer + 1)])
+        assert found.spectral_radius == pytest.approx(radii.max().item())
+        assert found.carrier == radii.argmax()
+        w_hh = getattr(rnn, f"weight_hh_l{found.carrier}").detach()
+        assert found.weight_radius == pytest.approx(torch.linalg.eigvals(w_hh).abs().max().item())
+
+
+def radius_of_steps(trace: "_trace.Trace", rnn: nn.RNN, layer: int) -> torch.Tensor:
+    """The median over all steps of the spectral radius of diag(f'(a_t)) W_hh."""
+    states = trace.hidden[layer, 0, :, 1]
+    slopes = 1 - states**2 if rnn.nonlinearity == "tanh" else (states > 0).double()
+    w_hh = getattr(rnn, f"weight_hh_l{layer}").detach()
+    return torch.stack([torch.linalg.eigvals(torch.diag(slope) @ w_hh).abs().max() for slope in slopes]).median()
+
+
+def test_spectral_radius_is_that_of_the_whole_stack() -> None:
+    """dh_t/dh_{t-1} of all layers at once, by autograd, has the radius that is said: here the lower layer carries."""
+    rnn = nn.RNN(3, 4, 2, dtype=torch.float64)
+    with torch.no_grad():
+        rnn.weight_hh_l0.mul_(3)
+    x, h = torch.randn(1, 3, dtype=torch.float64), torch.randn(2, 4, dtype=torch.float64)
+    jacobian = torch.autograd.functional.jacobian(lambda h: rnn(x, h)[1], h).reshape(8, 8)
+    found = elman.trace(rnn, x, h).sensitivity()
+    assert found.spectral_radius == pytest.approx(torch.linalg.eigvals(jacobian).abs().max().item())
+    assert found.carrier == 0
 
 
 def test_sensitivity_of_lengths_and_lags() -> None:

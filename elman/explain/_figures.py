@@ -21,6 +21,7 @@ NEGATIVE, ZERO, POSITIVE = "#2563ad", "#f1f1ec", "#c4452c"  # as on the page
 INK, QUIET, LINE, ACCENT, TEAL = "#1a202b", "#5a6473", "#a3adbb", "#0a58ca", "#00737f"
 KOREAN = ("NanumGothic", "Nanum Gothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic Neo")
 MOST_TICKS = 24
+UNIT = 0.75  # inches from one step of the unrolled network to the next, where there is room
 MOST_COLUMNS, FIRST, LAST = 16, 8, 4  # of the unrolled network; of more, the first and the last
 BINS = 41
 
@@ -42,10 +43,13 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
         t: float(k + (len(shown) < T and k >= FIRST)) for k, t in enumerate(shown)
     }  # with a gap for those left out
     wide = len(shown) + (len(shown) < T)
-    ax = _axes(ax, (1.6 + 0.8 * (wide + 2), 2.0 + 0.75 * (L * D + 2)))
+    ax = _axes(ax, (1.6 + UNIT * (wide + 2), 2.0 + UNIT * (L * D + 2)))
     rows = {(layer, d): 1.0 + layer * (D + 0.35) + d for layer in range(L) for d in range(D)}
     top = max(rows.values()) + 1.2
     half, gap = 0.32, 0.38
+    box_size = ax.get_window_extent()
+    unit = min(box_size.width / (wide + 2.2), box_size.height / (top + 1.7)) / ax.figure.get_dpi()  # inches
+    size = max(4.0, min(1.0, unit / UNIT) * 10)  # of letters, in points
     shade, state_scale, input_scale = _colours(), _scale(trace), _largest(trace.x)
 
     def box(x: float, y: float, vector: torch.Tensor, scale: float, edge: str = INK) -> None:
@@ -60,7 +64,13 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
 
     for t, x in place.items():
         _write(
-            ax, x, top + half + 0.3, _tick(trace, t, batch), va="center", fontsize=11, color=INK if t < length else LINE
+            ax,
+            x,
+            top + half + 0.3,
+            _tick(trace, t, batch),
+            va="center",
+            fontsize=1.1 * size,
+            color=INK if t < length else LINE,
         )
         if t >= length:
             continue
@@ -80,14 +90,14 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
             box(place[t], y, trace.hidden[layer, d, t, batch], state_scale)
         box(start, y, trace.h_0[row, batch], state_scale, LINE)
         box(end, y, _last_state(trace, row, batch), state_scale, ACCENT)
-        _write(ax, start, y + half + 0.04, f"h_0[{row}]", va="bottom", fontsize=8, color=QUIET)
-        _write(ax, end, y + half + 0.04, f"h_n[{row}]", va="bottom", fontsize=8, color=ACCENT)
+        _write(ax, start, y + half + 0.04, f"h_0[{row}]", va="bottom", fontsize=0.8 * size, color=QUIET)
+        _write(ax, end, y + half + 0.04, f"h_n[{row}]", va="bottom", fontsize=0.8 * size, color=ACCENT)
         way = [start, *(place[t] for t in (reversed(inside) if d else inside)), end]
         side = -1 if d else 1
         for here, there in itertools.pairwise(way):
             arrow(here + side * gap, y, there - side * gap, y, INK, "-" if abs(there - here) < 1.5 else ":")
     names = {0.0: "input", top: "output"} | {y: _name(trace, *cell) for cell, y in rows.items()}
-    ax.set_yticks(list(names), list(names.values()))
+    ax.set_yticks(list(names), list(names.values()), fontsize=size)
     ax.set_xticks([])
     ax.set(xlim=(-1.6, wide + 0.6), ylim=(-0.6, top + half + 0.75), aspect="equal")
     _bare(ax)

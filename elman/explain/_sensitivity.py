@@ -1,4 +1,8 @@
-"""How much each input step moves a chosen state: gradients of the reference, and what one step does to a change."""
+"""How much each input step moves a chosen state: gradients of the reference, and what one step does to a change.
+
+What one step does is its Jacobian. For a stack it is block triangular, with the layers' own Jacobians, diag(f'(a_t))
+W_hh, on the diagonal, so its spectral radius is the largest of theirs: a lower layer may carry what the upper forgets.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,14 +27,15 @@ VANISHED = 0.1  # the oldest step counts less than a tenth of the newest
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The norm of dh_t/dx_s for every step s, and one step's Jacobian dh_t/dh_{t-1} = diag(f'(a_t)) W_hh.
+    """The norm of dh_t/dx_s for every step s, and what one step does to a change of the state.
 
     Attributes:
         by_step: (T,), by the input's step; 0 where the state has not read it.
         t, layer, direction, unit, batch: the chosen state.
-        spectral_radius: of one step's Jacobian, the median over up to 32 steps: about the factor by which a change of
-            the state grows (above 1) or shrinks (below 1) with each step that passes.
-        weight_radius: of W_hh alone.
+        spectral_radius: of one step's Jacobian dh_t/dh_{t-1}, over all layers up to this one, the median over up to 32
+            steps: about the factor by which a change of the state grows (above 1) or shrinks (below 1) with each step.
+        carrier: the layer that it comes from.
+        weight_radius: of that layer's W_hh alone.
         sentence: what this means.
     """
 
@@ -41,6 +46,7 @@ class Sensitivity:
     unit: int | None
     batch: int
     spectral_radius: float
+    carrier: int
     weight_radius: float
     sentence: str
 
@@ -65,10 +71,14 @@ def sensitivity(trace: "Trace", t: int | None, layer: int, direction: int, unit:
             f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed."
         )
     by_step = _norms(trace, t, layer, direction, unit, batch)
-    radius, own = radii(trace, layer, direction, batch)
+    each = [radii(trace, k, direction, batch) for k in range(layer + 1)]
+    carrier = max(range(layer + 1), key=lambda k: (math.inf if math.isnan(each[k][0]) else each[k][0], k))
+    radius, own = each[carrier]
     lag = by_step[t:length] if direction else by_step[: t + 1].flip(0)
-    sentence = _sentence(lag, f"layer {layer} {DIRECTIONS[direction]}" if D == 2 else f"layer {layer}", t, radius, own)
-    return Sensitivity(by_step, t, layer, direction, unit, batch, radius, own, sentence)
+    sentence = _sentence(
+        lag, f"layer {layer} {DIRECTIONS[direction]}" if D == 2 else f"layer {layer}", t, radius, own, carrier
+    )
+    return Sensitivity(by_step, t, layer, direction, unit, batch, radius, carrier, own, sentence)
 
 
 def radii(trace: "Trace", layer: int, direction: int, batch: int) -> tuple[float, float]:
@@ -119,11 +129,11 @@ def _radii(matrices: Tensor) -> Tensor:
     return torch.where(finite, radii, torch.nan)
 
 
-def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float) -> str:
+def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrier: int) -> str:
     """One sentence; `lag` holds the norms from the step itself backwards."""
     step = (
         f"one step multiplies a change of the state by about {short(radius)} "
-        f"(spectral radius of its Jacobian; that of weight_hh alone is {short(own)})"
+        f"(spectral radius of its Jacobian; that of weight_hh_l{carrier} alone is {short(own)})"
     )
     if not bool(lag.isfinite().all()):
         return f"The gradient is not finite: numbers overflow, and {step}."

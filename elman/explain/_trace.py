@@ -166,8 +166,8 @@ class Trace:
             batch: the sequence.
 
         Returns:
-            `.by_step` (T,), `.spectral_radius` of one step's Jacobian diag(f'(a_t)) W_hh (the median over up to 32
-            steps), and `.sentence`, which says whether gradients vanish or explode.
+            `.by_step` (T,), `.spectral_radius` of one step's Jacobian (the median over up to 32 steps; for a stack the
+            largest of its layers'), and `.sentence`, which says whether gradients vanish or explode.
 
         Raises:
             IndexError: there is no such state.

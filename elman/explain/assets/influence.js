@@ -46,9 +46,19 @@ function drawInfluence(app) {
     kinds.append(el("button", { type: "button", "aria-pressed": String(on), disabled: of === "all" && found.heavy ? "" : null, text: of === "all" ? say.allUnits : say.thisUnit, on: { click: () => app.set({ of }) } }));
   }
   kinds.append(el("button", { type: "button", "aria-pressed": String(app.state.log), text: say.log, on: { click: () => app.set({ log: !app.state.log }) } }));
-  const radius = data.radii[found.l * model.D + found.d];
-  const factor = radius && radius[0] !== null ? ` ${say.radius(short(radius[0]), short(radius[1]))}` : "";
+  const [radius, own, carrier] = radiusOf(app, found);
+  const factor = radius === null ? "" : ` ${say.radius(short(radius), own === null ? "nan" : short(own), carrier)}`;
   byId("influence-said").textContent = verdict(app, found) + factor;
+}
+
+// The largest spectral radius among the layers that the state rests on, and which layer it comes from.
+function radiusOf({ data, model }, { l, d }) {
+  let best = [null, null, 0];
+  for (let layer = 0; layer <= l; layer++) {
+    const [radius, own] = data.radii[layer * model.D + d];
+    if (radius !== null && (best[0] === null || radius >= best[0])) best = [radius, own, layer];
+  }
+  return best;
 }
 
 function verdict(app, { d, t, norms }) {

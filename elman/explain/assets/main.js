@@ -178,8 +178,9 @@ function revealCursor(app) {
   const scroller = byId("scroller");
   if (!node) return;
   const labels = document.querySelector("#grid .label").offsetWidth;
-  const left = node.offsetLeft - labels - 24;
-  const right = node.offsetLeft + node.offsetWidth + 24;
+  const margin = node.offsetWidth + 24; // the neighbour stays in sight too
+  const left = node.offsetLeft - labels - margin;
+  const right = node.offsetLeft + node.offsetWidth + margin;
   if (left < scroller.scrollLeft) scroller.scrollLeft = left;
   else if (right > scroller.scrollLeft + scroller.clientWidth) scroller.scrollLeft = right - scroller.clientWidth;
 }

@@ -74,8 +74,8 @@ const WORDS = {
         none: "The newest input does not move this state at all.",
         bad: "The gradient is not finite: numbers overflow.",
       })[kind],
-    radius: (radius, own) =>
-      `One step multiplies a change of this layer’s state by about ${radius} (spectral radius of its Jacobian; weight_hh alone: ${own}).`,
+    radius: (radius, own, layer) =>
+      `One step multiplies a change of the state by about ${radius} (spectral radius of its Jacobian; weight_hh_l${layer} alone: ${own}).`,
     check: (cells, difference) => `${cells} cells recomputed here; largest difference ${difference}`,
     checkBad: (cells, difference) => `${cells} cells recomputed here differ by up to ${difference}`,
     checkTitle:
@@ -86,7 +86,7 @@ const WORDS = {
     tourSteps: [
       {
         at: "row-x",
-        place: (m) => ["x", 0],
+        place: () => ["l0", 0],
         title: "A sequence, step by step",
         text: () => "Time runs from left to right. Each column is one step: it reads one vector of input, at the bottom.",
       },
@@ -226,8 +226,8 @@ const WORDS = {
         none: "가장 최근 입력은 이 상태를 전혀 움직이지 않습니다.",
         bad: "기울기가 유한하지 않습니다. 숫자가 넘칩니다.",
       })[kind],
-    radius: (radius, own) =>
-      `한 시점이 지날 때마다 이 층의 상태 변화에 약 ${radius}이(가) 곱해집니다 (야코비 행렬의 스펙트럼 반지름, weight_hh만으로는 ${own}).`,
+    radius: (radius, own, layer) =>
+      `한 시점마다 상태의 변화가 약 ${radius}배가 됩니다 (야코비 행렬의 스펙트럼 반지름, weight_hh_l${layer}만으로는 ${own}).`,
     check: (cells, difference) => `여기서 다시 계산한 칸 ${cells}개, 가장 큰 차이 ${difference}`,
     checkBad: (cells, difference) => `여기서 다시 계산한 칸 ${cells}개가 최대 ${difference}만큼 다릅니다`,
     checkTitle: "이 페이지는 입력과 가중치만으로 모든 은닉 상태를 JavaScript로 다시 계산해 기록된 값과 비교합니다.",
