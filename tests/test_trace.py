@@ -1,6 +1,8 @@
 """trace keeps what the layer computes: compared with torch.nn.RNN, with products written out, with its autograd."""
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -465,3 +467,32 @@ def test_sensitivity_says_what_it_means() -> None:
     assert "not finite" in elman.trace(huge, torch.ones(5, 1)).sensitivity().sentence
     dead = elman.RNN.from_weights([[-1.0]], [[1.0]], nonlinearity="relu")
     assert "does not move" in elman.trace(dead, torch.ones(5, 1)).sensitivity().sentence
+
+
+# The documentation
+
+
+def test_documented_code_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The Python blocks of docs/explain.md, one after another; what it says they print, they print."""
+    pytest.importorskip("matplotlib").use("Agg")
+    text = (Path(__file__).parent.parent / "docs" / "explain.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(code, names)
+    assert (tmp_path / "run.html").is_file()
+    printed = capsys.readouterr().out
+    shown = re.search(r"```\n(layer 0.*?)```", text, flags=re.DOTALL)
+    assert shown is not None
+    assert shown[1] in printed
+    columns = re.findall(r"^\| (?:i|am|here|now) \|(.*?)\|(.*?)\|$", text, flags=re.MULTILINE)
+    by_row = [[value.split(", ") for value in column if value.strip()] for column in zip(*columns, strict=True)]
+    output = names["output"].tolist()
+    assert [[value.strip() for value in row] for row in by_row[0]] == [[fixed(v) for v in state] for state in output]
+    later = elman.RNN.from_weights(
+        [[0.1, 0.2, 0.3, 0.4], [0.5, 0.6, 0.7, 0.8]], [[0.9, 1.0], [1.1, 1.2]], [0.1, 0.2], convention="W x"
+    )
+    states = [[fixed(v) for v in state] for state in later(torch.eye(4))[0].tolist()]
+    assert [[value.strip() for value in row] for row in by_row[1]] == states

@@ -49,7 +49,7 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
     half, gap = 0.32, 0.38
     box_size = ax.get_window_extent()
     unit = min(box_size.width / (wide + 2.2), box_size.height / (top + 1.7)) / ax.figure.get_dpi()  # inches
-    size = max(4.0, min(1.0, unit / UNIT) * 10)  # of letters, in points
+    size = max(7.0, min(1.0, unit / UNIT) * 10)  # of letters, in points
     shade, state_scale, input_scale = _colours(), _scale(trace), _largest(trace.x)
 
     def box(x: float, y: float, vector: torch.Tensor, scale: float, edge: str = INK) -> None:

@@ -67,7 +67,7 @@ def page(trace: "Trace", batch: Sequence[int] | None = None) -> str:
     if len(chosen) > 1:
         mend = "show fewer sequences with batch=[...]"
     raise ValueError(
-        f"The page would have {size / 1e6:.1f} MB and may have {MOST_BYTES / 1e6:.0f}: "
+        f"The page would have {size / 1e6:.2f} MB and may have {MOST_BYTES / 1e6:.0f}: "
         f"{weights / 1e6:.1f} MB are the weights. To make it fit, {mend}."
     )
 
