@@ -10,6 +10,7 @@ from playwright.sync_api import sync_playwright
 
 import elman
 from elman.explain._examples import EXAMPLES
+from elman.explain._trace import Trace
 
 PICTURES = Path(__file__).parent / "pictures"
 WIDE, NARROW = {"width": 1360, "height": 860}, {"width": 375, "height": 780}
@@ -44,7 +45,7 @@ def main() -> None:
             page.close()
 
 
-def trained() -> "elman.explain._trace.Trace":
+def trained() -> Trace:
     from elman.explain._gallery import _trained
 
     return _trained()

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from elman._rnn import RNN as RNN
     from elman._rnn import RNNCell as RNNCell
     from elman._stream import Stream as Stream
-    from elman.explain._trace import trace as trace
+    from elman.explain._run import trace as trace
 
 _HOMES = {
     "RNN": "elman._rnn",
     "RNNCell": "elman._rnn",
     "Stream": "elman._stream",
     "backends": "elman._backends",
-    "trace": "elman.explain._trace",
+    "trace": "elman.explain._run",
     "use_backend": "elman._backends",
 }
 __all__ = ["RNN", "RNNCell", "Stream", "backends", "trace", "use_backend"]

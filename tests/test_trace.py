@@ -11,8 +11,9 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import elman
-from elman.explain import _trace
+from elman.explain import _run
 from elman.explain._numbers import fixed, rounded, short
+from elman.explain._trace import Trace
 
 LENGTHS = [7, 1, 0, 5]
 
@@ -132,13 +133,13 @@ def test_difference_is_that_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> N
     assert trace.difference < 1e-6
     with elman.use_backend("torch"):
         assert elman.trace(rnn, x).backend == "torch"
-    right = _trace._in_kernel_dtype
+    right = _run._in_kernel_dtype
 
     def broken(*arguments):
         output, h_n = right(*arguments)
         return output, h_n + 0.25
 
-    monkeypatch.setattr(_trace, "_in_kernel_dtype", broken)
+    monkeypatch.setattr(_run, "_in_kernel_dtype", broken)
     wrong = elman.trace(rnn, x)
     assert wrong.difference == pytest.approx(0.25, abs=1e-6)
     assert "0.25, more than rounding explains" in repr(wrong)
@@ -415,7 +416,7 @@ def test_sensitivity_is_the_norm_of_torchs_jacobian(bidirectional: bool, nonline
         assert found.weight_radius == pytest.approx(torch.linalg.eigvals(w_hh).abs().max().item())
 
 
-def radius_of_steps(trace: "_trace.Trace", rnn: nn.RNN, layer: int) -> torch.Tensor:
+def radius_of_steps(trace: Trace, rnn: nn.RNN, layer: int) -> torch.Tensor:
     """The median over all steps of the spectral radius of diag(f'(a_t)) W_hh."""
     states = trace.hidden[layer, 0, :, 1]
     slopes = 1 - states**2 if rnn.nonlinearity == "tanh" else (states > 0).double()

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from elman.explain._examples import words
-from elman.explain._trace import Trace, trace
+from elman.explain._run import trace
+from elman.explain._trace import Trace
 from elman.tasks.characters import Vocabulary
 from elman.tasks.errors import DataError
 from elman.tasks.text import CharacterModel

@@ -17,6 +17,9 @@ ROWS = 40  # of a table that are shown
 COLUMNS = ("input_term", "recurrent_term", "b_ih", "b_hh", "pre_activation", "hidden")
 SATURATED = 0.99
 CLOSE = 1e-5
+EFFORT = (
+    3 * 10**9
+)  # multiplications of a Jacobian; a larger one, about a second and more, is computed when asked for only
 
 
 @dataclass(frozen=True, repr=False)
@@ -118,7 +121,9 @@ def remarks(trace: "Trace") -> list[str]:
         hidden = trace.hidden[:, :, trace.there]  # (L, D, steps, H)
         for layer in range(s["L"]):
             said.append(f"layer {layer}: {activity(trace, hidden[layer])}")
-    if s["N"] and int(trace.there[:, 0].sum()):
+    wide = max(s["I"], s["D"] * s["H"])
+    effort = s["T"] * s["L"] * s["D"] * s["H"] ** 2 * (s["H"] + wide)
+    if s["N"] and int(trace.there[:, 0].sum()) and effort <= EFFORT:
         said.append(trace.sensitivity().sentence)
     return [*said, *trace.notes]
 

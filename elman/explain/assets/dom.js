@@ -31,14 +31,20 @@ const ICONS = {
   last: "M13 3V13M3 3L11 8L3 13Z",
 };
 
-const icon = (name) => svg("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+const icon = (name) =>
+  svg("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
 
 const byId = (id) => document.getElementById(id);
 
 // A token as it can be seen: spaces and line ends have signs of their own.
 function visible(token) {
   if (token === " ") return "␣";
-  return Array.from(token, (c) => ({ "\n": "↵", "\r": "␍", "\t": "⇥" })[c] || (/\p{Cc}|\p{Cf}/u.test(c) ? `\\u{${c.codePointAt(0).toString(16)}}` : c)).join("");
+  return Array.from(
+    token,
+    (c) =>
+      ({ "\n": "↵", "\r": "␍", "\t": "⇥" })[c] ||
+      (/\p{Cc}|\p{Cf}/u.test(c) ? `\\u{${c.codePointAt(0).toString(16)}}` : c),
+  ).join("");
 }
 
 // Blue below zero, red above, the page's own ground at zero; read from the style sheet, so light and dark have theirs.
@@ -48,7 +54,13 @@ function makeColours() {
     const hex = style.getPropertyValue(name).trim().slice(1);
     return [0, 2, 4].map((k) => parseInt(hex.slice(k, k + 2), 16));
   };
-  return { zero: read("--zero"), positive: read("--positive"), negative: read("--negative"), light: read("--on-dark"), dark: read("--on-light") };
+  return {
+    zero: read("--zero"),
+    positive: read("--positive"),
+    negative: read("--negative"),
+    light: read("--on-dark"),
+    dark: read("--on-light"),
+  };
 }
 
 function colourOf(colours, value, scale) {

@@ -19,7 +19,8 @@ function placeAt(app, key, col) {
   const b = app.state.b;
   if (col >= 0 && col < model.T) {
     if (!model.there(col, b)) return null;
-    const vector = row.kind === "x" ? model.x(col, b) : row.kind === "y" ? model.y(col, b) : model.h(row.l, row.d, col, b);
+    const vector =
+      row.kind === "x" ? model.x(col, b) : row.kind === "y" ? model.y(col, b) : model.h(row.l, row.d, col, b);
     return { ...row, col, t: col, vector };
   }
   if (row.kind !== "h" || col < -1 || col > model.T) return null;
@@ -79,12 +80,18 @@ function spoken(app, place) {
 function cellBody(app, place) {
   const { colours, model } = app;
   const scale = place.kind === "x" ? app.scales.x : app.scales.h;
-  const halves = place.kind === "y" && model.D === 2 ? [place.vector.subarray(0, model.H), place.vector.subarray(model.H)] : [place.vector];
+  const halves =
+    place.kind === "y" && model.D === 2
+      ? [place.vector.subarray(0, model.H), place.vector.subarray(model.H)]
+      : [place.vector];
   return halves.map((half) => {
     if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
-      const tile = el("span", { class: "tile", text: Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value) });
+      const tile = el("span", {
+        class: "tile",
+        text: Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
+      });
       paint(tile, colours, value, scale);
       tiles.append(tile);
     }
@@ -160,7 +167,14 @@ function buildGrid(app) {
     const token = app.token(t);
     const button = el(
       "button",
-      { type: "button", role: "columnheader", class: "head", tabindex: "-1", "aria-label": app.stepName(t), on: { click: () => app.moveTo(app.state.row, t) } },
+      {
+        type: "button",
+        role: "columnheader",
+        class: "head",
+        tabindex: "-1",
+        "aria-label": app.stepName(t),
+        on: { click: () => app.moveTo(app.state.row, t) },
+      },
       token !== null ? el("b", { text: visible(token), title: token }) : null,
       el("span", { text: String(t) }),
     );
@@ -174,9 +188,18 @@ function buildGrid(app) {
     label(line.predicted, say.predicted);
     predictions.forEach((guesses, t) => {
       const box = put(el("div", { class: "guesses", title: say.predictedRow }), line.predicted, t);
-      guesses.slice(0, 3).forEach(({ token, probability }) =>
-        box.append(el("span", {}, el("b", { text: visible(token) }), el("small", { text: `${Math.round(100 * probability)}%` }))),
-      );
+      guesses
+        .slice(0, 3)
+        .forEach(({ token, probability }) =>
+          box.append(
+            el(
+              "span",
+              {},
+              el("b", { text: visible(token) }),
+              el("small", { text: `${Math.round(100 * probability)}%` }),
+            ),
+          ),
+        );
     });
   }
   for (const row of rows) {
@@ -201,7 +224,13 @@ function buildGrid(app) {
         on: { click: () => app.pinAt(row.key, col) },
       });
       if (place.kind === "h0" || place.kind === "hn") {
-        button.append(el("span", { class: "end", "aria-hidden": "true", text: app.stateIndex(place.kind === "h0" ? "h_0" : "h_n", row.l, row.d) }));
+        button.append(
+          el("span", {
+            class: "end",
+            "aria-hidden": "true",
+            text: app.stateIndex(place.kind === "h0" ? "h_0" : "h_n", row.l, row.d),
+          }),
+        );
       }
       button.append(...cellBody(app, place));
       button.style.gridRow = line[row.key];
@@ -211,12 +240,19 @@ function buildGrid(app) {
     }
   }
   label(line.influence, say.influence);
-  app.bars = Array.from({ length: T }, (_, t) => put(el("div", { class: "bar", role: "img" }, el("i", {}, el("small"))), line.influence, t));
+  app.bars = Array.from({ length: T }, (_, t) =>
+    put(el("div", { class: "bar", role: "img" }, el("i", {}, el("small"))), line.influence, t),
+  );
   requestAnimationFrame(() => drawWires(app));
 }
 
 function gap(app, line, col) {
-  const node = el("div", { role: "gridcell", class: "cell past", title: app.say.nothing, "aria-label": app.say.nothing });
+  const node = el("div", {
+    role: "gridcell",
+    class: "cell past",
+    title: app.say.nothing,
+    "aria-label": app.say.nothing,
+  });
   node.style.gridRow = line;
   node.style.gridColumn = String(col + 3);
   return node;
@@ -323,5 +359,8 @@ function originsOf(app, place) {
   const below = place.l === 0 ? ["x"] : Array.from({ length: model.D }, (_, d) => `l${place.l - 1}${d ? "r" : ""}`);
   const earlier = place.d ? place.t + 1 : place.t - 1;
   const end = place.d ? model.T : -1;
-  return [...below.map((key) => `${key}.${place.t}`), `${place.key}.${model.there(earlier, app.state.b) ? earlier : end}`];
+  return [
+    ...below.map((key) => `${key}.${place.t}`),
+    `${place.key}.${model.there(earlier, app.state.b) ? earlier : end}`,
+  ];
 }

@@ -9,10 +9,12 @@ function influenceOf(app) {
   const target = place ? sourceOf(app, place, Math.min(state.unit, place.vector.length - 1)) : null;
   if (!target) return null;
   const { l, d, t, u } = target;
-  const cost = model.lengths[state.b] * (l + 1) * model.D * model.H * model.H * (model.H + Math.max(model.I, model.D * model.H));
+  const cost =
+    model.lengths[state.b] * (l + 1) * model.D * model.H * model.H * (model.H + Math.max(model.I, model.D * model.H));
   const unit = state.of === "unit" || cost > BUDGET ? u : null;
   const key = [l, d, t, state.b, unit].join();
-  if (app.influence?.key !== key) app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, norms: sensitivity(model, l, d, t, state.b, unit) };
+  if (app.influence?.key !== key)
+    app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, norms: sensitivity(model, l, d, t, state.b, unit) };
   return app.influence;
 }
 
@@ -43,9 +45,24 @@ function drawInfluence(app) {
   byId("influence-of").textContent = say.influenceOf(`h[${found.t}] · ${where}`, found.unit);
   for (const of of ["all", "unit"]) {
     const on = (found.unit === null) === (of === "all");
-    kinds.append(el("button", { type: "button", "aria-pressed": String(on), disabled: of === "all" && found.heavy ? "" : null, text: of === "all" ? say.allUnits : say.thisUnit, on: { click: () => app.set({ of }) } }));
+    kinds.append(
+      el("button", {
+        type: "button",
+        "aria-pressed": String(on),
+        disabled: of === "all" && found.heavy ? "" : null,
+        text: of === "all" ? say.allUnits : say.thisUnit,
+        on: { click: () => app.set({ of }) },
+      }),
+    );
   }
-  kinds.append(el("button", { type: "button", "aria-pressed": String(app.state.log), text: say.log, on: { click: () => app.set({ log: !app.state.log }) } }));
+  kinds.append(
+    el("button", {
+      type: "button",
+      "aria-pressed": String(app.state.log),
+      text: say.log,
+      on: { click: () => app.set({ log: !app.state.log }) },
+    }),
+  );
   const [radius, own, carrier] = radiusOf(app, found);
   const factor = radius === null ? "" : ` ${say.radius(short(radius), own === null ? "nan" : short(own), carrier)}`;
   byId("influence-said").textContent = verdict(app, found) + factor;

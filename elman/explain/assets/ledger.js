@@ -13,19 +13,39 @@ function shapesOf(app) {
 function drawLedger(app, switched = false) {
   const { say, data, state } = app;
   const box = byId("shapes");
-  const before = new Map([...box.querySelectorAll(".axis-chip")].map((node) => [node.dataset.id, node.getBoundingClientRect().left]));
+  const before = new Map(
+    [...box.querySelectorAll(".axis-chip")].map((node) => [node.dataset.id, node.getBoundingClientRect().left]),
+  );
   box.replaceChildren();
   for (const [name, axes] of Object.entries(shapesOf(app))) {
     const chips = axes.map(([axis, size]) =>
-      el("span", { class: `axis-chip ${axis.replace("·", "-")}`, "data-id": `${name} ${axis}` }, el("small", { class: "long", text: say.axes[axis] }), el("small", { class: "short", text: say.axesShort[axis] ?? say.axes[axis], "aria-hidden": "true" }), el("b", { text: String(size) })),
+      el(
+        "span",
+        { class: `axis-chip ${axis.replace("·", "-")}`, "data-id": `${name} ${axis}` },
+        el("small", { class: "long", text: say.axes[axis] }),
+        el("small", { class: "short", text: say.axesShort[axis] ?? say.axes[axis], "aria-hidden": "true" }),
+        el("b", { text: String(size) }),
+      ),
     );
     const still = switched && name.startsWith("h_") ? el("em", { class: "still", text: say.unchanged }) : null;
-    box.append(el("div", { class: `tensor${switched ? (still ? " held" : " moved") : ""}`, "data-tensor": name }, el("code", { text: name }), el("span", { class: "tuple" }, ...chips), still));
+    box.append(
+      el(
+        "div",
+        { class: `tensor${switched ? (still ? " held" : " moved") : ""}`, "data-tensor": name },
+        el("code", { text: name }),
+        el("span", { class: "tuple" }, ...chips),
+        still,
+      ),
+    );
   }
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   for (const node of box.querySelectorAll(".axis-chip")) {
     const shift = (before.get(node.dataset.id) ?? 0) - node.getBoundingClientRect().left;
-    if (switched && !calm && Math.abs(shift) > 1) node.animate([{ transform: `translateX(${shift}px)` }, { transform: "none" }], { duration: 450, easing: "ease-in-out" });
+    if (switched && !calm && Math.abs(shift) > 1)
+      node.animate([{ transform: `translateX(${shift}px)` }, { transform: "none" }], {
+        duration: 450,
+        easing: "ease-in-out",
+      });
   }
   const button = byId("batch-first");
   button.setAttribute("aria-checked", String(state.batchFirst));

@@ -9,7 +9,18 @@ function start() {
     rows: makeRows(model),
     colours: makeColours(),
     scales: { x: scaleOf(model, "x"), h: model.relu ? scaleOf(model, "h") : 1 },
-    state: { row: "l0", t: 0, b: 0, pin: null, unit: 0, of: "all", log: false, all: false, batchFirst: data.batch_first, lang: "en" },
+    state: {
+      row: "l0",
+      t: 0,
+      b: 0,
+      pin: null,
+      unit: 0,
+      of: "all",
+      log: false,
+      all: false,
+      batchFirst: data.batch_first,
+      lang: "en",
+    },
     tour: null,
     playing: null,
     get say() {
@@ -29,7 +40,9 @@ function start() {
     },
     stateIndex(name, l, d, u) {
       const unit = u === undefined ? "" : `, ${u}`;
-      return data.batched ? `${name}[${l * model.D + d}, ${data.sequences[app.state.b]}${unit}]` : `${name}[${l * model.D + d}${unit}]`;
+      return data.batched
+        ? `${name}[${l * model.D + d}, ${data.sequences[app.state.b]}${unit}]`
+        : `${name}[${l * model.D + d}${unit}]`;
     },
     cursor: () => placeAt(app, app.state.row, app.state.t),
     shown: () => (app.state.pin ? placeAt(app, app.state.pin.row, app.state.pin.t) : app.cursor()),
@@ -48,7 +61,8 @@ function start() {
     set(changes) {
       const before = { ...app.state };
       Object.assign(app.state, changes);
-      if (app.state.b !== before.b || app.state.lang !== before.lang || app.state.batchFirst !== before.batchFirst) buildGrid(app);
+      if (app.state.b !== before.b || app.state.lang !== before.lang || app.state.batchFirst !== before.batchFirst)
+        buildGrid(app);
       if (app.state.lang !== before.lang) drawWords(app);
       if (app.state.batchFirst !== before.batchFirst) drawLedger(app, true);
       draw(app);
@@ -103,7 +117,8 @@ function readAddress(app) {
   state.t = whole(asked.get("t"), -1, model.T) ?? 0;
   state.unit = whole(asked.get("unit"), 0, model.D * model.H - 1) ?? 0;
   const [row, t] = (asked.get("pin") || "").split(".");
-  if (rows.some((one) => one.key === row) && whole(t, -1, model.T) !== null) state.pin = { row, t: whole(t, -1, model.T) };
+  if (rows.some((one) => one.key === row) && whole(t, -1, model.T) !== null)
+    state.pin = { row, t: whole(t, -1, model.T) };
 }
 
 function drawWords(app) {
@@ -243,7 +258,8 @@ function onKey(app, event) {
   if (!(event.key in actions)) return;
   const inGrid = byId("grid").contains(event.target);
   // Up and down scroll the page as ever, unless the grid has the focus.
-  if ((event.key === "ArrowUp" || event.key === "ArrowDown" || event.key === "Home" || event.key === "End") && !inGrid) return;
+  if ((event.key === "ArrowUp" || event.key === "ArrowDown" || event.key === "Home" || event.key === "End") && !inGrid)
+    return;
   event.preventDefault();
   actions[event.key]();
   if (inGrid) app.cells.get(`${state.row}.${state.t}`)?.focus({ preventScroll: true });

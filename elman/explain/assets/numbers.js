@@ -51,7 +51,13 @@ function makeModel(data) {
   }
   const relu = data.nonlinearity === "relu";
   const model = {
-    T, N, I, H, L, D, relu,
+    T,
+    N,
+    I,
+    H,
+    L,
+    D,
+    relu,
     name: data.nonlinearity,
     lengths: data.lengths,
     cell: (l, d) => cells[l * D + d],
@@ -159,7 +165,15 @@ function spell(model, l, d, t, b, u) {
   const value = model.h(l, d, t, b)[u];
   const terms = [...written(fromInput), ...written(fromState), rounded(b_ih[u]), rounded(b_hh[u])];
   return {
-    names, fromInput, fromState, inputTerm, recurrentTerm, b_ih: b_ih[u], b_hh: b_hh[u], sum, value,
+    names,
+    fromInput,
+    fromState,
+    inputTerm,
+    recurrentTerm,
+    b_ih: b_ih[u],
+    b_hh: b_hh[u],
+    sum,
+    value,
     formula: `${model.name}(${sumText(terms)}) = ${model.name}(${rounded(sum)}) = ${rounded(value)}`,
   };
 }
@@ -167,7 +181,14 @@ function spell(model, l, d, t, b, u) {
 function products(matrix, row, vector, weight, source) {
   return Array.from(vector, (factor, k) => {
     const w = matrix[row * vector.length + k];
-    return { k, weight: `${weight.slice(0, -1)}, ${k}]`, source: `${source.slice(0, -1)}, ${k}]`, w, factor, value: w * factor };
+    return {
+      k,
+      weight: `${weight.slice(0, -1)}, ${k}]`,
+      source: `${source.slice(0, -1)}, ${k}]`,
+      w,
+      factor,
+      value: w * factor,
+    };
   });
 }
 
@@ -176,7 +197,12 @@ function byMagnitude(all) {
 }
 
 function written(all) {
-  const shown = all.length <= SPELT ? all : byMagnitude(all).slice(0, LARGEST).sort((one, other) => one.k - other.k);
+  const shown =
+    all.length <= SPELT
+      ? all
+      : byMagnitude(all)
+          .slice(0, LARGEST)
+          .sort((one, other) => one.k - other.k);
   const said = shown.map(({ w, factor }) => {
     const text = rounded(factor);
     return `${rounded(w)}·${text.startsWith("-") ? `(${text})` : text}`;
@@ -215,7 +241,9 @@ function sensitivity(model, l, d, t, b, u) {
       }
     }
     if (layer === 0) return gradients.map((g) => (g === null ? 0 : Math.sqrt(g.reduce((sum, v) => sum + v * v, 0))));
-    wanted = Array.from({ length: D }, (_, way) => gradients.map((g) => (g === null ? null : columns(g, rows, width, way * H, H))));
+    wanted = Array.from({ length: D }, (_, way) =>
+      gradients.map((g) => (g === null ? null : columns(g, rows, width, way * H, H))),
+    );
   }
   return [];
 }

@@ -35,7 +35,11 @@ function drawPanel(app) {
     el("p", { class: "quiet", text: aboutPlace(app, place) || (state.pin ? "" : say.pinHint) }),
     vectorOf(app, place, unit, state.pin ? say.pinned : null),
   );
-  if (apart) panel.append(el("h3", { text: `${say.cursor}: ${nameOf(app, apart)}` }), vectorOf(app, apart, Math.min(unit, apart.vector.length - 1), null, true));
+  if (apart)
+    panel.append(
+      el("h3", { text: `${say.cursor}: ${nameOf(app, apart)}` }),
+      vectorOf(app, apart, Math.min(unit, apart.vector.length - 1), null, true),
+    );
   const source = sourceOf(app, place, unit);
   if (source) panel.append(arithmeticOf(app, source, place));
   if (focused) panel.querySelector(`[data-focus="${focused}"]`)?.focus();
@@ -46,7 +50,8 @@ function aboutPlace(app, place) {
   if (place.kind === "x") return say.isInput;
   if (place.kind === "y") return model.D === 2 ? say.isOutputTwo : say.isOutput;
   if (place.kind === "h0") return say.isH0;
-  if (place.kind === "hn") return place.t < 0 ? say.isHnEmpty : say.isHn(`h[${place.t}], ${say.way(place.l, place.d, model.D)}`);
+  if (place.kind === "hn")
+    return place.t < 0 ? say.isHnEmpty : say.isHn(`h[${place.t}], ${say.way(place.l, place.d, model.D)}`);
   return "";
 }
 
@@ -58,14 +63,27 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
   const halves = place.kind === "y" && model.D === 2 ? 2 : 1;
   const few = vector.length / halves <= 2 * NUMBERS;
   const width = few ? Math.min(NUMBERS, vector.length / halves) : sideOf(vector.length / halves);
-  const box = el("div", { class: `vector ${few ? "few" : "many"}${few && halves === 2 ? " pair" : ""}${quiet ? " second" : ""}`, role: "listbox", "aria-label": say.chooseUnit, "aria-orientation": "horizontal" });
+  const box = el("div", {
+    class: `vector ${few ? "few" : "many"}${few && halves === 2 ? " pair" : ""}${quiet ? " second" : ""}`,
+    role: "listbox",
+    "aria-label": say.chooseUnit,
+    "aria-orientation": "horizontal",
+  });
   const size = vector.length / halves;
   for (let half = 0; half < halves; half++) {
     const part = el("div", { class: "units", role: "presentation" });
     part.style.setProperty("--across", width);
-    if (halves === 2) box.append(el("small", { class: "half quiet", role: "presentation", text: half ? `← ${say.reverse}` : `→ ${say.forward}` }));
+    if (halves === 2)
+      box.append(
+        el("small", {
+          class: "half quiet",
+          role: "presentation",
+          text: half ? `← ${say.reverse}` : `→ ${say.forward}`,
+        }),
+      );
     for (let k = half * size; k < (half + 1) * size; k++) {
-      const name = place.kind === "x" ? (data.features ? data.features[k] : `x[${place.t}, ${k}]`) : say.unit(k % model.H);
+      const name =
+        place.kind === "x" ? (data.features ? data.features[k] : `x[${place.t}, ${k}]`) : say.unit(k % model.H);
       const node = el("button", {
         type: "button",
         role: "option",
@@ -77,14 +95,23 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
         "data-focus": quiet ? null : `unit-${k}`,
         on: { click: () => app.set({ unit: k }) },
       });
-      if (few) node.append(el("span", { text: rounded(vector[k]) }), el("small", { text: visible(String(place.kind === "x" && data.features ? data.features[k] : k % model.H)) }));
+      if (few)
+        node.append(
+          el("span", { text: rounded(vector[k]) }),
+          el("small", { text: visible(String(place.kind === "x" && data.features ? data.features[k] : k % model.H)) }),
+        );
       paint(node, colours, vector[k], scale);
       part.append(node);
     }
     box.append(part);
   }
   if (!quiet) box.addEventListener("keydown", (event) => walkUnits(app, event, vector.length, width));
-  const line = el("p", { class: "quiet" }, caption ? el("b", { class: "badge", text: caption }) : null, few ? null : ` ${say.unit(chosen)} = ${rounded(vector[chosen])}`);
+  const line = el(
+    "p",
+    { class: "quiet" },
+    caption ? el("b", { class: "badge", text: caption }) : null,
+    few ? null : ` ${say.unit(chosen)} = ${rounded(vector[chosen])}`,
+  );
   return el("div", {}, box, line.textContent ? line : null);
 }
 
@@ -106,7 +133,11 @@ function arithmeticOf(app, { l, d, t, u }, place) {
   section.append(
     el("h3", { text: `${say.unit(u)} · h[${t}] · ${say.way(l, d, model.D)}` }),
     // Each term is a piece of its own, so that a line never ends between a sign and its number.
-    el("p", { class: "formula", id: "formula", tabindex: "0", "aria-live": "polite" }, ...sum.formula.split(/(?<= )(?=[-+=] )/).map((text) => el("span", { text }))),
+    el(
+      "p",
+      { class: "formula", id: "formula", tabindex: "0", "aria-live": "polite" },
+      ...sum.formula.split(/(?<= )(?=[-+=] )/).map((text) => el("span", { text })),
+    ),
     el("div", { class: "plots" }, waterfall(app, sum), curve(app, sum)),
     el("p", { class: "quiet", text: say.slope(model.name, rounded(model.slope(sum.value))) }),
     equalities(app, { l, d, t, u }, place),
@@ -137,8 +168,21 @@ function waterfall(app, sum) {
     const left = Math.min(at(from), at(to));
     const line = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
     line.append(svg("line", { x1: at(0), x2: at(0), y1: 0, y2: 10, class: "axis" }));
-    if (Number.isFinite(from) && Number.isFinite(to)) line.append(svg("rect", { x: left, y: 1.5, width: Math.max(0.6, Math.abs(at(to) - at(from))), height: 7, class: value < 0 ? "negative" : "positive" }));
-    box.append(el("span", { text: name, class: whole ? "whole" : null }), line, el("output", { text: rounded(value), class: whole ? "whole" : null }));
+    if (Number.isFinite(from) && Number.isFinite(to))
+      line.append(
+        svg("rect", {
+          x: left,
+          y: 1.5,
+          width: Math.max(0.6, Math.abs(at(to) - at(from))),
+          height: 7,
+          class: value < 0 ? "negative" : "positive",
+        }),
+      );
+    box.append(
+      el("span", { text: name, class: whole ? "whole" : null }),
+      line,
+      el("output", { text: rounded(value), class: whole ? "whole" : null }),
+    );
   }
   return box;
 }
@@ -180,7 +224,15 @@ function equalities(app, { l, d, t, u }, place) {
   const links = [];
   const link = (text, key, col) => {
     if (key === place.key && col === place.col) return;
-    links.push(el("button", { type: "button", class: "link", "data-focus": `same-${links.length}`, text, on: { click: () => app.pinAt(key, col, key === "y" ? d * model.H + u : u) } }));
+    links.push(
+      el("button", {
+        type: "button",
+        class: "link",
+        "data-focus": `same-${links.length}`,
+        text,
+        on: { click: () => app.pinAt(key, col, key === "y" ? d * model.H + u : u) },
+      }),
+    );
   };
   link(`h[${t}, ${u}] ${say.way(l, d, model.D)}`, `l${l}${d ? "r" : ""}`, t);
   if (l === model.L - 1) link(app.outputIndex(t, d * model.H + u), "y", t);
@@ -192,23 +244,59 @@ function equalities(app, { l, d, t, u }, place) {
 function productTable(app, sum) {
   const { say, state } = app;
   const all = [...sum.fromInput, ...sum.fromState];
-  const shown = all.length <= LISTED || state.all ? all : byMagnitude(all.map((product, k) => ({ ...product, k }))).slice(0, LISTED);
+  const shown =
+    all.length <= LISTED || state.all
+      ? all
+      : byMagnitude(all.map((product, k) => ({ ...product, k }))).slice(0, LISTED);
   const most = largest(all.map(({ value }) => value)) || 1;
   const table = el("table", { class: "products" }, el("caption", { text: say.productsOf(shown.length, all.length) }));
-  table.append(el("thead", {}, el("tr", {}, ...say.product.map((name, k) => el("th", { scope: "col", text: name, class: k === 2 ? "number" : null })), el("td"))));
+  table.append(
+    el(
+      "thead",
+      {},
+      el(
+        "tr",
+        {},
+        ...say.product.map((name, k) => el("th", { scope: "col", text: name, class: k === 2 ? "number" : null })),
+        el("td"),
+      ),
+    ),
+  );
   const body = el("tbody");
   for (const { weight, source, w, factor, value } of shown) {
     const bar = svg("svg", { viewBox: "-50 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
     const length = Number.isFinite(value) ? (50 * Math.abs(value)) / most : 0;
-    bar.append(svg("line", { x1: 0, x2: 0, y1: 0, y2: 10, class: "axis" }), svg("rect", { x: value < 0 ? -length : 0, y: 1.5, width: length, height: 7, class: value < 0 ? "negative" : "positive" }));
+    bar.append(
+      svg("line", { x1: 0, x2: 0, y1: 0, y2: 10, class: "axis" }),
+      svg("rect", {
+        x: value < 0 ? -length : 0,
+        y: 1.5,
+        width: length,
+        height: 7,
+        class: value < 0 ? "negative" : "positive",
+      }),
+    );
     body.append(
-      el("tr", {}, el("td", {}, el("small", { text: weight }), el("b", { text: fixed(w) })), el("td", {}, el("small", { text: source }), el("b", { text: fixed(factor) })), el("td", { class: "number" }, el("b", { text: fixed(value) })), el("td", { class: "plot" }, bar)),
+      el(
+        "tr",
+        {},
+        el("td", {}, el("small", { text: weight }), el("b", { text: fixed(w) })),
+        el("td", {}, el("small", { text: source }), el("b", { text: fixed(factor) })),
+        el("td", { class: "number" }, el("b", { text: fixed(value) })),
+        el("td", { class: "plot" }, bar),
+      ),
     );
   }
   table.append(body);
   const more =
     all.length > LISTED
-      ? el("button", { type: "button", class: "link", "data-focus": "all", text: state.all ? say.showLess : say.showAll(all.length), on: { click: () => app.set({ all: !state.all }) } })
+      ? el("button", {
+          type: "button",
+          class: "link",
+          "data-focus": "all",
+          text: state.all ? say.showLess : say.showAll(all.length),
+          on: { click: () => app.set({ all: !state.all }) },
+        })
       : null;
   return el("div", { class: "scroll" }, table, more);
 }

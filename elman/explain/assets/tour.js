@@ -53,17 +53,46 @@ function drawTour(app, moved = false) {
   };
   const last = app.tour === count - 1;
   card.replaceChildren(
-    el("div", { class: "progress" }, el("span", { text: say.tourCount(app.tour + 1, count) }), el("button", { type: "button", class: "close", "aria-label": say.tourEnd, text: "×", on: { click: () => closeTour(app) } })),
+    el(
+      "div",
+      { class: "progress" },
+      el("span", { text: say.tourCount(app.tour + 1, count) }),
+      el("button", {
+        type: "button",
+        class: "close",
+        "aria-label": say.tourEnd,
+        text: "×",
+        on: { click: () => closeTour(app) },
+      }),
+    ),
     el("h2", { id: "tour-title", tabindex: "-1", text: words.title }),
     el("p", { "aria-live": "polite", text: words.text(about) }),
     el(
       "div",
       { class: "group" },
-      el("button", { type: "button", id: "tour-back", disabled: app.tour === 0 ? "" : null, text: say.tourBack, on: { click: go(-1) } }),
-      el("button", { type: "button", id: "tour-next", class: "strong", text: last ? say.tourEnd : say.tourNext, on: { click: last ? () => closeTour(app) : go(1) } }),
+      el("button", {
+        type: "button",
+        id: "tour-back",
+        disabled: app.tour === 0 ? "" : null,
+        text: say.tourBack,
+        on: { click: go(-1) },
+      }),
+      el("button", {
+        type: "button",
+        id: "tour-next",
+        class: "strong",
+        text: last ? say.tourEnd : say.tourNext,
+        on: { click: last ? () => closeTour(app) : go(1) },
+      }),
     ),
   );
   if (!moved) return;
   byId("tour-next").focus({ preventScroll: true });
-  targets.find((node) => node.offsetParent !== null)?.scrollIntoView({ block: "center", inline: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  targets
+    .find((node) => node.offsetParent !== null)
+    ?.scrollIntoView({
+      block: "center",
+      inline: "nearest",
+      behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+    });
 }

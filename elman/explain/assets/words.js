@@ -88,7 +88,8 @@ const WORDS = {
         at: "row-x",
         place: () => ["l0", 0],
         title: "A sequence, step by step",
-        text: () => "Time runs from left to right. Each column is one step: it reads one vector of input, at the bottom.",
+        text: () =>
+          "Time runs from left to right. Each column is one step: it reads one vector of input, at the bottom.",
       },
       {
         at: "row-h",
@@ -237,7 +238,8 @@ const WORDS = {
     tourSteps: [
       {
         title: "시퀀스를 한 시점씩",
-        text: () => "시간은 왼쪽에서 오른쪽으로 흐릅니다. 열 하나가 한 시점이고, 맨 아래에서 입력 벡터 하나를 읽습니다.",
+        text: () =>
+          "시간은 왼쪽에서 오른쪽으로 흐릅니다. 열 하나가 한 시점이고, 맨 아래에서 입력 벡터 하나를 읽습니다.",
       },
       {
         title: "은닉 상태는 기억입니다",
