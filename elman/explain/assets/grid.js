@@ -2,81 +2,6 @@
 
 const NUMBERS = 4; // a cell of up to four units shows them as numbers
 
-// The rows from top to bottom.
-function makeRows(model) {
-  const rows = [{ key: "y", kind: "y" }];
-  for (let l = model.L - 1; l >= 0; l--) {
-    for (let d = model.D - 1; d >= 0; d--) rows.push({ key: `l${l}${d ? "r" : ""}`, kind: "h", l, d });
-  }
-  rows.push({ key: "x", kind: "x" });
-  return rows;
-}
-
-// What stands at a row and a column; column -1 and T are the ends, which hold h_0 and h_n. Null where nothing does.
-function placeAt(app, key, col) {
-  const row = app.rows.find((one) => one.key === key);
-  const { model } = app;
-  const b = app.state.b;
-  if (col >= 0 && col < model.T) {
-    if (!model.there(col, b)) return null;
-    const vector =
-      row.kind === "x" ? model.x(col, b) : row.kind === "y" ? model.y(col, b) : model.h(row.l, row.d, col, b);
-    return { ...row, col, t: col, vector };
-  }
-  if (row.kind !== "h" || col < -1 || col > model.T) return null;
-  const first = (col === -1) === (row.d === 0);
-  const vector = first ? model.h0(row.l, row.d, b) : model.hn(row.l, row.d, b);
-  return { ...row, kind: first ? "h0" : "hn", col, t: first ? null : model.last(row.d, b), vector };
-}
-
-// The hidden state that a place's number comes from, for its unit k; null for inputs and h_0.
-function sourceOf(app, place, k) {
-  const { H, L } = app.model;
-  if (place.kind === "h") return { l: place.l, d: place.d, t: place.t, u: k };
-  if (place.kind === "y") return { l: L - 1, d: Math.floor(k / H), t: place.t, u: k % H };
-  if (place.kind === "hn" && place.t >= 0) return { l: place.l, d: place.d, t: place.t, u: k };
-  return null;
-}
-
-// Where else the numbers of a hidden state stand: cells of the grid, by row and column.
-function twinsOf(app, place) {
-  const { model, state } = app;
-  const { L, D, T } = model;
-  const found = [];
-  const add = (key, col) => {
-    if (!(key === place.key && col === place.col)) found.push({ key, col });
-  };
-  const states = place.kind === "y" ? Array.from({ length: D }, (_, d) => ({ l: L - 1, d, t: place.t })) : [place];
-  if (place.kind === "x" || place.kind === "h0" || place.t < 0) return found;
-  for (const { l, d, t } of states) {
-    add(`l${l}${d ? "r" : ""}`, t);
-    if (l === L - 1) add("y", t);
-    if (t === model.last(d, state.b)) add(`l${l}${d ? "r" : ""}`, d ? -1 : T);
-  }
-  return found;
-}
-
-function nameOf(app, place) {
-  const say = app.say;
-  const { D } = app.model;
-  const at = app.stepName(place.t);
-  if (place.kind === "x") return `x[${place.t}] · ${say.input} · ${at}`;
-  if (place.kind === "y") return `${app.outputIndex(place.t)} · ${at}`;
-  const way = say.way(place.l, place.d, D);
-  if (place.kind === "h0") return `${app.stateIndex("h_0", place.l, place.d)} · ${way}`;
-  if (place.kind === "hn") return `${app.stateIndex("h_n", place.l, place.d)} · ${way}`;
-  return `h[${place.t}] · ${way} · ${at}`;
-}
-
-function spoken(app, place) {
-  const { vector } = place;
-  const values =
-    vector.length <= NUMBERS
-      ? Array.from(vector, rounded).join(", ")
-      : `${app.say.values(vector.length)}, ${app.say.range(rounded(Math.min(...vector)), rounded(Math.max(...vector)))}`;
-  return `${nameOf(app, place)}: ${values}`;
-}
-
 function cellBody(app, place) {
   const { colours, model } = app;
   const scale = place.kind === "x" ? app.scales.x : app.scales.h;
@@ -241,7 +166,7 @@ function buildGrid(app) {
   }
   label(line.influence, say.influence);
   app.bars = Array.from({ length: T }, (_, t) =>
-    put(el("div", { class: "bar", role: "img" }, el("i", {}, el("small"))), line.influence, t),
+    put(el("div", { class: "bar", role: "img" }, el("i"), el("small")), line.influence, t),
   );
   requestAnimationFrame(() => drawWires(app));
 }
@@ -256,75 +181,6 @@ function gap(app, line, col) {
   node.style.gridRow = line;
   node.style.gridColumn = String(col + 3);
   return node;
-}
-
-// Where a cell lies inside the grid.
-function boxOf(node) {
-  return { x: node.offsetLeft, y: node.offsetTop, w: node.offsetWidth, h: node.offsetHeight };
-}
-
-function arrow(x1, y1, x2, y2) {
-  const length = Math.hypot(x2 - x1, y2 - y1);
-  const [ux, uy] = [(x2 - x1) / length, (y2 - y1) / length];
-  const size = Math.min(4, length / 2);
-  const wing = (side) => `${x2 - ux * size + side * uy * size * 0.7} ${y2 - uy * size - side * ux * size * 0.7}`;
-  return `M${x1} ${y1}L${x2} ${y2}M${wing(1)}L${x2} ${y2}L${wing(-1)}`;
-}
-
-// All arrows as one path: the state to the next step, each layer's states to the layer above.
-function drawWires(app) {
-  const { model, rows, wires, cells } = app;
-  const { T, D } = model;
-  const grid = byId("grid");
-  if (!grid.offsetWidth || !T) return;
-  wires.setAttribute("width", grid.scrollWidth);
-  wires.setAttribute("height", grid.scrollHeight);
-  app.boxes = new Map(Array.from(cells, ([id, node]) => [id, boxOf(node)]));
-  const at = (key, col) => app.boxes.get(`${key}.${col}`);
-  const across = [];
-  for (const row of rows.filter((one) => one.kind === "h")) {
-    for (let col = -1; col < T; col++) {
-      const from = at(row.key, col);
-      let to = at(row.key, col + 1);
-      if (from && !to && col >= 0) to = at(row.key, T);
-      if (!from || !to) continue;
-      const y = from.y + from.h / 2;
-      const [left, right] = [from.x + from.w + 2, to.x - 2];
-      across.push(row.d ? arrow(right, y, left, y) : arrow(left, y, right, y));
-    }
-  }
-  const up = [];
-  for (let l = 0; l <= model.L; l++) {
-    const below = l === 0 ? "x" : `l${l - 1}${D === 2 ? "r" : ""}`;
-    const above = l === model.L ? "y" : `l${l}`;
-    for (let t = 0; t < T; t++) {
-      const [from, to] = [at(below, t), at(above, t)];
-      if (from && to) up.push(arrow(from.x + from.w / 2, from.y - 2, from.x + from.w / 2, to.y + to.h + 2));
-    }
-  }
-  wires.replaceChildren(
-    svg("path", { d: across.join(""), class: "across" }),
-    svg("path", { d: up.join(""), class: "up" }),
-    svg("g", { class: "links" }),
-  );
-  drawLinks(app);
-}
-
-// Dashed curves from the chosen cell to the cells that hold the same numbers.
-function drawLinks(app) {
-  const group = app.wires.querySelector(".links");
-  const place = app.shown();
-  if (!group) return;
-  const from = place && app.boxes.get(`${place.key}.${place.col}`);
-  const twins = from ? twinsOf(app, place) : [];
-  const paths = twins.map(({ key, col }) => {
-    const to = app.boxes.get(`${key}.${col}`);
-    const [x1, y1, x2, y2] = [from.x + from.w / 2, from.y + from.h / 2, to.x + to.w / 2, to.y + to.h / 2];
-    const bend = Math.min(60, 16 + Math.hypot(x2 - x1, y2 - y1) / 4);
-    const [x, y] = [(x1 + x2) / 2 + (y1 === y2 ? 0 : bend), (y1 + y2) / 2 - (x1 === x2 ? 0 : bend)];
-    return svg("path", { class: "twin-link", d: `M${x1} ${y1}Q${x} ${y} ${x2} ${y2}` });
-  });
-  group.replaceChildren(...paths);
 }
 
 // Marks the column, the cursor, the pinned cell, what it was made from, and its twins.
@@ -350,17 +206,4 @@ function markGrid(app) {
   });
   app.band.style.gridColumn = String(Math.max(-1, Math.min(model.T, state.t)) + 3);
   drawLinks(app);
-}
-
-// The cells a hidden state is made from: its input below and the state before.
-function originsOf(app, place) {
-  const { model } = app;
-  if (place.kind !== "h") return [];
-  const below = place.l === 0 ? ["x"] : Array.from({ length: model.D }, (_, d) => `l${place.l - 1}${d ? "r" : ""}`);
-  const earlier = place.d ? place.t + 1 : place.t - 1;
-  const end = place.d ? model.T : -1;
-  return [
-    ...below.map((key) => `${key}.${place.t}`),
-    `${place.key}.${model.there(earlier, app.state.b) ? earlier : end}`,
-  ];
 }

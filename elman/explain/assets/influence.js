@@ -30,9 +30,10 @@ function drawInfluence(app) {
     const value = norms[t];
     const shown = Number.isFinite(value);
     bar.hidden = value === undefined;
-    bar.firstChild.style.height = `${shown && most ? Math.max(value > 0 ? 1.5 : 0, 100 * (app.state.log ? Math.max(0, 1 + Math.log10(value / most) / decades) : value / most)) : 0}%`;
+    const share = app.state.log ? Math.max(0, 1 + Math.log10(value / most) / decades) : value / most;
+    bar.style.setProperty("--share", shown && value > 0 ? Math.max(0.015, share) : 0);
     bar.classList.toggle("most", value === most && most > 0);
-    bar.firstChild.firstChild.textContent = value === undefined ? "" : short(value);
+    bar.lastChild.textContent = value === undefined ? "" : short(value);
     bar.title = value === undefined ? "" : `${app.stepName(t)}: ${short(value)}`;
     bar.setAttribute("aria-label", bar.title);
   });
