@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NEGATIVE, ZERO, POSITIVE = "#2563ad", "#f1f1ec", "#c4452c"  # as on the page
 INK, QUIET, LINE, ACCENT, TEAL = "#1a202b", "#5a6473", "#a3adbb", "#0a58ca", "#00737f"
 KOREAN = ("NanumGothic", "Nanum Gothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic Neo")
-MOST_TICKS = 24
+MOST_TICKS = 16
 UNIT = 0.75  # inches from one step of the unrolled network to the next, where there is room
 MOST_COLUMNS, FIRST, LAST = 16, 8, 4  # of the unrolled network; of more, the first and the last
 BINS = 41
@@ -183,7 +183,8 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     if not states.numel():
         return _read(ax, "There is no hidden state: the trace has no step.")
     worst = max(range(L), key=lambda layer: idle(trace, states[layer]))
-    return _read(ax, f"In layer {worst} {activity(trace, states[worst])}.")
+    said = activity(trace, states[worst])
+    return _read(ax, f"In layer {worst} {said}." if idle(trace, states[worst]) else f"{said[0].upper()}{said[1:]}.")
 
 
 def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, unit: int | None, batch: int) -> Drawing:
