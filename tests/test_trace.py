@@ -133,13 +133,13 @@ def test_difference_is_that_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> N
     assert trace.difference < 1e-6
     with elman.use_backend("torch"):
         assert elman.trace(rnn, x).backend == "torch"
-    right = _run._in_kernel_dtype
+    right = _run.run
 
     def broken(*arguments):
         output, h_n = right(*arguments)
         return output, h_n + 0.25
 
-    monkeypatch.setattr(_run, "_in_kernel_dtype", broken)
+    monkeypatch.setattr(_run, "run", broken)
     wrong = elman.trace(rnn, x)
     assert wrong.difference == pytest.approx(0.25, abs=1e-6)
     assert "0.25, more than rounding explains" in repr(wrong)
@@ -170,6 +170,17 @@ def test_short_dtypes_are_traced_in_float32() -> None:
     trace = elman.trace(rnn, x)
     assert trace.hidden.dtype == torch.float32
     torch.testing.assert_close(trace.output.bfloat16(), rnn(x)[0])
+    assert (trace.backend, trace.difference < 1e-6) == ("numba", True)
+
+
+def test_autocast_does_not_blur_the_trace() -> None:
+    rnn, x = elman.RNN(3, 5, 2), torch.randn(7, 2, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        trace = elman.trace(rnn, x)
+        sentence = trace.sensitivity().sentence
+    torch.testing.assert_close(trace.hidden, elman.trace(rnn, x).hidden)
+    assert trace.difference < 1e-6
+    assert sentence == trace.sensitivity().sentence
 
 
 def test_no_step_and_no_sequence() -> None:
@@ -281,6 +292,8 @@ def test_index_errors_name_the_axis() -> None:
     ):
         with pytest.raises(IndexError, match=said):
             trace.at(**place)
+    with pytest.raises(TypeError, match="unit should be a whole number"):
+        trace.at(0, unit=1.5)
 
 
 def test_numbers_are_rounded_as_on_paper() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def explain(
     run: Annotated[
-        Path | None, typer.Argument(help="A run folder of `elman train text`.", metavar="[RUN]", show_default=False)
+        Path | None, typer.Argument(help="A run folder of `elman train text`.", metavar="RUN", show_default=False)
     ] = None,
     text: Annotated[str | None, typer.Option(help="What the model reads, one character a step.")] = None,
     seed: Annotated[

@@ -1,5 +1,6 @@
 """One hidden state spelled out: which weight times which number, and what they sum to."""
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -149,6 +150,10 @@ def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, ba
 
 def index(name: str, value: int, size: int, things: str) -> int:
     """A place on an axis, counted from its end where negative."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} should be a whole number, got {value!r}.") from None
     if not -size <= value < size:
         raise IndexError(f"{name} = {value}: the trace has {size} {things}" + (f", 0 to {size - 1}." if size else "."))
     return value + size if value < 0 else value

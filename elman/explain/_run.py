@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from elman._autograd import run
 from elman._backends import choose
 from elman._checks import check_call, check_lengths, check_weights
-from elman._layout import _in_kernel_dtype
 from elman.explain._trace import Trace
 from elman.kernels import reference
 from elman.kernels.problem import Problem
@@ -84,18 +84,23 @@ def trace(
     h_0 = x.new_zeros(L * D, N, H) if hx is None else hx.detach() if batched else hx.detach().unsqueeze(1)
     problem = Problem(_MODES[rnn.mode], L, D, rnn.bias, None if lengths is None else check_lengths(lengths, T, N))
 
-    chosen, _ = choose(problem, x, h_0, list(weights.values()))
-    fast = [result.cpu() for result in _in_kernel_dtype(problem, x, h_0, list(weights.values()))]
-    x, h_0 = _plain(x), _plain(h_0)
-    weights = {name: _plain(w) for name, w in weights.items()}
+    # float16 and bfloat16 are computed in float32, as the layer does, and so is everything under autocast.
+    x, h_0 = _wide(x), _wide(h_0)
+    weights = {name: _wide(w) for name, w in weights.items()}
+    with torch.autocast(x.device.type, enabled=False):
+        chosen, _ = choose(problem, x, h_0, list(weights.values()))
+        fast = [result.cpu() for result in run(problem, x, h_0, list(weights.values()))]
+    x, h_0 = x.cpu(), h_0.cpu()
+    weights = {name: w.cpu() for name, w in weights.items()}
     kept = {name: x.new_zeros(L, D, T, N, H) for name in Step._fields}
 
     def keep(layer: int, direction: int, t: int, step: Step) -> None:
         for name, value in zip(Step._fields, step, strict=True):
             kept[name][layer, direction, t] = value
 
-    output, h_n, _ = reference.rnn_forward(problem, x, h_0, list(weights.values()), keep)
-    differences = [(a.to(b.dtype) - b).abs().nan_to_num(0).flatten() for a, b in zip(fast, (output, h_n), strict=True)]
+    with torch.autocast("cpu", enabled=False):
+        output, h_n, _ = reference.rnn_forward(problem, x, h_0, list(weights.values()), keep)
+    differences = [(a - b).abs().nan_to_num(0).flatten() for a, b in zip(fast, (output, h_n), strict=True)]
     made = Trace(
         problem=problem,
         batch_first=rnn.batch_first,
@@ -122,10 +127,9 @@ def trace(
     return made
 
 
-def _plain(tensor: Tensor) -> Tensor:
-    """The numbers on the CPU, a copy, in float32 where they were shorter, as elman computes them."""
-    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-    return tensor.to("cpu", wide, copy=True).contiguous()
+def _wide(tensor: Tensor) -> Tensor:
+    """A copy, in float32 where it was shorter."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32), copy=True).contiguous()
 
 
 def _biases(rnn: nn.RNNBase, weights: Mapping[str, Tensor], which: str, like: Tensor) -> Tensor:

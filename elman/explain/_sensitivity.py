@@ -101,7 +101,7 @@ def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None,
         if (k, d, s) == (layer, direction, t):
             found.append(step.hidden[0])
 
-    with torch.enable_grad():
+    with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         x = trace.x[:, batch : batch + 1].clone().requires_grad_()
         h_0 = trace.h_0[:, batch : batch + 1]
         reference.rnn_forward(trace.problem._replace(lengths=lengths), x, h_0, list(trace.weights.values()), keep)
