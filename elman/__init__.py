@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from elman._stream import Stream as Stream
     from elman.explain._doctor import doctor as doctor
     from elman.explain._report import Report as Report
+    from elman.explain._run import trace as trace
 
 _HOMES = {
     "RNN": "elman._rnn",
@@ -24,9 +25,10 @@ _HOMES = {
     "Stream": "elman._stream",
     "backends": "elman._backends",
     "doctor": "elman.explain._doctor",
+    "trace": "elman.explain._run",
     "use_backend": "elman._backends",
 }
-__all__ = ["RNN", "RNNCell", "Report", "Stream", "backends", "doctor", "use_backend"]
+__all__ = ["RNN", "RNNCell", "Report", "Stream", "backends", "doctor", "trace", "use_backend"]
 __version__ = "0.1.0"
 
 

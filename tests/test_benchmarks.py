@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-import elman
 from benchmarks import main, suite
 from benchmarks.agreement import disagreement
 from benchmarks.figures import over_equal, over_torch, rate_share

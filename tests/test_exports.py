@@ -10,7 +10,7 @@ import torch
 
 import elman
 
-PUBLIC = ["RNN", "RNNCell", "Report", "Stream", "backends", "doctor", "use_backend"]
+PUBLIC = ["RNN", "RNNCell", "Report", "Stream", "backends", "doctor", "trace", "use_backend"]
 ROOT = Path(__file__).parent.parent
 
 
