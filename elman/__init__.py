@@ -11,6 +11,9 @@ from elman import _fork as _fork
 if TYPE_CHECKING:
     from elman._backends import backends as backends
     from elman._backends import use_backend as use_backend
+    from elman._convert import convert as convert
+    from elman._convert import patch as patch
+    from elman._convert import to_torch as to_torch
     from elman._rnn import RNN as RNN
     from elman._rnn import RNNCell as RNNCell
 
@@ -18,9 +21,12 @@ _HOMES = {
     "RNN": "elman._rnn",
     "RNNCell": "elman._rnn",
     "backends": "elman._backends",
+    "convert": "elman._convert",
+    "patch": "elman._convert",
+    "to_torch": "elman._convert",
     "use_backend": "elman._backends",
 }
-__all__ = ["RNN", "RNNCell", "backends", "use_backend"]
+__all__ = ["RNN", "RNNCell", "backends", "convert", "patch", "to_torch", "use_backend"]
 __version__ = "0.1.0"
 
 
