@@ -28,7 +28,7 @@ def rnn_forward(
             cell = layer * problem.num_directions + d
             size = 4 if problem.bias else 2
             own = weights[cell * size : (cell + 1) * size]
-            output, h_n = _one_direction(problem, x, None if h0 is None else h0[cell], own, backwards=d == 1)
+            output, h_n = one_direction(problem, x, None if h0 is None else h0[cell], own, backwards=d == 1)
             outputs.append(output)
             last_states.append(h_n)
         x = torch.cat(outputs, -1)
@@ -50,7 +50,7 @@ def _packed(
     return pack_padded_sequence(output, lengths).data, h_n, ()
 
 
-def _one_direction(
+def one_direction(
     problem: Problem,
     x: Tensor,  # (T, N, K)
     h0: Tensor | None,  # (N, H)
@@ -63,7 +63,7 @@ def _one_direction(
     steps = x.shape[0]
     if h0 is None:
         h0 = x.new_zeros(x.shape[1], w_hh.shape[0])
-    there = None if problem.lengths is None else _there(problem.lengths, steps, x.device)  # (T, N, 1)
+    there = None if problem.lengths is None else where_there(problem.lengths, steps, x.device)
     if there is not None:
         x = torch.where(there, x, 0)  # what stands in the padding reaches nothing, NaN included
     z = x @ w_ih.T
@@ -85,7 +85,8 @@ def _one_direction(
     return torch.stack(outputs) if steps else z, h
 
 
-def _there(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
+def where_there(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
+    """Whether each step of each sequence is there, (T, N, 1)."""
     return (torch.arange(steps).unsqueeze(1) < lengths).unsqueeze(-1).to(device)
 
 
