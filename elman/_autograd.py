@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman._backends import Backend, choose
-from elman.kernels import reference
+from elman._backends import Backend, choose, runs_below_transforms
+from elman.kernels import bptt
 from elman.kernels.problem import Problem
 
 
@@ -21,6 +21,11 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -
 
 
 def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    if torch._C._are_functorch_transforms_active() and runs_below_transforms(x, h0, weights):
+        from elman import _transforms
+
+        if _transforms.has_rules():
+            return _transforms.run(problem, x, h0, weights)
     backend, _ = choose(problem, x, h0, weights)
     if not backend.differentiable and torch.is_grad_enabled():
         apply: Callable[..., tuple[Tensor, Tensor]] = _Stack.apply
@@ -49,16 +54,21 @@ class _Stack(torch.autograd.Function):
         needs = ctx.needs_input_grad[2:]
         arguments = (ctx.problem, x, h0, weights)
         if _must_stay_visible(d_output) or _must_stay_visible(d_h_n):
-            found = reference.rnn_backward(*arguments, (), d_output, d_h_n, needs)
+            found = bptt.rnn_backward(*arguments, (), d_output, d_h_n, needs)
+        elif torch._C._are_functorch_transforms_active():  # a batch of gradients
+            from elman import _transforms
+
+            output, inner, *_ = saved
+            inner = output.new_zeros(0, *output.shape) if inner is None else inner
+            tensors = (*ctx.problem[-3:], x, h0, output, inner, d_output, d_h_n, *weights)
+            found = _transforms.run_backward(ctx.problem, needs, tensors)
         else:
             found = ctx.backend.kernels().rnn_backward(*arguments, saved, d_output, d_h_n, needs)
         return None, None, *found
 
 
 def _must_stay_visible(gradient: Tensor | None) -> bool:
-    """Whether autograd or a transform has to see what is done with this gradient."""
+    """Whether autograd or forward mode has to see what is done with this gradient."""
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
         return True
-    if gradient is None:
-        return False
-    return type(gradient) is not Tensor or not torch._C._has_storage(gradient)  # a batch of gradients has none
+    return gradient is not None and type(gradient) is not Tensor

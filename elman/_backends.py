@@ -76,6 +76,7 @@ _TABLE = {
 }
 _asked: ContextVar[str | None] = ContextVar("elman_backend", default=None)
 _PLAIN = (Tensor, Parameter)
+_TRANSFORMED = "a torch.func transform is active"
 
 
 def backends() -> dict[str, str]:
@@ -146,6 +147,11 @@ def choose(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Ten
     return _TABLE[asked], "asked for by use_backend"
 
 
+def runs_below_transforms(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> bool:
+    """Whether elman's kernels can run this call once the active torch.func transforms have done their part."""
+    return asked_backend() in (None, "numba") and _numba_obstacle(x, h0, weights) == _TRANSFORMED
+
+
 def _numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> str | None:
     """Why elman's kernels cannot run this call, or None."""
     for tensor in (x, *weights) if h0 is None else (x, h0, *weights):
@@ -155,15 +161,15 @@ def _numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> 
         return f"the tensors are on {x.device}"
     if x.dtype not in (torch.float32, torch.float64):
         return f"it has no kernels for {x.dtype}"
-    if torch._C._are_functorch_transforms_active():
-        return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
     if torch._C._len_torch_dispatch_stack() > 0:
         return "a TorchDispatchMode wants to see torch's operators"
     if torch._C._get_tracing_state() is not None:
         return "torch.jit.trace wants to see torch's operators"
-    return _TABLE["numba"].unavailable()
+    if reason := _TABLE["numba"].unavailable():
+        return reason
+    return _TRANSFORMED if torch._C._are_functorch_transforms_active() else None
 
 
 def _torch_obstacle(problem: Problem, x: Tensor) -> str | None:

@@ -135,13 +135,19 @@ def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -
             f"lengths should hold one length for each sequence of the batch, ({sequences},), got {_shape(lengths)}."
         )
     lengths = lengths.to("cpu", torch.int64, copy=True)  # backward must see what forward saw
+    if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(lengths):
+        check_length_values(lengths, steps, sequences)
+    return lengths
+
+
+def check_length_values(lengths: Tensor, steps: int, sequences: int) -> None:
+    """Raises for a length below 0 or above T. Compiled and mapped calls come here when they run."""
     if sequences and not (int(lengths.min()) >= 0 and int(lengths.max()) <= steps):
         bad = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
         raise ValueError(
             f"lengths[{bad}] = {int(lengths[bad])}: a length lies between 0 and the number of steps, "
             f"and the input was read as (time {steps}, batch {sequences}, ...)."
         )
-    return lengths
 
 
 def check_reset(rnn: "RNN", reset: Tensor, input: Tensor) -> None:

@@ -1,6 +1,6 @@
 """The backward pass by hand in plain torch operators: README.md's equations, one step at a time.
 
-Every transform sees through it, and it can be differentiated again. It stands in where the gradients of the fast kernels
+Every transform sees through it, and it can be differentiated again. It stands in where the gradients of fast kernels
 are differentiated, and where a forward pass has no backward of its own.
 """
 
@@ -22,6 +22,7 @@ def rnn_backward(
     d_output: Tensor | None,  # (T, N, D * H)
     d_h_n: Tensor | None,  # (L * D, N, H)
     needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
+    groups: int | None = None,  # of the batch, each of which gets weight gradients apart: (groups, ...)
 ) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights: dx, dh_0, dW_ih, dW_hh and db of README.md."""
     directions, size = problem.num_directions, 4 if problem.bias else 2
@@ -29,7 +30,8 @@ def rnn_backward(
     starts = [start] * problem.num_layers * directions if h0 is None else list(h0)
     there = None if problem.lengths is None else where_there(problem.lengths, x.shape[0], x.device)  # (T, N, 1)
 
-    inputs, states = [], []  # of each layer, and of each direction of each layer
+    inputs: list[Tensor] = []  # of each layer
+    states: list[Tensor] = []  # of each direction of each layer
     for cell, h in enumerate(starts):
         if cell % directions == 0:
             if cell > 0:
@@ -53,7 +55,7 @@ def rnn_backward(
             d_h0 = [d_start, *d_h0]
             before = states_before(problem, states[cell], starts[cell], backwards=d == 1)
             own_needs = needs[2 + cell * size : 2 + (cell + 1) * size]
-            d_weights = [*_of_weights(dz, inputs[layer], before, own_needs), *d_weights]
+            d_weights = [*weight_gradients(dz, inputs[layer], before, own_needs, groups), *d_weights]
             if layer > 0 or needs[0]:
                 below = dz @ w_ih
                 d_x = below if d_x is None else d_x + below
@@ -96,7 +98,7 @@ def _recur(
 
 
 def states_before(problem: Problem, h: Tensor, h0: Tensor, backwards: bool) -> Tensor:
-    """The state (T, N, H) that each step started from, given the states h (T, N, H) after it. Padding holds anything."""
+    """The state (T, N, H) that each step started from, given those after it, h (T, N, H). Padding holds anything."""
     steps = h.shape[0]
     if steps == 0:
         return h
@@ -112,14 +114,23 @@ def states_before(problem: Problem, h: Tensor, h0: Tensor, backwards: bool) -> T
     return before
 
 
-def _of_weights(
+def weight_gradients(
     dz: Tensor,  # (T, N, H)
     x: Tensor,  # (T, N, K)
     before: Tensor,  # (T, N, H)
     needs: Sequence[bool],
+    groups: int | None,
 ) -> list[Tensor | None]:
-    """dW_ih (H, K), dW_hh (H, H), db_ih and db_hh (H,): sums over all steps."""
-    rows = dz.flatten(0, 1)
-    of_ih = rows.T @ x.flatten(0, 1) if needs[0] else None
-    of_hh = rows.T @ before.flatten(0, 1) if needs[1] else None
-    return [of_ih, of_hh, *(rows.sum(0) if needed else None for needed in needs[2:])]
+    """dW_ih (H, K), dW_hh (H, H), db_ih and db_hh (H,): sums over all steps, or over those of each group apart."""
+    rows = _rows(dz, groups)
+    of_ih = rows.mT @ _rows(x, groups) if needs[0] else None
+    of_hh = rows.mT @ _rows(before, groups) if needs[1] else None
+    return [of_ih, of_hh, *(rows.sum(-2) if needed else None for needed in needs[2:])]
+
+
+def _rows(tensor: Tensor, groups: int | None) -> Tensor:
+    """(T, N, K) as (T * N, K), or as (groups, T * N / groups, K)."""
+    if groups is None:
+        return tensor.flatten(0, 1)
+    steps, sequences, columns = tensor.shape
+    return tensor.reshape(steps, groups, sequences // groups, columns).transpose(0, 1).flatten(1, 2)
