@@ -55,7 +55,7 @@ class _Stack(torch.autograd.Function):
         arguments = (ctx.problem, x, h0, weights)
         if _must_stay_visible(d_output) or _must_stay_visible(d_h_n):
             found = bptt.rnn_backward(*arguments, (), d_output, d_h_n, needs)
-        elif torch._C._are_functorch_transforms_active():  # a batch of gradients
+        elif torch._C._are_functorch_transforms_active():
             from elman import _transforms
 
             output, inner, *_ = saved
@@ -68,7 +68,9 @@ class _Stack(torch.autograd.Function):
 
 
 def _must_stay_visible(gradient: Tensor | None) -> bool:
-    """Whether autograd or forward mode has to see what is done with this gradient."""
+    """Whether autograd, forward mode or is_grads_batched has to see what is done with this gradient."""
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
         return True
-    return gradient is not None and type(gradient) is not Tensor
+    if gradient is None or torch._C._functorch.is_functorch_wrapped_tensor(gradient):
+        return False
+    return type(gradient) is not Tensor or not torch._C._has_storage(gradient)  # is_grads_batched's have none

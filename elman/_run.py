@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from elman._backends import choose
 from elman._checks import check_length_values
 from elman.kernels import bptt, by_group
 from elman.kernels.problem import Problem
+from elman.kernels.reference import where_there
 
 
 def forward(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
@@ -23,6 +25,8 @@ def forward(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Te
     inner = saved[1] if backend.name == "numba" else None
     if inner is None:
         inner = output.new_zeros(problem.num_layers - 1, *output.shape)
+    elif problem.lengths is not None:  # a kernel leaves the padding unwritten
+        inner = torch.where(where_there(problem.lengths, x.shape[0], x.device), inner, 0)
     return output, h_n, inner
 
 
