@@ -21,7 +21,7 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -
 
 
 def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
-    if torch._C._are_functorch_transforms_active() and runs_below_transforms(x, h0, weights):
+    if torch._C._are_functorch_transforms_active() and runs_below_transforms(problem, x, h0, weights):
         from elman import _transforms
 
         if _transforms.has_rules():
@@ -60,7 +60,7 @@ class _Stack(torch.autograd.Function):
 
             output, inner, *_ = saved
             inner = output.new_zeros(0, *output.shape) if inner is None else inner
-            tensors = (*ctx.problem[-3:], x, h0, output, inner, d_output, d_h_n, *weights)
+            tensors = (x, h0, output, inner, d_output, d_h_n, *weights)
             found = _transforms.run_backward(ctx.problem, needs, tensors)
         else:
             found = ctx.backend.kernels().rnn_backward(*arguments, saved, d_output, d_h_n, needs)

@@ -147,8 +147,10 @@ def choose(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Ten
     return _TABLE[asked], "asked for by use_backend"
 
 
-def runs_below_transforms(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> bool:
+def runs_below_transforms(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> bool:
     """Whether elman's kernels can run this call once the active torch.func transforms have done their part."""
+    if problem.batch_sizes is not None:  # packed rows have no batch axis to fold into
+        return False
     return asked_backend() in (None, "numba") and _numba_obstacle(x, h0, weights) == _TRANSFORMED
 
 

@@ -49,7 +49,7 @@ def backward(
     if backend.name != "numba":
         found = bptt.rnn_backward(problem, x, h0, weights, (), d_output, d_h_n, needs, groups)
     elif groups is None or not any(needs[2:]):
-        saved = _saved_again(problem, x.shape[0], output, inner)
+        saved = _saved_again(problem, output, inner)
         found = kernels.rnn_backward(problem, x, h0, weights, saved, d_output, d_h_n, needs)
     else:
 
@@ -61,7 +61,7 @@ def backward(
             d_output: Tensor | None,
             d_h_n: Tensor | None,
         ) -> tuple[Tensor, Tensor | None]:
-            saved = _saved_again(problem, output.shape[0], output, inner)
+            saved = _saved_again(problem, output, inner)
             wanted = (True, needs[1], *[False] * len(weights))
             d_x, d_h0, *_ = kernels.rnn_backward(problem, output, h0, weights, saved, d_output, d_h_n, wanted)
             return cast(Tensor, d_x), d_h0
@@ -70,11 +70,8 @@ def backward(
     return [g for g, needed in zip(found, needs, strict=True) if needed and g is not None]
 
 
-def _saved_again(problem: Problem, steps: int, output: Tensor, inner: Tensor) -> tuple[Tensor | None, ...]:
+def _saved_again(problem: Problem, output: Tensor, inner: Tensor) -> tuple[Tensor | None, ...]:
     """What the numba backend's forward saved, from the part of it that forward gave out."""
-    from elman.kernels.numba_cpu.launch import _sort
-
     if problem.num_layers == 1:
-        return output, None, None, *_sort(problem.lengths, steps)
-    dropped = None if problem.masks is None else inner * problem.masks
-    return output, inner, dropped, *_sort(problem.lengths, steps)
+        return output, None, None
+    return output, inner, None if problem.masks is None else inner * problem.masks

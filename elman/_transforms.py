@@ -32,8 +32,9 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor
 def run_backward(problem: Problem, needs: tuple[bool, ...], tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights, for autograd and vmap to go on with.
 
-    Of lengths, reset, masks, x, h0, output, inner, d_output, d_h_n and the weights.
+    Of x, h0, output, inner, d_output, d_h_n and the weights.
     """
+    tensors = (problem.lengths, problem.reset, problem.masks, *tensors)
     found = iter(_Fixed(tensors, problem, needs).apply(_Backward, tensors))
     return [next(found) if needed else None for needed in needs]
 
@@ -94,12 +95,11 @@ class _Forward(torch.autograd.Function):
         output, inner, *present = ctx.saved_tensors
         lengths, reset, masks, x, h0, *weights = ctx.fixed.restore(present)
         needs = tuple(map(bool, ctx.fixed.restore(ctx.needs_input_grad[1:])[3:]))
+        problem = ctx.fixed.with_tensors(lengths, reset, masks)
         if forward_ad._current_level >= 0:  # a tangent to carry
-            problem = ctx.fixed.with_tensors(lengths, reset, masks)
             found = bptt.rnn_backward(problem, x, h0, weights, (), d_output, d_h_n, needs)
         else:
-            tensors = (lengths, reset, masks, x, h0, output, inner, d_output, d_h_n, *weights)
-            found = run_backward(ctx.fixed.problem, needs, tensors)
+            found = run_backward(problem, needs, (x, h0, output, inner, d_output, d_h_n, *weights))
         return None, *ctx.fixed.present([None, None, None, *found])
 
     @staticmethod

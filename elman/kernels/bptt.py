@@ -8,23 +8,30 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.kernels.problem import Problem
-from elman.kernels.reference import one_direction, where_there
+from elman.kernels.reference import one_direction, pad, padded_problem, where_there
 
 
 def rnn_backward(
     problem: Problem,
-    x: Tensor,  # (T, N, I)
+    x: Tensor,  # (T, N, I), or packed (R, I)
     h0: Tensor | None,  # (L * D, N, H)
     weights: Sequence[Tensor],
     saved: Sequence[Tensor | None],  # not read: only states computed here depend visibly on x, h0 and the weights
-    d_output: Tensor | None,  # (T, N, D * H)
+    d_output: Tensor | None,  # (T, N, D * H), or packed
     d_h_n: Tensor | None,  # (L * D, N, H)
     needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
     groups: int | None = None,  # of the batch, each of which gets weight gradients apart: (groups, ...)
 ) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights: dx, dh_0, dW_ih, dW_hh and db of README.md."""
+    if problem.batch_sizes is not None:
+        sizes = problem.batch_sizes
+        padded, lengths = padded_problem(problem, sizes)
+        d_output = None if d_output is None else pad(d_output, sizes)
+        found = rnn_backward(padded, pad(x, sizes), h0, weights, (), d_output, d_h_n, needs)
+        return [None if found[0] is None else pack_padded_sequence(found[0], lengths).data, *found[1:]]
     directions, size = problem.num_directions, 4 if problem.bias else 2
     start = x.new_zeros(x.shape[1], weights[1].shape[0])
     starts = [start] * problem.num_layers * directions if h0 is None else list(h0)

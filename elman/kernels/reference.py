@@ -40,14 +40,21 @@ def _packed(
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """The same for rows that are packed: they are padded, and packed again."""
 
-    def pad(rows: Tensor) -> tuple[Tensor, Tensor]:
-        return pad_packed_sequence(PackedSequence(rows, batch_sizes))
-
-    padded, lengths = pad(x)
-    masks = None if problem.masks is None else torch.stack([pad(mask)[0] for mask in problem.masks])
-    problem = problem._replace(batch_sizes=None, lengths=lengths, masks=masks)
-    output, h_n, _ = rnn_forward(problem, padded, h0, weights)
+    problem, lengths = padded_problem(problem, batch_sizes)
+    output, h_n, _ = rnn_forward(problem, pad(x, batch_sizes), h0, weights)
     return pack_padded_sequence(output, lengths).data, h_n, ()
+
+
+def pad(rows: Tensor, batch_sizes: Tensor) -> Tensor:
+    """Packed rows (R, K) as (T, N, K)."""
+    return pad_packed_sequence(PackedSequence(rows, batch_sizes))[0]
+
+
+def padded_problem(problem: Problem, batch_sizes: Tensor) -> tuple[Problem, Tensor]:
+    """The problem for padded rows, and its lengths (N,)."""
+    lengths = (batch_sizes > torch.arange(int(batch_sizes[0])).unsqueeze(1)).sum(1)
+    masks = None if problem.masks is None else torch.stack([pad(mask, batch_sizes) for mask in problem.masks])
+    return problem._replace(batch_sizes=None, lengths=lengths, masks=masks), lengths
 
 
 def one_direction(
