@@ -55,22 +55,15 @@ class _Stack(torch.autograd.Function):
         arguments = (ctx.problem, x, h0, weights)
         if _must_stay_visible(d_output) or _must_stay_visible(d_h_n):
             found = bptt.rnn_backward(*arguments, (), d_output, d_h_n, needs)
-        elif torch._C._are_functorch_transforms_active():
-            from elman import _transforms
-
-            output, inner, *_ = saved
-            inner = output.new_zeros(0, *output.shape) if inner is None else inner
-            tensors = (x, h0, output, inner, d_output, d_h_n, *weights)
-            found = _transforms.run_backward(ctx.problem, needs, tensors)
         else:
             found = ctx.backend.kernels().rnn_backward(*arguments, saved, d_output, d_h_n, needs)
         return None, None, *found
 
 
 def _must_stay_visible(gradient: Tensor | None) -> bool:
-    """Whether autograd, forward mode or is_grads_batched has to see what is done with this gradient."""
+    """Whether autograd or a transform has to see what is done with this gradient."""
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
         return True
-    if gradient is None or torch._C._functorch.is_functorch_wrapped_tensor(gradient):
+    if gradient is None:
         return False
-    return type(gradient) is not Tensor or not torch._C._has_storage(gradient)  # is_grads_batched's have none
+    return type(gradient) is not Tensor or not torch._C._has_storage(gradient)  # a batch of gradients has none

@@ -291,6 +291,17 @@ def test_derivative_through_vmap_is_that_of_the_sum() -> None:
     assert_same(dict(zip(parameters, ours, strict=True)), grad(lambda w: penalty(w, True))(weights))
 
 
+@kinds
+def test_vmap_over_a_backward_alone(kinds: str) -> None:
+    """The forward ran outside of every transform, and its backward is mapped."""
+    layer, call = BOTH.layer(elman.RNN, DTYPE), at(given(BOTH, kinds), 0)
+    output, _ = layer(**call)
+    wanted, cotangents = list(layer.parameters()), torch.randn(B, *output.shape, dtype=DTYPE)
+    mapped = vmap(lambda v: torch.autograd.grad(output, wanted, v, retain_graph=True))(cotangents)
+    loop = stacked([torch.autograd.grad(output, wanted, v, retain_graph=True) for v in cotangents])
+    torch.testing.assert_close(mapped, loop)
+
+
 def test_gradient_penalty_is_torchs() -> None:
     """As in a Wasserstein critic: the norm of the gradient at the input, for each sample, is trained."""
     results = []
