@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from elman import _onnx, _ops, _transforms
 from elman._backends import Backend, choose, runs_below_transforms
 from elman.kernels import bptt
 from elman.kernels.problem import Problem
@@ -14,16 +15,18 @@ from elman.kernels.problem import Problem
 
 def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
     """output (T, N, D * H) and h_n (L * D, N, H), on the backend that fits."""
-    if torch.compiler.is_compiling():  # torch.compile breaks its graph here
-        disable: Callable[..., Any] = torch.compiler.disable
-        return cast(tuple[Tensor, Tensor], disable(_run)(problem, x, h0, weights))
-    return _run(problem, x, h0, weights)
+    if not torch.compiler.is_compiling():
+        return _run(problem, x, h0, weights)
+    if torch.onnx.is_in_onnx_export() and problem.batch_sizes is None:
+        return _onnx.run(problem, x, h0, weights)
+    if problem.batch_sizes is None:
+        return _ops.run(problem, x, h0, weights)
+    disable: Callable[..., Any] = torch.compiler.disable  # torch.compile breaks its graph at packed rows
+    return cast(tuple[Tensor, Tensor], disable(_run)(problem, x, h0, weights))
 
 
 def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
     if torch._C._are_functorch_transforms_active() and runs_below_transforms(problem, x, h0, weights):
-        from elman import _transforms
-
         if _transforms.has_rules():
             return _transforms.run(problem, x, h0, weights)
     backend, _ = choose(problem, x, h0, weights)

@@ -57,7 +57,8 @@ def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
     """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
     first = weights[0]
     directions = 2 if rnn.bidirectional else 1
-    shapes = _weight_shapes(rnn.input_size, rnn.hidden_size, rnn.num_layers, directions, rnn.bias)
+    shapes_of = _weight_shapes if torch.compiler.is_compiling() else _cached_weight_shapes  # Dynamo warns of caches
+    shapes = shapes_of(rnn.input_size, rnn.hidden_size, rnn.num_layers, directions, rnn.bias)
     for place, (weight, shape) in enumerate(zip(weights, shapes, strict=True)):
         if weight.shape != shape:
             raise RuntimeError(f"{rnn._flat_weights_names[place]} should have the shape {shape}, got {_shape(weight)}.")
@@ -70,7 +71,6 @@ def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
             )
 
 
-@functools.lru_cache(maxsize=256)
 def _weight_shapes(
     input_size: int, hidden_size: int, layers: int, directions: int, bias: bool
 ) -> tuple[tuple[int, ...], ...]:
@@ -80,6 +80,9 @@ def _weight_shapes(
         cell = [(hidden_size, inputs), (hidden_size, hidden_size), *([(hidden_size,)] * 2 if bias else [])]
         shapes += cell * directions
     return tuple(shapes)
+
+
+_cached_weight_shapes = functools.lru_cache(maxsize=256)(_weight_shapes)
 
 
 def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:
@@ -259,7 +262,7 @@ def _batch(rnn: "RNN", input: Tensor | PackedSequence) -> int:
         return int(input.batch_sizes[0])
     if input.dim() == 2:
         return 1
-    return int(input.shape[0 if rnn.batch_first else 1])
+    return input.shape[0 if rnn.batch_first else 1]  # a symbol, where torch.export traces
 
 
 def _h0_shape(rnn: "RNN", batch: int) -> tuple[int, int, int]:
