@@ -4,6 +4,7 @@ Names are loaded when they are first used, so that `elman --help` does not wait 
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from elman import _fork as _fork
@@ -28,6 +29,9 @@ _HOMES = {
 }
 __all__ = ["RNN", "RNNCell", "backends", "convert", "patch", "to_torch", "use_backend"]
 __version__ = "0.1.0"
+
+if "torch" in sys.modules:  # then the operators of exported programs are there at once
+    importlib.import_module("elman._ops")
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,7 @@ from torch.autograd import forward_ad
 
 from elman import _onnx, _ops, _transforms
 from elman._backends import Backend, choose, runs_below_transforms
-from elman.kernels import bptt
+from elman.kernels import bptt, reference
 from elman.kernels.problem import Problem
 
 
@@ -19,6 +19,9 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -
         return _run(problem, x, h0, weights)
     if torch.onnx.is_in_onnx_export() and problem.batch_sizes is None:
         return _onnx.run(problem, x, h0, weights)
+    if torch._C._are_functorch_transforms_active():  # torch's graphs differentiate no operator there
+        output, h_n, _ = reference.rnn_forward(problem, x, h0, weights)
+        return output, h_n
     if problem.batch_sizes is None:
         return _ops.run(problem, x, h0, weights)
     disable: Callable[..., Any] = torch.compiler.disable  # torch.compile breaks its graph at packed rows
@@ -26,9 +29,9 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -
 
 
 def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
-    if torch._C._are_functorch_transforms_active() and runs_below_transforms(problem, x, h0, weights):
-        if _transforms.has_rules():
-            return _transforms.run(problem, x, h0, weights)
+    transformed = torch._C._are_functorch_transforms_active()
+    if transformed and runs_below_transforms(problem, x, h0, weights) and _transforms.has_rules():
+        return _transforms.run(problem, x, h0, weights)
     backend, _ = choose(problem, x, h0, weights)
     if not backend.differentiable and torch.is_grad_enabled():
         apply: Callable[..., tuple[Tensor, Tensor]] = _Stack.apply

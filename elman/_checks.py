@@ -250,7 +250,7 @@ def _misplaced_hint(rnn: "RNN", data: Tensor) -> str:
 
 def _read_as(rnn: "RNN", input: Tensor) -> str:
     """How the axes of the input were understood."""
-    sizes = [str(size) for size in input.shape]
+    sizes = [f"{size}" for size in input.shape]  # Dynamo knows no str() of a symbol
     if input.dim() == 2:
         return f"The input was read as one sequence (time {sizes[0]}, features {sizes[1]})"
     first, second = ("batch", "time") if rnn.batch_first else ("time", "batch")

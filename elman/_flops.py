@@ -20,22 +20,20 @@ def rnn_backward_flops(x: Shape, h0: Shape | None, weights: Sequence[Shape], *re
     steps, sequences, _inputs = x
     needs, num_layers, bidirectional = rest[4], rest[-2], rest[-1]
     needs_x, needs_h0, *needs_weights = needs
-    cells = num_layers * (2 if bidirectional else 1)
-    size = len(weights) // cells  # weights a cell
-    flops = 0
-    reached = needs_x or needs_h0
+    directions = 2 if bidirectional else 1
+    size = len(weights) // (num_layers * directions)  # weights of a cell
+    below, flops = needs_x, 0
     for layer in range(num_layers):
-        below = reached if layer > 0 else needs_x
-        own = range(layer * cells // num_layers, (layer + 1) * cells // num_layers)
-        reached = reached or any(needs_weights[own.start * size : own.stop * size])
-        if not reached:
-            continue
-        for cell in own:
+        reached = below
+        for cell in range(layer * directions, (layer + 1) * directions):
+            own = needs_weights[cell * size : (cell + 1) * size]
+            if not (below or needs_h0 or any(own)):
+                continue
+            reached = True
             h, k = weights[cell * size]
-            needs_ih, needs_hh = needs_weights[cell * size : cell * size + 2]
-            row = 2 * sequences * h
-            flops += row * steps * (k * (needs_ih + below) + h * needs_hh)
-            flops += row * h * (steps if needs_h0 else max(0, steps - 1))
+            products = k * (own[0] + below) + h * own[1]
+            flops += 2 * sequences * h * (steps * products + h * (steps if needs_h0 else max(0, steps - 1)))
+        below = reached
     return flops
 
 

@@ -76,7 +76,8 @@ def run_step(nonlinearity: str, bias: bool, input: Tensor, hx: Tensor | None, we
     N1 H64, 390 against 410 us at N64 H512).
     """
     transformed = torch._C._are_functorch_transforms_active()  # the operator has no batching rule
-    if asked_backend() is None and input.dtype not in _SHORT and not transformed:
+    free = torch.compiler.is_compiling() or asked_backend() is None  # a compiled graph has torch's operator
+    if free and input.dtype not in _SHORT and not transformed:
         return torch_native.rnn_step(nonlinearity, input, hx, weights)
     problem = Problem(nonlinearity, num_layers=1, num_directions=1, bias=bias)
     batched = input.dim() == 2

@@ -15,21 +15,19 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor
             "ONNX's RNN node knows no reset: export without reset=, one step or one piece at a time with the state "
             "as input and output, and pass zeros for the state where it starts again."
         )
-    directions, size = problem.num_directions, 4 if problem.bias else 2
+    size = 4 if problem.bias else 2
+    cells = [weights[place : place + size] for place in range(0, len(weights), size)]
     last_states = []
     for layer in range(problem.num_layers):
         if layer > 0 and problem.masks is not None:
             x = x * problem.masks[layer - 1]
-        cells = [weights[cell * size : (cell + 1) * size] for cell in range(layer * directions, (layer + 1) * directions)]
-        start = None if h0 is None else h0[layer * directions : (layer + 1) * directions]
-        x, h_n = _layer(problem, x, start, cells)
+        own = slice(layer * problem.num_directions, (layer + 1) * problem.num_directions)
+        x, h_n = _layer(problem, x, None if h0 is None else h0[own], cells[own])
         last_states.append(h_n)
     return x, torch.cat(last_states)
 
 
-def _layer(
-    problem: Problem, x: Tensor, h0: Tensor | None, cells: Sequence[Sequence[Tensor]]
-) -> tuple[Tensor, Tensor]:
+def _layer(problem: Problem, x: Tensor, h0: Tensor | None, cells: Sequence[Sequence[Tensor]]) -> tuple[Tensor, Tensor]:
     """One node. It has its weights as W (D, H, K), R (D, H, H) and B (D, 2 H), and returns Y (T, D, N, H)."""
     steps, sequences, _ = x.shape
     directions, h = len(cells), cells[0][1].shape[0]
