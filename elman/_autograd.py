@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman import _onnx, _ops, _transforms
+from elman import _ops, _transforms
 from elman._backends import Backend, choose, runs_below_transforms
 from elman.kernels import bptt, reference
 from elman.kernels.problem import Problem
@@ -17,8 +17,6 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -
     """output (T, N, D * H) and h_n (L * D, N, H), on the backend that fits."""
     if not torch.compiler.is_compiling():
         return _run(problem, x, h0, weights)
-    if torch.onnx.is_in_onnx_export() and problem.batch_sizes is None:
-        return _onnx.run(problem, x, h0, weights)
     if torch._C._are_functorch_transforms_active():  # torch's graphs differentiate no operator there
         output, h_n, _ = reference.rnn_forward(problem, x, h0, weights)
         return output, h_n

@@ -9,7 +9,7 @@ from elman.kernels.problem import Problem
 
 
 def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """output (T, N, D * H) and h_n (L * D, N, H), for torch.onnx.export to write down."""
+    """output (T, N, D * H) and h_n (L * D, N, H) of nodes, for torch.onnx.export to write down."""
     if problem.reset is not None:
         raise ValueError(
             "ONNX's RNN node knows no reset: export without reset=, one step or one piece at a time with the state "

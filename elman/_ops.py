@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import register_decomposition
 from torch.utils.flop_counter import register_flop_formula
 
-from elman import _run
+from elman import _onnx, _run
 from elman._flops import rnn_backward_flops, rnn_flops
 from elman._transforms import differentiate_backward
 from elman._vmap import vmap_backward, vmap_forward
@@ -98,6 +99,15 @@ _LIBRARY.impl("rnn", _rnn, "CompositeExplicitAutograd")
 _LIBRARY.impl("rnn_backward", _rnn_backward, "CompositeExplicitAutograd")
 torch.library.register_fake("elman::rnn", _rnn_fake, lib=_LIBRARY)
 torch.library.register_fake("elman::rnn_backward", _rnn_backward_fake, lib=_LIBRARY)
+
+
+@register_decomposition(torch.ops.elman.rnn.default)
+def _rnn_in_pieces(x: Tensor, h0: Tensor | None, weights: list[Tensor], *problem: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """What torch.onnx.export takes the operator apart into. Fake tensors ask too, wherever sizes are symbols."""
+    if not torch.onnx.is_in_onnx_export():
+        return _rnn_fake(x, h0, weights, *problem)
+    output, h_n = _onnx.run(_problem(weights, *problem), x, h0, weights)
+    return output, h_n, output.new_empty(0)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
