@@ -17,17 +17,19 @@ if TYPE_CHECKING:
     from elman._convert import to_torch as to_torch
     from elman._rnn import RNN as RNN
     from elman._rnn import RNNCell as RNNCell
+    from elman._stream import Stream as Stream
 
 _HOMES = {
     "RNN": "elman._rnn",
     "RNNCell": "elman._rnn",
+    "Stream": "elman._stream",
     "backends": "elman._backends",
     "convert": "elman._convert",
     "patch": "elman._convert",
     "to_torch": "elman._convert",
     "use_backend": "elman._backends",
 }
-__all__ = ["RNN", "RNNCell", "backends", "convert", "patch", "to_torch", "use_backend"]
+__all__ = ["RNN", "RNNCell", "Stream", "backends", "convert", "patch", "to_torch", "use_backend"]
 __version__ = "0.1.0"
 
 if "torch" in sys.modules:  # then the operators of exported programs are there at once

@@ -75,7 +75,7 @@ _TABLE = {
     )
 }
 _asked: ContextVar[str | None] = ContextVar("elman_backend", default=None)
-_PLAIN = (Tensor, Parameter)
+_PLAIN = {Tensor, Parameter}
 _TRANSFORMED = "a torch.func transform is active"
 
 
@@ -156,21 +156,24 @@ def runs_below_transforms(problem: Problem, x: Tensor, h0: Tensor | None, weight
 
 def _numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> str | None:
     """Why elman's kernels cannot run this call, or None."""
-    for tensor in (x, *weights) if h0 is None else (x, h0, *weights):
-        if type(tensor) not in _PLAIN:
-            return f"a {type(tensor).__name__} is no plain tensor"
+    kinds = {type(x), *map(type, weights)} if h0 is None else {type(x), type(h0), *map(type, weights)}
+    if not kinds <= _PLAIN:
+        return f"a {(kinds - _PLAIN).pop().__name__} is no plain tensor"
     if not x.is_cpu:
         return f"the tensors are on {x.device}"
     if x.dtype not in (torch.float32, torch.float64):
         return f"it has no kernels for {x.dtype}"
+    return _TABLE["numba"].unavailable() or mode_obstacle()
+
+
+def mode_obstacle() -> str | None:
+    """Why elman's kernels may not run now, whatever the call; or None."""
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
     if torch._C._len_torch_dispatch_stack() > 0:
         return "a TorchDispatchMode wants to see torch's operators"
     if torch._C._get_tracing_state() is not None:
         return "torch.jit.trace wants to see torch's operators"
-    if reason := _TABLE["numba"].unavailable():
-        return reason
     return _TRANSFORMED if torch._C._are_functorch_transforms_active() else None
 
 

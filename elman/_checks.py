@@ -1,6 +1,7 @@
 """What a call may be given. Every complaint is torch's own, then a sentence that names the axes and the likely mend."""
 
 import functools
+import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,31 +56,39 @@ def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, we
 
 def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
     """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
+    of = (rnn.input_size, rnn.hidden_size, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
+    if torch.compiler.is_compiling():  # no cache, of which Dynamo warns, and no attrgetter, which it does not know
+        shapes = _weight_shapes(*of)
+    else:
+        shapes = _cached_weight_shapes(*of)
+        # by map, because this is a tenth of the time of a small layer's run
+        fit = list(map(Tensor.size, weights)) == shapes
+        if fit and len({*map(_dtype_of, weights)}) == 1 and len({*map(_device_of, weights)}) == 1:
+            return
     first = weights[0]
-    directions = 2 if rnn.bidirectional else 1
-    shapes_of = _weight_shapes if torch.compiler.is_compiling() else _cached_weight_shapes  # Dynamo warns of caches
-    shapes = shapes_of(rnn.input_size, rnn.hidden_size, rnn.num_layers, directions, rnn.bias)
-    for place, (weight, shape) in enumerate(zip(weights, shapes, strict=True)):
+    for name, weight, shape in zip(rnn._flat_weights_names, weights, shapes, strict=True):
         if weight.shape != shape:
-            raise RuntimeError(f"{rnn._flat_weights_names[place]} should have the shape {shape}, got {_shape(weight)}.")
-        if weight.dtype != first.dtype:
-            check_matmul_dtype(rnn._flat_weights_names[place], weight, first)
+            raise RuntimeError(f"{name} should have the shape {shape}, got {_shape(weight)}.")
+        check_matmul_dtype(name, weight, first)
         if weight.device != first.device:
             raise RuntimeError(
-                f"Expected all tensors to be on the same device, but {rnn._flat_weights_names[place]} is on "
-                f"{weight.device} and {rnn._flat_weights_names[0]} on {first.device}."
+                f"Expected all tensors to be on the same device, but {name} is on {weight.device} "
+                f"and {rnn._flat_weights_names[0]} on {first.device}."
             )
+
+
+_dtype_of, _device_of = operator.attrgetter("dtype"), operator.attrgetter("device")
 
 
 def _weight_shapes(
     input_size: int, hidden_size: int, layers: int, directions: int, bias: bool
-) -> tuple[tuple[int, ...], ...]:
+) -> list[tuple[int, ...]]:
     shapes: list[tuple[int, ...]] = []
     for layer in range(layers):
         inputs = input_size if layer == 0 else directions * hidden_size
         cell = [(hidden_size, inputs), (hidden_size, hidden_size), *([(hidden_size,)] * 2 if bias else [])]
         shapes += cell * directions
-    return tuple(shapes)
+    return shapes
 
 
 _cached_weight_shapes = functools.lru_cache(maxsize=256)(_weight_shapes)
@@ -125,8 +134,8 @@ def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:
             check_matmul_dtype(name, tensor, weight)
 
 
-def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -> Tensor:
-    """`lengths` as an int64 tensor (N,) on the CPU, every one from 0 to T."""
+def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -> Tensor | None:
+    """`lengths` as an int64 tensor (N,) on the CPU, every one from 0 to T; None if all are T."""
     if not isinstance(lengths, Tensor):
         lengths = torch.as_tensor(lengths)
         if lengths.numel() == 0:
@@ -138,19 +147,23 @@ def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -
             f"lengths should hold one length for each sequence of the batch, ({sequences},), got {_shape(lengths)}."
         )
     lengths = lengths.to("cpu", torch.int64, copy=True)  # backward must see what forward saw
-    if not torch.compiler.is_compiling() and not torch._C._functorch.is_functorch_wrapped_tensor(lengths):
-        check_length_values(lengths, steps, sequences)
-    return lengths
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(lengths):
+        return lengths  # what they hold is seen when the call runs
+    return lengths if check_length_values(lengths, steps, sequences) else None
 
 
-def check_length_values(lengths: Tensor, steps: int, sequences: int) -> None:
-    """Raises for a length below 0 or above T. Compiled and mapped calls come here when they run."""
-    if sequences and not (int(lengths.min()) >= 0 and int(lengths.max()) <= steps):
+def check_length_values(lengths: Tensor, steps: int, sequences: int) -> bool:
+    """Raises for a length below 0 or above T; returns whether any is below T."""
+    if sequences == 0:
+        return False
+    least, most = (int(end) for end in lengths.aminmax())
+    if least < 0 or most > steps:
         bad = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
         raise ValueError(
             f"lengths[{bad}] = {int(lengths[bad])}: a length lies between 0 and the number of steps, "
             f"and the input was read as (time {steps}, batch {sequences}, ...)."
         )
+    return least < steps
 
 
 def check_reset(rnn: "RNN", reset: Tensor, input: Tensor) -> None:

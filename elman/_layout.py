@@ -1,5 +1,6 @@
 """From what a user passes (batch_first, one sequence, packed, lengths, reset, dropout) to plain (T, N, .) and back."""
 
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -40,14 +41,13 @@ def run_padded(
         reset = None if reset is None else reset.transpose(0, 1)
     else:
         x, h0 = input, hx
-    steps, sequences, _ = x.shape
+    problem = problem_of(rnn)
     if lengths is not None:
-        lengths = check_lengths(lengths, steps, sequences)
+        problem = problem._replace(lengths=check_lengths(lengths, *x.shape[:2]))
     if reset is not None:  # a copy: backward must see what forward saw
-        reset = reset.to(input.device).clone(memory_format=torch.contiguous_format)
-    problem = _problem(rnn, lengths=lengths, reset=reset)
+        problem = problem._replace(reset=reset.to(input.device).clone(memory_format=torch.contiguous_format))
     if rnn.dropout and rnn.training and rnn.num_layers > 1:
-        problem = problem._replace(masks=_masks(rnn, (steps, sequences), x))
+        problem = problem._replace(masks=_masks(rnn, x.shape[:2], x))
     output, h_n = _in_kernel_dtype(problem, x, h0, weights)
     if input.dim() == 2:
         return output.squeeze(1), h_n.squeeze(1)
@@ -60,7 +60,7 @@ def run_packed(
     """The layer on a PackedSequence, the longest sequence first inside as torch packs it."""
     data, batch_sizes, sorted_indices, unsorted_indices = input
     h0 = hx if hx is None or sorted_indices is None else hx.index_select(1, sorted_indices)
-    problem = _problem(rnn, batch_sizes=batch_sizes.clone())  # backward must see what forward saw
+    problem = problem_of(rnn)._replace(batch_sizes=batch_sizes.clone())  # backward must see what forward saw
     if rnn.dropout and rnn.training and rnn.num_layers > 1:
         problem = problem._replace(masks=_masks(rnn, (data.shape[0],), data))
     output, h_n = _in_kernel_dtype(problem, data, h0, weights)
@@ -87,11 +87,16 @@ def run_step(nonlinearity: str, bias: bool, input: Tensor, hx: Tensor | None, we
     return h_n[0] if batched else h_n[0, 0]
 
 
-def _problem(rnn: "RNN", **parts: Tensor | None) -> Problem:
-    return Problem(rnn.nonlinearity, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias, **parts)
+def problem_of(rnn: "RNN") -> Problem:
+    """What every call of the layer has in common."""
+    make = Problem if torch.compiler.is_compiling() else _plain_problem  # Dynamo knows no cache
+    return make(rnn.nonlinearity, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
 
 
-def _masks(rnn: "RNN", rows: tuple[int, ...], like: Tensor) -> Tensor:
+_plain_problem = functools.lru_cache(maxsize=256)(Problem)
+
+
+def _masks(rnn: "RNN", rows: Sequence[int], like: Tensor) -> Tensor:
     """The dropout masks (L - 1, rows, D * H) between layers, drawn as torch draws them: one layer after the other."""
     width = rnn.hidden_size * (2 if rnn.bidirectional else 1)
     ones = like.new_ones(*rows, width)

@@ -10,7 +10,7 @@ import torch
 
 import elman
 
-PUBLIC = ["RNN", "RNNCell", "backends", "convert", "patch", "to_torch", "use_backend"]
+PUBLIC = ["RNN", "RNNCell", "Stream", "backends", "convert", "patch", "to_torch", "use_backend"]
 ROOT = Path(__file__).parent.parent
 
 

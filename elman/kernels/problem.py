@@ -22,10 +22,10 @@ class Problem(NamedTuple):
     reset: Tensor | None = None
     """(T, N) bool; None: no reset."""
     masks: Tensor | None = None
-    """Dropout masks (L - 1, T, N, D * H), or packed (L - 1, R, D * H), for each layer but the last; None: no dropout."""
+    """Dropout masks (L - 1, T, N, D * H), packed (L - 1, R, D * H), for each layer but the last; None: no dropout."""
     batch_sizes: Tensor | None = None
-    """(T,) int64 on the CPU: x and output hold only the R real steps, step after step, the longest sequence first, as in
-    a PackedSequence; None: they are padded. Without lengths and reset."""
+    """(T,) int64 on the CPU: x and output hold only the R real steps, step after step, the longest sequence first, as
+    in a PackedSequence; None: they are padded. Without lengths and reset."""
 
     def size_of(self, x: Tensor) -> tuple[int, int]:
         """T and N."""

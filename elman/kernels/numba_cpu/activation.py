@@ -7,6 +7,8 @@ import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
+from elman.kernels.numba_cpu.sizes import VECTOR_BYTES
+
 contracted = njit(error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """As `part`, and a * b + c may become one instruction."""
 
@@ -70,18 +72,29 @@ def make_tanh(dtype: type) -> Any:
 
 
 def make_activation(dtype: type) -> Any:
-    """`activate(row, n, relu)`: row = f(row), NaN and infinity as in torch."""
+    """`activate(row, n, relu, tail)`: row = f(row), NaN and infinity as in torch; tail is memory for one vector."""
     tanh = make_tanh(dtype)
     zero = dtype(0)
+    width = VECTOR_BYTES // np.dtype(dtype).itemsize
 
     @contracted
-    def activate(row, n, relu):
+    def activate(row, n, relu, tail):
         if relu:
             for j in range(n):
                 row[j] = zero if row[j] < zero else row[j]
-        else:
-            for j in range(n):
-                row[j] = tanh(row[j])
+            return
+        whole = n // width * width
+        for j in range(whole):
+            row[j] = tanh(row[j])
+        if whole < n:  # the rest as a vector too: one by one they would take longer than all the others
+            for j in range(width):
+                tail[j] = zero
+            for j in range(n - whole):
+                tail[j] = row[whole + j]
+            for j in range(width):
+                tail[j] = tanh(tail[j])
+            for j in range(n - whole):
+                row[whole + j] = tail[j]
 
     return activate
 

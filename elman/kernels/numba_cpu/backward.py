@@ -19,7 +19,7 @@ from elman.kernels.numba_cpu.work import (
     chunk_of,
     clear,
     clear_padding,
-    flags,
+    columns_of,
     gradient_at,
     h0_at,
     input_at,
@@ -34,6 +34,7 @@ from elman.kernels.numba_cpu.work import (
     starts_again,
     table_at,
     tasks_of_padding,
+    wait,
     weight_at,
 )
 
@@ -72,6 +73,15 @@ def make_backward(dtype: type) -> Any:
         return p.memory + (p.below if layer % 2 else p.below_too)
 
     @part
+    def tasks_of_clearing(p, layer):
+        """Into how many tasks `clear_below` is split."""
+        if layer == 0 and p.d_x == 0:
+            return 0
+        if p.directions == 2:
+            return p.threads
+        return tasks_of_padding(p) if layer == 0 else 0
+
+    @part
     def last_steps(p, span):
         """(s0, s1): the steps of a span; the spans are counted from the end."""
         s1 = p.steps - span * p.span
@@ -92,6 +102,7 @@ def make_backward(dtype: type) -> Any:
         d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
         after_table, dh_table, dz_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)  # after: dz of the next step
+        q = addresses(table_at(p, thread, 3))  # the rows of output and d_output
         most = p.span * p.sequences
         x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * d * most), addresses(p.memory + p.h_rows + 8 * d * most)
         of_d = state * d * p.sequences
@@ -100,38 +111,44 @@ def make_backward(dtype: type) -> Any:
         for k in range(count):
             i = first + k * step
             if s1 == p.steps:
-                clear(numbers(at_start + state * i), h_size)
+                clear(at_start + state * i, size * h_size)
             if length_of(p, i) > s1:
                 after[k] = carry + state * i
                 active += 1
+        padded, resets, relu = p.ragged != 2, p.reset != 0, p.relu
+        earlier = p.sequences * (1 if d else -1)  # from a row to that of the step read before
         for s in range(s1 - 1, s0 - 1, -1):
             running = active
             while active < count and length_of(p, first + active * step) > s:
                 active += 1
+            r0 = before(p, s) - before(p, s0) + first
+            dz_0 = p.memory + p.dz + state * (d * most + r0)
             for k in range(active):
-                i = first + k * step
-                t = length_of(p, i) - 1 - s if d else s
-                dz[k] = p.memory + p.dz + state * (d * most + before(p, s) - before(p, s0) + i)
-                dh[k] = d_output + width * row_of(p, t, i) + state * d if d_output else zeros
-                if k >= running:  # the last step read: nothing comes after it but h_n
-                    copy_row(dz[k], dh[k], h_size)
-                    if p.d_h_n:
-                        add_row(dz[k], p.d_h_n + states + state * place_of(p, i), h_size)
+                if padded and k < running and s < s1 - 1:
+                    q[k] += earlier
+                else:
+                    i = first + k * step
+                    q[k] = row_of(p, length_of(p, i) - 1 - s if d else s, i)
+                dz[k] = dz_0 + state * step * k
+                dh[k] = d_output + width * q[k] + state * d if d_output else zeros
+            for k in range(running, active):  # the last step read: nothing comes after it but h_n
+                copy_row(dz[k], dh[k], h_size)
+                if p.d_h_n:
+                    add_row(dz[k], p.d_h_n + states + state * place_of(p, first + k * step), h_size)
             call(p.product, running, after_table, h_size, w_hh, h_size, dh_table, dz_table)
             for k in range(active):
-                i = first + k * step
-                t = length_of(p, i) - 1 - s if d else s
-                q = row_of(p, t, i)
-                differentiate(numbers(dz[k]), numbers(output + width * q), h_size, p.relu)
+                differentiate(numbers(dz[k]), numbers(output + width * q[k]), h_size, relu)
                 after[k] = dz[k]
-                r = before(p, s) - before(p, s0) + i
-                x_rows[r] = x + x_bytes * q
-                if s == 0 or starts_again(p, d, t, i):
+                r, i = r0 + k * step, first + k * step
+                x_rows[r] = x + x_bytes * q[k]
+                if s == 0 or (resets and starts_again(p, d, length_of(p, i) - 1 - s if d else s, i)):
                     h_rows[r] = h0_at(p, cell, i, size)
                     add_row(at_start + state * i, dz[k], h_size)
                     after[k] = zeros
+                elif padded:
+                    h_rows[r] = output + width * (q[k] + earlier)
                 else:
-                    h_rows[r] = output + width * row_of(p, t + 1 if d else t - 1, i)
+                    h_rows[r] = output + width * row_of(p, length_of(p, i) - s if d else s - 1, i)
         if s0 > 0:
             for k in range(active):
                 copy_row(carry + state * (first + k * step), after[k], h_size)
@@ -143,6 +160,66 @@ def make_backward(dtype: type) -> Any:
                 unread = length_of(p, i) == 0 and p.d_h_n != 0  # then h_n is h_0
                 dh[k] = p.d_h_n + states + state * place_of(p, i) if unread else zeros
             call(p.product, count, after_table, h_size, w_hh, h_size, dh_table, dz_table)
+
+    @part
+    def recur_together(p, plan, phase, layer, task, thread, s0, s1):
+        """dz of one step of all sequences in one direction, for one group of columns, as soon as that of the step
+        after is done; last of all dh_0, as the step before step 0."""
+        a_step = p.directions * p.groups
+        s, d = s1 - 1 - task // a_step, task % a_step // p.groups
+        j0, j1 = columns_of(p, task % p.groups, panel)
+        h_size = p.hidden_size
+        state = size * h_size
+        width = state * p.directions
+        states = state * (layer * p.directions + d) * p.sequences  # of this cell, in h_0 and h_n
+        zeros, w_hh = p.memory + p.zeros, packed_hh_at(p, layer, d) + size * j0 * h_size
+        output = output_at(p, layer) + state * d
+        x, x_bytes = input_at(p, layer), size * inputs_of(p, layer)
+        d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
+        after_table, dh_table, dz_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
+        after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)
+        most = p.span * p.sequences
+        x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * d * most), addresses(p.memory + p.h_rows + 8 * d * most)
+        of_d = state * d * p.sequences
+        at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d
+        t = p.steps - 1 - s if d else s
+        for i in range(p.sequences):
+            if s < 0:
+                after[i], dh[i] = at_start + state * i, zeros
+                dz[i] = p.d_h0 + states + state * i + size * j0
+                continue
+            r = (s - s0) * p.sequences + i
+            dz[i] = p.memory + p.dz + state * (d * most + r) + size * j0
+            dh[i] = d_output + width * row_of(p, t, i) + state * d + size * j0 if d_output else zeros
+            if s == s1 - 1:
+                after[i] = carry + state * i
+            elif starts_again(p, d, t - 1 if d else t + 1, i):
+                after[i] = zeros
+            else:
+                after[i] = dz[i] - size * j0 + state * p.sequences
+        wait(plan, phase, (s1 - 1 - s) * a_step + (tasks_of_clearing(p, layer) if s1 == p.steps else 0))
+        if s < p.steps - 1:
+            call(p.product, p.sequences, after_table, h_size, w_hh, j1 - j0, dh_table, dz_table)
+        if s < 0:
+            return
+        for i in range(p.sequences):
+            if s == p.steps - 1:
+                copy_row(dz[i], dh[i], j1 - j0)
+                if p.d_h_n:
+                    add_row(dz[i], p.d_h_n + states + state * i + size * j0, j1 - j0)
+                clear(at_start + state * i + size * j0, size * (j1 - j0))
+            q = row_of(p, t, i)
+            differentiate(numbers(dz[i]), numbers(output + width * q + size * j0), j1 - j0, p.relu)
+            again = s == 0 or starts_again(p, d, t, i)
+            if again:
+                add_row(at_start + state * i + size * j0, dz[i], j1 - j0)
+            if s == s0 and s0 > 0:
+                copy_row(carry + state * i + size * j0, zeros if again else dz[i], j1 - j0)
+            if j0 == 0:
+                r = (s - s0) * p.sequences + i
+                x_rows[r] = x + x_bytes * q
+                before_it = output + width * row_of(p, t + 1 if d else t - 1, i)
+                h_rows[r] = h0_at(p, layer * p.directions + d, i, size) if again else before_it
 
     @part
     def pass_down(p, layer, d, task, thread, rows):
@@ -189,30 +266,21 @@ def make_backward(dtype: type) -> Any:
         d_w_ih = gradient_at(plan, layer, d, 0) + size * first * inputs
         d_w_hh = gradient_at(plan, layer, d, 1) + size * first * h_size
         if begin:
-            clear(numbers(d_w_ih), count * inputs)
-            clear(numbers(d_w_hh), count * h_size)
+            clear(d_w_ih, size * (count * inputs))
+            clear(d_w_hh, size * (count * h_size))
         call(p.product_t, rows, dz, h_size, count, p.memory + p.x_rows + 8 * d * most, inputs, d_w_ih)
         call(p.product_t, rows, dz, h_size, count, p.memory + p.h_rows + 8 * d * most, h_size, d_w_hh)
         if p.weights_a_cell == 4:
             d_b, d_b_hh = gradient_at(plan, layer, d, 2) + size * first, gradient_at(plan, layer, d, 3) + size * first
             of_block = p.memory + p.sums + size * h_size * thread
             if begin:
-                clear(numbers(d_b), count)
+                clear(d_b, size * count)
             for r0 in range(0, rows, INNER):  # in blocks, as product_t does
-                clear(numbers(of_block), count)
+                clear(of_block, size * count)
                 for r in range(r0, min(r0 + INNER, rows)):
                     add_row(of_block, dz + size * h_size * r, count)
                 add_row(d_b, of_block, count)
             copy_row(d_b_hh, d_b, count)  # the same numbers
-
-    @part
-    def tasks_of_clearing(p, layer):
-        """Into how many tasks `clear_below` is split."""
-        if layer == 0 and p.d_x == 0:
-            return 0
-        if p.directions == 2:
-            return p.threads
-        return tasks_of_padding(p) if layer == 0 else 0
 
     @part
     def clear_below(p, layer, task):
@@ -221,7 +289,7 @@ def make_backward(dtype: type) -> Any:
         row_bytes = size * inputs_of(p, layer)
         if p.directions == 2:
             first, after = task * all_rows(p) // p.threads, (task + 1) * all_rows(p) // p.threads
-            clear(flags(target + row_bytes * first), row_bytes * (after - first))
+            clear(target + row_bytes * first, row_bytes * (after - first))
         else:
             clear_padding(p, target, row_bytes, task)
 
@@ -258,9 +326,12 @@ def make_backward(dtype: type) -> Any:
         layer, span, kind = place_in(p, phase)
         if span < 0:
             return blocks_of(p, all_rows(p)) if layer > 0 and p.masks else 0
-        if kind == 0:
-            return p.chunks * p.directions + (tasks_of_clearing(p, layer) if span == 0 else 0)
         s0, s1 = last_steps(p, span)
+        if kind == 0:
+            chunks = p.chunks
+            if p.groups:
+                chunks = p.groups * (s1 - s0 + (1 if s0 == 0 and p.d_h0 else 0))
+            return p.directions * chunks + (tasks_of_clearing(p, layer) if span == 0 else 0)
         tasks = blocks_of(p, before(p, s1) - before(p, s0)) if layer > 0 or p.d_x else 0
         if kind == 1 and gradient_at(plan, 0, 0, 0):
             tasks += (p.hidden_size + p.columns - 1) // p.columns * p.directions
@@ -272,7 +343,7 @@ def make_backward(dtype: type) -> Any:
             if task == 0:
                 sort(p)
             elif task == 1:
-                clear(numbers(p.memory + p.zeros), max(p.input_size, p.directions * p.hidden_size))
+                clear(p.memory + p.zeros, size * max(p.input_size, p.directions * p.hidden_size))
             else:
                 cell, panel_number = (task - 2) // panels_of(p), (task - 2) % panels_of(p)
                 prepare(p, plan, cell // p.directions, cell % p.directions, panel_number * panel)
@@ -284,10 +355,13 @@ def make_backward(dtype: type) -> Any:
         s0, s1 = last_steps(p, span)
         rows = before(p, s1) - before(p, s0)
         if kind == 0:
-            if task < p.chunks * p.directions:
-                recur(p, layer, task % p.directions, task // p.directions, thread, s0, s1)
+            clearing = tasks_of_clearing(p, layer) if span == 0 else 0
+            if task < clearing:
+                clear_below(p, layer, task)
+            elif p.groups:
+                recur_together(p, plan, phase, layer, task - clearing, thread, s0, s1)
             else:
-                clear_below(p, layer, task - p.chunks * p.directions)
+                recur(p, layer, (task - clearing) % p.directions, (task - clearing) // p.directions, thread, s0, s1)
             return
         blocks = blocks_of(p, rows) if layer > 0 or p.d_x else 0
         if task < blocks:

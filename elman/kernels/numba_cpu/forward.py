@@ -15,6 +15,7 @@ from elman.kernels.numba_cpu.work import (
     chunk_of,
     clear,
     clear_padding,
+    columns_of,
     h0_at,
     input_at,
     inputs_of,
@@ -23,13 +24,14 @@ from elman.kernels.numba_cpu.work import (
     packed_hh_at,
     packed_ih_at,
     place_of,
-    read_header,
     row_of,
     rows_from,
     sort,
     starts_again,
     table_at,
+    tail_at,
     tasks_of_padding,
+    wait,
     weight_at,
 )
 
@@ -91,6 +93,23 @@ def make_forward(dtype: type) -> Any:
             call(p.product, count, x_table, inputs, packed_ih_at(p, layer, d), h_size, bias_table, z_table)
 
     @part
+    def reads_in_recurrence(p):
+        """Whether whoever recurs reads a single step's input too, rather than that all wait for it."""
+        return p.steps == 1 and p.ragged == 0 and not p.masks
+
+    @part
+    def read_columns(p, layer, d, first, count, j0, j1, thread):
+        """x W_ih^T + b of a single step, for some sequences and columns, into the rows of table 1."""
+        x_table, h_table, bias_table = table_at(p, thread, 2), table_at(p, thread, 1), table_at(p, thread, 3)
+        x, bias = addresses(x_table), addresses(bias_table)
+        inputs = inputs_of(p, layer)
+        for k in range(count):
+            x[k] = input_at(p, layer) + size * inputs * (first + k)
+            bias[k] = bias_at(p, layer, d) + size * j0
+        w_ih = packed_ih_at(p, layer, d) + size * j0 * inputs
+        call(p.product, count, x_table, inputs, w_ih, j1 - j0, bias_table, h_table)
+
+    @part
     def recur(p, layer, d, chunk, thread):
         """All steps of one chunk of sequences in one direction: h_t = f(z_t + h_{t-1} W_hh^T), in place."""
         first, step, count = chunk_of(p, chunk)
@@ -100,27 +119,72 @@ def make_forward(dtype: type) -> Any:
         state = size * h_size
         cell = layer * p.directions + d
         output, w_hh = output_at(p, layer), packed_hh_at(p, layer, d)
+        tail = numbers(tail_at(p, thread))
+        packed, resets, relu = p.ragged == 2, p.reset != 0, p.relu
+        later = state * p.directions * p.sequences * (-1 if d else 1)  # from a row to that of the next step read
         for k in range(count):
-            h_before[k] = h0_at(p, cell, first + k * step, size)
+            i = first + k * step
+            h_before[k] = h0_at(p, cell, i, size)
+            h[k] = output + state * (row_of(p, length_of(p, i) - 1 if d else 0, i) * p.directions + d)
         active = count
         for s in range(p.steps):
             while active > 0 and length_of(p, first + (active - 1) * step) <= s:
                 active -= 1
-            for k in range(active):
-                i = first + k * step
-                t = length_of(p, i) - 1 - s if d else s
-                h[k] = output + state * (row_of(p, t, i) * p.directions + d)
-                if s > 0 and starts_again(p, d, t, i):
-                    h_before[k] = h0_at(p, cell, i, size)
+            if packed:
+                for k in range(active):
+                    i = first + k * step
+                    t = length_of(p, i) - 1 - s if d else s
+                    h[k] = output + state * (row_of(p, t, i) * p.directions + d)
+            elif s > 0:
+                for k in range(active):
+                    h[k] += later
+            if resets and s > 0:
+                for k in range(active):
+                    i = first + k * step
+                    if starts_again(p, d, length_of(p, i) - 1 - s if d else s, i):
+                        h_before[k] = h0_at(p, cell, i, size)
+            if reads_in_recurrence(p):
+                read_columns(p, layer, d, first, count, 0, h_size, thread)
             call(p.product, active, before_table, h_size, w_hh, h_size, h_table, h_table)
             for k in range(active):
-                activate(numbers(h[k]), h_size, p.relu)
+                activate(numbers(h[k]), h_size, relu, tail)
                 h_before[k] = h[k]
         for k in range(count):
             last = numbers(h_before[k])
             h_n = numbers(p.h_n + state * (cell * p.sequences + place_of(p, first + k * step)))
             for j in range(h_size):
                 h_n[j] = last[j]
+
+    @part
+    def recur_together(p, plan, phase, layer, task, thread):
+        """One step of all sequences in one direction, for one group of columns, as soon as the step before is done."""
+        a_step = p.directions * p.groups
+        s, d = task // a_step, task % a_step // p.groups
+        j0, j1 = columns_of(p, task % p.groups, panel)
+        before_table, h_table = table_at(p, thread, 0), table_at(p, thread, 1)
+        h_before, h = addresses(before_table), addresses(h_table)
+        h_size = p.hidden_size
+        state = size * h_size
+        cell = layer * p.directions + d
+        output = output_at(p, layer) + state * d
+        t = p.steps - 1 - s if d else s
+        for i in range(p.sequences):
+            h[i] = output + state * p.directions * row_of(p, t, i) + size * j0
+            if s == 0 or starts_again(p, d, t, i):
+                h_before[i] = h0_at(p, cell, i, size)
+            else:
+                h_before[i] = output + state * p.directions * row_of(p, t + 1 if d else t - 1, i)
+        w_hh = packed_hh_at(p, layer, d) + size * j0 * h_size
+        if reads_in_recurrence(p):
+            read_columns(p, layer, d, 0, p.sequences, j0, j1, thread)
+        wait(plan, phase, s * a_step)
+        call(p.product, p.sequences, before_table, h_size, w_hh, j1 - j0, h_table, h_table)
+        for i in range(p.sequences):
+            activate(numbers(h[i]), j1 - j0, p.relu, numbers(tail_at(p, thread)))
+            if s == p.steps - 1:
+                last, h_n = numbers(h[i]), numbers(p.h_n + state * (cell * p.sequences + i) + size * j0)
+                for j in range(j1 - j0):
+                    h_n[j] = last[j]
 
     @part
     def phases(p):
@@ -132,7 +196,9 @@ def make_forward(dtype: type) -> Any:
         if phase == 0:
             return 0 if p.prepared else 2 + p.layers * p.directions * panels_of(p)
         if phase % 2 == 0:
-            return p.chunks * p.directions
+            return (p.steps * p.groups if p.groups else p.chunks) * p.directions
+        if reads_in_recurrence(p):
+            return 0
         padding = tasks_of_padding(p) if phase == 2 * p.layers - 1 else 0
         return blocks_of(p) + padding
 
@@ -143,10 +209,12 @@ def make_forward(dtype: type) -> Any:
             if task == 0:
                 sort(p)
             elif task == 1:
-                clear(numbers(p.memory + p.zeros), max(p.input_size, p.directions * p.hidden_size))
+                clear(p.memory + p.zeros, size * max(p.input_size, p.directions * p.hidden_size))
             else:
                 cell, panel_number = (task - 2) // panels_of(p), (task - 2) % panels_of(p)
                 prepare(p, plan, cell // p.directions, cell % p.directions, panel_number * panel)
+        elif phase % 2 == 0 and p.groups:
+            recur_together(p, plan, phase, layer, task, thread)
         elif phase % 2 == 0:
             recur(p, layer, task % p.directions, task // p.directions, thread)
         elif task < blocks_of(p):

@@ -12,7 +12,7 @@ from elman.kernels.numba_cpu.backward import make_backward
 from elman.kernels.numba_cpu.forward import make_forward
 from elman.kernels.numba_cpu.products import make_products
 from elman.kernels.numba_cpu.tile import part
-from elman.kernels.numba_cpu.work import enter, make_phases, read_header
+from elman.kernels.numba_cpu.work import make_phases, read_header
 
 
 def kernel_in_llvm(dtype: type) -> dict[str, str]:
@@ -24,13 +24,10 @@ def kernel_in_llvm(dtype: type) -> dict[str, str]:
 
     @part
     def kernel(plan):
-        thread = enter(plan)
-        p = read_header(plan)
-        if thread < p.threads:
-            if p.backward:
-                backward(plan, thread)
-            else:
-                forward(plan, thread)
+        if read_header(plan).backward:
+            backward(plan)
+        else:
+            forward(plan)
 
     functions = {"kernel": (kernel, 1)}
     functions |= {name: (function, 7) for name, function in make_products(dtype)._asdict().items()}

@@ -3,7 +3,7 @@
 import ctypes
 import functools
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,11 +13,12 @@ from torch import Tensor
 from elman.kernels.numba_cpu import team
 from elman.kernels.numba_cpu.compiled import code_for
 from elman.kernels.numba_cpu.plan import Sizes, after_sizes
-from elman.kernels.numba_cpu.sizes import padded_columns
+from elman.kernels.numba_cpu.sizes import VECTOR_BYTES, padded_columns, vectors_a_tile
 from elman.kernels.problem import Problem
 
 _BLOCK = 96  # steps in one task of a product over many steps
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
+_MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
 _LINE = 64  # bytes: every array in scratch memory starts at a multiple
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -30,12 +31,14 @@ def rnn_forward(
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """output (T, N, D * H) or (R, D * H), h_n (L * D, N, H), and what rnn_backward needs."""
     layers, directions, h = problem.num_layers, problem.num_directions, weights[1].shape[0]
-    _, sequences = problem.size_of(x)
-    output = torch.empty((*x.shape[:-1], directions * h), dtype=x.dtype)
-    h_n = torch.empty((layers * directions, sequences, h), dtype=x.dtype)
-    inner = torch.empty((layers - 1, *output.shape), dtype=x.dtype) if layers > 1 else None
+    rows, dtype = x.shape[:-1], x.dtype
+    weights = _all_plain(weights)
+    # sizes one by one: given as a tuple they cost torch twice the time
+    output = torch.empty(*rows, directions * h, dtype=dtype)
+    h_n = torch.empty(layers * directions, problem.size_of(x)[1], h, dtype=dtype)
+    inner = torch.empty(layers - 1, *rows, directions * h, dtype=dtype) if layers > 1 else None
     dropped = None if inner is None or problem.masks is None else torch.empty_like(inner)
-    _run(problem, x, h0, weights, output, inner, dropped, h_n=h_n)
+    _run(problem, weights, weights, (x, h0, h_n, output, inner), dropped, (None, None, None, None), backward=False)
     return output, h_n, (output, inner, dropped)
 
 
@@ -50,62 +53,39 @@ def rnn_backward(
     needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
 ) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights. Those at the weights come all together, or none if none is needed."""
+    weights = _all_plain(weights)
+    d_x = torch.empty(*x.shape, dtype=x.dtype) if needs[0] else None
+    d_h0 = torch.empty(*h0.shape, dtype=x.dtype) if h0 is not None and needs[1] else None
+    d_weights: list[Tensor | None] = [None] * len(weights)
+    if True in needs[2:]:
+        d_weights = [*map(torch.empty_like, weights)]
     output, inner, dropped = saved
     assert output is not None
-    d_x = torch.empty(x.shape, dtype=x.dtype) if needs[0] else None
-    d_h0 = torch.empty(h0.shape, dtype=h0.dtype) if h0 is not None and needs[1] else None
-    d_weights: list[Tensor | None] = [None] * len(weights)
-    if any(needs[2:]):
-        d_weights = [torch.empty(w.shape, dtype=w.dtype) for w in weights]
-    gradients = dict(d_output=d_output, d_h_n=d_h_n, d_x=d_x, d_h0=d_h0)
-    _run(problem, x, h0, weights, output, inner, dropped, d_weights=d_weights, **gradients)
+    gradients = (d_output, d_h_n, d_x, d_h0)
+    _run(problem, weights, d_weights, (x, h0, None, output, inner), dropped, gradients, backward=True)
     return [d_x, d_h0, *d_weights]
 
 
 def _run(
     problem: Problem,
-    x: Tensor,
-    h0: Tensor | None,
     weights: Sequence[Tensor],
-    output: Tensor,
-    inner: Tensor | None,
+    d_weights: Sequence[Tensor | None],
+    values: tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None],  # x, h0, h_n, output, inner
     dropped: Tensor | None,
-    *,
-    h_n: Tensor | None = None,
-    d_output: Tensor | None = None,
-    d_h_n: Tensor | None = None,
-    d_x: Tensor | None = None,
-    d_h0: Tensor | None = None,
-    d_weights: Sequence[Tensor | None] | None = None,
+    gradients: tuple[Tensor | None, ...],  # d_output, d_h_n, d_x, d_h0
+    backward: bool,
 ) -> None:
-    """Runs the kernel: forward into output, inner, dropped and h_n, or backward into the gradients that are given."""
+    """Runs the kernel, forward or backward, on contiguous memory."""
+    x, output = values[0], values[3]
     lengths = problem.lengths if problem.batch_sizes is None else problem.batch_sizes
-    prepared = prepare(problem, x, weights, backward=d_weights is not None)
+    prepared = prepare(problem, x, weights, backward)
     memory = torch.empty(prepared.scratch, dtype=torch.uint8)
     # what is made contiguous here is kept until the kernel is back
-    kept = [_plain(t) for t in (x, h0, problem.masks, problem.reset, lengths, d_output, d_h_n)]
-    kept_weights = [_plain(w) for w in weights]
-    at_x, at_h0, masks, reset, at_lengths, at_d_output, at_d_h_n = map(_address, kept)
-    at_weights = list(map(_address, kept_weights))
-    prepared.run(
-        memory.data_ptr(),
-        output.nbytes,
-        at_x,
-        at_h0,
-        _address(h_n),
-        _address(output),
-        _address(inner),
-        masks,
-        _address(dropped),
-        reset,
-        at_lengths,
-        at_d_output,
-        at_d_h_n,
-        _address(d_x),
-        _address(d_h0),
-        *at_weights,
-        *(at_weights if d_weights is None else map(_address, d_weights)),
-    )
+    arrays = [*map(_plain, (*values, problem.masks, dropped, problem.reset, lengths, *gradients))]
+    at = memory.data_ptr()
+    at_weights = [*map(Tensor.data_ptr, weights)]
+    at_d_weights = [*map(_address, d_weights)] if backward else at_weights
+    prepared.run(at, output.nbytes, *map(_address, arrays), *at_weights, *at_d_weights)
 
 
 def _plain(tensor: Tensor | None) -> Tensor | None:
@@ -115,6 +95,12 @@ def _plain(tensor: Tensor | None) -> Tensor | None:
     return tensor.resolve_neg().contiguous()
 
 
+def _all_plain(weights: Sequence[Tensor]) -> Sequence[Tensor]:
+    if all(map(Tensor.is_contiguous, weights)) and not any(map(Tensor.is_neg, weights)):
+        return weights
+    return [w.resolve_neg().contiguous() for w in weights]
+
+
 def _address(tensor: Tensor | None) -> int:
     return 0 if tensor is None else tensor.data_ptr()
 
@@ -122,17 +108,22 @@ def _address(tensor: Tensor | None) -> int:
 class Prepared(NamedTuple):
     """Everything about a run that follows from the shapes. The plan lies at the head of scratch memory."""
 
-    kernel: int
+    start: Callable[[int], None]  # runs the kernel on the plan at an address
     threads: int
     scratch: int  # bytes
     head: bytes  # the plan's sizes
     rest: struct.Struct  # and what comes after them
 
-    def run(self, memory: int, *words: int) -> None:
-        """Writes the plan to scratch memory, with what comes after the sizes, then runs the kernel on it."""
+    def write(self, memory: int, *words: int) -> range:
+        """Writes the plan to scratch memory; the words are those after plan.Sizes. Returns where the counters are."""
         plan = self.head + self.rest.pack(memory, *words)
         ctypes.memmove(memory, plan, len(plan))
-        team.run(self.kernel, memory, self.threads)
+        return range(len(self.head) + 8 * (1 + len(words)), len(plan))
+
+    def run(self, memory: int, *words: int) -> None:
+        """Writes the plan, then runs the kernel on it."""
+        self.write(memory, *words)
+        self.start(memory)
 
 
 def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bool) -> Prepared:
@@ -171,12 +162,13 @@ def _prepare(
     size, width = np.dtype(dtype).itemsize, directions * h
     chunks = max(1, min(sequences, -(-threads // directions)))
     columns = h if threads == 1 else max(12, -(-h * directions // (4 * threads)))
-    table = max(block, -(-sequences // chunks))
+    groups = groups_of_columns(steps, sequences, h, size, directions, threads)
+    groups = groups if ragged == 0 and steps * sequences > 0 else 0
+    table = max(block, sequences if groups else -(-sequences // chunks))
     of_step = max(1, sequences * width)  # numbers
-    span = min(steps, max(-(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // (of_step * size)))
-    span = max(1, span if backward else steps)
+    span = max(1, min(steps, steps_of_a_span(sequences, of_step * size)) if backward else steps)
     phases = 1 + layers * (1 + (1 + directions) * max(1, -(-steps // span)) if backward else 2)
-    rest = after_sizes(layers * directions, weights_a_cell, phases)
+    rest = after_sizes(layers * directions, weights_a_cell, phases, threads)
     scratch = 0
 
     def take(numbers: int, size: int) -> int:
@@ -214,6 +206,7 @@ def _prepare(
         threads=threads,
         table=table,
         chunks=chunks,
+        groups=groups,
         block=block,
         columns=columns,
         span=span,
@@ -222,7 +215,8 @@ def _prepare(
         hh=hh,
         bias=bias,
         zeros=take(max(input_size, width), size),
-        tables=take(3 * threads * table, 8),
+        tables=take(4 * threads * table, 8),
+        tails=take(threads * VECTOR_BYTES, 1),
         sums=take(once * threads * h, size),
         ordered=take(sequences if ragged else 0, 8),
         order=take(sequences if ragged else 0, 8),
@@ -237,7 +231,24 @@ def _prepare(
         h_rows=take(once * span * sequences * directions, 8),
     )
     head = struct.pack(f"{len(sizes)}q", *sizes)
-    return Prepared(code.kernel, threads, scratch, head, rest)
+    return Prepared(team.starter(code.kernel, threads), threads, scratch, head, rest)
+
+
+def steps_of_a_span(sequences: int, step_bytes: int) -> int:
+    """The steps of one span of the backward pass, for so many bytes of dz a step."""
+    return max(2, -(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // step_bytes)
+
+
+def groups_of_columns(steps: int, sequences: int, h: int, size: int, directions: int, threads: int) -> int:
+    """Into how many groups the columns are split in the recurrence, with a wait after each step; 0: the sequences are
+    split instead, and nobody waits. Measured in docs/decisions."""
+    panel = vectors_a_tile() * VECTOR_BYTES // size
+    groups = min(threads, -(-h // panel))
+    too_few = sequences * directions < threads and sequences < groups
+    evenly = steps == 1 and h % (panel * threads) == 0
+    if groups > 1 and (too_few or evenly or h * h * size > _MATRIX_BYTES):
+        return groups
+    return 0
 
 
 def _in_lines(count: int) -> int:

@@ -27,6 +27,7 @@ class Sizes(NamedTuple):
     threads: int  # that may come; one more turns back
     table: int  # rows of the longest table: at least block, and the sequences of a chunk
     chunks: int  # into how many the sequences are split in the recurrence
+    groups: int  # into how many the columns are split, all sequences in each; 0: the sequences are split, not they
     block: int  # rows of one task in a product over many steps
     columns: int  # rows of a weight gradient that one task sums
     span: int  # steps after which the backward pass turns dz into the other gradients
@@ -36,7 +37,8 @@ class Sizes(NamedTuple):
     bias: int  # bytes of b_ih + b_hh
     # scratch, at whose head the plan lies
     zeros: int  # (max(I, D * H),) zeros
-    tables: int  # (threads, 3, table) words
+    tables: int  # (threads, 4, table) words
+    tails: int  # (threads,) vectors
     sums: int  # (threads, H)
     ordered: int  # (N,) lengths, the longest first
     order: int  # (N,) the place in h_0 and h_n of the i-th longest
@@ -78,10 +80,11 @@ FIELDS = (*Sizes._fields, *Arrays._fields)
 HEADER_BYTES = 8 * len(FIELDS)
 
 
-def after_sizes(cells: int, weights_a_cell: int, phases: int) -> struct.Struct:
+def after_sizes(cells: int, weights_a_cell: int, phases: int, threads: int) -> struct.Struct:
     """How the plan goes on after the sizes: Arrays, the weights and their gradients, counters that begin at 0.
 
-    The counters: threads come, then for each phase tasks taken and tasks done.
+    The counters: threads come, then for each phase tasks taken and tasks done. A single thread does not count.
     """
     words = len(Arrays._fields) + 2 * cells * weights_a_cell
-    return struct.Struct(f"{words}q{(1 + 2 * phases) * COUNTER_BYTES}x")
+    counters = 0 if threads == 1 else 1 + 2 * phases
+    return struct.Struct(f"{words}q{counters * COUNTER_BYTES}x")

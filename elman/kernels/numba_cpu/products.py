@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from elman.kernels.numba_cpu.sizes import INNER, vector_bytes, vectors_a_tile
+from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, vectors_a_tile
 from elman.kernels.numba_cpu.tile import column_tile, part, pointer_to, row_tile
 
 _ROW_BLOCKS = (6, 4, 2, 1)  # rows of a tile, tried in this order
@@ -24,7 +24,7 @@ class Products(NamedTuple):
 def make_products(dtype: type) -> Products:
     """The operations for float32 or float64."""
     size = np.dtype(dtype).itemsize
-    width = vector_bytes() // size
+    width = VECTOR_BYTES // size
     most = vectors_a_tile()
     panel = most * width
     inner = INNER * 4 // size

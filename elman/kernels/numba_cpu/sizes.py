@@ -7,13 +7,8 @@ import numpy as np
 
 FEATURES = llvmlite.binding.get_host_cpu_features()
 INNER = 64  # indices a product sums over before the next rows: (64, 64) float32 are half of a small L1 cache
+VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"  # the system's function that lets others run
-
-
-def vector_bytes() -> int:
-    if FEATURES.get("avx512f"):
-        return 64
-    return 32 if FEATURES.get("avx") else 16
 
 
 def vectors_a_tile() -> int:
@@ -24,10 +19,10 @@ def vectors_a_tile() -> int:
 
 def panel_columns(dtype: type) -> int:
     """Columns that a packed matrix keeps together."""
-    return vectors_a_tile() * vector_bytes() // np.dtype(dtype).itemsize
+    return vectors_a_tile() * VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 def padded_columns(dtype: type, n: int) -> int:
     """Columns of a packed matrix of n columns."""
-    width = vector_bytes() // np.dtype(dtype).itemsize
+    width = VECTOR_BYTES // np.dtype(dtype).itemsize
     return (n + width - 1) // width * width

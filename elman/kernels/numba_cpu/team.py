@@ -8,6 +8,7 @@ import ctypes
 import functools
 import os
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,13 @@ def threads_for(work: int) -> int:
     return threads if work >= _POOL_WORK or _parallel() is not None else 1
 
 
-def run(kernel: int, plan: int, threads: int) -> None:
-    """Runs a C function on a plan, both given by address, in so many threads at once; returns when all are back."""
-    if threads == 1:
-        _function(kernel)(plan)
-        return
+def starter(kernel: int, threads: int) -> Callable[[int], None]:
+    """What runs the C function at address `kernel` on the plan at an address, in so many threads at once; it returns
+    when all are back."""
+    return _function(kernel) if threads == 1 else functools.partial(_run, kernel, threads)
+
+
+def _run(kernel: int, threads: int, plan: int) -> None:
     parallel = _parallel()
     if parallel is not None:
         parallel(kernel, plan, threads, 0)

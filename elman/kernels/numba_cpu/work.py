@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.plan import COUNTER_BYTES, FIELDS, HEADER_BYTES
-from elman.kernels.numba_cpu.sizes import YIELD
+from elman.kernels.numba_cpu.sizes import VECTOR_BYTES, YIELD
 from elman.kernels.numba_cpu.tile import part, pointer_to
 
 _WORD, _INT = ir.IntType(64), ir.IntType(32)
@@ -48,6 +48,20 @@ def _yield_processor(_: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(), codegen
+
+
+@intrinsic
+def _clear(_: Any, address: Any, count: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        cgutils.memset(builder, pointer, arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+clear: Any = _clear
+"""Writes 0 into so many bytes from an address on."""
 
 
 @intrinsic
@@ -125,25 +139,25 @@ def _counter(plan, phase):
 
 
 @part
-def enter(plan):
+def _enter(plan):
     """The number of the calling thread, counted from 0 in the order of coming."""
     return _fetch_add_one(_counter(plan, 0) - COUNTER_BYTES)
 
 
 @part
 def table_at(p, thread, which):
-    """The address of one of the calling thread's three tables of addresses."""
-    return p.memory + p.tables + 8 * p.table * (3 * thread + which)
+    """The address of one of the calling thread's four tables of addresses."""
+    return p.memory + p.tables + 8 * p.table * (4 * thread + which)
 
 
 @part
-def take(plan, phase):
+def _take(plan, phase):
     """The next task of the phase, counted from 0; at or past the number of tasks: none is left."""
     return _fetch_add_one(_counter(plan, phase))
 
 
 @part
-def done(plan, phase):
+def _done(plan, phase):
     """Says that one taken task is finished."""
     _fetch_add_one(_counter(plan, phase) + COUNTER_BYTES)
 
@@ -159,20 +173,34 @@ def wait(plan, phase, tasks):
             _yield_processor()
 
 
+@part
+def tail_at(p, thread):
+    """The address of one vector for the calling thread."""
+    return p.memory + p.tails + VECTOR_BYTES * thread
+
+
 def make_phases(phases: Any, tasks_of: Any, work_on: Any) -> Any:
     """Runs the phases of forward.py or backward.py one after the other, each by whoever is there."""
 
     @part
-    def run(plan, thread):
+    def run(plan):
         p = read_header(plan)
+        alone = p.threads == 1  # then nobody counts, and the counters are not there
+        thread = 0 if alone else _enter(plan)
+        if thread >= p.threads:
+            return
         for phase in range(phases(p)):
             tasks = tasks_of(p, plan, phase)
-            task = take(plan, phase)
+            task = 0 if alone else _take(plan, phase)
             while task < tasks:
                 work_on(p, plan, phase, task, thread)
-                done(plan, phase)
-                task = take(plan, phase)
-            wait(plan, phase, tasks)
+                if alone:
+                    task += 1
+                else:
+                    _done(plan, phase)
+                    task = _take(plan, phase)
+            if not alone:
+                wait(plan, phase, tasks)
 
     return run
 
@@ -261,7 +289,7 @@ def clear_padding(p, target, row_bytes, task):
     """Writes 0 into the rows that are no real steps, in one of as many shares of the steps as there are threads."""
     for t in range(task * p.steps // p.threads, (task + 1) * p.steps // p.threads):
         for i in range(before(p, t + 1) - before(p, t), p.sequences):
-            clear(flags(target + row_bytes * row_of(p, t, i)), row_bytes)
+            clear(target + row_bytes * row_of(p, t, i), row_bytes)
 
 
 @part
@@ -289,14 +317,15 @@ def chunk_of(p, chunk):
 
 
 @part
+def columns_of(p, group, panel):
+    """(first, after the last) of the columns of a group, in whole panels."""
+    panels = (p.hidden_size + panel - 1) // panel
+    return group * panels // p.groups * panel, min(p.hidden_size, (group + 1) * panels // p.groups * panel)
+
+
+@part
 def h0_at(p, cell, i, size):
     """The address of h_0 of the i-th sequence."""
     if p.h0 == 0:
         return p.memory + p.zeros
     return p.h0 + size * p.hidden_size * (cell * p.sequences + place_of(p, i))
-
-
-@part
-def clear(row, n):
-    for j in range(n):
-        row[j] = 0

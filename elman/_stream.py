@@ -1,0 +1,171 @@
+"""A layer one step at a time, with a carried state."""
+
+import operator
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from elman._backends import asked_backend, choose, mode_obstacle
+from elman._checks import check_call, check_weights
+from elman._layout import problem_of
+
+if TYPE_CHECKING:
+    from elman._rnn import RNN
+    from elman.kernels.numba_cpu.steps import Steps
+
+
+class Stream:
+    """A layer one step at a time: `y = stream(x_t)` for each x_t as it comes, with the numbers of the whole sequence.
+
+    For inference: no gradients flow. The weights are packed once, and again when one was replaced or written to by
+    torch (an optimiser's step, load_state_dict); what is written through `.data` is seen after the next `reset()`. A
+    stream belongs to one thread.
+
+    Args:
+        rnn: a layer of one direction: in a layer of two, a later step changes earlier outputs.
+        hx: the state before the first step, (L, N, H), or (L, H) for a single sequence. Default: zeros, for as many
+            sequences as the first input has.
+
+    Raises:
+        ValueError: the layer is bidirectional.
+
+    Example:
+        >>> import elman, torch
+        >>> rnn = elman.RNN(3, 4)
+        >>> stream = elman.Stream(rnn)
+        >>> x = torch.randn(5, 2, 3)
+        >>> outputs = torch.stack([stream(x_t) for x_t in x])
+        >>> torch.allclose(outputs, rnn(x)[0], atol=1e-6)
+        True
+    """
+
+    def __init__(self, rnn: "RNN", hx: Tensor | None = None) -> None:
+        if rnn.bidirectional:
+            raise ValueError(
+                "A stream reads in one direction, and this layer is bidirectional: its reverse direction begins at the "
+                "last step. Run it over whole sequences."
+            )
+        self._rnn = rnn
+        self._start = None if hx is None else hx.detach().clone()
+        self._steps: Steps | None = None
+        self._seen: list[int] = []  # versions and addresses of the weights that are packed
+        self.reset()
+
+    def __call__(self, x_t: Tensor) -> Tensor:
+        """One step.
+
+        Args:
+            x_t: (N, I), or (I,) for a single sequence; the same N at every step.
+
+        Returns:
+            The last layer's state, (N, H) or (H,), in memory of its own.
+
+        Raises:
+            AttributeError: x_t is no tensor.
+            ValueError: x_t has not 1 or 2 axes, or another dtype than the weights.
+            RuntimeError: a size does not fit the layer or the state, or x_t asks for a gradient.
+        """
+        steps = self._steps
+        if (
+            steps is not None
+            and type(x_t) is Tensor
+            and steps.fits(x_t)
+            and not (x_t.requires_grad and torch.is_grad_enabled())
+            and self._seen == _identity(self._rnn._parameters.values())
+            and mode_obstacle() is None
+            and asked_backend() in (None, "numba")
+            and not torch._C._is_any_autocast_enabled()
+        ):
+            return steps(x_t)
+        if isinstance(x_t, Tensor) and x_t.requires_grad and torch.is_grad_enabled():
+            raise RuntimeError(
+                "x_t asks for a gradient, and a stream computes none. Pass x_t.detach(), or run the layer itself on a "
+                "sequence of one step with a state."
+            )
+        with torch.no_grad():
+            return self._checked_step(x_t, self._rnn._weights())
+
+    @property
+    def state(self) -> Tensor | None:
+        """(L, N, H), or (L, H) for a single sequence: a copy of every layer's state after the last step.
+
+        None before the first step where no hx was given. Set it to go on from a state that was kept.
+        """
+        state = self._current()
+        return None if state is None else state.clone()
+
+    @state.setter
+    def state(self, state: Tensor) -> None:
+        self._state = state.detach().clone(memory_format=torch.contiguous_format)
+        self._steps = None
+
+    def reset(self, rows: Tensor | Sequence[int] | None = None) -> None:
+        """Back to the state before the first step.
+
+        Args:
+            rows: the sequences that begin again, by their numbers or as a bool tensor (N,), as at the end of an episode
+                in some of the environments. Default: all; where no hx was given their number may then be another.
+
+        Raises:
+            IndexError: there is no such sequence.
+        """
+        if rows is None:
+            self._state = None if self._start is None else self._start.clone(memory_format=torch.contiguous_format)
+            self._steps = None
+            return
+        state = self._current()
+        if state is None:
+            return
+        if state.dim() == 2:
+            raise IndexError("This stream holds a single sequence, without a batch axis: reset() begins it again.")
+        which = torch.as_tensor(rows, device=state.device)
+        chosen = which if which.dtype == torch.bool else which.long()
+        state[:, chosen] = 0 if self._start is None else self._start[:, chosen]
+
+    def _current(self) -> Tensor | None:
+        """The state itself."""
+        return self._state if self._steps is None else self._steps.state
+
+    def _checked_step(self, x_t: Tensor, weights: list[Tensor]) -> Tensor:
+        """A step with all checks; from now on the fast one, where it can be."""
+        rnn, state = self._rnn, self._current()
+        if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
+            got = f"{tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
+            kind = ValueError if isinstance(x_t, Tensor) else AttributeError
+            raise kind(f"A stream takes one step, a tensor (batch, input_size) or (input_size,); got {got}.")
+        if state is None:
+            state = x_t.new_zeros(rnn.num_layers, *x_t.shape[:-1], rnn.hidden_size)
+        time = 1 if rnn.batch_first and x_t.dim() == 2 else 0
+        sequence = x_t.unsqueeze(time)  # of one step
+        check_call(rnn, sequence, state, weights[0])
+        check_weights(rnn, weights)
+        self._state, self._steps = state, None
+        if self._can_be_fast(x_t, weights):
+            from elman.kernels.numba_cpu.steps import Steps
+
+            self._steps = Steps(problem_of(rnn), x_t.shape, state, weights)
+            self._seen = _identity(rnn._parameters.values())
+            return self._steps(x_t)
+        output: Tensor
+        output, self._state = rnn(sequence, state)
+        return output.squeeze(time)
+
+    def _can_be_fast(self, x_t: Tensor, weights: list[Tensor]) -> bool:
+        """Whether elman's kernels take the steps, without dropout, from weights whose changes can be seen."""
+        backend, _ = choose(problem_of(self._rnn), x_t, self._state, weights)
+        dropout = self._rnn.training and self._rnn.dropout > 0 and self._rnn.num_layers > 1
+        # every weight is a parameter, and not one of those that torch.inference_mode made, which have no version
+        parameters = {*map(id, self._rnn._parameters.values())}
+        watched = all(id(w) in parameters and not w.is_inference() for w in weights)
+        return backend.name == "numba" and watched and not dropout and not torch.is_autocast_enabled("cpu")
+
+
+_version_of = operator.attrgetter("_version")
+
+
+def _identity(parameters: Iterable[Any]) -> list[int]:
+    """What changes when a parameter is replaced or written to."""
+    parameters = [*parameters]
+    return [*map(_version_of, parameters), *map(Tensor.data_ptr, parameters)]

@@ -1,0 +1,53 @@
+"""One step after the other with the weights packed once: what a stream runs."""
+
+import ctypes
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from elman.kernels.numba_cpu.launch import prepare
+from elman.kernels.numba_cpu.plan import FIELDS, Arrays
+from elman.kernels.problem import Problem
+
+_X, _OUTPUT, _H0, _H_N, _PREPARED = (FIELDS.index(name) for name in ("x", "output", "h0", "h_n", "prepared"))
+
+
+class Steps:
+    """The steps of one batch, with weights as they are when this is made."""
+
+    def __init__(self, problem: Problem, shape: Sequence[int], state: Tensor, weights: Sequence[Tensor]) -> None:
+        """For inputs of `shape`, (N, I) or (I,); `self.state`, (L, N, H) or (L, H), is then the state after each."""
+        self.state, self._spare = state, torch.empty_like(state)  # a step reads one and writes the other
+        self.shape, self._dtype = torch.Size(shape), state.dtype
+        weights = [w.resolve_neg().contiguous() for w in weights]
+        sequence = state.new_empty(1, *shape) if len(shape) == 2 else state.new_empty(1, 1, *shape)
+        self._prepared = prepare(problem, sequence, weights, backward=False)
+        memory, inner = torch.empty(self._prepared.scratch, dtype=torch.uint8), torch.empty_like(state)
+        self._kept = (memory, inner, weights)  # what the plan has the addresses of
+        self._like_y = torch.empty_like(state[0])
+        self._at, at_weights = memory.data_ptr(), [w.data_ptr() for w in weights]
+        nothing = Arrays(*[0] * len(Arrays._fields))
+        arrays = nothing._replace(memory=self._at, layer_bytes=state[0].nbytes, inner=inner.data_ptr())
+        counters = self._prepared.write(*arrays, *at_weights, *at_weights)
+        self._counters = (self._at + counters.start, 0, len(counters))
+        self._plan = (ctypes.c_int64 * len(FIELDS)).from_address(self._at)
+
+    def fits(self, x: Tensor) -> bool:
+        """Whether a step can be taken from x."""
+        return x.shape == self.shape and x.dtype is self._dtype and x.is_cpu
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The last layer's state, (N, H) or (H,), after one more step from its input x, which fits."""
+        if not x.is_contiguous() or x.is_neg():
+            x = x.resolve_neg().contiguous()
+        y = torch.empty_like(self._like_y)
+        plan, prepared = self._plan, self._prepared
+        before, after = self.state, self._spare
+        plan[_X], plan[_OUTPUT], plan[_H0], plan[_H_N] = x.data_ptr(), y.data_ptr(), before.data_ptr(), after.data_ptr()
+        if prepared.threads > 1:
+            ctypes.memset(*self._counters)
+        prepared.start(self._at)
+        plan[_PREPARED] = True
+        self.state, self._spare = after, before
+        return y

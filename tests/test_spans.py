@@ -1,0 +1,66 @@
+"""How the kernels cut a run into pieces - spans of steps, groups of columns - changes nothing."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from cases import Case, assert_same
+from torch import Tensor
+
+import elman
+from elman.kernels.numba_cpu import launch
+
+CASES = [
+    Case("one direction", 11, 3, 4, 5),
+    Case("one sequence, three layers", 23, 1, 3, 6, L=3),
+    Case("both directions, three layers: two buffers between them", 10, 4, 3, 5, L=3, D=2),
+    Case("both directions, two layers, relu", 9, 3, 3, 4, L=2, D=2, nonlinearity="relu"),
+    Case("three panels of columns", 9, 2, 3, 75),
+    Case("three panels of columns, both directions, three layers", 7, 2, 3, 70, L=3, D=2),
+]
+
+
+@pytest.fixture(params=[2, 3, 5])
+def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Spans of so many steps instead of about a thousand."""
+    monkeypatch.setattr(launch, "steps_of_a_span", lambda sequences, step_bytes: request.param)
+    launch._prepare.cache_clear()
+    yield request.param
+    launch._prepare.cache_clear()
+
+
+@pytest.fixture(params=["sequences", "columns"])
+def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What the threads of the recurrence share, whatever the sizes; the caches are cleared by spans_of."""
+    if request.param == "columns":
+        monkeypatch.setattr(launch, "groups_of_columns", lambda *sizes: 2 if sizes[-1] > 1 else 0)
+    else:
+        monkeypatch.setattr(launch, "groups_of_columns", lambda *sizes: 0)
+    return request.param
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["whole", "lengths", "reset"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
+def test_gradients_however_it_is_cut(case: Case, kind: str, threads: int, split: str, spans_of: int) -> None:
+    torch.set_num_threads(threads)
+    options = {
+        "whole": {},
+        "lengths": {"lengths": torch.arange(case.N) * case.T // case.N},
+        "reset": {"reset": torch.rand(case.T, case.N) < 0.3},
+    }[kind]
+    results = []
+    for backend in ("numba", "reference"):
+        layer, input, h0 = case.layer(elman.RNN, torch.float64), case.input(torch.float64), case.h0(torch.float64)
+        layer.dropout = 0.5 if case.L > 1 else 0.0
+        torch.manual_seed(5)
+        with elman.use_backend(backend):
+            output, h_n = layer(input, h0, **options)
+        results.append(gradients(layer, input, h0, output, h_n))
+    assert_same(*results)
+
+
+def gradients(layer: torch.nn.Module, input: Tensor, h0: Tensor, output: Tensor, h_n: Tensor) -> dict[str, Tensor]:
+    tensors = {"x": input, "h0": h0, **dict(layer.named_parameters())}
+    found = torch.autograd.grad(output.sin().sum() + h_n.cos().sum(), list(tensors.values()))
+    return {"output": output, "h_n": h_n} | {f"d{name}": g for name, g in zip(tensors, found, strict=True)}

@@ -1,0 +1,217 @@
+"""One step at a time gives the numbers of the whole sequence."""
+
+import copy
+
+import pytest
+import torch
+from cases import CASES, Case
+from torch import Tensor
+
+import elman
+
+ONE_WAY = [case for case in CASES if case.D == 1 and case.T > 0 and case.N > 0 and case.T <= 100]
+
+
+def both(case: Case, dtype: torch.dtype = torch.float32) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """elman's layer and torch's, with the same weights."""
+    return case.layer(elman.RNN, dtype), case.layer(torch.nn.RNN, dtype)
+
+
+def steps_of(case: Case, input: Tensor) -> list[Tensor]:
+    return list(input.detach().transpose(0, 1) if case.batch_first else input.detach())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("with_h0", [True, False], ids=["h0", "zeros"])
+@pytest.mark.parametrize("case", ONE_WAY, ids=lambda case: case.id)
+def test_steps_are_torchs_whole_sequence(case: Case, with_h0: bool, threads: int) -> None:
+    torch.set_num_threads(threads)
+    layer, torchs = both(case)
+    h0 = case.h0().detach() if with_h0 else None
+    stream = elman.Stream(layer, h0)
+    outputs = torch.stack([stream(x_t) for x_t in steps_of(case, case.input())])
+    expected, h_n = torchs(case.input(), h0)
+    torch.testing.assert_close(outputs, (expected.transpose(0, 1) if case.batch_first else expected).detach())
+    torch.testing.assert_close(stream.state, h_n.detach())
+    assert not outputs.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.complex64])
+def test_a_single_sequence_in_every_dtype(dtype: torch.dtype) -> None:
+    """As the layer called step by step, which in bfloat16 rounds the state at every step."""
+    layer = elman.RNN(3, 5, 2, dtype=dtype)
+    x, h = torch.randn(7, 3, dtype=dtype), torch.randn(2, 5, dtype=dtype)
+    stream = elman.Stream(layer, h)
+    for x_t in x:
+        expected, h = layer(x_t.unsqueeze(0), h)
+        torch.testing.assert_close(stream(x_t), expected[0].detach())
+        torch.testing.assert_close(stream.state, h.detach())
+
+
+@pytest.mark.parametrize("h", [48, 64, 128, 150, 256])
+@pytest.mark.parametrize("sequences", [1, 5, 16, 64])
+def test_wide_layers_on_two_threads(sequences: int, h: int) -> None:
+    """Both threads write a step's state while they read the one before."""
+    torch.set_num_threads(2)
+    layer = elman.RNN(40, h, 2, dtype=torch.float64)
+    x = torch.randn(12, sequences, 40, dtype=torch.float64)
+    stream = elman.Stream(layer)
+    outputs = torch.stack([stream(x_t) for x_t in x])
+    with elman.use_backend("reference"):
+        expected, h_n = layer(x)
+    torch.testing.assert_close(outputs, expected.detach())
+    torch.testing.assert_close(stream.state, h_n.detach())
+
+
+def test_rows_are_reset_alone() -> None:
+    layer, x = elman.RNN(3, 4, 2), torch.randn(6, 5, 3)
+    for h0 in (None, torch.randn(2, 5, 4)):
+        for rows in ([1, 3], torch.tensor([3, 1]), torch.tensor([False, True, False, True, False])):
+            stream = elman.Stream(layer, h0)
+            outputs = [stream(x_t) for x_t in x[:3]]
+            stream.reset(rows)
+            outputs += [stream(x_t) for x_t in x[3:]]
+            reset = torch.zeros(6, 5, dtype=torch.bool)
+            reset[3, [1, 3]] = True
+            expected, h_n = layer(x, h0, reset=reset)
+            torch.testing.assert_close(torch.stack(outputs), expected.detach())
+            torch.testing.assert_close(stream.state, h_n.detach())
+
+
+def test_reset_begins_again_and_frees_the_batch_size() -> None:
+    layer = elman.RNN(3, 4)
+    stream = elman.Stream(layer)
+    first = stream(torch.ones(2, 3))
+    stream(torch.ones(2, 3))
+    stream.reset()
+    assert stream.state is None
+    torch.testing.assert_close(stream(torch.ones(5, 3))[:2], first)
+    h0 = torch.randn(1, 2, 4)
+    stream = elman.Stream(layer, h0)
+    stream(torch.ones(2, 3))
+    stream.reset()
+    torch.testing.assert_close(stream.state, h0)
+
+
+def test_state_is_a_copy_and_can_be_set() -> None:
+    layer, x = elman.RNN(3, 4), torch.randn(6, 2, 3)
+    stream = elman.Stream(layer)
+    outputs = [stream(x_t) for x_t in x[:3]]
+    kept = stream.state
+    assert kept is not None
+    before = kept.clone()
+    later = [stream(x_t) for x_t in x[3:]]
+    torch.testing.assert_close(kept, before, msg="a step wrote into a state that was given out")
+    kept.mul_(1)
+    other = elman.Stream(layer)
+    other.state = kept
+    for x_t, y in zip(x[3:], later, strict=True):
+        torch.testing.assert_close(other(x_t), y)
+    torch.testing.assert_close(torch.stack(outputs + later), layer(x)[0].detach())
+
+
+@pytest.mark.parametrize("how", ["optimiser", "load_state_dict", "replaced", "data", "parametrized"])
+def test_changed_weights_are_seen(how: str) -> None:
+    layer, x = elman.RNN(3, 4), torch.randn(2, 3)
+    stream = elman.Stream(layer)
+    stream(x)
+    state = stream.state
+    if how == "optimiser":
+        optimiser = torch.optim.SGD(layer.parameters(), lr=1.0)
+        layer(x.unsqueeze(0))[0].sum().backward()
+        optimiser.step()
+    elif how == "load_state_dict":
+        layer.load_state_dict(elman.RNN(3, 4).state_dict())
+    elif how == "replaced":
+        layer.weight_hh_l0 = torch.nn.Parameter(torch.randn(4, 4))
+    elif how == "data":
+        layer.weight_hh_l0.data = torch.randn(4, 4)
+    else:
+        torch.nn.utils.parametrizations.orthogonal(layer, "weight_hh_l0")
+        stream(x)
+        stream.state = state
+        with torch.no_grad():
+            layer.parametrizations.weight_hh_l0.original.add_(torch.randn(4, 4))
+    expected, _ = layer(x.unsqueeze(0), state)
+    torch.testing.assert_close(stream(x), expected[0].detach())
+
+
+def test_strided_inputs_and_batch_first() -> None:
+    layer = elman.RNN(3, 4, 2, batch_first=True)
+    x = torch.randn(5, 7, 3)
+    stream = elman.Stream(layer)
+    outputs = torch.stack([stream(x[:, t]) for t in range(7)], 1)
+    torch.testing.assert_close(outputs, layer(x)[0].detach())
+
+
+def test_dropout_is_the_layers_own() -> None:
+    layer, torchs = elman.RNN(3, 4, 2, dropout=0.5), torch.nn.RNN(3, 4, 2, dropout=0.5)
+    torchs.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 3)
+    stream = elman.Stream(layer)
+    torch.manual_seed(3)
+    y = stream(x)
+    torch.manual_seed(3)
+    torch.testing.assert_close(y, torchs(x.unsqueeze(0))[0][0].detach())
+    layer.eval()
+    torchs.eval()
+    stream.reset()
+    torch.testing.assert_close(stream(x), torchs(x.unsqueeze(0))[0][0].detach())
+
+
+def test_each_backend_by_name(backend: str) -> None:
+    layer, x = elman.RNN(3, 4, 2), torch.randn(6, 2, 3)
+    stream = elman.Stream(layer)
+    outputs = torch.stack([stream(x_t) for x_t in x])
+    torch.testing.assert_close(outputs, layer(x)[0].detach())
+
+
+def test_autocast_and_inference_mode() -> None:
+    layer, x = elman.RNN(3, 4), torch.randn(3, 2, 3)
+    with torch.inference_mode():
+        stream = elman.Stream(layer)
+        outputs = torch.stack([stream(x_t) for x_t in x])
+    torch.testing.assert_close(outputs.clone(), layer(x)[0].detach())
+    stream = elman.Stream(layer)
+    stream(x[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert stream(x[1]).dtype == torch.bfloat16
+
+
+def test_a_layer_keeps_pickling_and_copying() -> None:
+    layer = elman.RNN(3, 4)
+    stream = elman.Stream(layer)
+    stream(torch.ones(2, 3))
+    copy.deepcopy(layer)(torch.ones(1, 2, 3))
+
+
+def test_bad_use_is_said() -> None:
+    layer = elman.RNN(3, 4)
+    with pytest.raises(ValueError, match="bidirectional"):
+        elman.Stream(elman.RNN(3, 4, bidirectional=True))
+    stream = elman.Stream(layer)
+    with pytest.raises(AttributeError, match="A stream takes one step"):
+        stream([1.0, 2.0, 3.0])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"A stream takes one step.*\(6, 2, 3\)"):
+        stream(torch.ones(6, 2, 3))
+    with pytest.raises(RuntimeError, match="Expected 3, got 5"):
+        stream(torch.ones(2, 5))
+    with pytest.raises(ValueError, match="does not match weight dtype"):
+        stream(torch.ones(2, 3, dtype=torch.float64))
+    stream(torch.ones(2, 3))
+    state = stream.state
+    with pytest.raises(RuntimeError, match="Expected hidden size"):
+        stream(torch.ones(5, 3))
+    with pytest.raises(RuntimeError, match="asks for a gradient"):
+        stream(torch.ones(2, 3, requires_grad=True))
+    with pytest.raises(IndexError):
+        stream.reset([2])
+    torch.testing.assert_close(stream.state, state)
+    with torch.no_grad():
+        stream(torch.ones(2, 3, requires_grad=True))
+    with pytest.raises(RuntimeError, match="Expected hidden size"):
+        elman.Stream(layer, torch.zeros(1, 9, 4))(torch.ones(2, 3))
+    single = elman.Stream(layer)
+    single(torch.ones(3))
+    with pytest.raises(IndexError, match="single sequence"):
+        single.reset([0])
