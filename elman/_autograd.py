@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman import _ops, _transforms
+from elman import _levels, _ops, _transforms
 from elman._backends import Backend, choose, runs_below_transforms
 from elman.kernels import bptt, reference
 from elman.kernels.problem import Problem
@@ -28,7 +28,7 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -
 
 def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
     transformed = torch._C._are_functorch_transforms_active()
-    if transformed and runs_below_transforms(problem, x, h0, weights) and _transforms.has_rules():
+    if transformed and runs_below_transforms(problem, x, h0, weights) and _levels.are_known():
         return _transforms.run(problem, x, h0, weights)
     backend, _ = choose(problem, x, h0, weights)
     if not backend.differentiable and torch.is_grad_enabled():

@@ -1,29 +1,20 @@
 """A run under torch.func: grad, vjp, jacrev and vmap, in any order, on the kernels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
-from torch._C._functorch import TransformType
-from torch._functorch.pyfunctorch import retrieve_all_functorch_interpreters
 from torch.autograd import forward_ad
 
-from elman import _run
+from elman import _levels, _run
 from elman._vmap import vmap_backward, vmap_forward
 from elman.kernels import bptt
 from elman.kernels.problem import Problem
 
-_KNOWN = (TransformType.Vmap, TransformType.Grad)
-
-
-def has_rules() -> bool:
-    """Whether there are rules for all torch.func transforms that are active."""
-    return all(interpreter.key() in _KNOWN for interpreter in retrieve_all_functorch_interpreters())
-
 
 def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """output and h_n, for every transform that `has_rules` knows."""
+    """output and h_n, under every transform that `_levels` knows."""
     tensors = (problem.lengths, problem.reset, problem.masks, x, h0, *weights)
     output, h_n, _ = _Fixed(tensors, problem).apply(_Forward, tensors)
     return output, h_n
@@ -59,8 +50,7 @@ class _Fixed:
         self.groups = groups
 
     def apply(self, function: type[torch.autograd.Function], tensors: Sequence[Tensor | None]) -> Any:
-        apply: Callable[..., Any] = function.apply
-        return apply(self, *self.present(tensors))
+        return _levels.apply(function, self, self.present(tensors))
 
     def present(self, values: Sequence[Any]) -> list[Any]:
         """Without the places where there is no tensor."""
