@@ -4,6 +4,7 @@ Names are loaded when they are first used, so that `elman --help` does not wait 
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 from elman import _fork as _fork
@@ -11,6 +12,9 @@ from elman import _fork as _fork
 if TYPE_CHECKING:
     from elman._backends import backends as backends
     from elman._backends import use_backend as use_backend
+    from elman._convert import convert as convert
+    from elman._convert import patch as patch
+    from elman._convert import to_torch as to_torch
     from elman._rnn import RNN as RNN
     from elman._rnn import RNNCell as RNNCell
     from elman._stream import Stream as Stream
@@ -24,12 +28,30 @@ _HOMES = {
     "Report": "elman.explain._report",
     "Stream": "elman._stream",
     "backends": "elman._backends",
+    "convert": "elman._convert",
     "doctor": "elman.explain._doctor",
+    "patch": "elman._convert",
+    "to_torch": "elman._convert",
     "trace": "elman.explain._run",
     "use_backend": "elman._backends",
 }
-__all__ = ["RNN", "RNNCell", "Report", "Stream", "backends", "doctor", "trace", "use_backend"]
+__all__ = [
+    "RNN",
+    "RNNCell",
+    "Report",
+    "Stream",
+    "backends",
+    "convert",
+    "doctor",
+    "patch",
+    "to_torch",
+    "trace",
+    "use_backend",
+]
 __version__ = "0.1.0"
+
+if "torch" in sys.modules:  # then the operators of exported programs are there at once
+    importlib.import_module("elman._ops")
 
 
 def __getattr__(name: str) -> Any:

@@ -7,20 +7,29 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman._backends import Backend, choose
-from elman.kernels import reference
+from elman import _levels, _ops, _transforms
+from elman._backends import Backend, choose, runs_below_transforms
+from elman.kernels import bptt, reference
 from elman.kernels.problem import Problem
 
 
 def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
     """output (T, N, D * H) and h_n (L * D, N, H), on the backend that fits."""
-    if torch.compiler.is_compiling():  # torch.compile breaks its graph here
-        disable: Callable[..., Any] = torch.compiler.disable
-        return cast(tuple[Tensor, Tensor], disable(_run)(problem, x, h0, weights))
-    return _run(problem, x, h0, weights)
+    if not torch.compiler.is_compiling():
+        return _run(problem, x, h0, weights)
+    if torch._C._are_functorch_transforms_active():  # torch's graphs differentiate no operator there
+        output, h_n, _ = reference.rnn_forward(problem, x, h0, weights)
+        return output, h_n
+    if problem.batch_sizes is None:
+        return _ops.run(problem, x, h0, weights)
+    disable: Callable[..., Any] = torch.compiler.disable  # torch.compile breaks its graph at packed rows
+    return cast(tuple[Tensor, Tensor], disable(_run)(problem, x, h0, weights))
 
 
 def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    transformed = torch._C._are_functorch_transforms_active()
+    if transformed and runs_below_transforms(problem, x, h0, weights) and _levels.are_known():
+        return _transforms.run(problem, x, h0, weights)
     backend, _ = choose(problem, x, h0, weights)
     if not backend.differentiable and torch.is_grad_enabled():
         apply: Callable[..., tuple[Tensor, Tensor]] = _Stack.apply
@@ -49,7 +58,7 @@ class _Stack(torch.autograd.Function):
         needs = ctx.needs_input_grad[2:]
         arguments = (ctx.problem, x, h0, weights)
         if _must_stay_visible(d_output) or _must_stay_visible(d_h_n):
-            found = reference.rnn_backward(*arguments, (), d_output, d_h_n, needs)
+            found = bptt.rnn_backward(*arguments, (), d_output, d_h_n, needs)
         else:
             found = ctx.backend.kernels().rnn_backward(*arguments, saved, d_output, d_h_n, needs)
         return None, None, *found

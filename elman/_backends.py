@@ -78,6 +78,7 @@ _asked: ContextVar[str | None] = ContextVar("elman_backend", default=None)
 _PLAIN = {Tensor, Parameter}
 _transforms_active = torch._C._are_functorch_transforms_active
 _dispatch_modes, _tracing_state = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
+_TRANSFORMED = "a torch.func transform is active"
 
 
 def backends() -> dict[str, str]:
@@ -148,6 +149,13 @@ def choose(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Ten
     return _TABLE[asked], "asked for by use_backend"
 
 
+def runs_below_transforms(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> bool:
+    """Whether elman's kernels can run this call once the active torch.func transforms have done their part."""
+    if problem.batch_sizes is not None:  # packed rows have no batch axis to fold into
+        return False
+    return asked_backend() in (None, "numba") and _numba_obstacle(x, h0, weights) == _TRANSFORMED
+
+
 def _numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> str | None:
     """Why elman's kernels cannot run this call, or None."""
     kinds = {type(x), *map(type, weights)} if h0 is None else {type(x), type(h0), *map(type, weights)}
@@ -157,20 +165,18 @@ def _numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> 
         return f"the tensors are on {x.device}"
     if x.dtype not in (torch.float32, torch.float64):
         return f"it has no kernels for {x.dtype}"
-    return mode_obstacle() or _TABLE["numba"].unavailable()
+    return _TABLE["numba"].unavailable() or mode_obstacle()
 
 
 def mode_obstacle() -> str | None:
     """Why elman's kernels may not run now, whatever the call; or None."""
-    if _transforms_active():
-        return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
     if _dispatch_modes() > 0:
         return "a TorchDispatchMode wants to see torch's operators"
     if _tracing_state() is not None:
         return "torch.jit.trace wants to see torch's operators"
-    return None
+    return _TRANSFORMED if _transforms_active() else None
 
 
 def _torch_obstacle(problem: Problem, x: Tensor) -> str | None:

@@ -56,11 +56,15 @@ def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, we
 
 def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
     """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
-    shapes = _weight_shapes(rnn.input_size, rnn.hidden_size, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
-    # by map, because this is a tenth of the time of a small layer's run
-    fit = list(map(Tensor.size, weights)) == shapes
-    if fit and len({*map(_dtype_of, weights)}) == 1 and len({*map(_device_of, weights)}) == 1:
-        return
+    of = (rnn.input_size, rnn.hidden_size, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
+    if torch.compiler.is_compiling():  # no cache, of which Dynamo warns, and no attrgetter, which it does not know
+        shapes = _weight_shapes(*of)
+    else:
+        shapes = _cached_weight_shapes(*of)
+        # by map, because this is a tenth of the time of a small layer's run
+        fit = list(map(Tensor.size, weights)) == shapes
+        if fit and len({*map(_dtype_of, weights)}) == 1 and len({*map(_device_of, weights)}) == 1:
+            return
     first = weights[0]
     for name, weight, shape in zip(rnn._flat_weights_names, weights, shapes, strict=True):
         if weight.shape != shape:
@@ -76,7 +80,6 @@ def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
 _dtype_of, _device_of = operator.attrgetter("dtype"), operator.attrgetter("device")
 
 
-@functools.lru_cache(maxsize=256)
 def _weight_shapes(
     input_size: int, hidden_size: int, layers: int, directions: int, bias: bool
 ) -> list[tuple[int, ...]]:
@@ -86,6 +89,9 @@ def _weight_shapes(
         cell = [(hidden_size, inputs), (hidden_size, hidden_size), *([(hidden_size,)] * 2 if bias else [])]
         shapes += cell * directions
     return shapes
+
+
+_cached_weight_shapes = functools.lru_cache(maxsize=256)(_weight_shapes)
 
 
 def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:
@@ -141,8 +147,15 @@ def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -
             f"lengths should hold one length for each sequence of the batch, ({sequences},), got {_shape(lengths)}."
         )
     lengths = lengths.to("cpu", torch.int64, copy=True)  # backward must see what forward saw
+    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(lengths):
+        return lengths  # what they hold is seen when the call runs
+    return lengths if check_length_values(lengths, steps, sequences) else None
+
+
+def check_length_values(lengths: Tensor, steps: int, sequences: int) -> bool:
+    """Raises for a length below 0 or above T; returns whether any is below T."""
     if sequences == 0:
-        return None
+        return False
     least, most = (int(end) for end in lengths.aminmax())
     if least < 0 or most > steps:
         bad = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
@@ -150,7 +163,7 @@ def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -
             f"lengths[{bad}] = {int(lengths[bad])}: a length lies between 0 and the number of steps, "
             f"and the input was read as (time {steps}, batch {sequences}, ...)."
         )
-    return None if least == steps else lengths
+    return least < steps
 
 
 def check_reset(rnn: "RNN", reset: Tensor, input: Tensor) -> None:
@@ -250,7 +263,7 @@ def _misplaced_hint(rnn: "RNN", data: Tensor) -> str:
 
 def _read_as(rnn: "RNN", input: Tensor) -> str:
     """How the axes of the input were understood."""
-    sizes = [str(size) for size in input.shape]
+    sizes = [f"{size}" for size in input.shape]  # Dynamo knows no str() of a symbol
     if input.dim() == 2:
         return f"The input was read as one sequence (time {sizes[0]}, features {sizes[1]})"
     first, second = ("batch", "time") if rnn.batch_first else ("time", "batch")
@@ -262,7 +275,7 @@ def _batch(rnn: "RNN", input: Tensor | PackedSequence) -> int:
         return int(input.batch_sizes[0])
     if input.dim() == 2:
         return 1
-    return int(input.shape[0 if rnn.batch_first else 1])
+    return input.shape[0 if rnn.batch_first else 1]  # a symbol, where torch.export traces
 
 
 def _h0_shape(rnn: "RNN", batch: int) -> tuple[int, int, int]:

@@ -76,7 +76,8 @@ def run_step(nonlinearity: str, bias: bool, input: Tensor, hx: Tensor | None, we
     N1 H64, 390 against 410 us at N64 H512).
     """
     transformed = torch._C._are_functorch_transforms_active()  # the operator has no batching rule
-    if asked_backend() is None and input.dtype not in _SHORT and not transformed:
+    free = torch.compiler.is_compiling() or asked_backend() is None  # a compiled graph has torch's operator
+    if free and input.dtype not in _SHORT and not transformed:
         return torch_native.rnn_step(nonlinearity, input, hx, weights)
     problem = Problem(nonlinearity, num_layers=1, num_directions=1, bias=bias)
     batched = input.dim() == 2
@@ -88,7 +89,8 @@ def run_step(nonlinearity: str, bias: bool, input: Tensor, hx: Tensor | None, we
 
 def problem_of(rnn: "RNN") -> Problem:
     """What every call of the layer has in common."""
-    return _plain_problem(rnn.nonlinearity, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
+    make = Problem if torch.compiler.is_compiling() else _plain_problem  # Dynamo knows no cache
+    return make(rnn.nonlinearity, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
 
 
 _plain_problem = functools.lru_cache(maxsize=256)(Problem)

@@ -10,7 +10,19 @@ import torch
 
 import elman
 
-PUBLIC = ["RNN", "RNNCell", "Report", "Stream", "backends", "doctor", "trace", "use_backend"]
+PUBLIC = [
+    "RNN",
+    "RNNCell",
+    "Report",
+    "Stream",
+    "backends",
+    "convert",
+    "doctor",
+    "patch",
+    "to_torch",
+    "trace",
+    "use_backend",
+]
 ROOT = Path(__file__).parent.parent
 
 

@@ -47,7 +47,7 @@ def rnn_forward(
             own = weights[cell * size : (cell + 1) * size]
             start = None if h0 is None else h0[cell]
             kept = None if keep is None else partial(keep, layer, d)
-            output, h_n = _one_direction(problem, x, start, own, backwards=d == 1, keep=kept)
+            output, h_n = one_direction(problem, x, start, own, backwards=d == 1, keep=kept)
             outputs.append(output)
             last_states.append(h_n)
         x = torch.cat(outputs, -1)
@@ -59,23 +59,30 @@ def _packed(
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """The same for rows that are packed: they are padded, and packed again."""
 
-    def pad(rows: Tensor) -> tuple[Tensor, Tensor]:
-        return pad_packed_sequence(PackedSequence(rows, batch_sizes))
-
-    padded, lengths = pad(x)
-    masks = None if problem.masks is None else torch.stack([pad(mask)[0] for mask in problem.masks])
-    problem = problem._replace(batch_sizes=None, lengths=lengths, masks=masks)
-    output, h_n, _ = rnn_forward(problem, padded, h0, weights)
+    problem, lengths = padded_problem(problem, batch_sizes)
+    output, h_n, _ = rnn_forward(problem, pad(x, batch_sizes), h0, weights)
     return pack_padded_sequence(output, lengths).data, h_n, ()
 
 
-def _one_direction(
+def pad(rows: Tensor, batch_sizes: Tensor) -> Tensor:
+    """Packed rows (R, K) as (T, N, K)."""
+    return pad_packed_sequence(PackedSequence(rows, batch_sizes))[0]
+
+
+def padded_problem(problem: Problem, batch_sizes: Tensor) -> tuple[Problem, Tensor]:
+    """The problem for padded rows, and its lengths (N,)."""
+    lengths = (batch_sizes > torch.arange(int(batch_sizes[0])).unsqueeze(1)).sum(1)
+    masks = None if problem.masks is None else torch.stack([pad(mask, batch_sizes) for mask in problem.masks])
+    return problem._replace(batch_sizes=None, lengths=lengths, masks=masks), lengths
+
+
+def one_direction(
     problem: Problem,
     x: Tensor,  # (T, N, K)
     h0: Tensor | None,  # (N, H)
     weights: Sequence[Tensor],
     backwards: bool,
-    keep: Callable[[int, Step], None] | None,
+    keep: Callable[[int, Step], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """output (T, N, H) and h_n (N, H) of one direction of one layer."""
     w_ih, w_hh, *biases = weights
@@ -83,7 +90,7 @@ def _one_direction(
     steps = x.shape[0]
     if h0 is None:
         h0 = x.new_zeros(x.shape[1], w_hh.shape[0])
-    there = None if problem.lengths is None else _there(problem.lengths, steps, x.device)  # (T, N, 1)
+    there = None if problem.lengths is None else where_there(problem.lengths, steps, x.device)
     if there is not None:
         x = torch.where(there, x, 0)  # what stands in the padding reaches nothing, NaN included
     from_input = z = x @ w_ih.T
@@ -109,7 +116,8 @@ def _one_direction(
     return torch.stack(outputs) if steps else z, h
 
 
-def _there(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
+def where_there(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
+    """Whether each step of each sequence is there, (T, N, 1)."""
     return (torch.arange(steps).unsqueeze(1) < lengths).unsqueeze(-1).to(device)
 
 

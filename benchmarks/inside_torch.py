@@ -1,0 +1,110 @@
+"""Per-sample gradients beside a loop over samples, and torch.compile beside eager mode: checked, then timed in turn.
+
+OMP_NUM_THREADS=2 python -m benchmarks.inside_torch
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+import elman
+
+_CALLS = 25
+
+
+def medians(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """The median milliseconds of each call, taken in turn."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for turn in range(_CALLS + 3):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            if turn >= 3:
+                times[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(each) for name, each in times.items()}
+
+
+def per_sample(cls: type, N: int, T: int, I: int, H: int) -> dict[str, Callable[[], Sequence[Tensor]]]:
+    """The gradients of every sample's own loss: by a loop of backward passes, and by vmap(grad)."""
+    torch.manual_seed(0)
+    layer = cls(I, H)
+    input, target = torch.randn(N, T, I), torch.randn(N, H)
+    parameters = list(layer.parameters())
+    weights = {name: p.detach() for name, p in layer.named_parameters()}
+
+    def loop() -> list[Tensor]:
+        found = []
+        for x, y in zip(input, target, strict=True):
+            loss = (layer(x)[0][-1] - y).square().sum()
+            found.append(torch.autograd.grad(loss, parameters))
+        return [torch.stack(each) for each in zip(*found, strict=True)]
+
+    def loss(weights: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        return (functional_call(layer, weights, (x,))[0][-1] - y).square().sum()
+
+    mapped = vmap(grad(loss), (None, 0, 0))
+    return {"loop": loop, "vmap": lambda: list(mapped(weights, input, target).values())}
+
+
+class Model(nn.Module):
+    """A layer among others, as in a model of labels for sequences."""
+
+    def __init__(self, rnn: nn.Module, H: int) -> None:
+        super().__init__()
+        self.before = nn.Linear(16, 32)
+        self.rnn = rnn
+        self.norm = nn.LayerNorm(H)
+        self.head = nn.Linear(H, 10)
+
+    def forward(self, input: Tensor) -> Tensor:
+        output, _ = self.rnn(torch.nn.functional.gelu(self.before(input)))
+        return self.head(self.norm(output)).log_softmax(-1).mean()
+
+
+def training(module: nn.Module, input: Tensor) -> Callable[[], Tensor]:
+    def step() -> Tensor:
+        module.zero_grad()
+        loss = module(input)
+        loss.backward()
+        return loss
+
+    return step
+
+
+def main() -> None:
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, "
+        f"medians of {_CALLS} calls in turn, ms\n"
+    )
+    N, T, I, H = 64, 50, 64, 64
+    ours, theirs = per_sample(elman.RNN, N, T, I, H), per_sample(nn.RNN, N, T, I, H)
+    for call in (ours["vmap"], theirs["loop"]):
+        torch.testing.assert_close(call(), ours["loop"]())
+    found = medians({"vmap": ours["vmap"], "loop": ours["loop"], "torch": theirs["loop"]})
+    print(f"Gradients of each of {N} samples, T{T} I{I} H{H}")
+    print(f"  elman, vmap(grad)        {found['vmap']:8.2f}")
+    for name, text in (("loop", "elman, loop over samples"), ("torch", "torch, loop over samples")):
+        print(f"  {text} {found[name]:8.2f}   {found[name] / found['vmap']:.1f} times as long")
+    print("\nA model (Linear, GELU, RNN, LayerNorm, Linear), one training step: eager, compiled")
+    for T, N, H in [(10, 1, 32), (100, 1, 64), (50, 16, 64), (100, 32, 128)]:
+        torch.manual_seed(0)
+        model, input = Model(elman.RNN(32, H), H), torch.randn(T, N, 16)
+        eager, compiled = training(model, input), training(torch.compile(model, fullgraph=True), input)
+        torch.testing.assert_close(compiled(), eager())
+        found = medians({"eager": eager, "compiled": compiled})
+        with torch.no_grad():
+            fast = torch.compile(model, fullgraph=True)
+            found |= medians({"eager i": partial(model, input), "compiled i": partial(fast, input)})
+        text = ", ".join(f"{found[name]:.3f}" for name in ("eager", "compiled"))
+        inference = ", ".join(f"{found[name]:.3f}" for name in ("eager i", "compiled i"))
+        print(f"  T{T} N{N} H{H}: {text}; inference: {inference}")
+
+
+if __name__ == "__main__":
+    main()
