@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from elman.cli import train_labels
 from elman.tasks.errors import MissingExtra, UserError
 from elman.tasks.settings import LoopSettings, TextSettings
 
@@ -16,6 +17,7 @@ SAMPLE = 400  # characters
 TEMPERATURE = 0.7
 
 app = typer.Typer()
+app.command("labels")(train_labels.labels)
 
 
 @app.callback(invoke_without_command=True)

@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -31,15 +31,27 @@ CONFIG, WEIGHTS, CHECKPOINT = "config.json", "weights.safetensors", "checkpoint.
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`: afterwards it is the old file or the new one, whatever happens between."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which replaces the one at `path` at the end of the block; if the block fails, the old one stays.
+
+    Raises:
+        RunError: it cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error says more
+            part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise RunError(f"cannot write {path}: {error.strerror}; what was written before is kept") from error
         raise

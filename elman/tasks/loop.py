@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman.tasks import checkpoint
 from elman.tasks.errors import Diverged, RunError, SettingError

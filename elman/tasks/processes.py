@@ -5,7 +5,6 @@ rounding. Two classes with the same methods: `Alone` costs nothing and imports n
 Accelerate. Alone is not Accelerate with one process, because that would cost each command 0.7 s of imports.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from elman.tasks.environment import launched
 from elman.tasks.errors import UserError
 
 
@@ -74,6 +74,9 @@ class Processes(Protocol):
     def take(self, facts: dict[str, Any]) -> None:
         """Go on from what `facts` returned."""
 
+    def close(self) -> None:
+        """Training is over; from here on each process is on its own."""
+
 
 class Alone:
     """One process."""
@@ -119,6 +122,9 @@ class Alone:
 
     def take(self, facts: dict[str, Any]) -> None:
         """Nothing to take."""
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 class Launched:
@@ -203,19 +209,11 @@ class Launched:
         if self.accelerator.scaler is not None and facts:
             self.accelerator.scaler.load_state_dict(facts)
 
-
-def launched() -> bool:
-    """Whether this process was started by `torchrun` or `accelerate launch` for something that one alone cannot do."""
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    mixed = os.environ.get("ACCELERATE_MIXED_PRECISION", "no") != "no"
-    return several or mixed or int(os.environ.get("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "1")) > 1
+    def close(self) -> None:
+        """Leave the group of processes."""
+        self.accelerator.end_training()
 
 
 def find_processes(device: torch.device) -> Processes:
     """How this process trains."""
     return Launched(device) if launched() else Alone()
-
-
-def is_first() -> bool:
-    """Whether this process is the one that writes and prints; needs neither torch nor the other processes."""
-    return int(os.environ.get("RANK", "0")) == 0

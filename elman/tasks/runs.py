@@ -1,4 +1,4 @@
-"""A run from its data to its folder: begun, gone on with after an interruption, and opened to use. One way for all tasks."""
+"""A run of any task: begun from its data, gone on with after an interruption, and opened to use."""
 
 import dataclasses
 import hashlib
@@ -221,5 +221,3 @@ def file_sha256(file: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
