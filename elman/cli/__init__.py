@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
-from elman.cli import bench, classify, demo, generate, train
+from elman.cli import bench, classify, demo, forecast, generate, train
 from elman.tasks.errors import SettingError, UserError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ def elman(context: typer.Context) -> None:
 app.add_typer(train.app, name="train")
 app.command("generate")(generate.generate)
 app.command("classify")(classify.classify)
+app.command("forecast")(forecast.forecast)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman.cli import train_labels
+from elman.cli import train_labels, train_series
 from elman.tasks.errors import MissingExtra, UserError
 from elman.tasks.settings import LoopSettings, TextSettings
 
@@ -18,6 +18,7 @@ TEMPERATURE = 0.7
 
 app = typer.Typer()
 app.command("labels")(train_labels.labels)
+app.command("series")(train_series.series)
 
 
 @app.callback(invoke_without_command=True)

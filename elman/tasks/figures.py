@@ -27,7 +27,7 @@ def loss_picture(
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    figure = _figure(8, 4.5)
+    figure = new_figure(8, 4.5)
     axes = figure.subplots()
     training = [(step, value) for step, value, _ in trainer.history if value is not None]
     held_out = [(step, value) for step, _, value in trainer.history if value is not None]
@@ -39,7 +39,7 @@ def loss_picture(
     axes.set_title(reading, fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend()
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def confusion_picture(
@@ -54,7 +54,7 @@ def confusion_picture(
     """
     count = len(labels)
     side = min(3 + 0.45 * count, 16)
-    figure = _figure(side + 1, side)
+    figure = new_figure(side + 1, side)
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -68,14 +68,19 @@ def confusion_picture(
     axes.set(xlabel="taken for", ylabel="true label")
     axes.set_title(MATRIX, fontsize=9, wrap=True)
     figure.colorbar(image, label="share of the true label", shrink=0.8)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def _short(label: str) -> str:
     return label if len(label) <= 20 else f"{label[:19]}…"
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """A figure of this size in inches.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -83,7 +88,8 @@ def _figure(width: float, height: float) -> Any:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _write(figure: Any, path: Path) -> None:
+def write_figure(figure: Any, path: Path) -> None:
+    """Write a figure into a PNG file."""
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=120)
     write_atomically(path, png.getvalue())

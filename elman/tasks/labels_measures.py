@@ -36,7 +36,8 @@ def f1_scores(
     """F1 of each label, 2 TP / (2 TP + FP + FN), (K,); 0 where a label is neither there nor found."""
     hits = np.diag(matrix)
     sizes = matrix.sum(0) + matrix.sum(1)
-    return np.divide(2 * hits, sizes, out=np.zeros(len(hits)), where=sizes > 0)
+    scores: Array = np.divide(2 * hits, sizes, out=np.zeros(len(hits)), where=sizes > 0)
+    return scores
 
 
 def macro_f1(matrix: Array) -> float:

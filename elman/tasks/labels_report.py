@@ -34,8 +34,8 @@ def write_labels_readme(run: Run, scores: Mapping[str, Scores]) -> None:
     what = (
         f"It tells which of {len(run.config['labels'])} labels a sequence has. It was trained on {train:,} of the "
         f"{about['examples']:,} examples in `{about['file']}` ({kind}); {choose:,} chose the best weights, those of "
-        f"step {run.trainer.best_step:,} of {run.trainer.settings.steps:,}, and {measure:,} were kept apart for the table "
-        f"below."
+        f"step {run.trainer.best_step:,} of {run.trainer.settings.steps:,}, and {measure:,} were kept apart for the "
+        f"table below."
     )
     best = scores[MODEL]
     others = max(score.macro_f1 for name, score in scores.items() if name != MODEL)

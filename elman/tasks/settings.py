@@ -109,11 +109,11 @@ class SeriesSettings(BatchSettings):
     """The series task's model and how it reads its series."""
 
     horizon: int = field(default=12, metadata=COUNT)
-    window: int = field(default=48, metadata=COUNT)
+    window: int = field(default=24, metadata=COUNT)
     season: int | None = field(default=None, metadata=SEASON)
     interval: float = field(default=0.8, metadata=_rule("above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1))
-    hidden_size: int = field(default=64, metadata=COUNT)
+    hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
-    dropout: float = field(default=0.2, metadata=SHARE)
+    dropout: float = field(default=0.5, metadata=SHARE)
     batch_size: int = field(default=32, metadata=COUNT)
     held_out: float = field(default=0.15, metadata=TENTHS)
