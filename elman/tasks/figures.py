@@ -12,16 +12,14 @@ from elman.tasks.checkpoint import write_atomically
 from elman.tasks.errors import MissingExtra
 from elman.tasks.loop import Trainer
 
-READING = "Lower is better. Where the curves part, the model begins to learn the training text by heart."
+READING = "Lower is better. Where the curves part, the model begins to learn the training {data} by heart."
 
 
 MATRIX = "A row is a true label, a column what it was taken for: the diagonal is right. Colours are shares of a row."
 MOST_NUMBERS = 30  # labels, above which a matrix shows colours only
 
 
-def loss_picture(
-    trainer: Trainer, path: Path, *, data: str = "text", lines: dict[str, float] | None = None, reading: str = READING
-) -> None:
+def loss_picture(trainer: Trainer, path: Path, *, data: str = "text", lines: dict[str, float] | None = None) -> None:
     """Draw the training and the held-out curve, with horizontal lines to compare them with, into a PNG file.
 
     Raises:
@@ -36,7 +34,7 @@ def loss_picture(
     for (name, value), style in zip((lines or {}).items(), ("--", ":", "-."), strict=False):
         axes.axhline(value, color="black", linestyle=style, linewidth=1, label=f"{name}: {value:.2f}")
     axes.set(xlabel="step", ylabel=trainer.task.measure, xlim=(0, trainer.settings.steps))
-    axes.set_title(reading, fontsize=10)
+    axes.set_title(READING.format(data=data), fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend()
     write_figure(figure, path)

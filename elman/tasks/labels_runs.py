@@ -63,8 +63,12 @@ class LabelsJob:
         numeric = isinstance(config.get("mean"), list) and isinstance(config.get("std"), list)
         if numeric and len(config["mean"]) == len(config["std"]) > 0:
             return
-        if not isinstance(config.get("vocabulary"), list) or not all(isinstance(t, str) for t in config["vocabulary"]):
+        tokens = config.get("vocabulary")
+        characters = config["model"].get("tokens") == "characters"
+        if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
             raise RunError(f"{source} is broken: it holds neither a vocabulary nor a mean and a deviation")
+        if characters and any(len(token) != 1 for token in tokens):
+            raise RunError(f"{source} is broken: its vocabulary is not one of characters")
 
     def build(self, config: Mapping[str, Any], settings: LabelsSettings, layer: Any) -> LabelsModel:
         """The untrained model."""

@@ -208,7 +208,7 @@ class Forecaster:
             raise DataError(
                 f"the series is too short: {len(values):,} steps, where {self.folder} looks back at {self.reach:,}"
             )
-        window = torch.from_numpy(np.ascontiguousarray(values[-self.reach :, None]))
+        window = torch.from_numpy(np.array(values[-self.reach :, None], dtype=np.float64))
         found = self.model(window.to(self.model.linear.weight.device), self.settings.window - 1)
         return self.model.in_units(found)[0, 0].cpu().numpy()
 
