@@ -49,7 +49,7 @@ def classify(
     if output is None:
         count, right = _write(classifier, examples, lambda rows: print(rows, end=""))
     else:
-        refuse_existing(output)
+        refuse_existing(output, "choose another name")
         with replacing(output) as file:
             count, right = _write(classifier, examples, lambda rows: file.write(rows.encode()))
         print(f"{count:,} labels are in {output}", file=sys.stderr)

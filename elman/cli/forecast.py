@@ -36,7 +36,7 @@ def forecast(
         raise SettingError("steps", f"at most {horizon}, for which {run} was trained with --horizon", steps)
     for path in (output, picture):
         if path is not None:
-            refuse_existing(path)
+            refuse_existing(path, "choose another name")
     past = forecaster.read(sets.find(data))
     found = forecaster.forecast(past.values)[: steps or horizon]
     out = io.StringIO()

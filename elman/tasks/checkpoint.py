@@ -79,10 +79,10 @@ def new_run(path: Path) -> Iterator[Path]:
     _flush_folder(path.parent)
 
 
-def refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path, mend: str = "choose another folder, or go on with it by --resume") -> None:
     """Raise if something is at `path` already."""
     if os.path.lexists(path):
-        raise RunError(f"{path} exists already: choose another folder, or go on with it by --resume")
+        raise RunError(f"{path} exists already: {mend}")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
