@@ -89,6 +89,7 @@ def test_train_writes_the_run_folder(trained):
         "checkpoint.safetensors",
         "metrics.csv",
         "loss.png",
+        "README.md",
     }
     assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     rows = (trained / "metrics.csv").read_text().splitlines()

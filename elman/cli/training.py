@@ -46,8 +46,8 @@ def describe_model(trainer: "Trainer", hidden_size: int, layers: int) -> str:
     task, steps = trainer.task, trainer.settings.steps
     return (
         f"model: {sum(p.numel() for p in trainer.parameters):,} weights, {hidden_size} units in {layers} layer(s); "
-        f"{steps:,} steps of {task.units_per_step:,} {task.unit}s = {steps / task.steps_per_epoch:.1f} times through "
-        f"the data"
+        f"{steps:,} steps of {task.units_per_step:,} {task.units} = {steps / task.steps_per_epoch:.1f} times through "
+        f"the {task.data}"
     )
 
 

@@ -99,6 +99,7 @@ class LabelsTask(Task):
         seed: of the order of the examples.
     """
 
+    units = "examples"
     unit = "example"
     measure = "cross entropy"
     model: LabelsModel

@@ -175,6 +175,7 @@ class SeriesTask(Task):
         seed: of the windows.
     """
 
+    units = "windows"
     unit = "window"
     measure = "scaled pinball loss"
     model: SeriesModel

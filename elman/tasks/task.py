@@ -18,6 +18,8 @@ class Task:
         batch: rows of one step's batch, over all processes.
     """
 
+    data: ClassVar[str] = "data"  # what an epoch goes through
+    units: ClassVar[str]  # what a step trains on, in full
     unit: ClassVar[str]  # what the progress bar counts
     measure: ClassVar[str]  # the name of what `evaluate` returns and `score` turns a loss into; lower is better
     units_per_step: int

@@ -80,6 +80,8 @@ class TextTask(Task):
         DataError: the text is shorter than one chunk for every stream.
     """
 
+    data = "text"
+    units = "characters"
     unit = "char"
     measure = "bits per character"
     model: CharacterModel
