@@ -87,6 +87,7 @@ def test_train_writes_the_run_folder(trained):
         "tokens.npy",
         "weights.safetensors",
         "checkpoint.safetensors",
+        "previous.safetensors",
         "metrics.csv",
         "loss.png",
         "README.md",

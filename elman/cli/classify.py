@@ -44,8 +44,11 @@ def classify(
     classifier = Classifier(run, device=device)
     examples: Examples = Given(text or [""])
     if data is not None:
+        columns = classifier.config["data"].get("columns", ())
         wanted = True if label_column else None
-        examples = open_examples(sets.find(data), text_column=text_column, label_column=label_column, labelled=wanted)
+        examples = open_examples(
+            sets.find(data), text_column=text_column, label_column=label_column, labelled=wanted, usual=columns
+        )
     if output is None:
         count, right = _write(classifier, examples, lambda rows: print(rows, end=""))
     else:

@@ -4,6 +4,7 @@
     tokens.npy               the data as the task reads it
     weights.safetensors      the weights to use: those of the best evaluation so far
     checkpoint.safetensors   everything that training goes on from
+    previous.safetensors     the checkpoint before that one
     metrics.csv              the measures along the way
 
 A crash or a power cut at any moment leaves the old file or the new one, never a half: a file is written beside its
@@ -26,7 +27,8 @@ from torch import Tensor
 from elman.tasks.errors import RunError
 
 FORMAT = 1
-CONFIG, WEIGHTS, CHECKPOINT = "config.json", "weights.safetensors", "checkpoint.safetensors"
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "previous.safetensors"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -89,6 +91,19 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, 
     """Write tensors, with `facts` as JSON in the file's metadata, so that the two can never disagree."""
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(path, safetensors.torch.save(cpu, {"facts": json.dumps(facts)}))
+
+
+def rotate(folder: Path) -> None:
+    """Keep the checkpoint as the previous one; it stays in its place too until a new one replaces it."""
+    path, part = folder / CHECKPOINT, folder / f".{PREVIOUS}.part"
+    if not path.exists():
+        return
+    part.unlink(missing_ok=True)
+    try:
+        part.hardlink_to(path)
+    except OSError:  # some file systems have no links
+        shutil.copyfile(path, part)
+    part.replace(folder / PREVIOUS)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -48,7 +48,12 @@ class Examples(Protocol):
 
 
 def open_examples(
-    file: Path, *, text_column: str | None = None, label_column: str | None = None, labelled: bool | None = True
+    file: Path,
+    *,
+    text_column: str | None = None,
+    label_column: str | None = None,
+    labelled: bool | None = True,
+    usual: Sequence[str] = (),
 ) -> Examples:
     """A file of examples.
 
@@ -57,6 +62,7 @@ def open_examples(
         text_column: its name; guessed where that is obvious.
         label_column: its name; likewise.
         labelled: whether there must be labels; None takes them where they are.
+        usual: the text and the label column of the file that the model was trained on.
 
     Raises:
         DataError: the file cannot be read, or its columns cannot be guessed.
@@ -65,6 +71,8 @@ def open_examples(
     if file.suffix.lower() in JSON_LINES:
         return JsonLines(file, labelled)
     table = open_table(file)
+    known = [name if name in table.columns else None for name in usual] or [None, None]
+    text_column, label_column = text_column or known[0], label_column or known[1]
     text, label = choose_columns(table, text_column, label_column, labelled)
     return TableExamples(table, text, label)
 

@@ -12,7 +12,7 @@ from torch import nn
 
 from elman.tasks import labels_measures, runs
 from elman.tasks.errors import DataError, RunError
-from elman.tasks.examples import Batch, Examples
+from elman.tasks.examples import Batch, Examples, TableExamples
 from elman.tasks.labels import LabelsModel, LabelsTask, groups_by_length
 from elman.tasks.labels_data import LabelledArrays, encode_batch, encode_examples, pad
 from elman.tasks.settings import LabelsSettings
@@ -51,6 +51,8 @@ class LabelsJob:
             "parts": found.parts,
             "counts": found.counts,
         }
+        if isinstance(data.examples, TableExamples):
+            about["columns"] = [data.examples.text, data.examples.label]
         values: dict[str, Any] = {"data": about, "labels": found.labels}
         if found.vocabulary is None:
             return values | {"mean": found.mean, "std": found.std}

@@ -141,14 +141,29 @@ class Trainer:
         if self.best is None or self.best_step == self.step:
             about = {"step": self.step, self.task.measure: self.best}
             checkpoint.save_tensors(run / checkpoint.WEIGHTS, self.task.model.state_dict(), about)
+        checkpoint.rotate(run)
         checkpoint.save_tensors(run / checkpoint.CHECKPOINT, tensors, facts)
         rows = [f"step,training {self.task.measure},held-out {self.task.measure}"]
         rows += [",".join("" if cell is None else str(cell) for cell in row) for row in self.history]
         checkpoint.write_atomically(run / "metrics.csv", "\n".join([*rows, ""]).encode())
 
     def restore(self, run: Path) -> None:
-        """Go back to where the checkpoint in `run` was written."""
+        """Go back to where the checkpoint in `run` was written.
+
+        Raises:
+            RunError: it is missing or broken; the message names the one before it, if there is one.
+        """
         path = run / checkpoint.CHECKPOINT
+        try:
+            self._restore(path)
+        except RunError as error:
+            if not (run / checkpoint.PREVIOUS).is_file():
+                raise
+            raise RunError(
+                f"{error}; the checkpoint before it is kept: rename {checkpoint.PREVIOUS} to {path.name}"
+            ) from error
+
+    def _restore(self, path: Path) -> None:
         tensors, facts = checkpoint.load_tensors(path)
         own, own_facts = self.state()
         if facts.keys() != own_facts.keys():

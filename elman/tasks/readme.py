@@ -13,6 +13,7 @@ FILES = {
     "config.json": "the settings, and what is needed to read new data as this model does",
     "weights.safetensors": "the weights to use: those of the best measuring on the way",
     "checkpoint.safetensors": "what `--resume` goes on from",
+    "previous.safetensors": "the checkpoint before it, should that one be damaged",
     "metrics.csv": "the measures along the way",
     "loss.png": "the same as a picture",
     "confusion.png": "which label was taken for which",
