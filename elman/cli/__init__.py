@@ -11,7 +11,7 @@ from pathlib import Path
 
 import typer
 
-from elman.cli import bench, classify, demo, forecast, generate, train
+from elman.cli import bench, classify, demo, export, forecast, generate, train
 from elman.tasks.environment import is_first
 from elman.tasks.errors import SettingError, UserError
 
@@ -34,6 +34,7 @@ app.add_typer(train.app, name="train")
 app.command("generate")(generate.generate)
 app.command("classify")(classify.classify)
 app.command("forecast")(forecast.forecast)
+app.command("export")(export.export)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 

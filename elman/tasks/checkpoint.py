@@ -151,8 +151,23 @@ def write_config(folder: Path, task: str, values: Mapping[str, Any]) -> None:
     write_atomically(folder / CONFIG, json.dumps(config, indent=2, ensure_ascii=False).encode())
 
 
+def read_task(folder: Path) -> str:
+    """The name of the task that a run was trained for."""
+    return str(_read_config(folder).get("task"))
+
+
 def read_config(folder: Path, task: str, types: Mapping[str, type]) -> dict[str, Any]:
     """Read a run's config.json, which must be of this format, of this task, and hold values of these types."""
+    config = _read_config(folder)
+    if config.get("task") != task:
+        raise RunError(f"{folder} was trained for another task: {config.get('task')}, not {task}")
+    for key, kind in types.items():
+        if not isinstance(config.get(key), kind):
+            raise RunError(f"{folder / CONFIG} is broken: it holds no {key}, or one that is no {kind.__name__}")
+    return config
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not folder.is_dir():
         raise RunError(f"{folder} is no run folder: there is no such folder")
@@ -165,11 +180,6 @@ def read_config(folder: Path, task: str, types: Mapping[str, type]) -> dict[str,
         raise RunError(f"{path} is broken: it names no format version")
     if config["format"] != FORMAT:
         raise RunError(f"{path} has format version {config['format']}; this elman reads version {FORMAT}")
-    if config.get("task") != task:
-        raise RunError(f"{folder} was trained for another task: {config.get('task')}, not {task}")
-    for key, kind in types.items():
-        if not isinstance(config.get(key), kind):
-            raise RunError(f"{path} is broken: it holds no {key}, or one that is no {kind.__name__}")
     return config
 
 
