@@ -26,6 +26,9 @@ def train_to_end(trainer: "Trainer", folder: Path, *, on: str, again: str, tenso
     from elman.tasks.journal import open_journal
     from elman.tasks.loop import fit
 
+    settings = trainer.task.settings
+    if trainer.processes.shares > 1 and settings.layers > 1 and settings.dropout > 0:
+        print("each process draws the masks between layers for its own rows: the losses are alike, not those of one")
     with open_journal(folder, trainer, wanted=tensorboard) as note:
 
         def report(step: int, value: float) -> None:

@@ -103,6 +103,7 @@ class LabelsTask(Task):
     unit = "example"
     measure = "cross entropy"
     model: LabelsModel
+    settings: LabelsSettings
 
     def __init__(self, model: LabelsModel, arrays: LabelledArrays, settings: LabelsSettings, seed: int) -> None:
         self.train = arrays.part(TRAIN)

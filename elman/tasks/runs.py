@@ -15,10 +15,10 @@ from elman.tasks import checkpoint
 from elman.tasks.errors import RunError, SettingError
 from elman.tasks.loop import Trainer
 from elman.tasks.processes import find_processes
-from elman.tasks.settings import BatchSettings, LoopSettings
+from elman.tasks.settings import LoopSettings, ModelSettings
 from elman.tasks.task import Task
 
-S = TypeVar("S", bound=BatchSettings)
+S = TypeVar("S", bound=ModelSettings)
 T = TypeVar("T", bound=Task)
 T_co = TypeVar("T_co", bound=Task, covariant=True)
 D_contra = TypeVar("D_contra", contravariant=True)
@@ -152,8 +152,9 @@ def resume(
 def _open(job: Job[D, S, T], folder: Path, device: torch.device, layer: Any) -> Run[S, T]:
     """The run as its last checkpoint has it."""
     config, settings, training = read(job, folder)
+    processes = find_processes(device)  # first: it chooses among several devices of the kind
     task = _task(job, folder, config, settings, training.seed, device, layer)
-    trainer = Trainer(task, training, find_processes(device))
+    trainer = Trainer(task, training, processes)
     trainer.restore(folder)
     return Run(folder, config, settings, task, trainer)
 

@@ -179,6 +179,7 @@ class SeriesTask(Task):
     unit = "window"
     measure = "scaled pinball loss"
     model: SeriesModel
+    settings: SeriesSettings
 
     def __init__(
         self, model: SeriesModel, arrays: SeriesArrays, settings: SeriesSettings, scale: Scale, seed: int

@@ -69,14 +69,16 @@ class LoopSettings(Settings):
     seed: int = field(default=0, metadata=SEED)
 
 
-class BatchSettings(Settings):
-    """Base of the tasks' settings: all train on batches."""
+class ModelSettings(Settings):
+    """Base of the tasks' settings: what all of them have."""
 
     batch_size: int
+    layers: int
+    dropout: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextSettings(BatchSettings):
+class TextSettings(ModelSettings):
     """The text task's model and how it reads its text."""
 
     hidden_size: int = field(default=128, metadata=COUNT)
@@ -89,7 +91,7 @@ class TextSettings(BatchSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelsSettings(BatchSettings):
+class LabelsSettings(ModelSettings):
     """The labels task's model and how it reads its examples."""
 
     tokens: str = field(default="characters", metadata=_one_of("characters", "words"))
@@ -105,7 +107,7 @@ class LabelsSettings(BatchSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesSettings(BatchSettings):
+class SeriesSettings(ModelSettings):
     """The series task's model and how it reads its series."""
 
     horizon: int = field(default=12, metadata=COUNT)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from elman.tasks.processes import WHOLE, Share
+from elman.tasks.settings import ModelSettings
 
 
 class Task:
@@ -22,6 +23,7 @@ class Task:
     units: ClassVar[str]  # what a step trains on, in full
     unit: ClassVar[str]  # what the progress bar counts
     measure: ClassVar[str]  # the name of what `evaluate` returns and `score` turns a loss into; lower is better
+    settings: ModelSettings
     units_per_step: int
     steps_per_epoch: int
 

@@ -85,6 +85,7 @@ class TextTask(Task):
     unit = "char"
     measure = "bits per character"
     model: CharacterModel
+    settings: TextSettings
 
     def __init__(self, model: CharacterModel, tokens: Path, settings: TextSettings, seed: int) -> None:
         super().__init__(model, settings.batch_size)
