@@ -71,6 +71,7 @@ def test_tokens_are_those_of_python(kind):
 @pytest.mark.parametrize("kind", ["characters", "words"])
 @pytest.mark.parametrize("rows", [1, 3, 1 << 20])
 def test_arrays_hold_every_example_and_a_vocabulary_of_the_training_part(tmp_path, monkeypatch, kind, rows):
+    monkeypatch.setattr(labels_data, "BLOCK", rows)
     monkeypatch.setattr(labels_data, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
     texts, labels = make_texts(60)
     texts[7] += " hapax"
@@ -97,6 +98,15 @@ def test_numbers_are_scaled_by_the_training_part(tmp_path):
     train = np.concatenate([sequences[i] for i in arrays.part(TRAIN)]).astype(np.float64)
     np.testing.assert_allclose(found.mean, train.mean(0), rtol=1e-12)
     np.testing.assert_allclose(found.std, [*train.std(0)[:2], 1.0], rtol=1e-12)
+
+
+def test_the_training_part_is_read_in_large_pieces():
+    """Not sequence by sequence: a million short texts then took minutes."""
+    values, starts = np.arange(3000), np.arange(0, 3001, 3)
+    parts = np.arange(1000) % 2
+    assert [some.tolist() for some in labels_data._training(values, starts, parts)] == [
+        [i for i in range(3000) if i // 3 % 2 == TRAIN]
+    ]
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.3])

@@ -3,12 +3,10 @@
 import json as json_format
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -143,7 +141,9 @@ def medians(calls: dict[str, "Call"], rounds: int, seconds: float) -> tuple[dict
             while (start := time.perf_counter()) < end:
                 call()
                 times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(values) for name, values in times.items()}, min(map(len, times.values()))
+    from statistics import median
+
+    return {name: median(values) for name, values in times.items()}, min(map(len, times.values()))
 
 
 def measure(size: Size, rounds: int, seconds: float) -> Iterator[Row]:
@@ -168,6 +168,8 @@ def _busy_elsewhere() -> Any:
 
 def machine() -> dict[str, object]:
     """What the figures depend on."""
+    from importlib.metadata import version
+
     import torch
 
     cpuinfo = Path("/proc/cpuinfo")
@@ -219,7 +221,9 @@ def bench(
         )
     else:
         modes = ("training", "inference")
-        means = [statistics.geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in modes]
+        from statistics import geometric_mean
+
+        means = [geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in modes]
         print(f"{'geometric mean of the ratios':50}{means[0]:7.1f}x{'':20}{means[1]:7.1f}x")
     if json is not None:
         figures = {

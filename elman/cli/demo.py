@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -76,12 +75,14 @@ def _free_folder(folder: Path) -> Path:
 
 def _show_race(run: "TextRun") -> None:
     """Print characters per second of the training loop on elman.RNN and on torch.nn.RNN, taken in turn."""
+    from statistics import median
+
     from torch import nn
 
     import elman
 
     speeds = race(run, {"elman.RNN": elman.RNN, "torch.nn.RNN": nn.RNN})
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
+    medians = {name: median(values) for name, values in speeds.items()}
     print(f"race: the same training loop on both layers, {ROUNDS} rounds of {ROUND_STEPS} steps in turn")
     for name, values in speeds.items():
         print(f"  {name:>12}: {medians[name]:>9,.0f} char/s (from {min(values):,.0f} to {max(values):,.0f})")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.tasks.arrays import ArrayWriter, blocks, open_array
+from elman.tasks.arrays import BLOCK, ArrayWriter, blocks, open_array
 from elman.tasks.errors import DataError
 from elman.tasks.examples import Batch, Examples
 from elman.tasks.settings import LabelsSettings
@@ -196,8 +196,8 @@ def _number_tokens(folder: Path, counter: TokenCounter, starts: Array, parts: Ar
     """Replace the provisional ids by those of the vocabulary, which is the training part's."""
     values = open_array(folder / "values.npy", np.uint32, writable=True)
     counts = np.zeros(len(counter), dtype=np.int64)
-    for rows in _training(starts, parts):
-        counts += np.bincount(values[rows], minlength=len(counter))
+    for some in _training(values, starts, parts):
+        counts += np.bincount(some, minlength=len(counter))
     vocabulary, ids = counter.choose(counts)
     for rows in blocks(len(values)):
         values[rows] = ids[values[rows]]
@@ -207,18 +207,20 @@ def _number_tokens(folder: Path, counter: TokenCounter, starts: Array, parts: Ar
 def _scale(values: Array, starts: Array, parts: Array, width: int) -> tuple[list[float], list[float]]:
     """Mean and deviation of each feature over the training part; a feature that never changes gets deviation 1."""
     count, total, squares = 0, np.zeros(width), np.zeros(width)
-    for rows in _training(starts, parts):
-        some = values[rows].astype(np.float64)
-        count, total = count + len(some), total + some.sum(0)
+    for some in _training(values, starts, parts):
+        count, total = count + len(some), total + some.sum(0, dtype=np.float64)
     mean = total / count
-    for rows in _training(starts, parts):
-        squares += ((values[rows] - mean) ** 2).sum(0)
+    for some in _training(values, starts, parts):
+        squares += ((some - mean) ** 2).sum(0)
     std = np.sqrt(squares / count)
     return mean.tolist(), np.where(std > 0, std, 1.0).tolist()
 
 
-def _training(starts: Array, parts: Array) -> Iterator[slice]:
-    """The places in values.npy of the training sequences, neighbours joined."""
-    train = np.flatnonzero(parts == TRAIN)
-    for run in np.split(train, np.flatnonzero(np.diff(train) > 1) + 1):
-        yield slice(int(starts[run[0]]), int(starts[run[-1] + 1]))
+def _training(values: Array, starts: Array, parts: Array) -> Iterator[Array]:
+    """The values of the training sequences, some sequences at a time."""
+    train, first = parts == TRAIN, 0
+    while first < len(parts):
+        last = max(first + 1, int(np.searchsorted(starts, starts[first] + BLOCK)) - 1)
+        mine = np.repeat(train[first:last], np.diff(starts[first : last + 1]))
+        yield values[starts[first] : starts[last]][mine]
+        first = last
