@@ -78,9 +78,8 @@ def training(module: nn.Module, input: Tensor) -> Callable[[], Tensor]:
 
 
 def main() -> None:
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, medians of {_CALLS} calls in turn, ms\n"
-    )
+    said = f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32"
+    print(f"{said}; medians of {_CALLS} calls in turn, ms\n")
     N, T, I, H = 64, 50, 64, 64
     ours, theirs = per_sample(elman.RNN, N, T, I, H), per_sample(nn.RNN, N, T, I, H)
     for call in (ours["vmap"], theirs["loop"]):
