@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench gallery
 
 demo: $(INSTALLED)
 	$(BIN)/elman demo
@@ -22,6 +22,9 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/elman bench
+
+gallery: $(INSTALLED)
+	$(BIN)/elman explain --gallery build/gallery
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "elman needs Python 3.11 or newer, and found none: install one, or name it with make PYTHON=..." >&2; exit 1; }

@@ -78,8 +78,10 @@ def training(module: nn.Module, input: Tensor) -> Callable[[], Tensor]:
 
 
 def main() -> None:
-    said = f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32"
-    print(f"{said}; medians of {_CALLS} calls in turn, ms\n")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, float32, "
+        f"medians of {_CALLS} calls in turn, ms\n"
+    )
     N, T, I, H = 64, 50, 64, 64
     ours, theirs = per_sample(elman.RNN, N, T, I, H), per_sample(nn.RNN, N, T, I, H)
     for call in (ours["vmap"], theirs["loop"]):

@@ -18,18 +18,36 @@ if TYPE_CHECKING:
     from elman._rnn import RNN as RNN
     from elman._rnn import RNNCell as RNNCell
     from elman._stream import Stream as Stream
+    from elman.explain._doctor import doctor as doctor
+    from elman.explain._report import Report as Report
+    from elman.explain._run import trace as trace
 
 _HOMES = {
     "RNN": "elman._rnn",
     "RNNCell": "elman._rnn",
+    "Report": "elman.explain._report",
     "Stream": "elman._stream",
     "backends": "elman._backends",
     "convert": "elman._convert",
+    "doctor": "elman.explain._doctor",
     "patch": "elman._convert",
     "to_torch": "elman._convert",
+    "trace": "elman.explain._run",
     "use_backend": "elman._backends",
 }
-__all__ = ["RNN", "RNNCell", "Stream", "backends", "convert", "patch", "to_torch", "use_backend"]
+__all__ = [
+    "RNN",
+    "RNNCell",
+    "Report",
+    "Stream",
+    "backends",
+    "convert",
+    "doctor",
+    "patch",
+    "to_torch",
+    "trace",
+    "use_backend",
+]
 __version__ = "0.1.0"
 
 if "torch" in sys.modules:  # then the operators of exported programs are there at once

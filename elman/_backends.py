@@ -76,6 +76,8 @@ _TABLE = {
 }
 _asked: ContextVar[str | None] = ContextVar("elman_backend", default=None)
 _PLAIN = {Tensor, Parameter}
+_transforms_active = torch._C._are_functorch_transforms_active
+_dispatch_modes, _tracing_state = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 _TRANSFORMED = "a torch.func transform is active"
 
 
@@ -170,11 +172,11 @@ def mode_obstacle() -> str | None:
     """Why elman's kernels may not run now, whatever the call; or None."""
     if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
-    if torch._C._len_torch_dispatch_stack() > 0:
+    if _dispatch_modes() > 0:
         return "a TorchDispatchMode wants to see torch's operators"
-    if torch._C._get_tracing_state() is not None:
+    if _tracing_state() is not None:
         return "torch.jit.trace wants to see torch's operators"
-    return _TRANSFORMED if torch._C._are_functorch_transforms_active() else None
+    return _TRANSFORMED if _transforms_active() else None
 
 
 def _torch_obstacle(problem: Problem, x: Tensor) -> str | None:

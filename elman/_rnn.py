@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from typing import Any, Never, overload
+from typing import Any, Literal, Never, Self, overload
 
 import torch
 from torch import Tensor
@@ -149,6 +149,64 @@ class RNN(RNNBase):
                 )
             return run_packed(self, input, hx, weights)
         return run_padded(self, input, hx, weights, lengths, reset)
+
+    @classmethod
+    def from_weights(
+        cls,
+        W_x: Any,
+        W_h: Any,
+        b: Any = None,
+        b_h: Any = None,
+        *,
+        convention: Literal["x W", "W x"] = "x W",
+        nonlinearity: str = "tanh",
+        batch_first: bool = False,
+        dtype: torch.dtype | None = None,
+    ) -> Self:
+        """A layer with the matrices of a formula on paper.
+
+            convention "x W":  h_t = tanh(x_t W_x + h_{t-1} W_h + b), vectors are rows
+            convention "W x":  h_t = tanh(W_x x_t + W_h h_{t-1} + b), vectors are columns, as torch keeps its weights
+
+        W_h is square, so nothing shows when it is meant the other way round: both matrices are read in one convention.
+
+        Args:
+            W_x: (I, H) for "x W", (H, I) for "W x": a tensor, an array or a list of lists.
+            W_h: (H, H).
+            b: (H,), the bias. Default: none, and the layer has none.
+            b_h: (H,), a second bias, where the formula has one for each product. Default: zeros.
+            convention: "x W" or "W x". Default: "x W".
+            nonlinearity: "tanh" or "relu". Default: "tanh".
+            batch_first: as in `RNN`. Default: False.
+            dtype: of the parameters. Default: the widest given; torch's default for lists.
+
+        Returns:
+            A layer of its own on the CPU; the parameters are copies.
+
+        Raises:
+            ValueError: the shapes do not fit. The message names the product that fails and whether the transpose would.
+
+        Example:
+            >>> import elman, torch
+            >>> W_x = [[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]]  # three words, two units
+            >>> rnn = elman.RNN.from_weights(W_x, [[0.7, 0.8], [0.9, 1.0]], [0.1, 0.2])
+            >>> output, h_n = rnn(torch.eye(3))  # "i am here", one-hot
+            >>> output[0]
+            tensor([0.1974, 0.3799], grad_fn=<SelectBackward0>)
+        """
+        from elman._from_weights import from_weights
+
+        return from_weights(
+            cls,
+            W_x,
+            W_h,
+            b,
+            b_h,
+            convention=convention,
+            nonlinearity=nonlinearity,
+            batch_first=batch_first,
+            dtype=dtype,
+        )
 
     def _weights(self) -> list[Tensor]:
         """The parameters as they are now, in the order of `_flat_weights_names`."""

@@ -50,6 +50,7 @@ class Stream:
         self._rnn = rnn
         self._start = None if hx is None else hx.detach().clone()
         self._steps: Steps | None = None
+        self._state: Tensor | None = None
         self._seen: list[int] = []  # versions and addresses of the weights that are packed
         self.reset()
 
@@ -76,7 +77,7 @@ class Stream:
             and self._seen == _identity(self._rnn._parameters.values())
             and mode_obstacle() is None
             and asked_backend() in (None, "numba")
-            and not torch._C._is_any_autocast_enabled()
+            and not _any_autocast()
         ):
             return steps(x_t)
         if isinstance(x_t, Tensor) and x_t.requires_grad and torch.is_grad_enabled():
@@ -162,10 +163,12 @@ class Stream:
         return backend.name == "numba" and watched and not dropout and not torch.is_autocast_enabled("cpu")
 
 
+_address_of = Tensor.data_ptr
+_any_autocast = torch._C._is_any_autocast_enabled
 _version_of = operator.attrgetter("_version")
 
 
 def _identity(parameters: Iterable[Any]) -> list[int]:
     """What changes when a parameter is replaced or written to."""
     parameters = [*parameters]
-    return [*map(_version_of, parameters), *map(Tensor.data_ptr, parameters)]
+    return [*map(_version_of, parameters), *map(_address_of, parameters)]

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+import browser
 import pytest
 import torch
 
@@ -30,3 +31,14 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 
     with contextlib.nullcontext() if request.param == "chosen" else elman.use_backend(request.param):
         yield request.param
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if browser.is_required() and browser.missing():
+        raise pytest.UsageError(f"{browser.REQUIRED}=required, but {browser.missing()}")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """One line where the tests of the page were left out."""
+    if browser.missing():
+        terminalreporter.write_line(f"tests/test_browser.py was skipped: {browser.missing()}")

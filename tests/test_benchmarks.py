@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-import elman
 from benchmarks import main, suite
 from benchmarks.agreement import disagreement
 from benchmarks.figures import over_equal, over_torch, rate_share
@@ -38,8 +37,6 @@ def test_each_framework_agrees_and_is_timed(name: str) -> None:
     with suite.workers({"torch": FRAMEWORKS["torch"], name: framework}, threads=1) as asked:
         timed = set()
         for mode in MODES:
-            if mode == "stream" and not hasattr(elman, "Stream"):
-                continue
             for size in sizes:
                 row = suite.measure(mode, size, asked, BRIEF)
                 assert row["disagreed"] == {}

@@ -5,7 +5,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -247,14 +249,59 @@ def test_a_disk_too_full_for_the_text_leaves_no_folder(corpus):
     assert [path.name for path in corpus.parent.iterdir()] == ["corpus.txt"]
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root writes into read-only folders")
-def test_a_read_only_folder_is_said(corpus):
-    corpus.parent.chmod(0o555)
-    try:
-        with pytest.raises(RunError, match=r"cannot make .*run: Permission denied"):
-            begin(corpus, "run")
-    finally:
-        corpus.parent.chmod(0o755)
+@pytest.fixture
+def nobody():
+    """Inside, this process has no right to write where it is not allowed to, though it may run as root."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    yield
+    os.seteuid(0)
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder whose parents anybody may read."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_read_only_folder_is_said(public, corpus, request):
+    file = public / "corpus.txt"
+    file.write_bytes(corpus.read_bytes())
+    run = begin(file, "run")
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir()}
+    run.folder.chmod(0o555)
+    public.chmod(0o555)
+    request.getfixturevalue("nobody")
+    with pytest.raises(RunError, match=r"cannot make .*other: Permission denied"):
+        begin(file, "other")
+    with pytest.raises(
+        RunError, match=r"cannot write .*safetensors: Permission denied; what was written before is kept"
+    ):
+        fit(run)
+    assert {path.name: path.read_bytes() for path in run.folder.iterdir()} == before
+
+
+def test_the_checkpoint_before_the_last_is_kept(corpus):
+    run = begin(corpus, "run")
+    assert not fit(run, interrupt_at=14)
+    kept = [checkpoint.load_tensors(run.folder / n)[1]["step"] for n in (checkpoint.PREVIOUS, checkpoint.CHECKPOINT)]
+    assert kept == [7, 14]
+    whole = begin(corpus, "whole")
+    assert fit(whole)
+    truncate(checkpoint.CHECKPOINT)(run.folder)
+    with pytest.raises(
+        RunError, match=r"is broken .*; the checkpoint before it is kept: rename previous.safetensors to"
+    ):
+        resume(corpus, "run")
+    (run.folder / checkpoint.PREVIOUS).rename(run.folder / checkpoint.CHECKPOINT)
+    run = resume(corpus, "run")
+    assert run.trainer.step == 7
+    assert fit(run)
+    assert same_files(whole.folder, run.folder) == FILES
 
 
 # Numbers that are none

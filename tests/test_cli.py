@@ -87,8 +87,10 @@ def test_train_writes_the_run_folder(trained):
         "tokens.npy",
         "weights.safetensors",
         "checkpoint.safetensors",
+        "previous.safetensors",
         "metrics.csv",
         "loss.png",
+        "README.md",
     }
     assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     rows = (trained / "metrics.csv").read_text().splitlines()

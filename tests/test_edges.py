@@ -5,6 +5,7 @@ import torch
 from cases import CASES, assert_same, run
 
 import elman
+from elman.kernels.numba_cpu import team
 
 without_torchs_refusal = pytest.mark.parametrize("backend", ["reference", "numba"], indirect=True)
 
@@ -152,7 +153,8 @@ def test_a_row_is_the_same_in_any_batch() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_thread_count_changes_nothing(threads: int, backend: str) -> None:
+def test_thread_count_changes_nothing(threads: int, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(team, "_TEAM_WORK", 0)
     case = CASES[17]
     layer, input, h0 = case.layer(elman.RNN), case.input(), case.h0()
     expected = run(case.layer(torch.nn.RNN), input, h0)

@@ -10,7 +10,19 @@ import torch
 
 import elman
 
-PUBLIC = ["RNN", "RNNCell", "Stream", "backends", "convert", "patch", "to_torch", "use_backend"]
+PUBLIC = [
+    "RNN",
+    "RNNCell",
+    "Report",
+    "Stream",
+    "backends",
+    "convert",
+    "doctor",
+    "patch",
+    "to_torch",
+    "trace",
+    "use_backend",
+]
 ROOT = Path(__file__).parent.parent
 
 
@@ -28,8 +40,9 @@ def blocks(readme: str) -> list[tuple[str, str]]:
     return [(language, re.sub(r" *#.*", "", code)) for language, code in found]
 
 
-def test_readme_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_code_runs(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python blocks, one after another, as a reader would paste them."""
+    monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for language, code in blocks("README.md"):
         if language == "python":

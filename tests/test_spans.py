@@ -8,7 +8,7 @@ from cases import Case, assert_same
 from torch import Tensor
 
 import elman
-from elman.kernels.numba_cpu import launch
+from elman.kernels.numba_cpu import launch, team
 
 CASES = [
     Case("one direction", 11, 3, 4, 5),
@@ -24,6 +24,8 @@ CASES = [
 def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Spans of so many steps instead of about a thousand."""
     monkeypatch.setattr(launch, "steps_of_a_span", lambda sequences, step_bytes: request.param)
+    monkeypatch.setattr(team, "_TEAM_WORK", 0)  # a second thread even for work as small as this
+    monkeypatch.setattr(team, "_TEAM_STEP", 0)
     launch._prepare.cache_clear()
     yield request.param
     launch._prepare.cache_clear()
@@ -44,6 +46,7 @@ def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
 def test_gradients_however_it_is_cut(case: Case, kind: str, threads: int, split: str, spans_of: int) -> None:
     torch.set_num_threads(threads)
+    assert team.threads_for(1, case.T) == threads
     options = {
         "whole": {},
         "lengths": {"lengths": torch.arange(case.N) * case.T // case.N},

@@ -8,6 +8,7 @@ from cases import CASES, Case
 from torch import Tensor
 
 import elman
+from elman.kernels.numba_cpu import team
 
 ONE_WAY = [case for case in CASES if case.D == 1 and case.T > 0 and case.N > 0 and case.T <= 100]
 
@@ -50,8 +51,9 @@ def test_a_single_sequence_in_every_dtype(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("h", [48, 64, 128, 150, 256])
 @pytest.mark.parametrize("sequences", [1, 5, 16, 64])
-def test_wide_layers_on_two_threads(sequences: int, h: int) -> None:
+def test_wide_layers_on_two_threads(sequences: int, h: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both threads write a step's state while they read the one before."""
+    monkeypatch.setattr(team, "_TEAM_STEP", 0)
     torch.set_num_threads(2)
     layer = elman.RNN(40, h, 2, dtype=torch.float64)
     x = torch.randn(12, sequences, 40, dtype=torch.float64)

@@ -17,7 +17,8 @@ from elman.tasks import baselines, characters, loop, text
 from elman.tasks.characters import Vocabulary, encode_file
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.settings import LoopSettings, TextSettings
-from elman.tasks.text import CharacterModel, SteadyDropout, TextTask
+from elman.tasks.task import SteadyDropout
+from elman.tasks.text import CharacterModel, TextTask
 
 KOREAN = "나는 학교에 간다.\r\n너는 집에 온다!\n"
 

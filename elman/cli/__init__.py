@@ -3,13 +3,16 @@
 Nothing here imports torch; a command does when it runs, so help is shown at once.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import typer
 
-from elman.cli import bench, demo, generate, train
+from elman.cli import bench, classify, demo, explain, export, forecast, generate, train
+from elman.tasks.environment import is_first
 from elman.tasks.errors import SettingError, UserError
 
 app = typer.Typer(
@@ -29,6 +32,10 @@ def elman(context: typer.Context) -> None:
 
 app.add_typer(train.app, name="train")
 app.command("generate")(generate.generate)
+app.command("classify")(classify.classify)
+app.command("forecast")(forecast.forecast)
+app.command("export")(export.export)
+app.command("explain")(explain.explain)
 app.command("demo")(demo.demo)
 app.command("bench")(bench.bench)
 
@@ -37,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit: 0 when all went well, 2 after an expected error, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    sys.exit(_run(arguments))
+    if is_first():
+        sys.exit(_run(arguments))
+    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # of several processes one speaks
+        sys.exit(_run(arguments))
 
 
 def _run(arguments: Sequence[str] | None) -> int:
@@ -61,5 +71,6 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _fail(message: str) -> int:
-    print(f"elman: {' '.join(message.split())}", file=sys.stderr)
+    if is_first():
+        print(f"elman: {' '.join(message.split())}", file=sys.stderr)
     return 2

@@ -1,6 +1,8 @@
 """The definition: the recurrence as a loop over time, in plain torch operators. Differentiable, never optimised."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -9,14 +11,29 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from elman.kernels.problem import Problem
 
 
+class Step(NamedTuple):
+    """What one direction of one layer computed at one step, each (N, H); past a sequence's end it means nothing."""
+
+    before: Tensor
+    input_term: Tensor
+    recurrent_term: Tensor
+    pre_activation: Tensor
+    hidden: Tensor
+
+
+Keep = Callable[[int, int, int, Step], None]
+"""Called with the layer, the direction and the step."""
+
+
 def rnn_forward(
     problem: Problem,
     x: Tensor,  # (T, N, I), or packed (R, I)
     h0: Tensor | None,  # (L * D, N, H)
     weights: Sequence[Tensor],
+    keep: Keep | None = None,
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """output (T, N, D * H), or packed (R, D * H), and h_n (L * D, N, H): h_t = f(x_t W_ih^T + b_ih + h_{t-1} W_hh^T +
-    b_hh)."""
+    b_hh). `keep`, where given, is called with the terms of every step of padded input."""
     if problem.batch_sizes is not None:
         return _packed(problem, problem.batch_sizes, x, h0, weights)
     last_states = []
@@ -28,7 +45,9 @@ def rnn_forward(
             cell = layer * problem.num_directions + d
             size = 4 if problem.bias else 2
             own = weights[cell * size : (cell + 1) * size]
-            output, h_n = one_direction(problem, x, None if h0 is None else h0[cell], own, backwards=d == 1)
+            start = None if h0 is None else h0[cell]
+            kept = None if keep is None else partial(keep, layer, d)
+            output, h_n = one_direction(problem, x, start, own, backwards=d == 1, keep=kept)
             outputs.append(output)
             last_states.append(h_n)
         x = torch.cat(outputs, -1)
@@ -63,6 +82,7 @@ def one_direction(
     h0: Tensor | None,  # (N, H)
     weights: Sequence[Tensor],
     backwards: bool,
+    keep: Callable[[int, Step], None] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """output (T, N, H) and h_n (N, H) of one direction of one layer."""
     w_ih, w_hh, *biases = weights
@@ -73,7 +93,7 @@ def one_direction(
     there = None if problem.lengths is None else where_there(problem.lengths, steps, x.device)
     if there is not None:
         x = torch.where(there, x, 0)  # what stands in the padding reaches nothing, NaN included
-    z = x @ w_ih.T
+    from_input = z = x @ w_ih.T
     for b in biases:
         z = z + b
     h = h0
@@ -83,7 +103,11 @@ def one_direction(
         edge = t + 1 if backwards else t  # backwards, the piece that starts at t + 1 ends before t
         if problem.reset is not None and edge < steps:
             before = torch.where(problem.reset[edge].unsqueeze(-1), h0, h)
-        h_t = activation(z[t] + before @ w_hh.T)
+        from_state = before @ w_hh.T
+        a = z[t] + from_state
+        h_t = activation(a)
+        if keep is not None:
+            keep(t, Step(before, from_input[t], from_state, a, h_t))
         if there is None:
             outputs[t] = h = h_t
         else:

@@ -128,12 +128,6 @@ def open_tokens(path: Path) -> Ids:
     return tokens
 
 
-def file_sha256(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _blocks(file: Path) -> Iterator[tuple[bytes, npt.NDArray[np.uint32]]]:
     """The file's bytes and its code points, block by block."""
     decoder = codecs.getincrementaldecoder("utf-8")()

@@ -4,6 +4,7 @@
     tokens.npy               the data as the task reads it
     weights.safetensors      the weights to use: those of the best evaluation so far
     checkpoint.safetensors   everything that training goes on from
+    previous.safetensors     the checkpoint before that one
     metrics.csv              the measures along the way
 
 A crash or a power cut at any moment leaves the old file or the new one, never a half: a file is written beside its
@@ -16,7 +17,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import safetensors
 import safetensors.torch
@@ -26,20 +27,33 @@ from torch import Tensor
 from elman.tasks.errors import RunError
 
 FORMAT = 1
-CONFIG, WEIGHTS, CHECKPOINT = "config.json", "weights.safetensors", "checkpoint.safetensors"
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+CHECKPOINT, PREVIOUS = "checkpoint.safetensors", "previous.safetensors"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Replace the file at `path` by `data`: afterwards it is the old file or the new one, whatever happens between."""
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write, which replaces the one at `path` at the end of the block; if the block fails, the old one stays.
+
+    Raises:
+        RunError: it cannot be written.
+    """
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the first error says more
+            part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise RunError(f"cannot write {path}: {error.strerror}; what was written before is kept") from error
         raise
@@ -67,16 +81,29 @@ def new_run(path: Path) -> Iterator[Path]:
     _flush_folder(path.parent)
 
 
-def refuse_existing(path: Path) -> None:
+def refuse_existing(path: Path, mend: str = "choose another folder, or go on with it by --resume") -> None:
     """Raise if something is at `path` already."""
     if os.path.lexists(path):
-        raise RunError(f"{path} exists already: choose another folder, or go on with it by --resume")
+        raise RunError(f"{path} exists already: {mend}")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Write tensors, with `facts` as JSON in the file's metadata, so that the two can never disagree."""
     cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomically(path, safetensors.torch.save(cpu, {"facts": json.dumps(facts)}))
+
+
+def rotate(folder: Path) -> None:
+    """Keep the checkpoint as the previous one; it stays in its place too until a new one replaces it."""
+    path, part = folder / CHECKPOINT, folder / f".{PREVIOUS}.part"
+    if not path.exists():
+        return
+    part.unlink(missing_ok=True)
+    try:
+        part.hardlink_to(path)
+    except OSError:  # some file systems have no links
+        shutil.copyfile(path, part)
+    part.replace(folder / PREVIOUS)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -124,8 +151,23 @@ def write_config(folder: Path, task: str, values: Mapping[str, Any]) -> None:
     write_atomically(folder / CONFIG, json.dumps(config, indent=2, ensure_ascii=False).encode())
 
 
+def read_task(folder: Path) -> str:
+    """The name of the task that a run was trained for."""
+    return str(_read_config(folder).get("task"))
+
+
 def read_config(folder: Path, task: str, types: Mapping[str, type]) -> dict[str, Any]:
     """Read a run's config.json, which must be of this format, of this task, and hold values of these types."""
+    config = _read_config(folder)
+    if config.get("task") != task:
+        raise RunError(f"{folder} was trained for another task: {config.get('task')}, not {task}")
+    for key, kind in types.items():
+        if not isinstance(config.get(key), kind):
+            raise RunError(f"{folder / CONFIG} is broken: it holds no {key}, or one that is no {kind.__name__}")
+    return config
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     if not folder.is_dir():
         raise RunError(f"{folder} is no run folder: there is no such folder")
@@ -138,11 +180,6 @@ def read_config(folder: Path, task: str, types: Mapping[str, type]) -> dict[str,
         raise RunError(f"{path} is broken: it names no format version")
     if config["format"] != FORMAT:
         raise RunError(f"{path} has format version {config['format']}; this elman reads version {FORMAT}")
-    if config.get("task") != task:
-        raise RunError(f"{folder} was trained for another task: {config.get('task')}, not {task}")
-    for key, kind in types.items():
-        if not isinstance(config.get(key), kind):
-            raise RunError(f"{path} is broken: it holds no {key}, or one that is no {kind.__name__}")
     return config
 
 

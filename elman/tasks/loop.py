@@ -13,47 +13,22 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman.tasks import checkpoint
-from elman.tasks.errors import Diverged, RunError
+from elman.tasks.errors import Diverged, RunError, SettingError
+from elman.tasks.processes import Alone, Processes
 from elman.tasks.progress import REFRESH, progress_bar
 from elman.tasks.settings import LoopSettings
+from elman.tasks.task import Task
 
 WARM_UP = 100  # steps over which the learning rate rises
 FINAL_LR = 0.01  # share of the learning rate at the last step
 RECORDS = 200  # points of the training curve
 SAVE = 60.0  # seconds after which a checkpoint is due even without an evaluation
-
-
-class Task(Protocol):
-    """What the loop asks of a task."""
-
-    unit: str  # what the progress bar counts
-    units_per_step: int
-    measure: str  # the name of what `evaluate` returns and `score` turns a loss into; lower is better
-
-    @property
-    def model(self) -> nn.Module:
-        """What is trained."""
-
-    def loss(self, step: int) -> Tensor:
-        """The mean loss on the batch of `step`, counted from 0; steps are asked for in order."""
-
-    def score(self, loss: float) -> float:
-        """A training loss as the task's measure."""
-
-    def evaluate(self) -> float:
-        """The measure on held-out data; the model is in eval mode and no gradients are recorded."""
-
-    def carried(self) -> dict[str, Tensor]:
-        """What the next step needs of the last one, a recurrent state for instance."""
-
-    def carry(self, tensors: dict[str, Tensor]) -> None:
-        """Take back what `carried` returned."""
 
 
 class Trainer:
@@ -62,13 +37,23 @@ class Trainer:
     Args:
         task: gives the model and the losses.
         settings: steps, learning rate, clipping.
+        processes: that train together; this one alone unless given.
+
+    Raises:
+        SettingError: a batch has fewer rows than there are shares of it.
     """
 
-    def __init__(self, task: Task, settings: LoopSettings) -> None:
+    def __init__(self, task: Task, settings: LoopSettings, processes: Processes | None = None) -> None:
         self.task, self.settings = task, settings
+        self.processes = processes = processes or Alone()
+        shares = processes.shares
+        if task.batch < shares:
+            raise SettingError("batch_size", f"at least {shares}, a row for every share", task.batch)
         self.parameters = list(task.model.parameters())
-        self.optimizer = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
         self.device = self.parameters[0].device
+        adam = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
+        task.forward, self.optimizer = processes.prepare(task.model, adam)
+        task.sum = processes.sum
         self.step = 0
         self.best: float | None = None
         self.best_step = 0
@@ -76,16 +61,20 @@ class Trainer:
         self._sum, self._count = 0.0, 0
 
     def advance(self) -> Tensor:
-        """One step of training; returns its loss, not yet read from the device."""
+        """One step of training; returns this process's part of the loss, not yet read from the device."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * decay(self.step, self.settings.steps)
-        loss = self.task.loss(self.step)
-        self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.parameters, self.settings.clip)
-        self.optimizer.step()
+        losses = []
+        for share in self.processes.parts():
+            self.task.share = share
+            loss = self.task.loss(self.step)
+            losses.append(loss.detach())
+            self.processes.backward(loss)
+            self.processes.clip(self.parameters, self.settings.clip)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
         self.step += 1
-        return loss.detach()
+        return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
     def record(self, losses: list[Tensor]) -> float:
         """Note the losses of the last len(losses) steps; returns the last one.
@@ -94,7 +83,7 @@ class Trainer:
             Diverged: a loss is not finite.
         """
         every = max(1, self.settings.steps // RECORDS)
-        values = torch.stack(losses).tolist()
+        values = self.processes.sum(torch.stack(losses)).tolist()
         for step, value in enumerate(values, self.step - len(values) + 1):
             if not math.isfinite(value):
                 raise Diverged(step)
@@ -107,6 +96,7 @@ class Trainer:
     def evaluate(self) -> float:
         """Measure on held-out data, and remember whether it is the best so far."""
         self.task.model.eval()
+        self.task.share = self.processes.share
         with torch.no_grad():
             value = self.task.evaluate()
         self.task.model.train()
@@ -120,7 +110,9 @@ class Trainer:
         tensors = {f"model.{name}": tensor for name, tensor in self.task.model.state_dict().items()}
         for i, values in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{name}": tensor for name, tensor in values.items()}
-        tensors |= {f"carried.{name}": tensor for name, tensor in self.task.carried().items()}
+        self.task.share = self.processes.share
+        carried = self.task.carried()
+        tensors |= {f"carried.{name}": self.processes.sum(tensor) for name, tensor in carried.items()}
         tensors["rng"] = torch.get_rng_state()
         if self.device.type == "cuda":
             tensors["rng.cuda"] = torch.cuda.get_rng_state(self.device)
@@ -130,6 +122,7 @@ class Trainer:
             "best_step": self.best_step,
             "history": self.history,
             "pending": [self._sum, self._count],
+            "precision": self.processes.facts(),
         }
         return tensors, facts
 
@@ -141,18 +134,36 @@ class Trainer:
         """
         if not all(bool(parameter.isfinite().all()) for parameter in self.parameters):
             raise Diverged(self.step)
+        tensors, facts = self.state()
+        self.processes.on_first(lambda: self._write(run, tensors, facts))
+
+    def _write(self, run: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
         if self.best is None or self.best_step == self.step:
             about = {"step": self.step, self.task.measure: self.best}
             checkpoint.save_tensors(run / checkpoint.WEIGHTS, self.task.model.state_dict(), about)
-        tensors, facts = self.state()
+        checkpoint.rotate(run)
         checkpoint.save_tensors(run / checkpoint.CHECKPOINT, tensors, facts)
         rows = [f"step,training {self.task.measure},held-out {self.task.measure}"]
         rows += [",".join("" if cell is None else str(cell) for cell in row) for row in self.history]
         checkpoint.write_atomically(run / "metrics.csv", "\n".join([*rows, ""]).encode())
 
     def restore(self, run: Path) -> None:
-        """Go back to where the checkpoint in `run` was written."""
+        """Go back to where the checkpoint in `run` was written.
+
+        Raises:
+            RunError: it is missing or broken; the message names the one before it, if there is one.
+        """
         path = run / checkpoint.CHECKPOINT
+        try:
+            self._restore(path)
+        except RunError as error:
+            if not (run / checkpoint.PREVIOUS).is_file():
+                raise
+            raise RunError(
+                f"{error}; the checkpoint before it is kept: rename {checkpoint.PREVIOUS} to {path.name}"
+            ) from error
+
+    def _restore(self, path: Path) -> None:
         tensors, facts = checkpoint.load_tensors(path)
         own, own_facts = self.state()
         if facts.keys() != own_facts.keys():
@@ -176,6 +187,7 @@ class Trainer:
         self.step, self.best, self.best_step = facts["step"], facts["best"], facts["best_step"]
         self.history = [(step, training, held_out) for step, training, held_out in facts["history"]]
         self._sum, self._count = facts["pending"]
+        self.processes.take(facts["precision"])
 
 
 def decay(step: int, steps: int) -> float:
@@ -200,7 +212,7 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
         Diverged: a loss or a weight is no finite number; the last checkpoint before that stays.
         OSError: the run folder cannot be written; the last checkpoint stays.
     """
-    steps, task = trainer.settings.steps, trainer.task
+    steps, task, processes = trainer.settings.steps, trainer.task, trainer.processes
     losses: list[Tensor] = []
     saved, refreshed, written = trainer.step, 0.0, time.monotonic()
     task.model.train()
@@ -215,11 +227,13 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
         _stop_on_interrupt() as stopped,
     ):
         try:
-            while trainer.step < steps and not stopped():
+            while trainer.step < steps and not (trainer.step % processes.look == 0 and processes.agree(stopped())):
                 losses.append(trainer.advance())
                 now = time.monotonic()
                 evaluate = trainer.step % trainer.settings.eval_every == 0 or trainer.step == steps
-                if now - refreshed < REFRESH and not evaluate:
+                if not evaluate and trainer.step % processes.look:
+                    continue  # processes meet some times only
+                if not (evaluate or processes.agree(now - refreshed >= REFRESH)):
                     continue  # reading a loss waits for the device, so they are read some times a second only
                 loss = trainer.record(losses)
                 bar.set_postfix_str(f"loss {loss:.3f}, {task.score(loss):.3f} {task.measure}", refresh=False)
@@ -229,7 +243,7 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
                     value = trainer.evaluate()
                     with bar.external_write_mode(file=sys.stdout):
                         report(trainer.step, value)
-                if evaluate or now - written > SAVE:
+                if evaluate or processes.agree(now - written > SAVE):
                     trainer.save(run)
                     saved, written = trainer.step, now
             if losses:

@@ -9,7 +9,7 @@ from typing import Any, Self
 from elman.tasks.errors import RunError, SettingError
 
 
-def _rule(allowed: str, holds: Callable[[Any], bool]) -> dict[str, object]:
+def _rule(allowed: str, holds: Callable[[Any], bool]) -> dict[str, Any]:
     return {"allowed": allowed, "holds": holds}
 
 
@@ -21,10 +21,17 @@ def _is_number(value: object) -> bool:
     return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
 
+def _one_of(*allowed: str) -> dict[str, Any]:
+    return _rule(f"{', '.join(allowed[:-1])} or {allowed[-1]}", lambda value: value in allowed)
+
+
 COUNT = _rule("a whole number of at least 1", lambda value: _is_int(value) and value >= 1)
 SEED = _rule("a whole number from 0 to 2**63 - 1", lambda value: _is_int(value) and 0 <= value < 2**63)
 POSITIVE = _rule("a number above 0", lambda value: _is_number(value) and value > 0)
 SHARE = _rule("at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
+FLAG = _rule("true or false", lambda value: isinstance(value, bool))
+SEASON = _rule("a whole number of at least 1, or none to find it", lambda value: value is None or COUNT["holds"](value))
+TENTHS = _rule("above 0 and at most 0.3", lambda value: _is_number(value) and 0 < value <= 0.3)
 PART = _rule("above 0 and at most 0.5", lambda value: _is_number(value) and 0 < value <= 0.5)
 
 
@@ -62,8 +69,16 @@ class LoopSettings(Settings):
     seed: int = field(default=0, metadata=SEED)
 
 
+class ModelSettings(Settings):
+    """Base of the tasks' settings: what all of them have."""
+
+    batch_size: int
+    layers: int
+    dropout: float
+
+
 @dataclass(frozen=True, kw_only=True)
-class TextSettings(Settings):
+class TextSettings(ModelSettings):
     """The text task's model and how it reads its text."""
 
     hidden_size: int = field(default=128, metadata=COUNT)
@@ -73,3 +88,34 @@ class TextSettings(Settings):
     seq_len: int = field(default=64, metadata=COUNT)
     batch_size: int = field(default=32, metadata=COUNT)
     held_out: float = field(default=0.1, metadata=PART)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelsSettings(ModelSettings):
+    """The labels task's model and how it reads its examples."""
+
+    tokens: str = field(default="characters", metadata=_one_of("characters", "words"))
+    one_hot: bool = field(default=False, metadata=FLAG)
+    bidirectional: bool = field(default=False, metadata=FLAG)
+    hidden_size: int = field(default=128, metadata=COUNT)
+    layers: int = field(default=1, metadata=COUNT)
+    embedding_size: int = field(default=32, metadata=COUNT)
+    dropout: float = field(default=0.2, metadata=SHARE)
+    batch_size: int = field(default=64, metadata=COUNT)
+    class_weights: str = field(default="none", metadata=_one_of("none", "balanced"))
+    held_out: float = field(default=0.1, metadata=TENTHS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesSettings(ModelSettings):
+    """The series task's model and how it reads its series."""
+
+    horizon: int = field(default=12, metadata=COUNT)
+    window: int = field(default=24, metadata=COUNT)
+    season: int | None = field(default=None, metadata=SEASON)
+    interval: float = field(default=0.8, metadata=_rule("above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1))
+    hidden_size: int = field(default=128, metadata=COUNT)
+    layers: int = field(default=1, metadata=COUNT)
+    dropout: float = field(default=0.5, metadata=SHARE)
+    batch_size: int = field(default=32, metadata=COUNT)
+    held_out: float = field(default=0.15, metadata=TENTHS)

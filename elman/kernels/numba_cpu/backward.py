@@ -15,7 +15,6 @@ from elman.kernels.numba_cpu.sizes import INNER, panel_columns
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
 from elman.kernels.numba_cpu.work import (
     addresses,
-    before,
     chunk_of,
     clear,
     clear_padding,
@@ -25,11 +24,13 @@ from elman.kernels.numba_cpu.work import (
     input_at,
     inputs_of,
     length_of,
+    number_of,
     output_at,
     packed_hh_at,
     packed_ih_at,
     place_of,
     row_of,
+    rows_in,
     sort,
     starts_again,
     table_at,
@@ -90,7 +91,7 @@ def make_backward(dtype: type) -> Any:
     @part
     def recur(p, layer, d, chunk, thread, s0, s1):
         """dz of one chunk of sequences in one direction, from the step read last to the first; at step 0 also dh_0."""
-        first, step, count = chunk_of(p, chunk)
+        first, count = chunk_of(p, chunk)
         h_size = p.hidden_size
         state = size * h_size
         width = state * p.directions
@@ -109,7 +110,7 @@ def make_backward(dtype: type) -> Any:
         at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d
         active = 0
         for k in range(count):
-            i = first + k * step
+            i = first + k
             if s1 == p.steps:
                 clear(at_start + state * i, size * h_size)
             if length_of(p, i) > s1:
@@ -119,27 +120,27 @@ def make_backward(dtype: type) -> Any:
         earlier = p.sequences * (1 if d else -1)  # from a row to that of the step read before
         for s in range(s1 - 1, s0 - 1, -1):
             running = active
-            while active < count and length_of(p, first + active * step) > s:
+            while active < count and length_of(p, first + active) > s:
                 active += 1
-            r0 = before(p, s) - before(p, s0) + first
+            r0 = number_of(p, chunk, s, s0, s1)
             dz_0 = p.memory + p.dz + state * (d * most + r0)
             for k in range(active):
                 if padded and k < running and s < s1 - 1:
                     q[k] += earlier
                 else:
-                    i = first + k * step
+                    i = first + k
                     q[k] = row_of(p, length_of(p, i) - 1 - s if d else s, i)
-                dz[k] = dz_0 + state * step * k
+                dz[k] = dz_0 + state * k
                 dh[k] = d_output + width * q[k] + state * d if d_output else zeros
             for k in range(running, active):  # the last step read: nothing comes after it but h_n
                 copy_row(dz[k], dh[k], h_size)
                 if p.d_h_n:
-                    add_row(dz[k], p.d_h_n + states + state * place_of(p, first + k * step), h_size)
+                    add_row(dz[k], p.d_h_n + states + state * place_of(p, first + k), h_size)
             call(p.product, running, after_table, h_size, w_hh, h_size, dh_table, dz_table)
             for k in range(active):
                 differentiate(numbers(dz[k]), numbers(output + width * q[k]), h_size, relu)
                 after[k] = dz[k]
-                r, i = r0 + k * step, first + k * step
+                r, i = r0 + k, first + k
                 x_rows[r] = x + x_bytes * q[k]
                 if s == 0 or (resets and starts_again(p, d, length_of(p, i) - 1 - s if d else s, i)):
                     h_rows[r] = h0_at(p, cell, i, size)
@@ -151,10 +152,10 @@ def make_backward(dtype: type) -> Any:
                     h_rows[r] = output + width * row_of(p, length_of(p, i) - s if d else s - 1, i)
         if s0 > 0:
             for k in range(active):
-                copy_row(carry + state * (first + k * step), after[k], h_size)
+                copy_row(carry + state * (first + k), after[k], h_size)
         elif p.d_h0:
             for k in range(count):
-                i = first + k * step
+                i = first + k
                 after[k] = at_start + state * i
                 dz[k] = p.d_h0 + states + state * place_of(p, i)
                 unread = length_of(p, i) == 0 and p.d_h_n != 0  # then h_n is h_0
@@ -241,7 +242,7 @@ def make_backward(dtype: type) -> Any:
     @part
     def all_rows(p):
         """Rows of input and output, padding among them."""
-        return before(p, p.steps) if p.ragged == 2 else p.steps * p.sequences
+        return rows_in(p, 0, p.steps) if p.ragged == 2 else p.steps * p.sequences
 
     @part
     def drop(p, layer, task):
@@ -332,7 +333,7 @@ def make_backward(dtype: type) -> Any:
             if p.groups:
                 chunks = p.groups * (s1 - s0 + (1 if s0 == 0 and p.d_h0 else 0))
             return p.directions * chunks + (tasks_of_clearing(p, layer) if span == 0 else 0)
-        tasks = blocks_of(p, before(p, s1) - before(p, s0)) if layer > 0 or p.d_x else 0
+        tasks = blocks_of(p, rows_in(p, s0, s1)) if layer > 0 or p.d_x else 0
         if kind == 1 and gradient_at(plan, 0, 0, 0):
             tasks += (p.hidden_size + p.columns - 1) // p.columns * p.directions
         return tasks
@@ -353,7 +354,7 @@ def make_backward(dtype: type) -> Any:
             drop(p, layer, task)
             return
         s0, s1 = last_steps(p, span)
-        rows = before(p, s1) - before(p, s0)
+        rows = rows_in(p, s0, s1)
         if kind == 0:
             clearing = tasks_of_clearing(p, layer) if span == 0 else 0
             if task < clearing:

@@ -10,7 +10,6 @@ from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
 from elman.kernels.numba_cpu.work import (
     addresses,
-    before,
     bias_at,
     chunk_of,
     clear,
@@ -26,6 +25,7 @@ from elman.kernels.numba_cpu.work import (
     place_of,
     row_of,
     rows_from,
+    rows_in,
     sort,
     starts_again,
     table_at,
@@ -71,13 +71,18 @@ def make_forward(dtype: type) -> Any:
 
     @part
     def blocks_of(p):
-        return (before(p, p.steps) + p.block - 1) // p.block
+        return (rows_in(p, 0, p.steps) + p.block - 1) // p.block
+
+    @part
+    def padding_in(p, phase):
+        """Tasks that clear the padding of the output, while the last layer reads its input."""
+        return tasks_of_padding(p) if phase == 2 * p.layers - 1 else 0
 
     @part
     def read_input(p, layer, task, thread):
         """x_t W_ih^T + b for one block of steps, into the place of h_t."""
         first = task * p.block
-        count = min(p.block, before(p, p.steps) - first)
+        count = min(p.block, rows_in(p, 0, p.steps) - first)
         inputs, h_size = inputs_of(p, layer), p.hidden_size
         x_table, z_table, bias_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         x, z, bias = addresses(x_table), addresses(z_table), addresses(bias_table)
@@ -112,7 +117,7 @@ def make_forward(dtype: type) -> Any:
     @part
     def recur(p, layer, d, chunk, thread):
         """All steps of one chunk of sequences in one direction: h_t = f(z_t + h_{t-1} W_hh^T), in place."""
-        first, step, count = chunk_of(p, chunk)
+        first, count = chunk_of(p, chunk)
         before_table, h_table = table_at(p, thread, 0), table_at(p, thread, 1)
         h_before, h = addresses(before_table), addresses(h_table)
         h_size = p.hidden_size
@@ -123,16 +128,16 @@ def make_forward(dtype: type) -> Any:
         packed, resets, relu = p.ragged == 2, p.reset != 0, p.relu
         later = state * p.directions * p.sequences * (-1 if d else 1)  # from a row to that of the next step read
         for k in range(count):
-            i = first + k * step
+            i = first + k
             h_before[k] = h0_at(p, cell, i, size)
             h[k] = output + state * (row_of(p, length_of(p, i) - 1 if d else 0, i) * p.directions + d)
         active = count
         for s in range(p.steps):
-            while active > 0 and length_of(p, first + (active - 1) * step) <= s:
+            while active > 0 and length_of(p, first + active - 1) <= s:
                 active -= 1
             if packed:
                 for k in range(active):
-                    i = first + k * step
+                    i = first + k
                     t = length_of(p, i) - 1 - s if d else s
                     h[k] = output + state * (row_of(p, t, i) * p.directions + d)
             elif s > 0:
@@ -140,7 +145,7 @@ def make_forward(dtype: type) -> Any:
                     h[k] += later
             if resets and s > 0:
                 for k in range(active):
-                    i = first + k * step
+                    i = first + k
                     if starts_again(p, d, length_of(p, i) - 1 - s if d else s, i):
                         h_before[k] = h0_at(p, cell, i, size)
             if reads_in_recurrence(p):
@@ -151,7 +156,7 @@ def make_forward(dtype: type) -> Any:
                 h_before[k] = h[k]
         for k in range(count):
             last = numbers(h_before[k])
-            h_n = numbers(p.h_n + state * (cell * p.sequences + place_of(p, first + k * step)))
+            h_n = numbers(p.h_n + state * (cell * p.sequences + place_of(p, first + k)))
             for j in range(h_size):
                 h_n[j] = last[j]
 
@@ -199,8 +204,7 @@ def make_forward(dtype: type) -> Any:
             return (p.steps * p.groups if p.groups else p.chunks) * p.directions
         if reads_in_recurrence(p):
             return 0
-        padding = tasks_of_padding(p) if phase == 2 * p.layers - 1 else 0
-        return blocks_of(p) + padding
+        return padding_in(p, phase) + blocks_of(p)
 
     @part
     def work_on(p, plan, phase, task, thread):
@@ -217,9 +221,9 @@ def make_forward(dtype: type) -> Any:
             recur_together(p, plan, phase, layer, task, thread)
         elif phase % 2 == 0:
             recur(p, layer, task % p.directions, task // p.directions, thread)
-        elif task < blocks_of(p):
-            read_input(p, layer, task, thread)
+        elif task < padding_in(p, phase):
+            clear_padding(p, p.output, size * p.directions * p.hidden_size, task)
         else:
-            clear_padding(p, p.output, size * p.directions * p.hidden_size, task - blocks_of(p))
+            read_input(p, layer, task - padding_in(p, phase), thread)
 
     return phases, tasks_of, work_on

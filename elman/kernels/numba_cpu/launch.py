@@ -129,14 +129,12 @@ class Prepared(NamedTuple):
 def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bool) -> Prepared:
     """What a run needs besides addresses."""
     steps, sequences = problem.size_of(x)
-    ragged, rows = 0, steps * sequences
+    ragged, rows = 0 if problem.lengths is None else 1, steps * sequences
     if problem.batch_sizes is not None:
         ragged, rows = 2, x.shape[0]
-    elif problem.lengths is not None:
-        ragged, rows = 1, int(problem.lengths.sum())
     h, layers, directions = weights[1].shape[0], problem.num_layers, problem.num_directions
     work = rows * directions * h * (x.shape[-1] + (layers - 1) * directions * h + layers * h)
-    threads = team.threads_for(work)
+    threads = team.threads_for(work, steps)
     block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
     shape = (steps, sequences, x.shape[-1], h, layers, directions, 4 if problem.bias else 2)
     return _prepare(x.dtype, backward, problem.nonlinearity == "relu", ragged, *shape, block, threads)
@@ -164,7 +162,7 @@ def _prepare(
     columns = h if threads == 1 else max(12, -(-h * directions // (4 * threads)))
     groups = groups_of_columns(steps, sequences, h, size, directions, threads)
     groups = groups if ragged == 0 and steps * sequences > 0 else 0
-    table = max(block, sequences if groups else -(-sequences // chunks))
+    table = max(block, sequences if groups or ragged else -(-sequences // chunks))
     of_step = max(1, sequences * width)  # numbers
     span = max(1, min(steps, steps_of_a_span(sequences, of_step * size)) if backward else steps)
     phases = 1 + layers * (1 + (1 + directions) * max(1, -(-steps // span)) if backward else 2)
@@ -218,9 +216,11 @@ def _prepare(
         tables=take(4 * threads * table, 8),
         tails=take(threads * VECTOR_BYTES, 1),
         sums=take(once * threads * h, size),
+        firsts=take(chunks + 1 if ragged else 0, 8),
         ordered=take(sequences if ragged else 0, 8),
         order=take(sequences if ragged else 0, 8),
-        starts=take(steps + 1 if ragged else 0, 8),
+        starts=take(chunks * (steps + 1) if ragged else 0, 8),
+        offsets=take(steps + 1 if ragged == 2 else 0, 8),
         packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + bias)), 1),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
         below_too=below_too,

@@ -40,9 +40,11 @@ class Sizes(NamedTuple):
     tables: int  # (threads, 4, table) words
     tails: int  # (threads,) vectors
     sums: int  # (threads, H)
-    ordered: int  # (N,) lengths, the longest first
-    order: int  # (N,) the place in h_0 and h_n of the i-th longest
-    starts: int  # (T + 1,) number of real steps before t
+    firsts: int  # (chunks + 1,) the first sequence of each chunk
+    ordered: int  # (N,) lengths, in each chunk the longest first
+    order: int  # (N,) and their places in h_0 and h_n
+    starts: int  # (chunks, T + 1) number of real steps of the chunk before t
+    offsets: int  # (T + 1,) packed: where the steps t begin
     packed: int  # for each cell: W_ih, W_hh, bias
     below: int  # (T, N, D * H) gradient for the layer below
     below_too: int  # the same for every other layer, if two directions read and write it in different orders

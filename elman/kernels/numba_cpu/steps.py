@@ -10,6 +10,7 @@ from elman.kernels.numba_cpu.launch import prepare
 from elman.kernels.numba_cpu.plan import FIELDS, Arrays
 from elman.kernels.problem import Problem
 
+_empty_like = torch.empty_like
 _X, _OUTPUT, _H0, _H_N, _PREPARED = (FIELDS.index(name) for name in ("x", "output", "h0", "h_n", "prepared"))
 
 
@@ -22,15 +23,17 @@ class Steps:
         self.shape, self._dtype = torch.Size(shape), state.dtype
         weights = [w.resolve_neg().contiguous() for w in weights]
         sequence = state.new_empty(1, *shape) if len(shape) == 2 else state.new_empty(1, 1, *shape)
-        self._prepared = prepare(problem, sequence, weights, backward=False)
-        memory, inner = torch.empty(self._prepared.scratch, dtype=torch.uint8), torch.empty_like(state)
+        prepared = prepare(problem, sequence, weights, backward=False)
+        memory, inner = torch.empty(prepared.scratch, dtype=torch.uint8), torch.empty_like(state)
+        self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
         self._like_y = torch.empty_like(state[0])
         self._at, at_weights = memory.data_ptr(), [w.data_ptr() for w in weights]
         nothing = Arrays(*[0] * len(Arrays._fields))
         arrays = nothing._replace(memory=self._at, layer_bytes=state[0].nbytes, inner=inner.data_ptr())
-        counters = self._prepared.write(*arrays, *at_weights, *at_weights)
-        self._counters = (self._at + counters.start, 0, len(counters))
+        counters = prepared.write(*arrays, *at_weights, *at_weights)
+        self._counters = (self._at + counters.start, 0, len(counters)) if counters else None
+        self._addresses = (self.state.data_ptr(), self._spare.data_ptr())
         self._plan = (ctypes.c_int64 * len(FIELDS)).from_address(self._at)
 
     def fits(self, x: Tensor) -> bool:
@@ -41,13 +44,14 @@ class Steps:
         """The last layer's state, (N, H) or (H,), after one more step from its input x, which fits."""
         if not x.is_contiguous() or x.is_neg():
             x = x.resolve_neg().contiguous()
-        y = torch.empty_like(self._like_y)
-        plan, prepared = self._plan, self._prepared
-        before, after = self.state, self._spare
-        plan[_X], plan[_OUTPUT], plan[_H0], plan[_H_N] = x.data_ptr(), y.data_ptr(), before.data_ptr(), after.data_ptr()
-        if prepared.threads > 1:
+        y = _empty_like(self._like_y)
+        plan = self._plan
+        plan[_X], plan[_OUTPUT] = x.data_ptr(), y.data_ptr()
+        plan[_H0], plan[_H_N] = self._addresses
+        if self._counters:
             ctypes.memset(*self._counters)
-        prepared.start(self._at)
+        self._start(self._at)
         plan[_PREPARED] = True
-        self.state, self._spare = after, before
+        self.state, self._spare = self._spare, self.state
+        self._addresses = self._addresses[::-1]
         return y

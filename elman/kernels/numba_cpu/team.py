@@ -17,16 +17,17 @@ import torch
 
 from elman import _fork
 
-_TEAM_WORK = 400_000  # multiply-adds below which a second thread of the OpenMP team saves less than it costs
+_TEAM_WORK = 1_200_000  # multiply-adds below which a second thread of the OpenMP team saves less than it costs
+_TEAM_STEP = 150_000  # the same for a single step, where threads wait for each other once or twice in all
 _POOL_WORK = 10_000_000  # the same for Python threads
 
 _kernel_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # releases the GIL while it runs
 
 
-def threads_for(work: int) -> int:
+def threads_for(work: int, steps: int) -> int:
     """How many threads to use for so many multiply-adds: torch's number of threads, or 1 where that is not worth it."""
     threads = torch.get_num_threads()
-    if threads == 1 or work < _TEAM_WORK:
+    if threads == 1 or work < (_TEAM_STEP if steps == 1 else _TEAM_WORK):
         return 1
     return threads if work >= _POOL_WORK or _parallel() is not None else 1
 

@@ -1,0 +1,244 @@
+"""The tasks' promises, measured: python -m benchmarks.tasks speed | overhead | kills | memory | processes.
+
+speed       `elman train text` as a whole, on elman.RNN and on torch.nn.RNN in turn
+overhead    what the training loop adds to the model's and the optimizer's own work
+kills       20 random `kill -9` in a row, then the weights of a run never interrupted
+memory      a text of 2 GB: the most memory that reading and training take
+processes   the losses of two processes by torchrun, beside those of one
+"""
+
+import argparse
+import csv
+import dataclasses
+import json
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+MODEL = {"hidden_size": 128, "seq_len": 64, "batch_size": 32}
+STEPS = 600
+ROUNDS = 3
+KILLS = 20
+GIGABYTES = 2.0
+WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "ran", "over", "hills", "and", "rivers", "of", "stone"]
+SMALL = "--hidden-size 32 --embedding-size 16 --layers 2 --dropout 0.2 --seq-len 16 --batch-size 8"
+
+
+def main() -> None:
+    """Measures one subject, and prints what came out."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__.splitlines()[0])
+    parser.add_argument("subject", choices=["speed", "overhead", "kills", "memory", "processes", "_train"])
+    parser.add_argument("rest", nargs="*")
+    parser.add_argument("--gigabytes", type=float, default=GIGABYTES)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as there:
+        folder = Path(there)
+        if options.subject == "_train":
+            _train(folder, *options.rest)
+        elif options.subject == "memory":
+            memory(folder, options.gigabytes)
+        elif options.subject == "kills":
+            kills(folder, options.seed)
+        else:
+            {"speed": speed, "overhead": overhead, "processes": processes}[options.subject](folder)
+
+
+def speed(folder: Path) -> None:
+    """Whole commands, each in a process of its own, the layers in turn."""
+    figures: dict[str, list[dict[str, float]]] = {"elman": [], "torch": []}
+    for _ in range(ROUNDS):
+        for layer in figures:
+            start = time.perf_counter()
+            command = [sys.executable, "-m", "benchmarks.tasks", "_train", layer, str(STEPS)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            row = json.loads(done.stdout.splitlines()[-1])
+            figures[layer].append(row | {"whole": time.perf_counter() - start})
+    middle = {
+        layer: {name: statistics.median(row[name] for row in rows) for name in rows[0]}
+        for layer, rows in figures.items()
+    }
+    for layer, row in middle.items():
+        print(
+            f"{layer:>6}: {1000 * row['fit'] / STEPS:6.2f} ms a step in the loop, measuring and checkpoints included; "
+            f"{row['whole']:5.1f} s for the whole process with {STEPS} steps"
+        )
+    ratio = {name: middle["torch"][name] / middle["elman"][name] for name in ("fit", "whole")}
+    print(f"elman.RNN: {ratio['fit']:.2f} times as fast in the loop, {ratio['whole']:.2f} times as a whole")
+
+
+def _train(folder: Path, layer: str, steps: str) -> None:
+    from torch import nn
+
+    import elman
+    from elman.cli.demo import topics
+    from elman.tasks import loop, text_runs
+    from elman.tasks.settings import LoopSettings, TextSettings
+
+    file = folder / "text.txt"
+    file.write_text(topics(), encoding="utf-8")
+    settings = TextSettings(**MODEL)
+    kind = {"elman": elman.RNN, "torch": nn.RNN}[layer]
+    run = text_runs.begin(file, folder / "run", settings, LoopSettings(steps=int(steps)), layer=kind)
+    run.trainer.advance()  # the first step loads the kernels
+    start = time.perf_counter()
+    loop.fit(run.trainer, run.folder, report=lambda step, value: None)
+    print(json.dumps({"fit": time.perf_counter() - start}))
+
+
+def overhead(folder: Path) -> None:
+    """One step of the loop beside the same work without a loop, in turn."""
+    import torch
+    import torch.nn.functional as F
+
+    from elman.cli.demo import topics
+    from elman.tasks import loop, text_runs
+    from elman.tasks.settings import LoopSettings, TextSettings
+
+    file = folder / "text.txt"
+    file.write_text(topics(), encoding="utf-8")
+    many = LoopSettings(steps=10**6, eval_every=10**6)
+    run = text_runs.begin(file, folder / "run", TextSettings(**MODEL), many)
+    trainer, task = run.trainer, run.task
+    text = task._load(0, 0)
+    chunks = [text[first : first + 65] for first in range(0, 64 * 60, 64)]
+    state = torch.zeros(1, 32, 128)
+
+    def bare() -> None:
+        nonlocal state
+        for chunk in chunks:
+            logits, last = task.model(chunk[:-1], state)
+            loss = F.cross_entropy(logits.flatten(0, 1), chunk[1:].flatten())
+            state = last.detach()
+            trainer.optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(trainer.parameters, 1.0)
+            trainer.optimizer.step()
+
+    def whole() -> None:
+        trainer.settings = dataclasses.replace(many, steps=trainer.step + len(chunks))
+        loop.fit(trainer, run.folder, report=lambda step, value: None)
+
+    trainer.evaluate = lambda: 0.0  # type: ignore[method-assign]
+    trainer.save = lambda run: None  # type: ignore[method-assign]
+    task.model.train()
+    times: dict[Callable[[], None], list[float]] = {bare: [], whole: []}
+    for round_ in range(16):
+        for work, seconds in times.items():
+            start = time.perf_counter()
+            work()
+            if round_:
+                seconds.append((time.perf_counter() - start) / len(chunks))
+    low, high = (1000 * statistics.median(seconds) for seconds in times.values())
+    print(f"model and optimizer {low:.3f} ms a step, the loop {high:.3f} ms: {high / low - 1:+.1%}")
+
+
+def kills(folder: Path, seed: int) -> None:
+    """Kill at random moments, go on each time, and compare with a run that was left alone."""
+    file = folder / "text.txt"
+    file.write_text(" ".join(random.Random(0).choices(WORDS, k=20_000)), encoding="utf-8")
+    steps = [*SMALL.split(), "--steps", "40000", "--eval-every", "100"]
+    _elman("train", "text", file, "-o", folder / "whole", *steps).wait()
+    rng = random.Random(seed)
+    killed: list[int] = []
+    process = _elman("train", "text", file, "-o", folder / "run", *steps)
+    while len(killed) < KILLS:
+        time.sleep(rng.uniform(1, 6))  # some before training begins, some while it writes
+        if process.poll() is not None:
+            print("the run ended before 20 kills: it was too short for this machine")
+            sys.exit(1)
+        process.kill()
+        process.wait()
+        killed.append(_step(folder / "run"))
+        resume = ["--resume"] if (folder / "run").exists() else []
+        process = _elman("train", "text", file, "-o", folder / "run", *resume, *steps)
+    assert process.wait() == 0
+    print(f"killed {KILLS} times, the last checkpoint at step {', '.join(map(str, killed))}")
+    names = ["weights.safetensors", "checkpoint.safetensors", "metrics.csv"]
+    same = [(folder / "run" / name).read_bytes() == (folder / "whole" / name).read_bytes() for name in names]
+    left = [path.name for path in (folder / "run").iterdir() if path.name.startswith(".")]
+    print(f"the same bytes: {dict(zip(names, same, strict=True))}; leftovers: {left or 'none'}")
+    sys.exit(not all(same))
+
+
+def _elman(*arguments: object) -> "subprocess.Popen[bytes]":
+    command = [sys.executable, "-m", "elman", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def _step(run: Path) -> int:
+    """The step of a run's checkpoint, -1 before there is one."""
+    from elman.tasks import checkpoint
+
+    path = run / checkpoint.CHECKPOINT
+    return checkpoint.load_tensors(path)[1]["step"] if path.exists() else -1
+
+
+def memory(folder: Path, gigabytes: float) -> None:
+    """A long text, and the most memory that the process held."""
+    file = folder / "text.txt"
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(1, 9))) for _ in range(5000)]
+    block = " ".join(rng.choices(words, k=200_000)).encode() + b"\n"
+    with file.open("wb") as out:
+        while out.tell() < gigabytes * 1e9:
+            out.write(block)
+    start = time.perf_counter()
+    arguments = ["--steps", "1000", "--eval-every", "500", "--held-out", "0.001"]
+    command = [sys.executable, "-m", "elman", "train", "text", str(file), "-o", str(folder / "run"), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        own = 0
+        while process.poll() is None:
+            own = max(own, _own_memory(process.pid))
+            time.sleep(0.1)
+        output = process.stdout.read() if process.stdout else ""
+    assert process.returncode == 0, output
+    whole = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(output.splitlines()[0])
+    print(
+        f"{file.stat().st_size / 1e9:.2f} GB of text: {own / 1e6:.0f} MB of memory of its own at most, "
+        f"{whole / 1e3:.0f} MB with all file pages that it has mapped; {time.perf_counter() - start:.0f} s"
+    )
+
+
+def _own_memory(pid: int) -> int:
+    """Bytes that a process holds and that belong to no file."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem")))
+
+
+def processes(folder: Path) -> None:
+    """Each task on one process and on two."""
+    file = folder / "text.txt"
+    file.write_text(" ".join(random.Random(0).choices(WORDS, k=20_000)), encoding="utf-8")
+    for task, data in (("text", str(file)), ("labels", "names"), ("series", "elnino")):
+        curves = []
+        for count in (1, 2):
+            torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+            run = folder / f"{task}-{count}"
+            arguments = ["train", task, data, "-o", str(run), "--steps", "60", "--eval-every", "30"]
+            command = [sys.executable, *torchrun, "-m", "elman", *arguments]
+            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            with (run / "metrics.csv").open() as rows:
+                curves.append([[float(cell or 0) for cell in row] for row in [*csv.reader(rows)][1:]])
+        apart = [
+            abs(one / other - 1)
+            for rows in zip(*curves, strict=True)
+            for one, other in zip(*rows, strict=True)
+            if other
+        ]
+        print(f"{task:>6}: 60 steps, the losses of 2 processes differ from those of 1 by {max(apart):.1e} at most")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""elman classify: labels for new sequences, from a trained model."""
+
+import csv
+import io
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from elman.tasks.errors import UserError
+
+if TYPE_CHECKING:
+    from elman.tasks.examples import Examples
+    from elman.tasks.labels_runs import Classifier
+
+
+def classify(
+    run: Annotated[Path, typer.Argument(help="A run folder of `elman train labels`.", metavar="RUN")],
+    data: Annotated[
+        Path | None, typer.Argument(help="A file like the one trained on; labels are not needed.", metavar="DATA")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text in place of a file; may be given often.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A CSV file to write, in place of the screen.")
+    ] = None,
+    text_column: Annotated[str | None, typer.Option(help="The column of texts, if not obvious.")] = None,
+    label_column: Annotated[str | None, typer.Option(help="The column of true labels, to compare with.")] = None,
+    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
+) -> None:
+    """Say which label each sequence has, and how sure the model is of it, as CSV.
+
+    Where DATA has true labels, it is said how many were found.
+    """
+    if (data is None) == (text is None):
+        raise UserError("give a file to classify, or texts by --text, and not both")
+
+    from elman import data as sets
+    from elman.tasks.checkpoint import refuse_existing, replacing
+    from elman.tasks.examples import Given, open_examples
+    from elman.tasks.labels_runs import Classifier
+
+    classifier = Classifier(run, device=device)
+    examples: Examples = Given(text or [""])
+    if data is not None:
+        columns = classifier.config["data"].get("columns", ())
+        wanted = True if label_column else None
+        examples = open_examples(
+            sets.find(data), text_column=text_column, label_column=label_column, labelled=wanted, usual=columns
+        )
+    if output is None:
+        count, right = _write(classifier, examples, lambda rows: print(rows, end=""))
+    else:
+        refuse_existing(output, "choose another name")
+        with replacing(output) as file:
+            count, right = _write(classifier, examples, lambda rows: file.write(rows.encode()))
+        print(f"{count:,} labels are in {output}", file=sys.stderr)
+    if examples.labelled:
+        print(f"{right:,} of {count:,} labels were found: accuracy {right / count:.3f}", file=sys.stderr)
+        print(f"next: {run / 'confusion.csv'} says which label is taken for which", file=sys.stderr)
+    else:
+        print(
+            "next: the same into a file with -o FILE, or a DATA with true labels to see how many are found",
+            file=sys.stderr,
+        )
+
+
+def _write(classifier: "Classifier", examples: "Examples", write: Callable[[str], object]) -> tuple[int, int]:
+    """Write a row of CSV for each example; returns how many there are, and how many labels are the true ones."""
+    header = ["label", "probability"] if classifier.numeric else ["text", "label", "probability"]
+    write(_as_csv([[*header, "true label"] if examples.labelled else header]))
+    count = right = 0
+    for batch, probabilities in classifier.probabilities(examples):
+        found = [classifier.labels[k] for k in probabilities.argmax(1)]
+        columns: list[list[str]] = [found, [f"{p:.4f}" for p in probabilities.max(1)]]
+        if not isinstance(batch.sequences, list):
+            columns.insert(0, batch.sequences.to_list())
+        if batch.labels is not None:
+            columns.append(batch.labels)
+            right += sum(one == other for one, other in zip(found, batch.labels, strict=True))
+        count += len(found)
+        write(_as_csv(zip(*columns, strict=True)))
+    return count, right
+
+
+def _as_csv(rows: Iterable[Sequence[str]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()

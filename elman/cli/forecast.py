@@ -1,0 +1,64 @@
+"""elman forecast: the next values of a series, from a trained model."""
+
+import csv
+import io
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from elman.tasks.errors import MissingExtra, SettingError
+
+
+def forecast(
+    run: Annotated[Path, typer.Argument(help="A run folder of `elman train series`.", metavar="RUN")],
+    data: Annotated[Path, typer.Argument(help="A file like the one trained on, up to now.", metavar="DATA")],
+    steps: Annotated[int | None, typer.Option(help="Steps to forecast.  [default: the trained horizon]")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A CSV file to write, in place of the screen.")
+    ] = None,
+    picture: Annotated[Path | None, typer.Option(help="A PNG file to draw the forecast into.")] = None,
+    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
+) -> None:
+    """Forecast the values that follow DATA, with an interval, as CSV."""
+    if steps is not None and steps < 1:
+        raise SettingError("steps", "at least 1", steps)
+
+    from elman import data as sets
+    from elman.tasks.checkpoint import refuse_existing, write_atomically
+    from elman.tasks.series_figures import forecast_picture
+    from elman.tasks.series_runs import Forecaster
+
+    forecaster = Forecaster(run, device=device)
+    horizon = forecaster.settings.horizon
+    if steps is not None and steps > horizon:
+        raise SettingError("steps", f"at most {horizon}, for which {run} was trained with --horizon", steps)
+    for path in (output, picture):
+        if path is not None:
+            refuse_existing(path, "choose another name")
+    past = forecaster.read(sets.find(data))
+    found = forecaster.forecast(past.values)[: steps or horizon]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([forecaster.config["time"], "column", "lower", "median", "upper"])
+    for k, rows in enumerate(found):
+        for name, quantiles in zip(forecaster.columns, rows, strict=True):
+            writer.writerow([past.at(len(past.values) + k), name, *(f"{value:.6g}" for value in quantiles)])
+    if output is None:
+        print(out.getvalue(), end="")
+    else:
+        write_atomically(output, out.getvalue().encode())
+    interval = forecaster.settings.interval
+    if picture is not None:
+        try:
+            forecast_picture(past, found, forecaster.columns, interval, picture)
+        except MissingExtra as error:
+            print(error, file=sys.stderr)
+    print(
+        f"lower to upper should hold {interval:.0%} of what comes; {run / 'README.md'} says how well it did",
+        file=sys.stderr,
+    )
+    where = "" if output else " -o forecast.csv"
+    where += "" if picture else " --picture forecast.png"
+    print(f"next: {f'the same with{where}' if where else 'compare with what comes'}", file=sys.stderr)

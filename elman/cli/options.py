@@ -1,0 +1,43 @@
+"""What the commands share: options that mean the same everywhere, and which of them the user typed."""
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from elman.tasks.errors import UserError
+from elman.tasks.settings import Settings
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.", metavar="RUN")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")]
+HiddenSize = Annotated[int, typer.Option(help="Units of the recurrent layer.")]
+Layers = Annotated[int, typer.Option(help="Recurrent layers on top of each other.")]
+Dropout = Annotated[float, typer.Option(help="Share of activations dropped.")]
+Steps = Annotated[int, typer.Option(help="Training steps.")]
+Epochs = Annotated[float | None, typer.Option(help="Passes through the data, in place of --steps.")]
+LR = Annotated[float, typer.Option(help="Highest learning rate.")]
+Clip = Annotated[float, typer.Option(help="Largest norm of the gradients.")]
+EvalEvery = Annotated[int, typer.Option(help="Steps from one measuring to the next.")]
+Seed = Annotated[int, typer.Option(help="Fixes all that is random.")]
+Device = Annotated[str, typer.Option(help="Where to compute, as torch names it.")]
+TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard as well.")]
+
+
+def given(context: typer.Context, name: str) -> bool:
+    """Whether the user typed this option."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def check_length(context: typer.Context, epochs: float | None) -> None:
+    """Raise if the length of the training is given twice."""
+    if epochs is not None and given(context, "steps"):
+        raise UserError("--steps and --epochs say the same thing twice: give one of them")
+
+
+def typed(context: typer.Context, *settings: Settings) -> Mapping[str, Any]:
+    """The settings whose options the user typed."""
+    values = {name: value for kind in settings for name, value in dataclasses.asdict(kind).items()}
+    return {name: value for name, value in values.items() if given(context, name)}

@@ -1,0 +1,126 @@
+"""elman train series: what comes next?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from elman.cli import options
+from elman.cli.training import describe_model, draw, train_to_end
+from elman.tasks.settings import LoopSettings, SeriesSettings
+
+if TYPE_CHECKING:
+    from elman.tasks.series_runs import Measured, Run
+
+STEPS = 500
+EVAL_EVERY = 25
+
+
+def series(
+    context: typer.Context,
+    data: Annotated[
+        Path,
+        typer.Argument(help="CSV or Parquet with a time column and columns of numbers, or: elnino.", metavar="DATA"),
+    ],
+    output: options.Output,
+    resume: options.Resume = False,
+    time_column: Annotated[str | None, typer.Option(help="The column of times, if not obvious.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="A column to forecast; may be given often.")] = None,
+    horizon: Annotated[int, typer.Option(help="Steps to forecast.")] = SeriesSettings.horizon,
+    window: Annotated[int, typer.Option(help="Steps to look back.")] = SeriesSettings.window,
+    season: Annotated[int | None, typer.Option(help="Steps that repeat, 1 for none; found if not given.")] = None,
+    interval: Annotated[float, typer.Option(help="Share of values that an interval should hold.")] = 0.8,
+    hidden_size: options.HiddenSize = SeriesSettings.hidden_size,
+    layers: options.Layers = SeriesSettings.layers,
+    dropout: options.Dropout = SeriesSettings.dropout,
+    batch_size: Annotated[int, typer.Option(help="Windows a step.")] = SeriesSettings.batch_size,
+    held_out: Annotated[
+        float, typer.Option(help="Part, the last one, to measure on at the end; as much before it chooses the weights.")
+    ] = SeriesSettings.held_out,
+    steps: options.Steps = STEPS,
+    epochs: options.Epochs = None,
+    lr: options.LR = LoopSettings.lr,
+    clip: options.Clip = LoopSettings.clip,
+    eval_every: options.EvalEvery = EVAL_EVERY,
+    seed: options.Seed = LoopSettings.seed,
+    device: options.Device = "cpu",
+    tensorboard: options.TensorBoard = False,
+) -> None:
+    """Train a model that forecasts columns of numbers over time, with intervals: weather, prices, sales.
+
+    After Ctrl-C or a crash, the same command with --resume goes on as if nothing had happened.
+    """
+    options.check_length(context, epochs)
+    settings = SeriesSettings(
+        horizon=horizon,
+        window=window,
+        season=season,
+        interval=interval,
+        hidden_size=hidden_size,
+        layers=layers,
+        dropout=dropout,
+        batch_size=batch_size,
+        held_out=held_out,
+    )
+    training = LoopSettings(steps=steps, lr=lr, clip=clip, eval_every=eval_every, seed=seed)
+
+    from elman import data as sets
+    from elman.tasks import checkpoint, runs, series_runs
+    from elman.tasks.series_data import choose_columns
+    from elman.tasks.series_report import describe_series
+    from elman.tasks.tables import open_table
+
+    file = sets.find(data)
+    if resume:
+        wanted = options.typed(context, settings, training)
+        where = device if options.given(context, "device") else None
+        run = runs.resume(series_runs.JOB, file, output, wanted, epochs=epochs, device=where)
+        print(f"going on from step {run.trainer.step:,}")
+    else:
+        checkpoint.refuse_existing(output)
+        table = open_table(file)
+        source = series_runs.Source(table, choose_columns(table, time_column, column), runs.file_sha256(file))
+        run = runs.begin(series_runs.JOB, source, output, settings, training, epochs=epochs, device=device)
+    for line in describe_series(run.config, run.task.parts):
+        print(line)
+    print(describe_model(run.trainer, run.settings.hidden_size, run.settings.layers), flush=True)
+    train_to_end(
+        run.trainer,
+        output,
+        on="forecasts to choose by",
+        again=f"elman train series {data} -o {output}",
+        tensorboard=tensorboard,
+    )
+    finish(run)
+    print(
+        f"next: elman forecast {output} {data} --steps {run.settings.horizon}, or elman export {output} -o model.onnx"
+    )
+
+
+def finish(run: "Run") -> "Measured":
+    """Measure, print, draw, and write origins.csv and README.md."""
+    from elman.tasks import series_runs
+    from elman.tasks.figures import loss_picture
+    from elman.tasks.series_figures import origins_picture
+    from elman.tasks.series_report import origins_csv, verdict, write_series_readme
+
+    measured = series_runs.measure(run)
+    count, horizon = len(measured.origins), run.settings.horizon
+    print(f"\nforecasts of {horizon} steps from {count:,} rolling origins in the held-out part:")
+    print("     MASE   pinball  in the interval")
+    for name, errors in measured.errors.items():
+        means = errors.mase.mean(), errors.pinball.mean(), errors.coverage.mean()
+        print(f"{means[0]:9.3f} {means[1]:9.3f} {means[2]:9.0%}         {name}")
+    print(
+        f"MASE 1 is the seasonal naive forecast's error in the training part; the interval should hold "
+        f"{run.settings.interval:.0%}"
+    )
+    print(verdict(measured))
+    print(f"this model has the weights of step {run.trainer.best_step:,}, the best of all measured on the way")
+    origins_csv(run, measured)
+    draw(
+        lambda: loss_picture(run.trainer, run.folder / "loss.png", data="part"),
+        lambda: origins_picture(run, measured, run.folder / "forecast.png"),
+    )
+    write_series_readme(run, measured)
+    return measured

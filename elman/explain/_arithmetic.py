@@ -1,0 +1,191 @@
+"""One hidden state spelled out: which weight times which number, and what they sum to."""
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from elman.explain._numbers import rounded
+
+if TYPE_CHECKING:
+    from elman.explain._trace import Trace
+
+SPELT = 8  # products of one matrix are spelled out; of more, the largest
+LARGEST = 4
+SUFFIXES = ("", "_reverse")
+DIRECTIONS = ("forward", "reverse")
+
+
+class Product(NamedTuple):
+    """A weight times what it is multiplied with."""
+
+    weight: str
+    """`weight_ih_l0[1, 2]`."""
+    source: str
+    """`x[3, 2]`, a number of the input; `h[2, 0]`, one of a state, by step and place."""
+    factors: tuple[float, float]
+
+    @property
+    def value(self) -> float:
+        return self.factors[0] * self.factors[1]
+
+
+@dataclass(frozen=True, repr=False)
+class Arithmetic:
+    """How one hidden state comes about. All sums are taken in double precision, from the numbers that the layer has.
+
+    Attributes:
+        where: "layer 0, step 1 (am), unit 0", in words.
+        nonlinearity: "tanh" or "relu".
+        from_input, from_state: the products of W_ih and of W_hh.
+        b_ih, b_hh: the biases; 0 where the layer has none.
+        names: of the row of W_ih, the input, the row of W_hh, the state before, b_ih and b_hh.
+        value: the hidden state, as the layer computed it.
+    """
+
+    where: str
+    nonlinearity: str
+    from_input: tuple[Product, ...]
+    from_state: tuple[Product, ...]
+    b_ih: float
+    b_hh: float
+    names: tuple[str, str, str, str, str, str]
+    value: float
+
+    @property
+    def input_term(self) -> float:
+        """W_ih's row times the input."""
+        return _sum(self.from_input)
+
+    @property
+    def recurrent_term(self) -> float:
+        """W_hh's row times the state before."""
+        return _sum(self.from_state)
+
+    @property
+    def pre_activation(self) -> float:
+        """The sum of both terms and both biases."""
+        return self.input_term + self.b_ih + self.b_hh + self.recurrent_term
+
+    @property
+    def formula(self) -> str:
+        """`tanh(0.12·1 + … + b_ih + b_hh) = …` in one line."""
+        biases = [rounded(self.b_ih), rounded(self.b_hh)]
+        terms = [*_written(self.from_input), *_written(self.from_state), *biases]
+        return f"{self.nonlinearity}({_joined(terms)}) = {self._result}"
+
+    @property
+    def _result(self) -> str:
+        return f"{self.nonlinearity}({rounded(self.pre_activation)}) = {rounded(self.value)}"
+
+    def __repr__(self) -> str:
+        w_ih, x, w_hh, h, b_ih, b_hh = self.names
+        lines = [
+            (f"{w_ih} · {x}", _joined(_written(self.from_input)), self.input_term),
+            (f"{w_hh} · {h}", _joined(_written(self.from_state)), self.recurrent_term),
+            (b_ih, "", self.b_ih),
+            (b_hh, "", self.b_hh),
+        ]
+        wide, wider = max(len(line[0]) for line in lines), max(len(line[1]) for line in lines)
+        said = [f"  {name:<{wide}}  {products:<{wider}}  = {rounded(value)}" for name, products, value in lines]
+        sizes = {term: len(row) for term, row in (("input", self.from_input), ("state", self.from_state))}
+        left_out = [f"{LARGEST} of {n} products with the {name}" for name, n in sizes.items() if n > SPELT]
+        note = [f"  …: the largest {' and '.join(left_out)} are shown"] if left_out else []
+        terms = [rounded(value) for _, _, value in lines]
+        return "\n".join([self.where, *said, *note, f"  {self.nonlinearity}({_joined(terms)}) = {self._result}"])
+
+
+def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, batch: int) -> Arithmetic:
+    """The arithmetic of one hidden state of a trace, named as `Trace.at` says."""
+    L, D, T, N, H = trace.hidden.shape
+    t = index("t", t, T, "steps")
+    layer = index("layer", layer, L, "layers")
+    direction = index("direction", direction, D, "directions")
+    unit = index("unit", unit, H, "units")
+    batch = index("batch", batch, N, "sequences")
+    if not trace.there[t, batch]:
+        length = int(trace.there[:, batch].sum())
+        raise IndexError(
+            f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed."
+        )
+    suffix = f"_l{layer}{SUFFIXES[direction]}"
+    w_ih, w_hh = trace.weights[f"weight_ih{suffix}"][unit], trace.weights[f"weight_hh{suffix}"][unit]
+    if layer == 0:
+        x, source = trace.x[t, batch], f"x[{t}"
+    else:
+        x, source = trace.hidden[layer - 1, :, t, batch].flatten(), f"y{layer - 1}[{t}"
+    h, earlier = trace.before[layer, direction, t, batch], _state_name(trace, t, layer, direction, batch)
+
+    def products(weights: str, row: "list[float]", source: str, numbers: "list[float]") -> tuple[Product, ...]:
+        return tuple(
+            Product(f"{weights}[{unit}, {k}]", f"{source}, {k}]", (w, v))
+            for k, (w, v) in enumerate(zip(row, numbers, strict=True))
+        )
+
+    token = trace.labels.token(t, batch)
+    return Arithmetic(
+        where=", ".join(
+            [
+                f"layer {layer}" + (f" {DIRECTIONS[direction]}" if D == 2 else ""),
+                f"step {t}" + (f" ({token})" if token is not None else ""),
+                f"unit {unit}",
+                *([f"sequence {batch}"] if trace.batched else []),
+            ]
+        ),
+        nonlinearity=trace.problem.nonlinearity,
+        from_input=products(f"weight_ih{suffix}", w_ih.tolist(), source, x.tolist()),
+        from_state=products(f"weight_hh{suffix}", w_hh.tolist(), earlier, h.tolist()),
+        b_ih=float(trace.b_ih[layer, direction, unit]),
+        b_hh=float(trace.b_hh[layer, direction, unit]),
+        names=(
+            f"weight_ih{suffix}[{unit}]",
+            f"{source}]",
+            f"weight_hh{suffix}[{unit}]",
+            f"{earlier}]",
+            f"bias_ih{suffix}[{unit}]",
+            f"bias_hh{suffix}[{unit}]",
+        ),
+        value=float(trace.hidden[layer, direction, t, batch, unit]),
+    )
+
+
+def index(name: str, value: int, size: int, things: str) -> int:
+    """A place on an axis, counted from its end where negative."""
+    try:
+        value = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} should be a whole number, got {value!r}.") from None
+    if not -size <= value < size:
+        raise IndexError(f"{name} = {value}: the trace has {size} {things}" + (f", 0 to {size - 1}." if size else "."))
+    return value + size if value < 0 else value
+
+
+def _state_name(trace: "Trace", t: int, layer: int, direction: int, batch: int) -> str:
+    """`h[2`, the state that entered step t, by its own step, or `h_0[1`, by its row."""
+    earlier = t + 1 if direction else t - 1
+    length = int(trace.there[:, batch].sum())
+    return f"h[{earlier}" if 0 <= earlier < length else f"h_0[{layer * trace.problem.num_directions + direction}"
+
+
+def _sum(products: tuple[Product, ...]) -> float:
+    """In the order of the axis, one after another, as the page does."""
+    total = 0.0
+    for product in products:
+        total += product.value
+    return total
+
+
+def _written(products: tuple[Product, ...]) -> list[str]:
+    """Each product as `0.3·(-0.5)`; of many the largest only, in the order of the axis, and then …."""
+    order = sorted(range(len(products)), key=lambda k: (-abs(products[k].value), k))
+    shown = sorted(order if len(products) <= SPELT else order[:LARGEST])
+    said = []
+    for k in shown:
+        weight, factor = map(rounded, products[k].factors)
+        said.append(f"{weight}·{f'({factor})' if factor.startswith('-') else factor}")
+    return said if len(shown) == len(products) else [*said, "…"]
+
+
+def _joined(terms: list[str]) -> str:
+    """`0.1·1 - 0.3·2 + …`."""
+    first, *rest = terms
+    return first + "".join(f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in rest)

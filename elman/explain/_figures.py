@@ -1,0 +1,322 @@
+"""Figures with matplotlib: each draws on the axes it is given and says in one sentence how to read it."""
+
+import functools
+import itertools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from elman.explain._arithmetic import DIRECTIONS, index
+from elman.explain._numbers import short
+from elman.explain._sensitivity import Sensitivity
+from elman.explain._text import SATURATED, activity, idle, visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from elman.explain._trace import Trace
+
+NEGATIVE, ZERO, POSITIVE = "#2563ad", "#f1f1ec", "#c4452c"  # as on the page
+INK, QUIET, LINE, ACCENT, TEAL = "#1a202b", "#5a6473", "#a3adbb", "#0a58ca", "#00737f"
+KOREAN = ("NanumGothic", "Nanum Gothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic Neo")
+MOST_TICKS = 16
+UNIT = 0.75  # inches from one step of the unrolled network to the next, where there is room
+MOST_COLUMNS, FIRST, LAST = 16, 8, 4  # of the unrolled network; of more, the first and the last
+BINS = 41
+
+
+class Drawing(NamedTuple):
+    """A figure's axes, and one sentence on how to read them, which stands under them too."""
+
+    ax: "Axes"
+    reading: str
+
+
+def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
+    """What `Trace.plot_network` draws."""
+    L, D, T, N, _ = trace.hidden.shape
+    batch = index("batch", batch, N, "sequences")
+    length = int(trace.there[:, batch].sum())
+    shown = list(range(T)) if T <= MOST_COLUMNS else [*range(FIRST), *range(T - LAST, T)]
+    place = {
+        t: float(k + (len(shown) < T and k >= FIRST)) for k, t in enumerate(shown)
+    }  # with a gap for those left out
+    wide = len(shown) + (len(shown) < T)
+    ax = _axes(ax, (1.6 + UNIT * (wide + 2), 2.0 + UNIT * (L * D + 2)))
+    rows = {(layer, d): 1.0 + layer * (D + 0.35) + d for layer in range(L) for d in range(D)}
+    top = max(rows.values()) + 1.2
+    half, gap = 0.32, 0.38
+    box_size = ax.get_window_extent()
+    unit = min(box_size.width / (wide + 2.2), box_size.height / (top + 1.7)) / ax.figure.get_dpi()  # inches
+    size = max(7.0, min(1.0, unit / UNIT) * 10)  # of letters, in points
+    shade, state_scale, input_scale = _colours(), _scale(trace), _largest(trace.x)
+
+    def box(x: float, y: float, vector: torch.Tensor, scale: float, edge: str = INK) -> None:
+        tall = 2 * half / max(1, len(vector))
+        for k, value in enumerate(vector.tolist()):
+            ax.add_patch(_rectangle(x - half, y + half - (k + 1) * tall, 2 * half, tall, shade(value / scale)))
+        ax.add_patch(_rectangle(x - half, y - half, 2 * half, 2 * half, "none", edge))
+
+    def arrow(x: float, y: float, to_x: float, to_y: float, colour: str = QUIET, line: str = "-") -> None:
+        look = {"arrowstyle": "->", "color": colour, "lw": 1.1, "ls": line, "shrinkA": 0, "shrinkB": 0}
+        ax.annotate("", (to_x, to_y), (x, y), arrowprops=look)
+
+    for t, x in place.items():
+        _write(
+            ax,
+            x,
+            top + half + 0.3,
+            _tick(trace, t, batch),
+            va="center",
+            fontsize=1.1 * size,
+            color=INK if t < length else LINE,
+        )
+        if t >= length:
+            continue
+        box(x, 0, trace.x[t, batch], input_scale, LINE)
+        box(x, top, trace.hidden[-1, :, t, batch].flatten(), state_scale, ACCENT)
+        levels = [0.0, *(rows[layer, edge] for layer in range(L) for edge in (0, D - 1)), top]
+        for below, above in zip(levels[::2], levels[1::2], strict=True):
+            arrow(x, below + gap, x, above - gap)
+    for layer in range(L):
+        low, high = rows[layer, 0] - gap - 0.05, rows[layer, D - 1] + gap + 0.17
+        ax.add_patch(_rectangle(-1.45, low, wide + 1.9, high - low, "#f4f5f7", "#d9dee6", zorder=0))
+    for (layer, d), y in rows.items():
+        row = layer * D + d
+        start, end = (float(wide), -1.0) if d else (-1.0, float(wide))
+        inside = [t for t in shown if t < length]
+        for t in inside:
+            box(place[t], y, trace.hidden[layer, d, t, batch], state_scale)
+        box(start, y, trace.h_0[row, batch], state_scale, LINE)
+        box(end, y, _last_state(trace, row, batch), state_scale, ACCENT)
+        _write(ax, start, y + half + 0.04, f"h_0[{row}]", va="bottom", fontsize=0.8 * size, color=QUIET)
+        _write(ax, end, y + half + 0.04, f"h_n[{row}]", va="bottom", fontsize=0.8 * size, color=ACCENT)
+        way = [start, *(place[t] for t in (reversed(inside) if d else inside)), end]
+        side = -1 if d else 1
+        for here, there in itertools.pairwise(way):
+            arrow(here + side * gap, y, there - side * gap, y, INK, "-" if abs(there - here) < 1.5 else ":")
+    names = {0.0: "input", top: "output"} | {y: _name(trace, *cell) for cell, y in rows.items()}
+    ax.set_yticks(list(names), list(names.values()), fontsize=size)
+    ax.set_xticks([])
+    ax.set(xlim=(-1.6, wide + 0.6), ylim=(-0.6, top + half + 0.75), aspect="equal")
+    _bare(ax)
+    if L * D == 1:
+        reading = (
+            "Each state is made from the input below it and the state before it; h_n equals the last column of output"
+        )
+    elif D == 1:
+        reading = (
+            f"output is the last layer at every step, h_n the last step of all {L} layers; they share one state only"
+        )
+    else:
+        reading = "The reverse direction ends at step 0: there, and not in the last column of output, stands its h_n"
+    left_out = f" (steps {FIRST} to {T - LAST - 1} are left out)" if len(shown) < T else ""
+    return _read(ax, f"{reading}{left_out}.")
+
+
+def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch: int) -> Drawing:
+    """What `Trace.plot_hidden` draws."""
+    from matplotlib.ticker import MaxNLocator
+
+    L, D, T, N, H = trace.hidden.shape
+    layer, direction = index("layer", layer, L, "layers"), index("direction", direction, D, "directions")
+    batch = index("batch", batch, N, "sequences")
+    ax = _axes(ax, (max(5.0, min(12.0, 2.5 + 0.32 * T)), max(2.6, min(6.0, 1.8 + 0.16 * H))))
+    states = trace.hidden[layer, direction, :, batch]
+    scale = _scale(trace)
+    shown = states.masked_fill(~trace.there[:, batch, None], torch.nan)
+    ax.set_facecolor("#e3e6ea")
+    image = ax.imshow(
+        shown.T.float().numpy(), aspect="auto", interpolation="nearest", cmap=_map(), vmin=-scale, vmax=scale
+    )
+    _bare(ax)
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.set_label("hidden state", color=QUIET)
+    _time_axis(ax, trace, batch)
+    ax.set_ylabel("unit")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_title(f"Hidden state of {_name(trace, layer, direction)}, sequence {batch}", loc="left", fontsize=11)
+    length = int(trace.there[:, batch].sum())
+    if length < 2 or not H:
+        return _read(ax, "Each column is the state after one step.")
+    real = states[:length]
+    change = (real[1:] - real[:-1]).abs().mean(0)
+    steady = int(change.argmin())
+    reading = (
+        f"Each column is the state after one step; unit {steady} changes least from step to step "
+        f"({short(float(change[steady]))} on average), unit {int(change.argmax())} most ({short(float(change.max()))})."
+    )
+    return _read(ax, reading)
+
+
+def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
+    """What `Trace.plot_activations` draws."""
+    from matplotlib.ticker import PercentFormatter
+
+    L, D, _, _, _ = trace.hidden.shape
+    ax = _axes(ax, (7.0, 3.6))
+    states = trace.hidden[:, :, trace.there]  # (L, D, steps, H)
+    relu = trace.problem.nonlinearity == "relu"
+    scale = _scale(trace)
+    bins = max(8, min(BINS, int((states.numel() / (L * D)) ** 0.5)))
+    low, high = (0.0, scale) if relu else (-1.0, 1.0)
+    edges = torch.linspace(low, high, bins + 1)
+    for layer in range(L):
+        for d in range(D):
+            values = states[layer, d].flatten()
+            if values.numel():
+                share = torch.histc(values.float(), bins, low, high) / values.numel()
+                style = {"color": _ramp(layer, L), "lw": 1.8, "ls": "--" if d else "-"}
+                ax.stairs(share.numpy(), edges.numpy(), label=_name(trace, layer, d), **style)
+    if not relu:
+        for side in (-1, 1):
+            ax.axvspan(side * SATURATED, side, color="#b3261e", alpha=0.18, lw=0)
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.set(xlabel="hidden state", ylabel="share of all states", xlim=(low, high))
+    ax.set_ylim(bottom=0)
+    _plain_spines(ax)
+    if L * D > 1:
+        ax.legend(frameon=False, fontsize=9)
+    ax.set_title("How the hidden states are distributed", loc="left", fontsize=11)
+    if not states.numel():
+        return _read(ax, "There is no hidden state: the trace has no step.")
+    worst = max(range(L), key=lambda layer: idle(trace, states[layer]))
+    said = activity(trace, states[worst])
+    return _read(ax, f"In layer {worst} {said}." if idle(trace, states[worst]) else f"{said[0].upper()}{said[1:]}.")
+
+
+def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, unit: int | None, batch: int) -> Drawing:
+    """What `Trace.plot_sensitivity` draws."""
+    from matplotlib.ticker import MaxNLocator
+
+    found: Sensitivity = trace.sensitivity(None, layer, direction, unit, batch)
+    lag = found.by_lag()[: int(trace.there[:, found.batch].sum())]
+    ax = _axes(ax, (7.0, 3.6))
+    norms = lag.double().where(lag > 0, torch.nan).tolist()  # a logarithmic axis has no zero
+    lags = range(len(norms))
+    if found.spectral_radius > 0 and len(norms) > 1:
+        guide = [norms[0] * found.spectral_radius**k for k in lags]
+        ax.plot(lags, guide, color=QUIET, ls="--", lw=1.2, label=f"times {short(found.spectral_radius)} a step")
+        ax.legend(frameon=False, fontsize=9, title="spectral radius", title_fontsize=9)
+    ax.plot(lags, norms, color=TEAL, marker="o", markersize=4 if len(norms) <= 40 else 0, lw=1.8)
+    ax.set_yscale("log")
+    ax.set(xlabel="lag: steps between the input and the state", ylabel="norm of dh_t / dx_s")
+    ax.grid(axis="y", color="#e3e6ea", lw=0.8)
+    ax.set_axisbelow(True)
+    _plain_spines(ax)
+    what = "state" if found.unit is None else f"unit {found.unit}"
+    where = _name(trace, found.layer, found.direction)
+    ax.set_title(f"How much the input counts in the last {what} of {where}", loc="left", fontsize=11)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    return _read(ax, found.sentence)
+
+
+def _axes(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=size, layout="constrained").add_subplot()
+
+
+def _read(ax: "Axes", sentence: str) -> Drawing:
+    """Put the sentence under the axes, broken to their width."""
+    import textwrap
+
+    width = ax.get_window_extent().width / ax.figure.get_dpi()  # inches
+    said = textwrap.fill(sentence, max(30, int(width * 13)))
+    label = f"{ax.get_xlabel()}\n\n{said}" if ax.get_xlabel() else said
+    ax.set_xlabel(label, color=QUIET, fontsize=9.5, fontfamily=_fonts(), parse_math=False)
+    return Drawing(ax, sentence)
+
+
+def _write(ax: "Axes", x: float, y: float, text: str, **how: Any) -> None:
+    """A text as it is: no mathematics in a token with dollar signs."""
+    ax.text(x, y, text, ha="center", fontfamily=_fonts(), parse_math=False, clip_on=True, **how)
+
+
+@functools.cache
+def _fonts() -> list[str]:
+    """matplotlib's own font, and one with Korean letters where there is one."""
+    from matplotlib import font_manager, rcParams
+
+    def known() -> list[str]:
+        names = {font.name for font in font_manager.fontManager.ttflist}
+        return [name for name in KOREAN if name in names]
+
+    if not known():  # matplotlib keeps a list of fonts, and does not look again when one was installed since
+        for path in font_manager.findSystemFonts():
+            if any(name.replace(" ", "").lower() in Path(path).stem.replace("-", "").lower() for name in KOREAN):
+                font_manager.fontManager.addfont(path)
+    return [*rcParams["font.family"], *known()]
+
+
+@functools.cache
+def _map() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("elman", [NEGATIVE, ZERO, POSITIVE])
+
+
+def _colours() -> Any:
+    """From a share of the full colour, -1 to 1, to a colour."""
+    return lambda share: _map()(0.5 + 0.5 * max(-1.0, min(1.0, share)))
+
+
+def _ramp(layer: int, layers: int) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](0.12 + 0.68 * layer / max(1, layers - 1))
+
+
+def _rectangle(
+    x: float, y: float, width: float, height: float, face: Any, edge: str = "none", zorder: float = 1
+) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), width, height, facecolor=face, edgecolor=edge, lw=1.1, zorder=zorder)
+
+
+def _largest(tensor: torch.Tensor) -> float:
+    finite = tensor[tensor.isfinite()].abs()
+    return float(finite.max()) or 1.0 if finite.numel() else 1.0
+
+
+def _scale(trace: "Trace") -> float:
+    """The value that has the full colour: 1 for tanh, the largest state for relu."""
+    return 1.0 if trace.problem.nonlinearity == "tanh" else _largest(trace.hidden)
+
+
+def _name(trace: "Trace", layer: int, direction: int) -> str:
+    return f"layer {layer}" + (f" {DIRECTIONS[direction]}" if trace.sizes["D"] == 2 else "")
+
+
+def _last_state(trace: "Trace", row: int, batch: int) -> torch.Tensor:
+    return trace.h_n[row, batch] if trace.batched else trace.h_n[row]
+
+
+def _tick(trace: "Trace", t: int, batch: int) -> str:
+    token = trace.labels.token(t, batch)
+    return str(t) if token is None else visible(token)
+
+
+def _time_axis(ax: "Axes", trace: "Trace", batch: int) -> None:
+    """The steps, or their tokens; of many, only some."""
+    T = trace.sizes["T"]
+    every = max(1, -(-T // MOST_TICKS)) if trace.labels.tokens is None or T > 60 else 1
+    steps = list(range(0, T, every))
+    ax.set_xticks(steps, [_tick(trace, t, batch) for t in steps], fontfamily=_fonts(), parse_math=False)
+    ax.set_xlabel("step")
+
+
+def _bare(ax: "Axes") -> None:
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+
+
+def _plain_spines(ax: "Axes") -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(LINE)

@@ -1,0 +1,201 @@
+"""One self-contained page from a trace: data as base64, script and style inline, the network forbidden."""
+
+import bisect
+import functools
+import hashlib
+import html
+import json
+import math
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from elman.explain._arithmetic import DIRECTIONS, index
+from elman.explain._numbers import fixed
+from elman.explain._sensitivity import radii
+
+if TYPE_CHECKING:
+    from elman.explain._trace import Trace
+
+MOST_BYTES = 1_000_000
+SCRIPTS = ("words", "numbers", "dom", "places", "wires", "grid", "panel", "ledger", "influence", "tour", "main")
+Radii = list[list[float | None]]
+TABLE_STEPS, TABLE_UNITS = 100, 8
+
+
+def save(trace: "Trace", path: Path, batch: Sequence[int] | None) -> Path:
+    """Write the page, whole or not at all."""
+    text = page(trace, batch).encode()
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_bytes(text)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise type(error)(error.errno, error.strerror, str(path)) from error
+    return path
+
+
+def page(trace: "Trace", batch: Sequence[int] | None = None) -> str:
+    """The page as a text: the sequences asked for, or as many of the first ones as fit into 1 MB."""
+    T, N = trace.sizes["T"], trace.sizes["N"]
+    if not T or not N:
+        raise ValueError(f"There is nothing to show: the trace has {T} steps and {N} sequences.")
+    chosen = [0] if batch is None else [index("batch", n, N, "sequences") for n in batch]
+    if not chosen:
+        raise ValueError("batch is empty: name at least one sequence to show.")
+    spectral = _radii(trace, chosen[0])
+    if batch is None:
+        # A sequence is more than its numbers, so at most this many fit.
+        most = max(1, min(N, int(MOST_BYTES // _bytes(trace.x[:, :1], trace.hidden[:, :, :, :1]))))
+
+        def size_of(count: int) -> int:
+            return len(_page(trace, range(count), spectral).encode())
+
+        chosen = list(range(max(1, bisect.bisect_right(range(1, most + 1), MOST_BYTES, key=size_of))))
+    text = _page(trace, chosen, spectral)
+    size, weights = len(text.encode()), _bytes(*trace.weights.values())
+    if size <= MOST_BYTES:
+        return text
+    mend = "trace fewer steps, or a smaller layer; print(trace), table() and the figures work at any size"
+    if len(chosen) > 1:
+        mend = "show fewer sequences with batch=[...]"
+    raise ValueError(
+        f"The page would have {size / 1e6:.2f} MB and may have {MOST_BYTES / 1e6:.0f}: "
+        f"{weights / 1e6:.1f} MB are the weights. To make it fit, {mend}."
+    )
+
+
+def _bytes(*tensors: Tensor) -> float:
+    """The size of tensors as base64 of float32."""
+    return sum(tensor.numel() for tensor in tensors) * 4 * 4 / 3
+
+
+def _page(trace: "Trace", sequences: Sequence[int], spectral: Radii) -> str:
+    script, style = _script(), asset("page.css")
+    parts = {
+        "policy": policy_for(script=script, style=style),
+        "title": html.escape((trace.labels.title or {}).get("en") or trace.layer),
+        "layer": html.escape(trace.layer),
+        "style": style,
+        "table": _table(trace, sequences[0]),
+        "data": _data(trace, list(sequences), spectral),
+        "script": script,
+    }
+    return fill(asset("page.html"), parts)
+
+
+def fill(template: str, parts: dict[str, str]) -> str:
+    """The template with each [[name]] replaced, in one pass: what is put in is not looked at again."""
+    return re.sub(r"\[\[(\w+)\]\]", lambda found: parts[found[1]], template)
+
+
+def policy_for(**inline: str) -> str:
+    """A content-security policy that allows these inline parts, by their hashes, and nothing from anywhere."""
+    hashes = {name: b64encode(hashlib.sha256(text.encode()).digest()).decode() for name, text in inline.items()}
+    allowed = [f"{name}-src 'sha256-{value}'" for name, value in hashes.items()]
+    return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
+
+
+def _data(trace: "Trace", sequences: list[int], spectral: Radii) -> str:
+    """The page's JSON. `<` is written as an escape, so that no text in it can end the script element."""
+    s, labels = trace.sizes, trace.labels
+    there = trace.there[:, sequences].sum(0).tolist()
+    rows = trace.problem
+    data: dict[str, Any] = {
+        "layer": trace.layer,
+        "nonlinearity": rows.nonlinearity,
+        "sizes": s | {"N": len(sequences)},
+        "batch": s["N"],
+        "sequences": sequences,
+        "batched": trace.batched,
+        "batch_first": trace.batch_first,
+        "lengths": there,
+        "arrays": {
+            "x": _base64(trace.x[:, sequences]),
+            "h_0": _base64(trace.h_0[:, sequences]),
+            "hidden": _base64(trace.hidden[:, :, :, sequences]),
+        },
+        "weights": {name: _base64(w) for name, w in trace.weights.items()},
+        "radii": spectral,
+        "backend": trace.backend,
+        "difference": trace.difference,
+        "notes": trace.notes,
+        "title": labels.title,
+        "note": labels.note,
+        "tokens": _shown(labels.tokens, sequences),
+        "features": labels.features,
+        "predictions": None
+        if labels.predictions is None
+        else [
+            [[guess._asdict() for guess in step] for step in row] for row in _shown(labels.predictions, sequences) or ()
+        ],
+    }
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _shown(rows: tuple[Any, ...] | None, sequences: list[int]) -> tuple[Any, ...] | None:
+    """The rows of the sequences shown, or the one row for all."""
+    return rows if rows is None or len(rows) == 1 else tuple(rows[n] for n in sequences)
+
+
+def _radii(trace: "Trace", n: int) -> Radii:
+    """For each layer and direction the spectral radii of a step's Jacobian and of W_hh; null where not finite."""
+    found = [radii(trace, layer, d, n) for layer in range(trace.sizes["L"]) for d in range(trace.sizes["D"])]
+    return [[value if math.isfinite(value) else None for value in pair] for pair in found]
+
+
+def _base64(tensor: Tensor) -> str:
+    """float32, row by row, least significant byte first."""
+    return b64encode(tensor.to(torch.float32).contiguous().numpy().astype("<f4").tobytes()).decode()
+
+
+def _table(trace: "Trace", n: int) -> str:
+    """What is shown without scripts: the shapes, and every hidden state of one sequence, up to a limit."""
+    L, D, T, _, H = trace.hidden.shape
+    shapes = "".join(
+        f"<tr><th scope='row'>{html.escape(line[:6])}</th><td>{html.escape(line[6:].strip())}</td></tr>"
+        for line in repr(trace.shapes).splitlines()
+    )
+    note = html.escape((trace.labels.note or {}).get("en", ""))
+    said = [f"<p>{note}</p>" if note else "", f"<table><caption>Shapes</caption>{shapes}</table>"]
+    steps, units = min(T, TABLE_STEPS), min(H, TABLE_UNITS)
+    head = "".join(f"<th scope='col'>unit {u}</th>" for u in range(units))
+    for layer in range(L):
+        for d in range(D):
+            rows = []
+            for t in range(steps):
+                token = trace.labels.token(t, n)
+                name = html.escape(f"{t} {token}" if token is not None else str(t))
+                if trace.there[t, n]:
+                    values = trace.hidden[layer, d, t, n, :units].tolist()
+                    cells = "".join(f"<td>{fixed(value)}</td>" for value in values)
+                else:
+                    cells = f"<td colspan='{units}'>past the end</td>"
+                rows.append(f"<tr><th scope='row'>{name}</th>{cells}</tr>")
+            which = f"layer {layer}" + (f" {DIRECTIONS[d]}" if D == 2 else "")
+            caption = f"Hidden state of {which}, sequence {n}"
+            said.append(
+                f"<table><caption>{caption}</caption><tr><th scope='col'>step</th>{head}</tr>{''.join(rows)}</table>"
+            )
+    if steps < T or units < H:
+        said.append(f"<p>The first {steps} of {T} steps and {units} of {H} units; the rest needs scripts.</p>")
+    return "".join(said)
+
+
+@functools.cache
+def asset(name: str) -> str:
+    return files("elman.explain").joinpath("assets", name).read_text(encoding="utf-8")
+
+
+@functools.cache
+def _script() -> str:
+    """All scripts as one."""
+    return '"use strict";\n' + "\n".join(asset(f"{name}.js") for name in SCRIPTS)

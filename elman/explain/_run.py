@@ -1,0 +1,140 @@
+"""Runs a layer on the reference, and keeps what each step computed."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
+
+from elman._autograd import run
+from elman._backends import choose
+from elman._checks import check_call, check_lengths, check_weights
+from elman.explain._trace import Trace
+from elman.kernels import reference
+from elman.kernels.problem import Problem
+from elman.kernels.reference import Step
+
+if TYPE_CHECKING:
+    from elman._rnn import RNN
+
+_MODES = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
+
+
+@torch.no_grad()
+def trace(
+    rnn: "RNN | nn.RNN",
+    input: Tensor | PackedSequence,
+    hx: Tensor | None = None,
+    *,
+    lengths: Tensor | Sequence[int] | None = None,
+) -> Trace:
+    """Run a layer on the reference backend and keep every number of it.
+
+    The result is compared with what elman's chosen backend computes; `Trace.difference` says how far they are apart.
+    Dropout is left out, and the layer stays as it is.
+
+    Args:
+        rnn: an `elman.RNN` or a `torch.nn.RNN`.
+        input: (T, N, I), with batch_first (N, T, I), for one sequence (T, I), or a PackedSequence.
+        hx: h_0, (L * D, N, H), for one sequence (L * D, H). Default: zeros.
+        lengths: the length of each sequence, as `RNN` takes them. Default: all are T.
+
+    Returns:
+        A `Trace`: print it, look a number up with `at`, draw it, or `save` it as a page.
+
+    Raises:
+        TypeError: rnn is no RNN.
+        ValueError, RuntimeError, AttributeError: input, hx or lengths do not fit, as when the layer is called.
+
+    Example:
+        >>> import elman, torch
+        >>> trace = elman.trace(elman.RNN(10, 20, 2), torch.randn(5, 3, 10))
+        >>> print(trace.shapes)
+        input   (time 5, batch 3, feature 10)
+        h_0     (layer·direction 2, batch 3, feature 20)
+        output  (time 5, batch 3, feature 20)
+        h_n     (layer·direction 2, batch 3, feature 20)
+    """
+    if not isinstance(rnn, nn.RNNBase) or rnn.mode not in _MODES:
+        kind = type(rnn).__name__
+        hint = " Pass the layer inside it." if isinstance(rnn, nn.Module) else ""
+        raise TypeError(f"trace takes an elman.RNN or a torch.nn.RNN, got {kind}.{hint}")
+    layer = cast("RNN", rnn)
+    weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}
+    if any(w.is_complex() for w in weights.values()):
+        raise TypeError("trace explains layers of real numbers; this one is complex.")
+    check_call(layer, input, hx, next(iter(weights.values())))
+    check_weights(layer, list(weights.values()))
+    notes = []
+    batched = True
+    if isinstance(input, PackedSequence):
+        if lengths is not None:
+            raise ValueError("A PackedSequence holds its own lengths: pass a padded tensor with lengths=.")
+        input, lengths = pad_packed_sequence(input, batch_first=rnn.batch_first)
+        notes.append("The input was a PackedSequence; it is shown padded.")
+    elif input.dim() == 2:
+        batched = False
+    if rnn.dropout and rnn.training and rnn.num_layers > 1:
+        notes.append("Dropout between the layers was left out, as in eval mode.")
+    x = input.detach()
+    x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if rnn.batch_first else x
+    T, N, _ = x.shape
+    L, D, H = rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.hidden_size
+    h_0 = x.new_zeros(L * D, N, H) if hx is None else hx.detach() if batched else hx.detach().unsqueeze(1)
+    problem = Problem(_MODES[rnn.mode], L, D, rnn.bias, None if lengths is None else check_lengths(lengths, T, N))
+
+    # float16 and bfloat16 are computed in float32, as the layer does, and so is everything under autocast.
+    x, h_0 = _wide(x), _wide(h_0)
+    weights = {name: _wide(w) for name, w in weights.items()}
+    with torch.autocast(x.device.type, enabled=False):
+        chosen, _ = choose(problem, x, h_0, list(weights.values()))
+        fast = [result.cpu() for result in run(problem, x, h_0, list(weights.values()))]
+    x, h_0 = x.cpu(), h_0.cpu()
+    weights = {name: w.cpu() for name, w in weights.items()}
+    kept = {name: x.new_zeros(L, D, T, N, H) for name in Step._fields}
+
+    def keep(layer: int, direction: int, t: int, step: Step) -> None:
+        for name, value in zip(Step._fields, step, strict=True):
+            kept[name][layer, direction, t] = value
+
+    with torch.autocast("cpu", enabled=False):
+        output, h_n, _ = reference.rnn_forward(problem, x, h_0, list(weights.values()), keep)
+    differences = [(a - b).abs().nan_to_num(0).flatten() for a, b in zip(fast, (output, h_n), strict=True)]
+    made = Trace(
+        problem=problem,
+        batch_first=rnn.batch_first,
+        batched=batched,
+        layer=f"{type(rnn).__name__}({rnn.extra_repr()})",
+        x=x,
+        h_0=h_0,
+        weights=weights,
+        b_ih=_biases(rnn, weights, "bias_ih", x),
+        b_hh=_biases(rnn, weights, "bias_hh", x),
+        output=output.squeeze(1) if not batched else output.transpose(0, 1) if rnn.batch_first else output,
+        h_n=h_n if batched else h_n.squeeze(1),
+        backend=chosen.name,
+        difference=max([float(d.max()) for d in differences if d.numel()], default=0.0),
+        notes=tuple(notes),
+        input_term=kept["input_term"],
+        recurrent_term=kept["recurrent_term"],
+        pre_activation=kept["pre_activation"],
+        hidden=kept["hidden"],
+        before=kept["before"],
+    )
+    for array in kept.values():
+        array.masked_fill_(~made.there[:, :, None], 0)
+    return made
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """A copy, in float32 where it was shorter."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32), copy=True).contiguous()
+
+
+def _biases(rnn: nn.RNNBase, weights: Mapping[str, Tensor], which: str, like: Tensor) -> Tensor:
+    """(L, D, H)."""
+    L, D, H = rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.hidden_size
+    if not rnn.bias:
+        return like.new_zeros(L, D, H)
+    return torch.stack([b for name, b in weights.items() if name.startswith(which)]).view(L, D, H)

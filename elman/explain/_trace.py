@@ -1,0 +1,243 @@
+"""Every number of one run, kept: the one truth behind the text, the figures and the page."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from elman.explain._arithmetic import Arithmetic, arithmetic
+from elman.explain._labels import Labels, make_labels
+from elman.explain._ledger import Ledger, ledger
+from elman.explain._sensitivity import Sensitivity, sensitivity
+from elman.explain._text import Table, summary, summary_html, table
+from elman.kernels.problem import Problem
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from elman.explain._figures import Drawing
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace:
+    """What a layer computed for one input: every term of every hidden state, made by `elman.trace`.
+
+    Sizes: T steps, N sequences, I input_size, H hidden_size, L layers, D directions. The arrays are the same whatever
+    batch_first said: time comes before batch. Past a sequence's end all of them are 0.
+
+    Attributes:
+        problem: nonlinearity, layers, directions, bias and lengths, as a backend takes them.
+        batch_first: how the layer reads its input's axes.
+        batched: whether the input had a batch axis.
+        x: (T, N, I), the input.
+        h_0: (L * D, N, H), the first state.
+        weights: the parameters by torch's names.
+        input_term: (L, D, T, N, H), W_ih times the layer's input.
+        recurrent_term: (L, D, T, N, H), W_hh times the state before.
+        b_ih, b_hh: (L, D, H), the biases; zeros without bias.
+        pre_activation: (L, D, T, N, H), the sum of the four.
+        hidden: (L, D, T, N, H), the hidden state: tanh or relu of the sum.
+        before: (L, D, T, N, H), the state that entered each step.
+        output, h_n: the layer's results, in the layer's own layout.
+        backend: what ran beside the reference.
+        difference: the largest difference between its output or h_n and the reference's.
+        notes: what a reader should know about how it was traced.
+        labels: words for the axes, given by `label`.
+    """
+
+    problem: Problem
+    batch_first: bool
+    batched: bool
+    layer: str
+    x: Tensor
+    h_0: Tensor
+    weights: Mapping[str, Tensor]
+    input_term: Tensor
+    recurrent_term: Tensor
+    b_ih: Tensor
+    b_hh: Tensor
+    pre_activation: Tensor
+    hidden: Tensor
+    before: Tensor
+    output: Tensor
+    h_n: Tensor
+    backend: str
+    difference: float
+    notes: tuple[str, ...] = ()
+    labels: Labels = field(default_factory=Labels)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """T, N, I, H, L and D."""
+        L, D, T, N, H = self.hidden.shape
+        return {"T": T, "N": N, "I": self.x.shape[2], "H": H, "L": L, "D": D}
+
+    @property
+    def there(self) -> Tensor:
+        """(T, N) bool: whether a step lies inside its sequence."""
+        T, N = self.x.shape[:2]
+        lengths = self.problem.lengths
+        return torch.ones(T, N, dtype=torch.bool) if lengths is None else torch.arange(T)[:, None] < lengths
+
+    @property
+    def shapes(self) -> Ledger:
+        """The axes and sizes of input, h_0, output and h_n; `trace.shapes["h_n"]` maps axis names to sizes."""
+        return ledger(self)
+
+    def label(
+        self,
+        *,
+        tokens: Sequence[Any] | None = None,
+        features: Sequence[Any] | None = None,
+        predictions: Sequence[Any] | None = None,
+        title: str | Mapping[str, str] | None = None,
+        note: str | Mapping[str, str] | None = None,
+    ) -> "Trace":
+        """The same trace with words in place of numbers; all of it is data and shown as it is.
+
+        Args:
+            tokens: one for each step: T of them for all sequences alike, or N lists of T.
+            features: one for each input feature, I of them.
+            predictions: what is expected after each step, likeliest first, as (token, probability) pairs: T lists of
+                pairs, and N of those where there is more than one sequence.
+            title: of the page. A mapping from "en" and "ko" gives it in both languages.
+            note: a paragraph under the title, likewise.
+
+        Raises:
+            ValueError: a list is not as long as its axis.
+
+        Example:
+            >>> import elman, torch
+            >>> trace = elman.trace(elman.RNN(3, 2), torch.eye(3)).label(tokens=["i", "am", "here"])
+            >>> trace.labels.tokens
+            (('i', 'am', 'here'),)
+        """
+        changes = make_labels(self, tokens, features, predictions, title, note)
+        return replace(self, labels=replace(self.labels, **changes))
+
+    def at(self, t: int, layer: int = 0, direction: int = 0, unit: int = 0, batch: int = 0) -> Arithmetic:
+        """One hidden state spelled out: every product, the biases, the sum and the result.
+
+        Args:
+            t: the step; as every index, negative ones count from the end.
+            layer: 0 is the one that reads the input.
+            direction: 0 forward, 1 reverse.
+            unit: the hidden unit.
+            batch: the sequence.
+
+        Returns:
+            The arithmetic; printed it reads like a line of a notebook. `.formula` is that line alone.
+
+        Raises:
+            IndexError: there is no such number. The message names the axis and its size.
+
+        Example:
+            >>> import elman, torch
+            >>> rnn = elman.RNN.from_weights([[0.1, 0.2], [0.3, 0.4]], [[0.7, 0.8], [0.9, 1.0]], [0.1, 0.2])
+            >>> elman.trace(rnn, torch.eye(2)).at(0, unit=1).formula
+            'tanh(0.2·1 + 0.4·0 + 0.8·0 + 1·0 + 0.2 + 0) = tanh(0.4) = 0.3799'
+        """
+        return arithmetic(self, t, layer, direction, unit, batch)
+
+    def sensitivity(
+        self, t: int | None = None, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
+    ) -> Sensitivity:
+        """How much each input step moves a chosen hidden state, by automatic differentiation of the reference.
+
+        For every step s it is the norm of dh_t/dx_s: of the whole Jacobian (Frobenius), or of its row for one unit.
+
+        Args:
+            t: the step of the chosen state. Default: the last one its direction reads, whose state h_n holds.
+            layer: its layer. Default: the last.
+            direction: 0 forward, 1 reverse.
+            unit: one unit of it. Default: all.
+            batch: the sequence.
+
+        Returns:
+            `.by_step` (T,), `.spectral_radius` of one step's Jacobian (the median over up to 32 steps; for a stack the
+            largest of its layers'), and `.sentence`, which says whether gradients vanish or explode.
+
+        Raises:
+            IndexError: there is no such state.
+
+        Example:
+            >>> import elman, torch
+            >>> rnn = elman.RNN.from_weights([[1.0]], [[0.5]], nonlinearity="relu")
+            >>> elman.trace(rnn, torch.ones(4, 1)).sensitivity().by_step
+            tensor([0.1250, 0.2500, 0.5000, 1.0000])
+        """
+        return sensitivity(self, t, layer, direction, unit, batch)
+
+    def table(self) -> Table:
+        """One row for each layer, direction, sequence, step and unit: a text, HTML, or `.rows` for a data frame.
+
+        Example:
+            >>> import elman, torch
+            >>> trace = elman.trace(elman.RNN(3, 2), torch.eye(3))
+            >>> rows = trace.table().rows  # pandas.DataFrame(rows) reads them
+            >>> len(rows), list(rows[0])[:5]
+            (6, ['layer', 'direction', 'sequence', 'step', 'unit'])
+        """
+        return table(self)
+
+    def plot_network(self, ax: "Axes | None" = None, *, batch: int = 0) -> "Drawing":
+        """The network unrolled: steps from left to right, layers upwards, both directions.
+
+        Args:
+            ax: where to draw. Default: a new figure.
+            batch: the sequence.
+
+        Returns:
+            (ax, reading): the axes and one sentence on how to read them, which also stands under the figure.
+        """
+        from elman.explain import _figures
+
+        return _figures.network(self, ax, batch)
+
+    def plot_hidden(
+        self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0
+    ) -> "Drawing":
+        """The hidden state over time as a heat map, units upwards. Arguments and result as for `plot_network`."""
+        from elman.explain import _figures
+
+        return _figures.hidden(self, ax, layer, direction, batch)
+
+    def plot_activations(self, ax: "Axes | None" = None) -> "Drawing":
+        """How the hidden states of each layer are distributed: saturation, or for relu silence."""
+        from elman.explain import _figures
+
+        return _figures.activations(self, ax)
+
+    def plot_sensitivity(
+        self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
+    ) -> "Drawing":
+        """How much the input counts in the last state, by how many steps before it came."""
+        from elman.explain import _figures
+
+        return _figures.sensitivity(self, ax, layer, direction, unit, batch)
+
+    def save(self, path: str | Path, *, batch: Sequence[int] | None = None) -> Path:
+        """Write the trace as one interactive page that needs no network: open it with a double click.
+
+        Args:
+            path: the file, `run.html` for instance. One that is there is replaced.
+            batch: the sequences to show. Default: as many of the first ones as fit.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: there is nothing to show, or the page would be larger than 1 MB.
+        """
+        from elman.explain._page import save
+
+        return save(self, Path(path), batch)
+
+    def __repr__(self) -> str:
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        return summary_html(self)

@@ -1,0 +1,103 @@
+// Elements and colours. Text enters the page as text nodes and attributes only, never as markup.
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function el(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null) continue;
+    if (name === "on") for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
+    else if (name === "class") node.className = value;
+    else if (name === "text") node.textContent = value;
+    else node.setAttribute(name, value);
+  }
+  node.append(...children.filter((child) => child !== null && child !== undefined));
+  return node;
+}
+
+function svg(tag, attributes = {}, ...children) {
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children);
+  return node;
+}
+
+const ICONS = {
+  first: "M3 3V13M13 3L5 8L13 13Z",
+  previous: "M12 3L4 8L12 13Z",
+  play: "M2 3L8 8L2 13ZM8 3L14 8L8 13Z",
+  pause: "M4 3H6V13H4ZM10 3H12V13H10Z",
+  next: "M4 3L12 8L4 13Z",
+  last: "M13 3V13M3 3L11 8L3 13Z",
+};
+
+const icon = (name) =>
+  svg("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+
+const byId = (id) => document.getElementById(id);
+
+// A token as it can be seen: spaces and line ends have signs of their own.
+function visible(token) {
+  if (token === " ") return "␣";
+  return Array.from(
+    token,
+    (c) =>
+      ({ "\n": "↵", "\r": "␍", "\t": "⇥" })[c] ||
+      (/\p{Cc}|\p{Cf}/u.test(c) ? `\\u{${c.codePointAt(0).toString(16)}}` : c),
+  ).join("");
+}
+
+// Blue below zero, red above, the page's own ground at zero; read from the style sheet, so light and dark have theirs.
+function makeColours() {
+  const style = getComputedStyle(document.documentElement);
+  const read = (name) => {
+    const hex = style.getPropertyValue(name).trim().slice(1);
+    return [0, 2, 4].map((k) => parseInt(hex.slice(k, k + 2), 16));
+  };
+  return {
+    zero: read("--zero"),
+    positive: read("--positive"),
+    negative: read("--negative"),
+    light: read("--on-dark"),
+    dark: read("--on-light"),
+  };
+}
+
+function colourOf(colours, value, scale) {
+  if (!Number.isFinite(value)) return [128, 128, 128];
+  const share = Math.min(1, Math.abs(value) / (scale || 1)) ** 0.85;
+  const end = value < 0 ? colours.negative : colours.positive;
+  return colours.zero.map((channel, k) => Math.round(channel + (end[k] - channel) * share));
+}
+
+const css = (rgb) => `rgb(${rgb.join(" ")})`;
+
+function paint(node, colours, value, scale) {
+  const ground = colourOf(colours, value, scale);
+  const linear = ground.map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
+  const luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  node.style.backgroundColor = css(ground);
+  node.style.color = css(luminance > 0.179 ? colours.dark : colours.light);
+}
+
+// A vector as a square of coloured pixels, row by row; the panel lays its units out the same way.
+function sideOf(count) {
+  const side = Math.ceil(Math.sqrt(count));
+  for (let width = side; width <= 1.45 * side; width++) if (count % width === 0) return width;
+  return side;
+}
+
+function picture(vector, colours, scale) {
+  const width = sideOf(vector.length);
+  const height = Math.ceil(vector.length / width);
+  const canvas = el("canvas", { width, height, class: "heat", "aria-hidden": "true" });
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  vector.forEach((value, k) => image.data.set([...colourOf(colours, value, scale), 255], 4 * k));
+  context.putImageData(image, 0, 0);
+  return canvas;
+}
+
+function largest(array) {
+  return array.reduce((most, value) => (Number.isFinite(value) ? Math.max(most, Math.abs(value)) : most), 0);
+}

@@ -1,0 +1,209 @@
+// The unrolled grid: a column a step, a row a layer and direction, the input below, the output above.
+
+const NUMBERS = 4; // a cell of up to four units shows them as numbers
+
+function cellBody(app, place) {
+  const { colours, model } = app;
+  const scale = place.kind === "x" ? app.scales.x : app.scales.h;
+  const halves =
+    place.kind === "y" && model.D === 2
+      ? [place.vector.subarray(0, model.H), place.vector.subarray(model.H)]
+      : [place.vector];
+  return halves.map((half) => {
+    if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
+    const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
+    for (const value of half) {
+      const tile = el("span", {
+        class: "tile",
+        text: Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
+      });
+      paint(tile, colours, value, scale);
+      tiles.append(tile);
+    }
+    return tiles;
+  });
+}
+
+function brief(value) {
+  if (Number.isInteger(value)) return String(value === 0 ? 0 : value);
+  const text = value.toFixed(2);
+  return text === "-0.00" ? "0.00" : text;
+}
+
+function buildGrid(app) {
+  const { model, rows, say, data } = app;
+  const { T, H, D } = model;
+  const grid = byId("grid");
+  grid.replaceChildren();
+  app.cells = new Map();
+  const b = app.state.b;
+  const numbers = H <= NUMBERS;
+  const least = numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42;
+  const most = numbers ? (D === 2 ? 128 : 104) : 72;
+  const between = T > 100 ? 10 : T > 32 ? 12 : T > 8 || innerWidth <= 640 ? 16 : 22;
+  const room = (byId("scroller").clientWidth - 100) / (T + 2) - between;
+  const width = Math.floor(Math.max(least, Math.min(most, room)));
+  grid.style.setProperty("--cw", `${width}px`);
+  grid.style.setProperty("--gx", `${between}px`);
+  grid.classList.toggle("tight", width < 48);
+  app.roomy = width >= 50;
+  grid.style.setProperty("--steps", T);
+  grid.setAttribute("aria-label", say.grid);
+  grid.classList.toggle("numbers", numbers);
+
+  const predictions = data.predictions && data.predictions[data.predictions.length > 1 ? b : 0];
+  const line = { header: 1, predicted: predictions ? 2 : null };
+  const first = predictions ? 3 : 2;
+  rows.forEach((row, k) => (line[row.key] = first + k));
+  line.influence = first + rows.length;
+  const put = (node, row, col, span = 1) => {
+    node.style.gridRow = `${row} / span ${span}`;
+    node.style.gridColumn = String(col + 3);
+    grid.append(node);
+    return node;
+  };
+  const label = (row, text, small) => {
+    const node = el("div", { class: "label" }, el("span", { text }), small ? el("small", { text: small }) : null);
+    node.style.gridRow = row;
+    node.style.gridColumn = "1";
+    grid.append(node);
+    return node;
+  };
+
+  app.band = put(el("div", { class: "band", "aria-hidden": "true" }), 1, 0, line.influence);
+  for (let l = 0; l < model.L; l++) {
+    const frame = el("div", { class: "frame", "aria-hidden": "true" });
+    frame.style.gridColumn = "2 / -1";
+    frame.style.gridRow = `${line[`l${l}${D === 2 ? "r" : ""}`]} / span ${D}`;
+    grid.append(frame);
+  }
+  app.wires = svg("svg", { class: "wires", "aria-hidden": "true" });
+  grid.append(app.wires);
+
+  const curtain = el("div", { class: "curtain", "aria-hidden": "true" });
+  curtain.style.gridColumn = "1";
+  curtain.style.gridRow = `1 / span ${line.influence}`;
+  grid.append(curtain);
+  label(line.header, say.step("").trim()).classList.add("top");
+  const head = el("div", { role: "row", class: "row" });
+  grid.append(head);
+  app.heads = [];
+  for (let t = 0; t < T; t++) {
+    const token = app.token(t);
+    const button = el(
+      "button",
+      {
+        type: "button",
+        role: "columnheader",
+        class: "head",
+        tabindex: "-1",
+        "aria-label": app.stepName(t),
+        on: { click: () => app.moveTo(app.state.row, t) },
+      },
+      token !== null ? el("b", { text: visible(token), title: token }) : null,
+      el("span", { text: String(t) }),
+    );
+    if (!model.there(t, b)) button.classList.add("past");
+    button.style.gridRow = "1";
+    button.style.gridColumn = String(t + 3);
+    head.append(button);
+    app.heads.push(button);
+  }
+  if (predictions) {
+    label(line.predicted, say.predicted);
+    predictions.forEach((guesses, t) => {
+      const box = put(el("div", { class: "guesses", title: say.predictedRow }), line.predicted, t);
+      guesses
+        .slice(0, 3)
+        .forEach(({ token, probability }) =>
+          box.append(
+            el(
+              "span",
+              {},
+              el("b", { text: visible(token) }),
+              el("small", { text: `${Math.round(100 * probability)}%` }),
+            ),
+          ),
+        );
+    });
+  }
+  for (const row of rows) {
+    const name = row.kind === "y" ? say.output : row.kind === "x" ? say.input : say.layer(row.l);
+    label(line[row.key], name, row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null);
+    const group = el("div", { role: "row", class: `row row-${row.kind}` });
+    grid.append(group);
+    for (let col = -1; col <= T; col++) {
+      const place = placeAt(app, row.key, col);
+      if (place === null) {
+        if (col >= 0 && col < T) group.append(gap(app, line[row.key], col));
+        continue;
+      }
+      const button = el("button", {
+        type: "button",
+        role: "gridcell",
+        class: `cell ${place.kind}`,
+        tabindex: "-1",
+        "aria-label": spoken(app, place),
+        "data-row": row.key,
+        "data-col": col,
+        on: { click: () => app.pinAt(row.key, col) },
+      });
+      if (place.kind === "h0" || place.kind === "hn") {
+        button.append(
+          el("span", {
+            class: "end",
+            "aria-hidden": "true",
+            text: app.stateIndex(place.kind === "h0" ? "h_0" : "h_n", row.l, row.d),
+          }),
+        );
+      }
+      button.append(...cellBody(app, place));
+      button.style.gridRow = line[row.key];
+      button.style.gridColumn = String(col + 3);
+      group.append(button);
+      app.cells.set(`${row.key}.${col}`, button);
+    }
+  }
+  label(line.influence, say.influence);
+  app.bars = Array.from({ length: T }, (_, t) =>
+    put(el("div", { class: "bar", role: "img" }, el("i"), el("small")), line.influence, t),
+  );
+  requestAnimationFrame(() => drawWires(app));
+}
+
+function gap(app, line, col) {
+  const node = el("div", {
+    role: "gridcell",
+    class: "cell past",
+    title: app.say.nothing,
+    "aria-label": app.say.nothing,
+  });
+  node.style.gridRow = line;
+  node.style.gridColumn = String(col + 3);
+  return node;
+}
+
+// Marks the column, the cursor, the pinned cell, what it was made from, and its twins.
+function markGrid(app) {
+  const { state, cells, model } = app;
+  const shown = app.shown();
+  const twins = new Set(shown ? twinsOf(app, shown).map(({ key, col }) => `${key}.${col}`) : []);
+  const made = new Set(shown ? originsOf(app, shown) : []);
+  const cursor = `${state.row}.${state.t}`;
+  const pinned = state.pin && `${state.pin.row}.${state.pin.t}`;
+  for (const [id, node] of cells) {
+    node.classList.toggle("cursor", id === cursor);
+    node.classList.toggle("pinned", id === pinned);
+    node.classList.toggle("twin", twins.has(id));
+    node.classList.toggle("origin", made.has(id));
+    node.tabIndex = id === cursor ? 0 : -1;
+    node.setAttribute("aria-selected", String(id === (pinned || cursor)));
+  }
+  app.heads.forEach((node, t) => {
+    node.classList.toggle("now", t === state.t);
+    if (t === state.t) node.setAttribute("aria-current", "step");
+    else node.removeAttribute("aria-current");
+  });
+  app.band.style.gridColumn = String(Math.max(-1, Math.min(model.T, state.t)) + 3);
+  drawLinks(app);
+}

@@ -1,0 +1,90 @@
+// How much each input step moves the chosen state, as bars under the columns and in a sentence.
+
+const DECADES = 12; // that the logarithmic scale spans at most
+const BUDGET = 6e8; // multiplications; above it one unit's gradient takes the place of the whole Jacobian
+
+function influenceOf(app) {
+  const { model, state } = app;
+  const place = app.shown();
+  const target = place ? sourceOf(app, place, Math.min(state.unit, place.vector.length - 1)) : null;
+  if (!target) return null;
+  const { l, d, t, u } = target;
+  const cost =
+    model.lengths[state.b] * (l + 1) * model.D * model.H * model.H * (model.H + Math.max(model.I, model.D * model.H));
+  const unit = state.of === "unit" || cost > BUDGET ? u : null;
+  const key = [l, d, t, state.b, unit].join();
+  if (app.influence?.key !== key)
+    app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, norms: sensitivity(model, l, d, t, state.b, unit) };
+  return app.influence;
+}
+
+function drawInfluence(app) {
+  const { say, model, data } = app;
+  const found = influenceOf(app);
+  byId("influence").classList.toggle("off", !found);
+  const norms = found ? found.norms : [];
+  const most = largest(norms);
+  const least = norms.reduce((low, value) => (value > 0 ? Math.min(low, value) : low), most);
+  const decades = Math.min(DECADES, 0.5 + Math.ceil(Math.log10(most / least) || 0));
+  app.bars.forEach((bar, t) => {
+    const value = norms[t];
+    const shown = Number.isFinite(value);
+    bar.hidden = value === undefined;
+    const share = app.state.log ? Math.max(0, 1 + Math.log10(value / most) / decades) : value / most;
+    bar.style.setProperty("--share", shown && value > 0 ? Math.max(0.015, share) : 0);
+    bar.classList.toggle("most", value === most && most > 0);
+    bar.lastChild.textContent = value === undefined ? "" : short(value);
+    bar.title = value === undefined ? "" : `${app.stepName(t)}: ${short(value)}`;
+    bar.setAttribute("aria-label", bar.title);
+  });
+  const kinds = byId("influence-kind");
+  kinds.replaceChildren();
+  byId("influence-of").textContent = "";
+  byId("influence-said").textContent = "";
+  if (!found) return;
+  const where = say.way(found.l, found.d, model.D);
+  byId("influence-of").textContent = say.influenceOf(`h[${found.t}] · ${where}`, found.unit);
+  for (const of of ["all", "unit"]) {
+    const on = (found.unit === null) === (of === "all");
+    kinds.append(
+      el("button", {
+        type: "button",
+        "aria-pressed": String(on),
+        disabled: of === "all" && found.heavy ? "" : null,
+        text: of === "all" ? say.allUnits : say.thisUnit,
+        on: { click: () => app.set({ of }) },
+      }),
+    );
+  }
+  kinds.append(
+    el("button", {
+      type: "button",
+      "aria-pressed": String(app.state.log),
+      text: say.log,
+      on: { click: () => app.set({ log: !app.state.log }) },
+    }),
+  );
+  const [radius, own, carrier] = radiusOf(app, found);
+  const factor = radius === null ? "" : ` ${say.radius(short(radius), own === null ? "nan" : short(own), carrier)}`;
+  byId("influence-said").textContent = verdict(app, found) + factor;
+}
+
+// The largest spectral radius among the layers that the state rests on, and which layer it comes from.
+function radiusOf({ data, model }, { l, d }) {
+  let best = [null, null, 0];
+  for (let layer = 0; layer <= l; layer++) {
+    const [radius, own] = data.radii[layer * model.D + d];
+    if (radius !== null && (best[0] === null || radius >= best[0])) best = [radius, own, layer];
+  }
+  return best;
+}
+
+function verdict(app, { d, t, norms }) {
+  const { say } = app;
+  const lag = d ? norms.slice(t) : norms.slice(0, t + 1).reverse();
+  if (!lag.every(Number.isFinite)) return say.influenceSaid("bad");
+  if (lag.length === 1) return say.influenceSaid("one");
+  if (lag[0] === 0) return say.influenceSaid("none");
+  const ratio = lag.at(-1) / lag[0];
+  return say.influenceSaid(ratio < 0.1 ? "vanish" : ratio > 10 ? "explode" : "keep", lag.length - 1, short(ratio));
+}

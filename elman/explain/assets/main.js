@@ -1,0 +1,268 @@
+// Joins the parts: the state, the address that keeps it, the keys, the language.
+
+function start() {
+  const data = JSON.parse(byId("data").textContent);
+  const model = makeModel(data);
+  const app = {
+    data,
+    model,
+    rows: makeRows(model),
+    colours: makeColours(),
+    scales: { x: scaleOf(model, "x"), h: model.relu ? scaleOf(model, "h") : 1 },
+    state: {
+      row: "l0",
+      t: 0,
+      b: 0,
+      pin: null,
+      unit: 0,
+      of: "all",
+      log: false,
+      all: false,
+      batchFirst: data.batch_first,
+      lang: "en",
+    },
+    tour: null,
+    playing: null,
+    get say() {
+      return WORDS[app.state.lang];
+    },
+    token: (t) => (data.tokens ? data.tokens[data.tokens.length > 1 ? app.state.b : 0][t] : null),
+    stepName(t) {
+      const token = app.token(t);
+      return app.say.step(t) + (token ? ` “${visible(token)}”` : "");
+    },
+    // How the user indexes these tensors, in the order that the batch_first switch says.
+    outputIndex(t, k) {
+      const unit = k === undefined ? "" : `, ${k}`;
+      const b = data.sequences[app.state.b];
+      if (!data.batched) return `output[${t}${unit}]`;
+      return app.state.batchFirst ? `output[${b}, ${t}${unit}]` : `output[${t}, ${b}${unit}]`;
+    },
+    stateIndex(name, l, d, u) {
+      const unit = u === undefined ? "" : `, ${u}`;
+      return data.batched
+        ? `${name}[${l * model.D + d}, ${data.sequences[app.state.b]}${unit}]`
+        : `${name}[${l * model.D + d}${unit}]`;
+    },
+    cursor: () => placeAt(app, app.state.row, app.state.t),
+    shown: () => (app.state.pin ? placeAt(app, app.state.pin.row, app.state.pin.t) : app.cursor()),
+    moveTo(row, t) {
+      const kind = app.rows.find((one) => one.key === row).kind;
+      const [low, high] = kind === "h" ? [-1, model.T] : [0, model.T - 1];
+      app.set({ row, t: Math.max(low, Math.min(high, t)) });
+      revealCursor(app);
+    },
+    pinAt(row, t, unit = app.state.unit) {
+      const again = app.state.pin && app.state.pin.row === row && app.state.pin.t === t;
+      app.set({ row, t, unit, pin: again ? null : { row, t } });
+      revealCursor(app);
+      app.cells.get(`${row}.${t}`)?.focus({ preventScroll: true });
+    },
+    set(changes) {
+      const before = { ...app.state };
+      Object.assign(app.state, changes);
+      if (app.state.b !== before.b || app.state.lang !== before.lang || app.state.batchFirst !== before.batchFirst)
+        buildGrid(app);
+      if (app.state.lang !== before.lang) drawWords(app);
+      if (app.state.batchFirst !== before.batchFirst) drawLedger(app, true);
+      draw(app);
+      keepAddress(app);
+    },
+  };
+  readAddress(app);
+  document.documentElement.classList.add("live");
+  drawWords(app);
+  buildGrid(app);
+  draw(app);
+  revealCursor(app);
+  selfCheck(app);
+  listen(app);
+}
+
+function scaleOf(model, which) {
+  let most = 0;
+  for (let b = 0; b < model.N; b++) {
+    for (let t = 0; t < model.lengths[b]; t++) {
+      if (which === "x") most = Math.max(most, largest(model.x(t, b)));
+      else for (let l = 0; l < model.L; l++) most = Math.max(most, largest(model.y(t, b, l)));
+    }
+  }
+  return most || 1;
+}
+
+function draw(app) {
+  markGrid(app);
+  drawControls(app);
+  drawPanel(app);
+  drawInfluence(app);
+}
+
+// The address keeps the place, so that a link or a reload comes back to it.
+
+function keepAddress(app) {
+  const { row, t, b, pin, unit, lang } = app.state;
+  const parts = { t, row, b: b || null, unit: unit || null, pin: pin && `${pin.row}.${pin.t}`, lang };
+  const hash = new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== null));
+  history.replaceState(null, "", `#${hash}`);
+}
+
+function readAddress(app) {
+  const { model, state, rows } = app;
+  const asked = new URLSearchParams(location.hash.slice(1));
+  const whole = (text, low, high) => (/^-?\d+$/.test(text ?? "") ? Math.max(low, Math.min(high, Number(text))) : null);
+  const preferred = (navigator.languages || [navigator.language]).find((name) => /^(en|ko)\b/.test(name)) || "en";
+  state.lang = Object.hasOwn(WORDS, asked.get("lang") ?? "") ? asked.get("lang") : preferred.slice(0, 2);
+  state.b = whole(asked.get("b"), 0, model.N - 1) ?? 0;
+  if (rows.some((row) => row.key === asked.get("row"))) state.row = asked.get("row");
+  state.t = whole(asked.get("t"), -1, model.T) ?? 0;
+  state.unit = whole(asked.get("unit"), 0, model.D * model.H - 1) ?? 0;
+  const [row, t] = (asked.get("pin") || "").split(".");
+  if (rows.some((one) => one.key === row) && whole(t, -1, model.T) !== null)
+    state.pin = { row, t: whole(t, -1, model.T) };
+}
+
+function drawWords(app) {
+  const { say, data, state } = app;
+  document.documentElement.lang = state.lang;
+  for (const node of document.querySelectorAll("[data-say]")) node.textContent = say[node.dataset.say];
+  const told = (text) => (text ? (text[state.lang] ?? Object.values(text)[0]) : "");
+  byId("title").textContent = told(data.title) || data.layer;
+  byId("layer").hidden = !told(data.title);
+  byId("note").textContent = told(data.note);
+  document.title = byId("title").textContent;
+  byId("language").textContent = say.language;
+  byId("language").setAttribute("aria-label", say.languageLabel);
+  byId("language").lang = state.lang === "en" ? "ko" : "en";
+  byId("kernels").textContent = [say.kernels(data.backend, short(data.difference)), ...data.notes].join(" · ");
+  byId("sequence-of").textContent = say.sequenceOf(data.sequences.length, data.batch);
+  drawLegend(app);
+  drawLedger(app);
+  if (app.check) sayCheck(app);
+  drawTour(app);
+}
+
+function drawLegend(app) {
+  const most = app.scales.h;
+  const box = byId("legend");
+  box.replaceChildren(el("span", { text: short(-most) }), el("i"), el("span", { text: short(most) }));
+}
+
+function drawControls(app) {
+  const { say, state, model } = app;
+  const box = byId("steps");
+  if (!box.childElementCount) {
+    const add = (id, action) => box.append(el("button", { type: "button", id, on: { click: action } }, icon(id)));
+    add("first", () => app.moveTo(state.row, 0));
+    add("previous", () => app.moveTo(state.row, state.t - 1));
+    add("play", () => play(app));
+    add("next", () => app.moveTo(state.row, state.t + 1));
+    add("last", () => app.moveTo(state.row, model.T - 1));
+    const choice = byId("sequence");
+    app.data.sequences.forEach((n, b) => choice.append(el("option", { value: b, text: String(n) })));
+    choice.addEventListener("change", () => app.set({ b: Number(choice.value), pin: null }));
+    byId("sequence-box").hidden = !app.data.batched;
+  }
+  for (const id of ["first", "previous", "next", "last"]) {
+    byId(id).setAttribute("aria-label", say[id]);
+    byId(id).title = say[id];
+  }
+  byId("play").replaceChildren(icon(app.playing ? "pause" : "play"));
+  byId("play").setAttribute("aria-label", app.playing ? say.pause : say.play);
+  byId("play").title = app.playing ? say.pause : say.play;
+  byId("sequence").value = String(state.b);
+  byId("step-said").textContent = say.stepOf(Math.max(0, Math.min(model.T - 1, state.t)), model.T);
+}
+
+function play(app) {
+  if (app.playing) {
+    clearInterval(app.playing);
+    app.playing = null;
+    drawControls(app);
+    return;
+  }
+  if (app.state.t >= app.model.T - 1) app.moveTo(app.state.row, 0);
+  app.playing = setInterval(() => {
+    if (app.state.t >= app.model.T - 1) play(app);
+    else app.moveTo(app.state.row, app.state.t + 1);
+  }, 700);
+  drawControls(app);
+}
+
+function revealCursor(app) {
+  const node = app.cells.get(`${app.state.row}.${app.state.t}`) || app.heads[app.state.t];
+  const scroller = byId("scroller");
+  if (!node) return;
+  const labels = document.querySelector("#grid .label").offsetWidth;
+  const margin = node.offsetWidth + 24; // the neighbour stays in sight too
+  const left = node.offsetLeft - labels - margin;
+  const right = node.offsetLeft + node.offsetWidth + margin;
+  if (left < scroller.scrollLeft) scroller.scrollLeft = left;
+  else if (right > scroller.scrollLeft + scroller.clientWidth) scroller.scrollLeft = right - scroller.clientWidth;
+}
+
+function selfCheck(app) {
+  app.check = recompute(app.model);
+  sayCheck(app);
+}
+
+function sayCheck(app) {
+  const { say, check } = app;
+  const good = check.relative <= 1e-5;
+  const node = byId("check");
+  node.textContent = `${good ? "✓" : "✗"} ${(good ? say.check : say.checkBad)(check.cells, short(check.difference))}`;
+  node.title = say.checkTitle;
+  node.className = good ? "scripted good" : "scripted bad";
+  node.dataset.difference = check.difference;
+  node.dataset.cells = check.cells;
+}
+
+function listen(app) {
+  const { state } = app;
+  byId("language").addEventListener("click", () => app.set({ lang: state.lang === "en" ? "ko" : "en" }));
+  document.querySelector(".skip").addEventListener("click", (event) => {
+    event.preventDefault();
+    document.querySelector(".cell[tabindex='0']")?.focus();
+  });
+  byId("tour-open").addEventListener("click", () => openTour(app));
+  byId("batch-first").addEventListener("click", () => app.set({ batchFirst: !state.batchFirst }));
+  let width = innerWidth;
+  addEventListener("resize", () => {
+    if (innerWidth === width) return;
+    width = innerWidth;
+    buildGrid(app);
+    markGrid(app);
+    drawInfluence(app);
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    app.colours = makeColours();
+    buildGrid(app);
+    draw(app);
+  });
+  document.addEventListener("keydown", (event) => onKey(app, event));
+}
+
+function onKey(app, event) {
+  const { state, rows, model } = app;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest("select, input, textarea")) return;
+  const row = rows.findIndex((one) => one.key === state.row);
+  const actions = {
+    ArrowLeft: () => app.moveTo(state.row, state.t - 1),
+    ArrowRight: () => app.moveTo(state.row, state.t + 1),
+    ArrowUp: () => app.moveTo(rows[Math.max(0, row - 1)].key, state.t),
+    ArrowDown: () => app.moveTo(rows[Math.min(rows.length - 1, row + 1)].key, state.t),
+    Home: () => app.moveTo(state.row, 0),
+    End: () => app.moveTo(state.row, model.T - 1),
+    Escape: () => (app.tour !== null ? closeTour(app) : app.set({ pin: null })),
+  };
+  if (!(event.key in actions)) return;
+  const inGrid = byId("grid").contains(event.target);
+  // Up and down scroll the page as ever, unless the grid has the focus.
+  if ((event.key === "ArrowUp" || event.key === "ArrowDown" || event.key === "Home" || event.key === "End") && !inGrid)
+    return;
+  event.preventDefault();
+  actions[event.key]();
+  if (inGrid) app.cells.get(`${state.row}.${state.t}`)?.focus({ preventScroll: true });
+}
+
+start();

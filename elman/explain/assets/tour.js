@@ -1,0 +1,98 @@
+// The guided tour: a card that walks through the page, sets it to a fitting place, and marks what it speaks of.
+
+const TARGETS = {
+  "row-x": () => document.querySelectorAll(".cell.x"),
+  "row-h": (app) => document.querySelectorAll(`.cell[data-row="l0"], .cell[data-row="l0r"]`),
+  "row-y": () => document.querySelectorAll(".cell.y"),
+  ends: () => document.querySelectorAll(".cell.hn"),
+  arithmetic: () => [byId("arithmetic")].filter(Boolean),
+  ledger: () => [byId("ledger")],
+  influence: () => [byId("influence"), ...document.querySelectorAll(".bar i")],
+};
+
+function openTour(app) {
+  app.tour = 0;
+  app.beforeTour = document.activeElement;
+  drawTour(app, true);
+}
+
+function closeTour(app) {
+  app.tour = null;
+  byId("tour").hidden = true;
+  document.body.classList.remove("touring");
+  unmark();
+  (app.beforeTour || byId("tour-open")).focus();
+}
+
+function unmark() {
+  for (const node of document.querySelectorAll(".toured")) node.classList.remove("toured");
+}
+
+function drawTour(app, moved = false) {
+  if (app.tour === null) return;
+  const { say, data } = app;
+  const about = { ...app.model, batched: data.batched };
+  const step = WORDS.en.tourSteps[app.tour]; // where to look is the same in every language
+  const words = say.tourSteps[app.tour];
+  const count = WORDS.en.tourSteps.length;
+  document.body.classList.add("touring");
+  const place = moved ? step.place(about) : null;
+  if (place) {
+    app.set({ pin: null, unit: 0 });
+    app.moveTo(...place);
+  }
+  unmark();
+  const targets = [...TARGETS[step.at](app)];
+  for (const node of targets) node.classList.add("toured");
+  const card = byId("tour");
+  card.hidden = false;
+  card.classList.toggle("aside-panel", step.at === "arithmetic");
+  const go = (by) => () => {
+    app.tour += by;
+    drawTour(app, true);
+  };
+  const last = app.tour === count - 1;
+  card.replaceChildren(
+    el(
+      "div",
+      { class: "progress" },
+      el("span", { text: say.tourCount(app.tour + 1, count) }),
+      el("button", {
+        type: "button",
+        class: "close",
+        "aria-label": say.tourEnd,
+        text: "×",
+        on: { click: () => closeTour(app) },
+      }),
+    ),
+    el("h2", { id: "tour-title", tabindex: "-1", text: words.title }),
+    el("p", { "aria-live": "polite", text: words.text(about) }),
+    el(
+      "div",
+      { class: "group" },
+      el("button", {
+        type: "button",
+        id: "tour-back",
+        disabled: app.tour === 0 ? "" : null,
+        text: say.tourBack,
+        on: { click: go(-1) },
+      }),
+      el("button", {
+        type: "button",
+        id: "tour-next",
+        class: "strong",
+        text: last ? say.tourEnd : say.tourNext,
+        on: { click: last ? () => closeTour(app) : go(1) },
+      }),
+    ),
+  );
+  if (!moved) return;
+  byId("tour-next").focus({ preventScroll: true });
+  targets
+    .find((node) => node.offsetParent !== null)
+    ?.scrollIntoView({
+      block: "center",
+      inline: "nearest",
+      behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+    });
+}

@@ -1,0 +1,141 @@
+"""Which parameters get no gradient: the results are differentiated, weighed at random."""
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from elman.explain._report import Finding
+from elman.explain.experiments.call import Call
+from elman.explain.experiments.patient import NotChecked, Patient, Results, differentiate
+from elman.explain.experiments.words import listed
+
+Gradients = dict[str, Tensor | None]
+
+
+def examine(patient: Patient) -> list[Finding]:
+    """The finding no-gradient, for parameters that are not used and for those whose gradient is zero."""
+    if not any(p.requires_grad for p in patient.model.parameters()):
+        raise NotChecked("no parameter asks for a gradient")
+    results = patient.run(grad=True)
+    if not any(r.is_floating_point() or r.is_complex() for r in results.values()):
+        raise NotChecked("the results are whole numbers, which have no gradient")
+    found = gradients(patient, results)
+    if found is None:
+        return [_cut_off()]
+    missing = [name for name, gradient in found.items() if gradient is None]
+    if missing:
+        missing = _missing_in_training_too(patient, missing)
+    findings = [_unused(patient, missing)] if missing else []
+    if any(gradient is not None and not gradient.any() for gradient in found.values()):
+        findings += _zero(patient)
+    return findings
+
+
+def gradients(patient: Patient, results: Results) -> Gradients | None:
+    """The gradient of each parameter that asks for one; None where no result carries any."""
+    parameters = {name: p for name, p in patient.model.named_parameters() if p.requires_grad}
+    carrying = [result for result in results.values() if result.requires_grad]
+    if not carrying:
+        return None
+    return dict(zip(parameters, differentiate(carrying, list(parameters.values())), strict=True))
+
+
+def _missing_in_training_too(patient: Patient, missing: list[str]) -> list[str]:
+    """Some are used in training only, such as an auxiliary head."""
+    results = patient.attempt(patient.call, grad=True, training=True)
+    found = None if results is None else gradients(patient, results)
+    return missing if found is None else [name for name in missing if found[name] is None]
+
+
+def _cut_off() -> Finding:
+    return Finding(
+        "no-gradient",
+        "warning",
+        "No parameter gets a gradient: no result is connected with the parameters.",
+        "the model was run with gradients on, and no result requires one.",
+        "Look for torch.no_grad(), detach(), .data, .item(), .numpy() or argmax between parameters and results.",
+    )
+
+
+def _unused(patient: Patient, names: list[str]) -> Finding:
+    one = len(names) == 1
+    return Finding(
+        "no-gradient",
+        "warning",
+        f"{listed(names, 'Parameter')} get{'s' if one else ''} no gradient: no result is computed with "
+        f"{'it' if one else 'them'}.",
+        f"all results were differentiated together, and autograd met {'it' if one else 'them'} nowhere.",
+        _mend(patient, names, "Use them in forward, take them out, or freeze them with requires_grad_(False)."),
+    )
+
+
+def _mend(patient: Patient, names: list[str], otherwise: str) -> str:
+    """Recurrent layers have more layers than the one that is read by mistake."""
+    inside = [f"{patient.names[layer]}.".lstrip(".") for layer in patient.recurrent if layer.num_layers > 1]
+    if any(name.startswith(prefix) for name in names for prefix in inside):
+        return (
+            f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. {otherwise}"
+        )
+    return otherwise
+
+
+def _zero(patient: Patient) -> list[Finding]:
+    """Gradients that stay zero with other parameters and input too, unlike those behind a layer that starts at zero."""
+    call = patient.changes.all(patient.call)
+    results = patient.attempt(call, grad=True, during=_jittered(patient.model))
+    found = None if results is None else gradients(patient, results)
+    first_step_only = _hidden_weights_of_one_step(patient, call)
+    names = [
+        name
+        for name, gradient in (found or {}).items()
+        if gradient is not None and not gradient.any() and name not in first_step_only | patient.explained
+    ]
+    if not names:
+        return []
+    return [
+        Finding(
+            "no-gradient",
+            "warning",
+            f"{listed(names, 'Parameter')} get{'s' if len(names) == 1 else ''} no gradient: it is zero everywhere.",
+            "all results were differentiated together, and once more with other parameters and another input.",
+            _mend(
+                patient,
+                names,
+                "Look for dead or saturated units behind them, a product with zero, and steps or states never used.",
+            ),
+        )
+    ]
+
+
+@contextlib.contextmanager
+def _jittered(model: nn.Module) -> Iterator[None]:
+    """Other parameters in the place of the model's; the model's own come back when the next run starts."""
+    others: dict[int, nn.Parameter] = {}
+    for module in model.modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None and parameter.is_floating_point():
+                scale = max(0.1 * float(parameter.detach().double().std(correction=0)), 0.01)
+                other = nn.Parameter(parameter.detach() + torch.randn_like(parameter) * scale, parameter.requires_grad)
+                setattr(module, name, others.setdefault(id(parameter), other))
+    yield
+
+
+def _hidden_weights_of_one_step(patient: Patient, call: Call) -> set[str]:
+    """weight_hh meets h_0 = 0 alone where a layer reads one step: its zero gradient is right."""
+    steps: dict[nn.Module, int] = {}
+    for record in patient.record(call):
+        module = record.module
+        if isinstance(module, nn.RNNBase):
+            axis = 1 if module.batch_first and record.first.dim() == 3 and not record.packed else 0
+            steps[module] = max(steps.get(module, 0), record.first.shape[axis])
+        elif isinstance(module, nn.RNNCellBase):
+            steps[module] = steps.get(module, 0) + 1
+    return {
+        f"{patient.names[module]}.{name}".lstrip(".")
+        for module, count in steps.items()
+        if count == 1
+        for name, _ in module.named_parameters()
+        if name.startswith("weight_hh")
+    }

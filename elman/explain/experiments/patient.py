@@ -1,0 +1,245 @@
+"""The module under examination: run again and again, each time from the state it was found in."""
+
+import contextlib
+import itertools
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.explain.experiments.as_found import Snapshot, generators_left_alone, seed_generators
+from elman.explain.experiments.call import Call
+from elman.explain.experiments.changes import Changes
+from elman.explain.experiments.tensors import tensors_in
+
+Results = dict[str, Tensor]
+Setting = contextlib.AbstractContextManager[Any]
+BareHook = Callable[..., Any]
+
+_BARE = {"output[0]": "output", "output[1]": "h_n", "output[1][0]": "h_n", "output[1][1]": "c_n"}
+
+
+class NotChecked(Exception):
+    """An experiment cannot be made on this model with this input; the message says why."""
+
+
+class Refused(NotChecked):
+    """The model, or autograd on its way through it, raised."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(f"the model raised {type(error).__name__}: {error}")
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Record:
+    """One call of a module inside: what went in and what came out."""
+
+    name: str
+    module: nn.Module
+    inputs: Results
+    outputs: Results
+    given: frozenset[str]  # the keyword arguments
+    packed: bool
+
+    @property
+    def first(self) -> Tensor:
+        """Its first tensor argument."""
+        return next(iter(self.inputs.values()))
+
+
+class Patient:
+    """A model and the call it is examined with.
+
+    Args:
+        model: the module.
+        call: the user's call.
+    """
+
+    def __init__(self, model: nn.Module, call: Call) -> None:
+        self.model, self.call = model, call
+        self.changes = Changes(model)
+        self.names = {module: name for name, module in model.named_modules()}
+        self.recurrent = [m for m in self.names if isinstance(m, nn.RNNBase)]
+        self.norms = [m for m in self.names if isinstance(m, _BatchNorm)]
+        self.explained: set[str] = set()  # parameters whose lack of a gradient another finding explains
+        self._found = Snapshot(model)
+        tensors = [*model.parameters(), *model.buffers(), call.values]
+        self.devices = {tensor.device for tensor in tensors}
+
+    @contextlib.contextmanager
+    def left_as_found(self) -> Iterator[None]:
+        """After the block, whatever happened in it, the model and the generators are as they were before."""
+        try:
+            with generators_left_alone(self.devices), torch.inference_mode(False), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the model's own, once a run; they are said where it is used
+                yield
+        finally:
+            self._found.restore()
+
+    def run(
+        self,
+        call: Call | None = None,
+        *,
+        during: Setting | None = None,
+        grad: bool = False,
+        fresh: bool = True,
+        training: bool = False,
+        statistics: bool = False,
+    ) -> Results:
+        """What the model returns, by name, with dropout off and batch norm on its running statistics.
+
+        Args:
+            call: another call than the user's.
+            during: a context that holds while the model runs, hooks for instance.
+            grad: whether autograd records.
+            fresh: whether the model starts from what it held when it was found.
+            training: whether it runs in training mode, dropout and all.
+            statistics: whether batch norms take the batch's own mean and variance, as in training.
+
+        Raises:
+            Refused: the model raised.
+            TypeError: it returned no tensor.
+        """
+        args, kwargs = (call or self.call).arguments()
+        if fresh:
+            self.restart(training)
+        seed_generators(self.devices)
+        self._found.rewind()
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.set_grad_enabled(grad))
+            if statistics:
+                for norm in self.norms:
+                    norm.train()
+            elif not training:
+                stack.enter_context(_hooked(self._without_statistics(), _pass_on))
+            without_cudnn = grad and not training  # its layers have no backward in eval mode
+            enabled = torch.backends.cudnn.enabled and not without_cudnn
+            stack.enter_context(torch.backends.cudnn.flags(enabled=enabled, benchmark=False, deterministic=True))
+            if "torch._dynamo" in sys.modules:  # compiled code would not see the hooks
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
+            if during is not None:
+                stack.enter_context(during)
+            try:
+                returned = self.model(*args, **kwargs)
+            except Exception as error:
+                raise Refused(error) from error
+        results = tensors_in(returned)
+        if not results:
+            raise TypeError(
+                f"elman.doctor found no tensor in what {type(self.model).__name__} returned: a "
+                f"{type(returned).__name__}. Wrap it in a module that returns a tensor, or a tuple, dict or dataclass "
+                f"of tensors."
+            )
+        if isinstance(self.model, nn.RNNBase):
+            results = {_BARE.get(name, name): value for name, value in results.items()}
+        return results if grad else _copies(results)
+
+    def attempt(self, call: Call, **options: Any) -> Results | None:
+        """A run that the model may refuse: None where it raises. Only for calls that nobody asked it to take."""
+        try:
+            return self.run(call, **options)
+        except Refused:
+            return None
+
+    def restart(self, training: bool = False) -> None:
+        """Brings the model back to the state it was found in, in eval mode."""
+        self._found.restore()
+        self.model.train(training)
+        copies: dict[int, Tensor] = {}  # buffers are written into, and an older loss may still need what they hold
+        for module in self.names:
+            for name, buffer in module._buffers.items():
+                if buffer is not None and not isinstance(module, torch.jit.ScriptModule):
+                    module._buffers[name] = copies.setdefault(id(buffer), buffer.detach().clone())
+
+    def record(self, call: Call | None = None, during: Setting | None = None) -> list[Record]:
+        """Every call of a module inside, in the order in which they end."""
+        records: list[Record] = []
+
+        def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+            inputs = tensors_in((*args, *kwargs.values()), "input")
+            packed = any(isinstance(given, PackedSequence) for given in (*args, *kwargs.values()))
+            records.append(
+                Record(
+                    self.names[module], module, _copies(inputs), _copies(tensors_in(output)), frozenset(kwargs), packed
+                )
+            )
+
+        self.run(call, during=_both(during, _hooked(list(self.names), note, with_kwargs=True)))
+        return records
+
+    def altered(
+        self, module: nn.Module, alter: Callable[[Any], Any], call: Call | None = None, turn: int | None = None
+    ) -> Results:
+        """What the model returns when what a module inside returns (at its n-th turn, from 0) is altered on its way."""
+        turns = itertools.count()
+
+        def replace(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+            return alter(output) if next(turns) == turn or turn is None else None
+
+        return self.run(call, during=_hooked([module], replace))
+
+    def label(self, module: nn.Module) -> str:
+        """How the text names a module inside: 'encoder.rnn' (GRU)."""
+        kind, name = type(module).__name__, self.names[module]
+        return f"'{name}' ({kind})" if name else f"the model itself ({kind})"
+
+    def _without_statistics(self) -> list[nn.Module]:
+        """Batch norms that would mix the samples in eval mode too."""
+        return [norm for norm in self.norms if norm.running_mean is None]
+
+
+def hooked(module: nn.Module, hook: BareHook, *, before: bool = False, with_kwargs: bool = False) -> Setting:
+    """A context in which a hook of torch's is registered, after a module's call or before it."""
+    return _hooked([module], hook, before=before, with_kwargs=with_kwargs)
+
+
+def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+    """The gradient of the outputs, weighed at random, to each input; None where nothing leads to it.
+
+    Raises:
+        NotChecked: no output carries a gradient.
+        Refused: autograd cannot go through the model.
+    """
+    if not any(output.requires_grad for output in outputs):
+        raise NotChecked("what is looked at carries no gradient")
+    weights = [torch.randn(output.shape, dtype=output.dtype, device=output.device) for output in outputs]
+    try:
+        return list(torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=True))
+    except RuntimeError as error:
+        raise Refused(error) from error
+
+
+@contextlib.contextmanager
+def _hooked(
+    modules: list[nn.Module], hook: BareHook, *, before: bool = False, with_kwargs: bool = False
+) -> Iterator[None]:
+    handles = []
+    try:
+        for module in modules:
+            register = module.register_forward_pre_hook if before else module.register_forward_hook
+            handles.append(register(hook, with_kwargs=with_kwargs))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def _both(first: Setting | None, second: Setting) -> Iterator[None]:
+    with first or contextlib.nullcontext(), second:
+        yield
+
+
+def _copies(results: Results) -> Results:
+    return {name: value.detach().clone() for name, value in results.items()}
+
+
+def _pass_on(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    return args[0]

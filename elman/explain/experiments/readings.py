@@ -1,0 +1,125 @@
+"""What is taken from a recurrent layer's output: it is changed in places, and what no result sees tells."""
+
+from collections import Counter
+
+import torch
+from torch import Tensor, nn
+
+from elman.explain._report import Finding
+from elman.explain.experiments.altering import on_output, on_padded
+from elman.explain.experiments.influence import moved
+from elman.explain.experiments.patient import NotChecked, Patient, Record
+from elman.explain.experiments.reading import Reading, reading_of
+
+
+def examine(patient: Patient) -> list[Finding]:
+    """The findings two-direction-last-step and first-step-only."""
+    if not patient.recurrent:
+        raise NotChecked("no recurrent layer of torch's kind inside")
+    turns: Counter[nn.Module] = Counter()
+    findings: dict[nn.Module, Finding] = {}
+    for record in patient.record():
+        if isinstance(record.module, nn.RNNBase):
+            finding = _of_turn(patient, record, turns[record.module])
+            if finding is not None:
+                findings.setdefault(record.module, finding)
+            turns[record.module] += 1
+    return list(findings.values())
+
+
+def _of_turn(patient: Patient, record: Record, turn: int) -> Finding | None:
+    """What is wrong with the reading of one call's output."""
+    layer, reading = record.module, reading_of(patient, record)
+    if record.first.shape[reading.time] < 2:
+        return None
+    for ends in _possible_ends(patient, record, reading):
+        halves = [("forward", torch.zeros_like(ends))] + ([("backward", ends)] if layer.bidirectional else [])
+        for half, places in halves:
+            elsewhere = _changes(patient, record, turn, reading, half, places, others=True)
+            if not elsewhere and _changes(patient, record, turn, reading, half, places, others=False):
+                return _finding(patient, record, half) if layer.bidirectional else _first_step(patient, record)
+    return None
+
+
+def _possible_ends(patient: Patient, record: Record, reading: Reading) -> list[Tensor]:
+    """The last step of each sample: where the axis ends, and where its sequence ends."""
+    shape = record.first.shape
+    samples = 1 if reading.batch is None else shape[reading.batch]
+    steps = shape[reading.time]
+    ends = [torch.full((samples,), steps - 1)]
+    known = patient.call.ends
+    if len(known) == samples and patient.call.steps == steps and bool((known < steps).any()):
+        ends.append((known - 1).clamp(min=0))
+    return ends
+
+
+def _changes(
+    patient: Patient, record: Record, turn: int, reading: Reading, half: str, places: Tensor, others: bool
+) -> bool:
+    """Whether any result moves when this half of the output is changed at these places, or at all the others."""
+
+    def change(padded: Tensor) -> Tensor:
+        shape = [1] * padded.dim()
+        shape[reading.time] = -1
+        step = torch.arange(padded.shape[reading.time]).view(shape)
+        shape = [1] * padded.dim()
+        if reading.batch is not None:
+            shape[reading.batch] = -1
+        there = step == places.view(shape)
+        width = padded.shape[-1] // (2 if record.module.bidirectional else 1)
+        column = torch.arange(padded.shape[-1])
+        where = (there != others) & ((column < width) if half == "forward" else (column >= width))
+        return torch.where(where.to(padded.device), patient.changes.noise(padded), padded)
+
+    before = patient.run()
+    alter = on_padded(change) if record.packed else on_output(change)
+    after = patient.altered(record.module, alter, turn=turn)
+    output = next(iter(record.outputs.values()))
+    made_of_it = {name: value for name, value in before.items() if not _is_the_output(value, output)}
+    return any(
+        name not in after or after[name].shape != value.shape or bool(moved(value, after[name]).any())
+        for name, value in (made_of_it or before).items()
+    )
+
+
+def _is_the_output(result: Tensor, output: Tensor) -> bool:
+    """Whether a result is the layer's output itself, handed on beside what was made of it."""
+    both = (output, output.transpose(0, 1)) if output.dim() == 3 else (output,)
+    return any(result.shape == one.shape and bool(((result == one) | one.isnan()).all()) for one in both)
+
+
+def _finding(patient: Patient, record: Record, half: str) -> Finding:
+    _explain_weights_of_the_state(patient, record, reverse=half == "backward")
+    what = "last" if half == "backward" else "first"
+    return Finding(
+        "two-direction-last-step",
+        "error",
+        f"The {what} step is taken from the two-direction output of {patient.label(record.module)}: its {half} half "
+        f"has seen one step there, and the rest of what that direction read is lost.",
+        f"changing the {half} half of the output at all steps but the {what} moved no result; changing it at the "
+        f"{what} did.",
+        "Take the state where each direction ends: torch.cat([h_n[-2], h_n[-1]], -1); or pool over all steps.",
+        record.name,
+    )
+
+
+def _first_step(patient: Patient, record: Record) -> Finding:
+    _explain_weights_of_the_state(patient, record, reverse=False)
+    return Finding(
+        "first-step-only",
+        "error",
+        f"Of the output of {patient.label(record.module)} the first step alone is used: it has seen one step.",
+        "changing the output at all steps but the first moved no result; changing it at the first did.",
+        "The last step is output[:, -1] with batch_first=True, else output[-1]; where the layer reads a sequence that "
+        "was turned round, its last step is the first one after turning back.",
+        record.name,
+    )
+
+
+def _explain_weights_of_the_state(patient: Patient, record: Record, reverse: bool) -> None:
+    """One step from h_0 = 0 does not use them, so that their gradient is zero."""
+    patient.explained |= {
+        f"{record.name}.{name}".lstrip(".")
+        for name, _ in record.module.named_parameters()
+        if name.startswith("weight_hh") and name.endswith("_reverse") == reverse
+    }

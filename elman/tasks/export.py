@@ -1,0 +1,239 @@
+"""A trained run as an ONNX file: one standard RNN node a layer, vocabulary or scale in the file's metadata.
+
+The graphs are written node by node, each beside the model whose forward it repeats, so no tracing decides what is in
+them; time and batch are free. onnx is an extra, imported when a graph is built.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+import elman
+from elman.tasks import checkpoint, labels_runs, runs, series_runs, text_runs
+from elman.tasks.errors import MissingExtra, RunError
+from elman.tasks.labels import LabelsModel
+from elman.tasks.series import SeriesModel, seasonal_places
+from elman.tasks.text import CharacterModel
+
+OPSET, IR = 18, 9  # of 2022: most runtimes read them
+TEXT, LABELS, SERIES = "text", "labels", "series"
+
+
+class Graph:
+    """An ONNX graph that grows node by node.
+
+    Args:
+        name: of the graph.
+
+    Raises:
+        MissingExtra: onnx is not installed.
+    """
+
+    def __init__(self, name: str) -> None:
+        try:
+            import onnx
+        except ImportError as error:
+            raise MissingExtra("export needs a package: pip install elman[onnx]") from error
+        self.onnx, self.name = onnx, name
+        self.nodes: list[Any] = []
+        self.constants: list[Any] = []
+        self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
+
+    def input(self, name: str, dtype: str, shape: Sequence[str | int]) -> str:
+        """A named input; a word in its shape is a free size."""
+        self.inputs.append(self._value(name, dtype, shape))
+        return name
+
+    def output(self, value: str, name: str, dtype: str, shape: Sequence[str | int]) -> None:
+        """Give a value out under this name."""
+        self.nodes.append(self.onnx.helper.make_node("Identity", [value], [name]))
+        self.outputs.append(self._value(name, dtype, shape))
+
+    def constant(self, value: Any, name: str | None = None) -> str:
+        """A tensor or array stored in the file."""
+        array = value.detach().cpu().numpy() if isinstance(value, Tensor) else np.asarray(value)
+        name = name or f"constant{len(self.constants)}"
+        self.constants.append(self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def node(self, kind: str, *inputs: str, outputs: int = 1, **attributes: Any) -> Any:
+        """A node; returns the name of its output, or their names."""
+        names = [f"{kind.lower()}{len(self.nodes)}_{i}" for i in range(outputs)]
+        self.nodes.append(self.onnx.helper.make_node(kind, inputs, names, **attributes))
+        return names[0] if outputs == 1 else names
+
+    def recurrent(
+        self, rnn: nn.Module, x: str, lengths: str | None = None, h0: str | None = None
+    ) -> tuple[str, str, str]:
+        """A stack of layers on (T, N, I): the output (T, N, D H), h_n (L D, N, H), and that of the last layer alone."""
+        layers, hidden, directions = rnn.num_layers, rnn.hidden_size, 2 if rnn.bidirectional else 1
+        states = []
+        for layer in range(int(layers)):  # type: ignore[arg-type]
+            if layer:  # Y is (T, D, N, H)
+                x = self.node("Reshape", self.node("Transpose", x, perm=[0, 2, 1, 3]), self.constant([0, 0, -1]))
+            ends = ("", "_reverse")[:directions]
+            w, r = (
+                self.constant(np.stack([_array(rnn, f"weight_{kind}_l{layer}{end}") for end in ends]))
+                for kind in ("ih", "hh")
+            )
+            both = [
+                np.concatenate([_array(rnn, f"bias_{kind}_l{layer}{end}") for kind in ("ih", "hh")]) for end in ends
+            ]
+            start = ""
+            if h0 is not None:
+                rows = [self.constant([layer * directions]), self.constant([(layer + 1) * directions])]
+                start = self.node("Slice", h0, *rows, self.constant([0]))
+            way = "bidirectional" if directions == 2 else "forward"
+            inputs = (x, w, r, self.constant(np.stack(both)), lengths or "", start)
+            x, state = self.node("RNN", *inputs, outputs=2, hidden_size=hidden, direction=way)
+            states.append(state)
+        x = self.node("Reshape", self.node("Transpose", x, perm=[0, 2, 1, 3]), self.constant([0, 0, -1]))
+        h_n = self.node("Concat", *states, axis=0) if len(states) > 1 else states[0]
+        return x, h_n, states[-1]
+
+    def linear(self, layer: nn.Linear, x: str) -> str:
+        """x W^T + b."""
+        product = self.node("MatMul", x, self.constant(layer.weight.T))
+        return str(self.node("Add", product, self.constant(layer.bias)))
+
+    def model(self, facts: Mapping[str, Any]) -> Any:
+        """The whole as a checked model; each fact is JSON in the file's metadata."""
+        helper = self.onnx.helper
+        graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR)
+        model.producer_name, model.producer_version = "elman", elman.__version__
+        helper.set_model_props(model, {name: json.dumps(fact, ensure_ascii=False) for name, fact in facts.items()})
+        self.onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _value(self, name: str, dtype: str, shape: Sequence[str | int]) -> Any:
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.onnx.helper.make_tensor_value_info(name, kind, shape)
+
+
+def text_graph(model: CharacterModel) -> Graph:
+    """Streaming: the state goes in and comes out, so that a text is read in pieces of any length."""
+    graph = Graph("elman text")
+    layers, hidden, size = int(model.rnn.num_layers), int(model.rnn.hidden_size), model.linear.out_features  # type: ignore[arg-type]
+    ids = graph.input("ids", "int64", ["time", "batch"])
+    h0 = graph.input("h0", "float32", [layers, "batch", hidden])
+    x = graph.node("Gather", graph.constant(model.embedding.weight, "embedding"), ids)
+    output, h_n, _ = graph.recurrent(model.rnn, x, h0=h0)
+    graph.output(graph.linear(model.linear, output), "logits", "float32", ["time", "batch", size])
+    graph.output(h_n, "h_n", "float32", [layers, "batch", hidden])
+    return graph
+
+
+def labels_graph(model: LabelsModel) -> Graph:
+    """Sequences side by side with their lengths in, p(label) out; what is past a sequence's end does not matter."""
+    graph = Graph("elman labels")
+    if model.tokens is None:
+        values = graph.input("values", "float32", ["time", "batch", len(model.mean)])
+        centred = graph.node("Sub", values, graph.constant(model.mean, "mean"))
+        x = graph.node("Div", centred, graph.constant(model.std, "std"))
+    else:
+        ids = graph.input("ids", "int64", ["time", "batch"])
+        if model.embedding is None:
+            x = graph.node("Gather", graph.constant(np.eye(model.tokens, dtype=np.float32), "one_hot"), ids)
+        else:
+            x = graph.node("Gather", graph.constant(model.embedding.weight, "embedding"), ids)
+    lengths = graph.node("Cast", graph.input("lengths", "int64", ["batch"]), to=graph.onnx.TensorProto.INT32)
+    _, _, last = graph.recurrent(model.rnn, x, lengths)
+    flat = graph.node("Reshape", graph.node("Transpose", last, perm=[1, 0, 2]), graph.constant([0, -1]))
+    p = graph.node("Softmax", graph.linear(model.linear, flat), axis=-1)
+    graph.output(p, "probabilities", "float32", ["batch", model.linear.out_features])
+    return graph
+
+
+def series_graph(model: SeriesModel) -> Graph:
+    """The last values in their own units in, the quantiles of the next K in the same units out."""
+    graph = Graph("elman series")
+    season, horizon, columns = model.season, model.horizon, model.columns
+    values = graph.input("values", "float64", ["time", "batch", columns])
+    y = graph.node("Sub", values, graph.constant(model.mean, "mean"))
+    y = graph.node("Div", y, graph.constant(model.std, "std"))
+    far, zero, axis = graph.constant([2**62]), graph.constant([0]), graph.constant([0])
+    level = graph.node("Slice", y, graph.constant([season]), far, axis)
+    before = graph.node("Slice", y, zero, graph.constant([-season]), axis)
+    change = graph.node("Mul", graph.node("Sub", level, before), graph.constant(model.std / model.spread))
+    single = graph.onnx.TensorProto.FLOAT
+    x = graph.node("Cast", graph.node("Concat", level, change, axis=-1), to=single)
+    _, _, state = graph.recurrent(model.rnn, x)  # (1, N, H)
+    now = graph.node("Slice", x, graph.constant([-1]), far, axis)  # (1, N, 2 C)
+    raw = graph.linear(model.linear, graph.node("Concat", state, now, axis=-1))
+    raw = graph.node("Reshape", raw, graph.constant([-1, horizon, columns, 3]))
+    low, median, high = graph.node("Split", raw, outputs=3, axis=-1, num_outputs=3)
+    low = graph.node("Sub", median, graph.node("Softplus", low))
+    high = graph.node("Add", median, graph.node("Softplus", high))
+    changes = graph.node("Concat", low, median, high, axis=-1)  # (N, K, C, 3)
+    changes = graph.node("Mul", changes, graph.constant((model.spread / model.std).float()[:, None]))
+    places = seasonal_places(-1, horizon, season)  # from the end
+    past = graph.node("Transpose", graph.node("Gather", y, graph.constant(places), axis=0), perm=[1, 0, 2])
+    past = graph.node("Unsqueeze", graph.node("Cast", past, to=single), graph.constant([-1]))
+    found = graph.node("Cast", graph.node("Add", past, changes), to=graph.onnx.TensorProto.DOUBLE)
+    found = graph.node("Mul", found, graph.constant(model.std[:, None]))
+    found = graph.node("Add", found, graph.constant(model.mean[:, None]))
+    graph.output(found, "forecast", "float64", ["batch", horizon, columns, 3])
+    return graph
+
+
+def export_run(folder: Path, path: Path) -> dict[str, list[str]]:
+    """Write a run's best weights as an ONNX file.
+
+    Args:
+        folder: a run folder of any task.
+        path: the file to write; nothing may be there.
+
+    Returns:
+        The inputs and the outputs, each with its type and shape, in words.
+
+    Raises:
+        UserError: the folder is not usable, the file is there, or onnx is not installed.
+    """
+    checkpoint.refuse_existing(path, "choose another name")
+    task = checkpoint.read_task(folder)
+    exporters: dict[str, Callable[[Path], Any]] = {TEXT: _text, LABELS: _labels, SERIES: _series}
+    if task not in exporters:
+        raise RunError(f"{folder} was trained for another task: {task}, not {', '.join(exporters)}")
+    model = exporters[task](folder)
+    checkpoint.write_atomically(path, model.SerializeToString())
+    return {"in": [_in_words(v) for v in model.graph.input], "out": [_in_words(v) for v in model.graph.output]}
+
+
+def _text(folder: Path) -> Any:
+    model, vocabulary = text_runs.load_model(folder)
+    return text_graph(model).model({"task": TEXT, "vocabulary": vocabulary.characters})
+
+
+def _labels(folder: Path) -> Any:
+    model, config, settings = runs.load_model(labels_runs.JOB, folder)
+    assert isinstance(model, LabelsModel)
+    facts = {"task": LABELS, "labels": config["labels"]}
+    if model.tokens is None:
+        return labels_graph(model).model(facts)
+    return labels_graph(model).model({**facts, "tokens": settings.tokens, "vocabulary": config["vocabulary"]})
+
+
+def _series(folder: Path) -> Any:
+    model, config, settings = runs.load_model(series_runs.JOB, folder)
+    assert isinstance(model, SeriesModel)
+    tail = (1 - settings.interval) / 2
+    facts = {name: config[name] for name in ("columns", "season", "scale", "clock")}
+    facts |= {"task": SERIES, "window": settings.window, "quantiles": [tail, 0.5, 1 - tail]}
+    return series_graph(model).model(facts)
+
+
+def _array(module: nn.Module, name: str) -> Any:
+    return module.get_parameter(name).detach().cpu().numpy()
+
+
+def _in_words(value: Any) -> str:
+    tensor = value.type.tensor_type
+    kind = {1: "float32", 7: "int64", 11: "float64"}[tensor.elem_type]
+    sizes = ", ".join(str(size.dim_param or size.dim_value) for size in tensor.shape.dim)
+    return f"{value.name}: {kind} ({sizes})"

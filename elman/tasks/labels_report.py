@@ -1,0 +1,51 @@
+"""What a labels run leaves for people: the confusion matrix as CSV, and README.md."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from elman.tasks import readme
+from elman.tasks.checkpoint import write_atomically
+from elman.tasks.labels_runs import MODEL, Run, Scores
+
+
+def confusion_csv(
+    matrix: npt.NDArray[Any],  # (K, K)
+    labels: Sequence[str],
+    path: Path,
+) -> None:
+    """Write the matrix with its labels: a row is a true label, a column what it was taken for."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["true label", *labels])
+    writer.writerows([label, *map(int, row)] for label, row in zip(labels, matrix, strict=True))
+    write_atomically(path, out.getvalue().encode())
+
+
+def write_labels_readme(run: Run, scores: Mapping[str, Scores]) -> None:
+    """README.md of a labels run."""
+    about, model = run.config["data"], run.config["model"]
+    train, choose, measure = about["parts"]
+    kind = "sequences of numbers" if "mean" in run.config else f"texts, read as {model['tokens']}"
+    what = (
+        f"It tells which of {len(run.config['labels'])} labels a sequence has. It was trained on {train:,} of the "
+        f"{about['examples']:,} examples in `{about['file']}` ({kind}); {choose:,} chose the best weights, those of "
+        f"step {run.trainer.best_step:,} of {run.trainer.settings.steps:,}, and {measure:,} were kept apart for the "
+        f"table below."
+    )
+    best = scores[MODEL]
+    others = max(score.macro_f1 for name, score in scores.items() if name != MODEL)
+    verdict = "better than both baselines" if best.macro_f1 > others else "no better than the best baseline"
+    words = f"By macro-F1 (the mean over the labels, a rare one counting as much as a frequent one) it is {verdict}."
+    rows = [[name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}"] for name, score in scores.items()]
+    readme.write_readme(
+        run.folder,
+        f"Labels of {about['file']}",
+        [what, readme.settings_in_words({**model, **run.config["training"]})],
+        readme.table([f"on {measure:,} held-out examples", "accuracy", "macro-F1"], rows) + "\n\n" + words,
+        [f"elman classify {run.folder} DATA", f"elman export {run.folder} -o model.onnx"],
+    )

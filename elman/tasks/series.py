@@ -1,0 +1,252 @@
+"""The series task: the values so far in, the next K with an interval out."""
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elman import RNN
+from elman.tasks.series_data import SeriesArrays
+from elman.tasks.settings import SeriesSettings
+from elman.tasks.task import SteadyDropout, Task
+
+Array = npt.NDArray[Any]
+
+GLIMPSE = 2000  # origins measured along the way
+ROWS = 256  # origins in one measuring step
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What puts every column on the same scale; all fitted on the training part.
+
+    Args:
+        mean: of each column, (C,).
+        std: its standard deviation.
+        spread: the standard deviation of its change from one season to the next.
+        error: the mean absolute change, which is the seasonal naive forecast's mean error and the unit of MASE.
+    """
+
+    mean: list[float]
+    std: list[float]
+    spread: list[float]
+    error: list[float]
+
+
+def fit_scale(
+    values: Array,  # (n, C)
+    known: Array,  # (n, C)
+    season: int,
+) -> Scale:
+    """The scale of a training part."""
+    mean, std, spread, error = [], [], [], []
+    for column, there in zip(np.asarray(values).T, np.asarray(known).T, strict=True):
+        change = (column[season:] - column[:-season])[there[season:] & there[:-season]]
+        mean.append(float(column[there].mean()))
+        std.append(float(column[there].std()) or 1.0)
+        spread.append(float(change.std()) or std[-1] if len(change) else std[-1])
+        error.append(float(np.abs(change).mean()) or std[-1] if len(change) else std[-1])
+    return Scale(mean, std, spread, error)
+
+
+def seasonal_places(origins: npt.ArrayLike, horizon: int, season: int) -> Array:
+    """Where the seasonal naive forecast of the next K values looks, (..., K): the last season before each origin.
+
+    Example:
+        >>> seasonal_places([10], horizon=5, season=4).tolist()
+        [[7, 8, 9, 10, 7]]
+    """
+    k = np.arange(1, horizon + 1)
+    places: Array = np.asarray(origins)[..., None] + k - season * -(-k // season)
+    return places
+
+
+class SeriesModel(nn.Module):
+    """Quantiles of the next K values after every step, from the values so far.
+
+    The recurrent layer reads each column's level and its change since one season before. What it says is how the next
+    values will differ from those one season before (from the last value, where there is no season): the untrained
+    model's median is the seasonal naive forecast. The linear layer sees the inputs beside the state. From every step
+    all K values are forecast at once. Source: Wen et al., "A multi-horizon quantile recurrent forecaster", 2017.
+
+    The middle quantile is the median m; the lower one is m - softplus(a), the upper one m + softplus(b), so they never
+    cross.
+
+    Args:
+        settings: sizes, layers and dropout.
+        season: steps, m >= 1.
+        scale: of the columns.
+        layer: the recurrent layer's class, elman.RNN unless given.
+    """
+
+    mean: Tensor
+    std: Tensor
+    spread: Tensor
+
+    def __init__(self, settings: SeriesSettings, season: int, scale: Scale, layer: Any = None) -> None:
+        super().__init__()
+        self.season, self.horizon, self.columns = season, settings.horizon, len(scale.mean)
+        self.register_buffer("mean", torch.tensor(scale.mean, dtype=torch.float64))
+        self.register_buffer("std", torch.tensor(scale.std, dtype=torch.float64))
+        self.register_buffer("spread", torch.tensor(scale.spread, dtype=torch.float64))
+        between = settings.dropout if settings.layers > 1 else 0.0
+        self.rnn = (layer or RNN)(2 * self.columns, settings.hidden_size, settings.layers, dropout=between)
+        self.dropout = SteadyDropout(settings.dropout)
+        self.linear = nn.Linear(settings.hidden_size + 2 * self.columns, settings.horizon * self.columns * 3)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+        for name, weight in self.rnn.named_parameters():
+            if name.startswith("weight_hh"):
+                nn.init.orthogonal_(weight)
+
+    def forward(
+        self,
+        values: Tensor,  # (m + T, N, C) float64, in their own units
+        first: int = 0,
+    ) -> Tensor:
+        """Returns lower quantile, median and upper quantile after the steps from `first` on, (T - first, N, K, C, 3).
+
+        Step t is the value at place m + t; the m values before only say what one season before was. Multiply by `std`
+        and add `mean` to have them in the data's own units.
+        """
+        dtype = self.linear.weight.dtype
+        y = (values - self.mean) / self.std
+        change = (y[self.season :] - y[: -self.season]) * (self.std / self.spread)
+        x = torch.cat([y[self.season :], change], dim=-1).to(dtype)
+        output, _ = self.rnn(x)
+        state = torch.cat([self.dropout(output), x], dim=-1)[first:]
+        raw = self.linear(state).unflatten(-1, (self.horizon, self.columns, 3))
+        low, median, high = raw.unbind(-1)
+        change = torch.stack([median - F.softplus(low), median, median + F.softplus(high)], dim=-1)
+        origins = np.arange(first, len(x)) + self.season
+        before = y[torch.from_numpy(seasonal_places(origins, self.horizon, self.season))]  # (T - first, K, N, C)
+        return before.transpose(1, 2)[..., None].to(dtype) + change * (self.spread / self.std).to(dtype)[:, None]
+
+    def in_units(self, forecast: Tensor) -> Tensor:
+        """What `forward` returned, in the data's own units, as float64."""
+        return forecast.double() * self.std[:, None] + self.mean[:, None]
+
+
+def pinball(
+    forecast: Tensor,  # (..., Q)
+    truth: Tensor,  # (...)
+    quantiles: Tensor,  # (Q,)
+) -> Tensor:
+    """The pinball loss max(q e, (q - 1) e) of each quantile forecast, e its error, (..., Q)."""
+    error = truth[..., None] - forecast
+    return torch.maximum(quantiles * error, (quantiles - 1) * error)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Where the parts of a series end: training, choosing the best weights, measuring."""
+
+    train: int
+    choose: int
+    end: int
+
+    def origins(self, which: str, horizon: int, first: int) -> Array:
+        """The last places before each forecast whose values are all in the part "choose" or "measure"."""
+        start, end = (self.train, self.choose) if which == "choose" else (self.choose, self.end)
+        return np.arange(max(first, start - 1), end - horizon)
+
+
+def split_series(steps: int, settings: SeriesSettings) -> Parts:
+    """The last part measures, as much before it chooses, the rest trains."""
+    part = max(1, int(steps * settings.held_out))
+    return Parts(steps - 2 * part, steps - part, steps)
+
+
+class SeriesTask(Task):
+    """Training and measuring on one series.
+
+    A step takes windows from random places of the training part. The network reads m + T values of each; after every
+    step of the second half it forecasts the K that follow.
+
+    Args:
+        model: on its device.
+        arrays: the series.
+        settings: window, horizon, batch size.
+        scale: of the columns.
+        seed: of the windows.
+    """
+
+    units = "windows"
+    unit = "window"
+    measure = "scaled pinball loss"
+    model: SeriesModel
+    settings: SeriesSettings
+
+    def __init__(
+        self, model: SeriesModel, arrays: SeriesArrays, settings: SeriesSettings, scale: Scale, seed: int
+    ) -> None:
+        super().__init__(model, settings.batch_size)
+        self.arrays, self.settings, self.seed = arrays, settings, seed
+        self.parts = split_series(len(arrays), settings)
+        self.reach = model.season + settings.window  # values that a forecast looks back at
+        self.starts = self.parts.train - self.reach - settings.horizon + 1  # places where a window can begin
+        self.units_per_step = self.batch
+        self.steps_per_epoch = max(1, self.starts // self.batch)
+        tail = (1 - settings.interval) / 2
+        self.quantiles = torch.tensor([tail, 0.5, 1 - tail], device=self.device)
+        scaled = torch.tensor(scale.error, dtype=torch.float64) / torch.tensor(scale.std, dtype=torch.float64)
+        self.unit_error = scaled.float().to(self.device)  # of MASE, on the model's scale
+
+    def loss(self, step: int) -> Tensor:
+        """The share's part of the mean pinball loss, in units of the seasonal naive forecast's error."""
+        rng = np.random.default_rng((self.seed, step))
+        starts = rng.integers(self.starts, size=self.batch)
+        first = self.settings.window // 2
+        places, known = self._targets(starts + self.model.season + first, self.settings.window - first)
+        rows = self.share.rows(self.batch)
+        window = self._load(starts[rows] + np.arange(self.reach)[:, None])
+        forecast = self.forward(window, first)
+        return self._pinball(forecast, places[:, rows], known[:, rows]) / max(1, int(known.sum()))
+
+    def evaluate(self) -> float:
+        """The same measure on forecasts from the part that is kept apart to choose the best weights."""
+        origins = self.parts.origins("choose", self.settings.horizon, self.reach - 1)
+        if len(origins) > GLIMPSE:
+            origins = origins[np.linspace(0, len(origins) - 1, GLIMPSE).astype(np.int64)]
+        mine = origins[self.share.rows(len(origins))]
+        totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        for first in range(0, len(mine), ROWS):
+            some = mine[first : first + ROWS]
+            places, known = self._targets(some, 1)
+            totals[0] += self._pinball(self._forecast(some), places, known)
+            totals[1] += float(known.sum())
+        total, count = self.sum(totals).tolist()
+        return float(total / max(count, 1))
+
+    @torch.no_grad()
+    def forecasts(
+        self,
+        origins: Array,  # (O,)
+    ) -> Array:
+        """The forecasts after these places, in the data's own units, (O, K, C, 3)."""
+        found = [self.model.in_units(self._forecast(origins[i : i + ROWS]))[0] for i in range(0, len(origins), ROWS)]
+        return torch.cat(found).cpu().numpy()
+
+    def _forecast(self, origins: Array) -> Tensor:
+        """The model's forecasts after these places, (1, O, K, C, 3)."""
+        window = self._load(origins + np.arange(1 - self.reach, 1)[:, None])
+        return cast(Tensor, self.model(window, self.settings.window - 1))
+
+    def _targets(self, origins: Array, steps: int) -> tuple[Array, Array]:
+        """The places of the K values after each step, (steps, N, K), and which of them are known, (steps, N, K, C)."""
+        k = np.arange(1, self.settings.horizon + 1)
+        places = origins[:, None] + np.arange(steps)[:, None, None] + k
+        return places, self.arrays.known[places]
+
+    def _pinball(self, forecast: Tensor, places: Array, known: Array) -> Tensor:
+        """The sum over known values of the mean over quantiles."""
+        truth = (self._load(places) - self.model.mean) / self.model.std
+        losses = pinball(forecast, truth.to(forecast.dtype), self.quantiles).mean(-1) / self.unit_error
+        return (losses * torch.from_numpy(known).to(self.device)).sum()
+
+    def _load(self, places: Array) -> Tensor:
+        return torch.from_numpy(self.arrays.values[places]).to(self.device)

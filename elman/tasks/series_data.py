@@ -1,0 +1,248 @@
+"""A series as arrays in the run folder: read in batches, put on the grid of its step, gaps kept as gaps.
+
+values.npy    the columns on the grid, (n, C) in their own units; a missing value is the last known one
+known.npy     which values were there, (n, C)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from elman.tasks.arrays import ArrayWriter, blocks, open_array
+from elman.tasks.errors import DataError
+from elman.tasks.tables import Table, choose_column
+from elman.tasks.times import ACCEPTED, NUMBER, Clock, find_clock, find_form, read_times, steps_between
+
+Array = npt.NDArray[Any]
+
+TIMES = ("time", "date", "datetime", "timestamp", "month", "year", "day", "week", "hour", "ds", "t")
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
+BEGIN = 1_000_000  # rows that decide what the step is
+LOOK = 1000  # rows that decide which columns hold numbers
+MOST_STRETCH = 20  # times as many steps as rows, beyond which the steps are called irregular
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The time column and the columns of numbers; `left_out` are the others."""
+
+    time: str
+    values: list[str]
+    left_out: list[str]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What was found in a file: its clock, its rows, and what was missing."""
+
+    clock: Clock
+    rows: int  # in the file
+    steps: int  # on the grid
+    gaps: int  # places where rows are missing
+    longest_gap: int  # steps
+    longest_gap_after: str
+    missing: int  # values that were not there, those in gaps included
+    skipped: int  # first steps left out, because a column had not begun
+
+
+def choose_columns(table: Table, time: str | None, values: list[str] | None) -> Columns:
+    """The columns that were named; else the time column by its usual name or as the first, and all that hold numbers.
+
+    Raises:
+        DataError: there is no such column, or none with numbers.
+    """
+    choose_column(table, "--time-column", time)
+    for name in values or []:
+        choose_column(table, "--column", name)
+    if time is None:
+        usual = [column for name in TIMES for column in table.columns if column.strip().lower() == name]
+        time = usual[0] if usual else table.columns[0]
+    if time in (values or []):
+        raise DataError(f"column {time!r} of {table.file} is the time: it cannot be forecast as well")
+    others = [name for name in table.columns if name != time]
+    if values is None:
+        _, head = next(iter(table.batches(table.columns)), (0, pl.DataFrame()))
+        values = [name for name in others if head.height and _holds_numbers(head[name].head(LOOK))]
+    if not values:
+        raise DataError(f"{table.file} has no column of numbers beside its time column {time!r}")
+    return Columns(time, values, [name for name in others if name not in values])
+
+
+def read_series(table: Table, columns: Columns, folder: Path) -> Read:
+    """Write the arrays of a series, in two passes: rows as they are, then on the grid of the most frequent step.
+
+    Raises:
+        DataError: a time or a number cannot be read, or the times do not ascend; the message names the line.
+    """
+    form = _form(table, columns.time)
+    raw_times, raw_values = folder / "rows-times.npy", folder / "rows-values.npy"
+    last: float | None = None
+    with (
+        ArrayWriter(raw_times, np.float64 if form == NUMBER else np.int64) as times,
+        ArrayWriter(raw_values, np.float64, (len(columns.values),)) as values,
+    ):
+        for rows, numbers in _rows(table, [columns.time, *columns.values]):
+            found = _times(table, rows[columns.time], form, numbers)
+            _check_order(table, rows[columns.time], found, last, numbers)
+            last = found[-1].item()
+            times.append(found)
+            values.append(np.stack([_numbers(table, rows[name], numbers) for name in columns.values], axis=1))
+    read = _to_grid(table, raw_times, raw_values, form, folder)
+    raw_times.unlink()
+    raw_values.unlink()
+    return read
+
+
+class SeriesArrays:
+    """The arrays of a run, mapped into memory.
+
+    Args:
+        folder: the run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.values = open_array(folder / "values.npy", np.float64, 2)
+        self.known = open_array(folder / "known.npy", np.bool_, 2)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+def _rows(table: Table, columns: list[str]) -> Iterator[tuple[pl.DataFrame, Array]]:
+    """The rows that are not blank, and their numbers in the file."""
+    for first, rows in table.batches(columns):
+        there = ~rows.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        if there.any():
+            yield rows.filter(there), np.flatnonzero(there.to_numpy()) + first
+
+
+def _form(table: Table, time: str) -> str:
+    for rows, numbers in _rows(table, [time]):
+        form = find_form(rows[time])
+        if form is None:
+            where = table.place(int(numbers[0]))
+            raise DataError(f"{where}: column {time} is {rows[time][0]!r}, no time: a time is {ACCEPTED}")
+        return form
+    raise DataError(f"{table.file} holds no row")
+
+
+def _times(table: Table, column: pl.Series, form: str, numbers: Array) -> Array:
+    times = read_times(column, form)
+    if times.null_count():
+        place = int(times.is_null().arg_true()[0])
+        kind = "number" if form == NUMBER else f"time of the form {form}, as the first one is"
+        value = "empty" if column[place] is None else f"{column[place]!r}"
+        raise DataError(f"{table.place(int(numbers[place]))}: column {column.name} is {value}, no {kind}")
+    return times.to_numpy()
+
+
+def _check_order(table: Table, column: pl.Series, times: Array, last: float | None, numbers: Array) -> None:
+    before = np.concatenate([times[:1] - 1 if last is None else [last], times[:-1]])
+    if (late := times <= before).any():
+        place = int(late.argmax())
+        again = "occurs twice" if times[place] == before[place] else "comes after a later one"
+        raise DataError(
+            f"{table.place(int(numbers[place]))}: the time {column[place]} {again}: sort the rows by "
+            f"{column.name}, each time once"
+        )
+
+
+def _numbers(table: Table, column: pl.Series, numbers: Array) -> Array:
+    """A column as float64, NaN where a value is missing."""
+    if column.dtype.is_numeric():
+        found = column.cast(pl.Float64)
+        missing = found.is_null() | found.is_nan().fill_null(False)
+    else:
+        texts = column.cast(pl.String).str.strip_chars()
+        missing = texts.is_null() | texts.is_in(MISSING)
+        found = texts.cast(pl.Float64, strict=False)
+    wrong = ~missing & ~found.is_finite().fill_null(False)
+    if wrong.any():
+        place = int(wrong.arg_true()[0])
+        value = str(column[place])
+        comma = ": write decimals with a point" if value.replace(",", "", 1).replace("-", "", 1).isdigit() else ""
+        raise DataError(f"{table.place(int(numbers[place]))}: column {column.name} is {value!r}, no number{comma}")
+    return found.set(missing, None).to_numpy().astype(np.float64)
+
+
+def _holds_numbers(column: pl.Series) -> bool:
+    """Whether most of a column's values are numbers: the others will be said as errors."""
+    if column.dtype.is_numeric():
+        return True
+    if column.dtype != pl.String:
+        return False
+    texts = column.str.strip_chars()
+    texts = texts.filter(~(texts.is_null() | texts.is_in(MISSING)))
+    return len(texts) > 0 and 2 * texts.cast(pl.Float64, strict=False).count() > len(texts)
+
+
+def _to_grid(table: Table, raw_times: Path, raw_values: Path, form: str, folder: Path) -> Read:
+    times, values = (
+        open_array(raw_times, np.float64 if form == NUMBER else np.int64),
+        open_array(raw_values, np.float64, 2),
+    )
+    if len(times) < 3:
+        raise DataError(f"{table.file} holds {len(times)} row(s): a series needs at least some dozens")
+    begun = ~np.isnan(values[:BEGIN])
+    first = int(max((np.argmax(column) if column.any() else len(column)) for column in begun.T))
+    if first >= len(begun):
+        raise DataError(
+            f"{table.file}: a column has no value in its first {len(begun):,} rows: leave it out by --column"
+        )
+    clock = find_clock(times[first : first + BEGIN], form)
+    clock, hops = _hops(times[first:], clock)
+    gaps = [(int(at), int(hop) - 1) for at, hop in hops if hop > 1]
+    steps, missing = 0, 0
+    last = values[first]
+    with (
+        ArrayWriter(folder / "values.npy", np.float64, (values.shape[1],)) as out,
+        ArrayWriter(folder / "known.npy", np.bool_, (values.shape[1],)) as known,
+    ):
+        where = dict(gaps)
+        for rows in blocks(len(values) - first):
+            some = values[first + rows.start : first + rows.stop]
+            before = np.zeros(len(some), dtype=np.int64)
+            for at in range(rows.start, rows.stop) if where else ():
+                before[at - rows.start] = where.get(at, 0)
+            place = np.arange(len(some)) + np.cumsum(before)
+            wide = np.full((int(place[-1]) + 1, values.shape[1]), np.nan)
+            wide[place] = some
+            there = ~np.isnan(wide)
+            filled = _fill(np.vstack([last, wide]))[1:]
+            out.append(filled)
+            known.append(there)
+            last, steps, missing = filled[-1], steps + len(wide), missing + int((~there).sum())
+    longest = max(gaps, key=lambda gap: gap[1], default=(0, 0))
+    after = clock.at(int(longest[0]) - 1 + sum(size for at, size in gaps if at < longest[0])) if gaps else ""
+    return Read(clock, len(times), steps, len(gaps), longest[1], after, missing, first)
+
+
+def _hops(times: Array, clock: Clock) -> tuple[Clock, list[tuple[int, int]]]:
+    """Rows that come more than a step after the one before, each with its number of steps; and the clock, perhaps
+    found to be irregular."""
+    hops: list[tuple[int, int]] = []
+    extra = 0
+    for rows in blocks(len(times) - 1):
+        between = steps_between(times[rows.start : rows.stop + 1], clock)
+        if between is None:
+            return replace(clock, regular=False), []
+        far = np.flatnonzero(between > 1)
+        hops += [(int(rows.start + i + 1), int(between[i])) for i in far]
+        extra += int((between - 1).sum())
+    if extra > MOST_STRETCH * len(times):
+        return replace(clock, regular=False), []
+    return clock, hops
+
+
+def _fill(
+    values: Array,  # (n, C), the first row without NaN
+) -> Array:
+    """Every NaN replaced by the last number above it."""
+    rows = np.where(np.isnan(values), 0, np.arange(len(values))[:, None])
+    filled: Array = np.take_along_axis(values, np.maximum.accumulate(rows, axis=0), axis=0)
+    return filled

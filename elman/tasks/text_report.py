@@ -1,0 +1,33 @@
+"""What a text run leaves for people: README.md."""
+
+import dataclasses
+from collections.abc import Mapping
+
+from elman.tasks import readme
+from elman.tasks.text_runs import MODEL, TextRun
+
+
+def write_text_readme(run: TextRun, file: str, bits: Mapping[str, float]) -> None:
+    """README.md of a text run."""
+    task, trainer = run.task, run.trainer
+    held_out = task.characters - task.trained
+    what = (
+        f"It writes like `{file}`, one character after another. It was trained on the first {task.trained:,} of the "
+        f"text's {task.characters:,} characters, {len(run.vocabulary):,} different ones; the last {held_out:,} were "
+        f"held out. The weights are those of step {trainer.best_step:,} of {trainer.settings.steps:,}, the best on the "
+        f"held-out text, so the first line of the table is a little too good."
+    )
+    others = [value for name, value in bits.items() if name != MODEL]
+    words = "Lower is better."
+    if others:
+        better = bits[MODEL] < min(others)
+        words += " It is better than all of them." if better else " It is not better than the best of the others."
+    settings = dataclasses.asdict(run.settings) | dataclasses.asdict(trainer.settings)
+    readme.write_readme(
+        run.folder,
+        f"A model of {file}",
+        [what, readme.settings_in_words(settings)],
+        readme.table([f"on {held_out:,} held-out characters", task.measure], [[n, f"{v:.3f}"] for n, v in bits.items()])
+        + f"\n\n{words}",
+        [f'elman generate {run.folder} --prompt "..." --length 300', f"elman export {run.folder} -o model.onnx"],
+    )

@@ -1,0 +1,144 @@
+"""Random right models have no findings, and the same with one mistake have it."""
+
+import pytest
+import torch
+from doctor_models import KINDS, Classifier, Tagger, hidden
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import elman
+
+READINGS = ("every step", "last step", "h_n", "mean", "max", "packed", "packed steps", "ends")
+
+
+class Any(nn.Module):
+    """Ids or numbers in, perhaps batch norm, a recurrent layer, one of several readings, dropout, a linear layer."""
+
+    def __init__(
+        self, kind: str, reading: str, ids: bool, norm: bool, flatten: bool, I: int, H: int, **options
+    ) -> None:
+        super().__init__()
+        self.reading, self.flatten = reading, flatten
+        self.embedding = nn.Embedding(9, I) if ids else None
+        self.norm = nn.BatchNorm1d(I) if norm else None
+        self.rnn = KINDS[kind](I, H, **options)
+        self.dropout = nn.Dropout(0.3)
+        self.directions = 2 if self.rnn.bidirectional else 1
+        self.linear = nn.Linear(H * self.directions, 3)
+
+    def forward(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        x = x if self.embedding is None else self.embedding(x)
+        if self.norm is not None:
+            x = self.norm(x.flatten(0, 1)).view_as(x)
+        axis = 1 if self.rnn.batch_first else 0
+        if lengths is None:
+            output, state = self.rnn(x)
+        else:
+            options = dict(batch_first=self.rnn.batch_first)
+            packed = pack_padded_sequence(x, torch.as_tensor(lengths), enforce_sorted=False, **options)
+            output, state = self.rnn(packed)
+            output, _ = pad_packed_sequence(output, **options)
+        h = hidden(state)
+        H = self.rnn.hidden_size
+        read = {
+            "every step": lambda: output,
+            "last step": lambda: output.select(axis, -1),
+            "h_n": lambda: torch.cat(tuple(h[-self.directions :]), -1),
+            "mean": lambda: output.mean(axis),
+            "max": lambda: output.amax(axis),
+            "packed": lambda: torch.cat(tuple(h[-self.directions :]), -1),
+            "packed steps": lambda: output,
+            "ends": lambda: torch.cat([output.select(axis, -1)[:, :H], output.select(axis, 0)[:, H:]], -1),
+        }[self.reading]()
+        read = self.linear(self.dropout(read))
+        return read.flatten(0, 1) if self.flatten and read.dim() == 3 else read
+
+
+@st.composite
+def models(draw: st.DrawFn, wrong: bool = False):
+    """A model, its input, and the doctor's arguments."""
+    bidirectional = draw(st.booleans())
+    readings = [r for r in READINGS if not (bidirectional and r == "last step")]
+    reading = draw(st.sampled_from(["every step", "mean", "packed"] if wrong else readings))
+    ids, N, T = draw(st.booleans()), draw(st.integers(2, 9)), draw(st.integers(2, 11))
+    batch_first = draw(st.booleans())
+    model = dict(
+        kind=draw(st.sampled_from(list(KINDS))),
+        reading=reading,
+        ids=ids,
+        norm=draw(st.booleans()),
+        flatten=draw(st.booleans()),
+        I=draw(st.integers(1, 8)),
+        H=draw(st.integers(2, 12)),
+        num_layers=draw(st.integers(1, 3)),
+        bidirectional=bidirectional,
+        batch_first=batch_first,
+        dropout=0.2,
+    )
+    return model, (N, T), draw(st.integers(0, 99))
+
+
+def build(example, wrong: bool = False):
+    options, (N, T), seed = example
+    torch.manual_seed(seed)
+    model = Any(**options)
+    shape = (N, T) if options["batch_first"] != wrong else (T, N)
+    x = torch.randint(9, shape) if options["ids"] else torch.randn(*shape, options["I"])
+    arguments: dict[str, object] = dict(batch_dim=0 if options["batch_first"] != wrong else 1)
+    if options["reading"].startswith("packed") and not wrong:
+        arguments["lengths"] = torch.randint(1, T + 1, (N,))
+    arguments["causal"] = not options["bidirectional"] and not wrong
+    return model, x, arguments
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout")
+@settings(max_examples=40, deadline=None)
+@given(models())
+def test_random_right_models_have_no_findings(example) -> None:
+    model, x, arguments = build(example)
+    report = elman.doctor(model, x, **arguments)
+    report.raise_if_bad()
+    assert "samples apart" in report.checked
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout")
+@settings(max_examples=40, deadline=None)
+@given(models(wrong=True))
+def test_random_models_with_swapped_axes_are_found(example) -> None:
+    model, x, arguments = build(example, wrong=True)
+    report = elman.doctor(model, x, **arguments)
+    assert "batch-mixed" in report.codes
+    finding = next(finding for finding in report.findings if finding.code == "batch-mixed")
+    assert finding.where == "rnn"
+    assert f"batch_first={not model.rnn.batch_first} would fit" in finding.mend
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(list(KINDS)),
+    st.integers(2, 9),
+    st.integers(2, 9),
+    st.integers(1, 3),
+    st.integers(2, 8),
+    st.integers(0, 99),
+)
+def test_random_last_steps_of_two_directions_are_found(kind: str, N: int, T: int, L: int, H: int, seed: int) -> None:
+    torch.manual_seed(seed)
+    model = Classifier(KINDS[kind], lambda o, h: o[:, -1, :6], 6, batch_first=True, bidirectional=True, num_layers=L)
+    model.rnn = KINDS[kind](4, 6, L, batch_first=True, bidirectional=True)
+    model.fc = nn.Linear(12, H)
+    model.read = lambda o, h: o[:, -1]
+    assert elman.doctor(model, torch.randn(N, T, 4)).codes == ("two-direction-last-step",)
+    model.read = lambda o, h: torch.cat([o[:, -1, :6], o[:, 0, 6:]], -1)
+    elman.doctor(model, torch.randn(N, T, 4)).raise_if_bad()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sampled_from(list(KINDS)), st.integers(2, 9), st.integers(2, 9), st.booleans(), st.integers(0, 99))
+def test_random_bidirectional_taggers_are_not_causal(kind: str, N: int, T: int, batch_first: bool, seed: int) -> None:
+    torch.manual_seed(seed)
+    model = Tagger(KINDS[kind], batch_first=batch_first, bidirectional=True)
+    x = torch.randn(N, T, 4) if batch_first else torch.randn(T, N, 4)
+    assert elman.doctor(model, x, batch_dim=0 if batch_first else 1, causal=True).codes == ("not-causal",)

@@ -1,0 +1,141 @@
+"""The figures of a trace: what is drawn are the trace's numbers, on the axes given, with a sentence under them."""
+
+import matplotlib
+import pytest
+import torch
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+from matplotlib.colors import to_rgba
+
+import elman
+from elman.explain import _figures
+from elman.explain._figures import _fonts
+
+NAMES = ("network", "hidden", "activations", "sensitivity")
+
+
+@pytest.fixture(autouse=True)
+def closed_figures():
+    yield
+    pyplot.close("all")
+
+
+@pytest.fixture
+def trace():
+    rnn = elman.RNN(3, 6, 2, bidirectional=True)
+    return elman.trace(rnn, torch.randn(7, 2, 3), torch.randn(4, 2, 6), lengths=[7, 4])
+
+
+def written(ax) -> str:
+    return " ".join(ax.get_xlabel().split())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_figure_draws_where_it_is_told_and_says_one_sentence(trace, name) -> None:
+    figure, (ours, other) = pyplot.subplots(1, 2)
+    untouched = len(other.get_children())
+    ax, reading = getattr(trace, f"plot_{name}")(ax=ours)
+    assert ax is ours
+    assert len(other.get_children()) == untouched
+    assert reading.endswith(".")
+    assert reading in written(ax)
+    figure.canvas.draw()  # a missing glyph would warn, and warnings are errors
+    new, again = getattr(trace, f"plot_{name}")()
+    assert new.figure is not figure
+    assert again == reading
+
+
+def test_heat_map_holds_the_states(trace) -> None:
+    for layer, d, n in ((0, 0, 0), (1, 1, 1)):
+        ax, reading = trace.plot_hidden(layer=layer, direction=d, batch=n)
+        (image,) = ax.images
+        shown = torch.from_numpy(image.get_array().filled(torch.nan)).T
+        steps = (7, 4)[n]
+        torch.testing.assert_close(shown[:steps], trace.hidden[layer, d, :steps, n])
+        assert shown[steps:].isnan().all()
+        assert (image.norm.vmin, image.norm.vmax) == (-1, 1)
+        change = trace.hidden[layer, d, :steps, n].diff(dim=0).abs().mean(0)
+        assert f"unit {int(change.argmin())} changes least" in reading
+
+
+def test_network_has_a_box_for_every_state_and_both_ends(trace) -> None:
+    ax, reading = trace.plot_network(batch=1)
+    texts = [text.get_text() for text in ax.texts]
+    assert [f"h_n[{row}]" in texts for row in range(4)] == [True] * 4
+    assert "ends at step 0" in reading
+    faces = {tuple(patch.get_facecolor()) for patch in ax.patches}
+    shade = _figures._colours()
+    for n, there in ((1, True), (0, False)):
+        value = float(trace.hidden[1, 1, 0, n, 3])
+        assert (tuple(shade(value)) in faces) is there
+    long = elman.trace(elman.RNN(2, 3), torch.randn(50, 2))
+    assert "(steps 8 to 45 are left out)" in long.plot_network().reading
+
+
+def test_activations_show_every_state_and_name_the_worst_layer() -> None:
+    rnn = elman.RNN(3, 50, 2)
+    with torch.no_grad():
+        rnn.weight_ih_l1.mul_(30)
+    trace = elman.trace(rnn, torch.randn(20, 2, 3))
+    ax, reading = trace.plot_activations()
+    stairs = [patch.get_data() for patch in ax.patches if hasattr(patch, "get_data")]
+    assert len(stairs) == 2
+    for layer, (values, edges, _) in enumerate(stairs):
+        counts = torch.histogram(trace.hidden[layer].flatten(), torch.tensor(edges)).hist / trace.hidden[layer].numel()
+        torch.testing.assert_close(torch.tensor(values), counts.to(torch.tensor(values).dtype), atol=2e-3, rtol=0)
+        assert sum(values) == pytest.approx(1, abs=1e-6)
+    share = float((trace.hidden[1].abs() > 0.99).float().mean())
+    assert share > 0.2
+    assert reading.startswith(f"In layer 1 {share:.0%} of the hidden states are saturated")
+    silent = elman.trace(elman.RNN(3, 5, nonlinearity="relu"), torch.randn(20, 3)).plot_activations().reading
+    assert "are 0, where no gradient passes" in silent
+
+
+def test_sensitivity_is_drawn_by_lag(trace) -> None:
+    for d in range(2):
+        ax, reading = trace.plot_sensitivity(direction=d, batch=1)
+        found = trace.sensitivity(direction=d, batch=1)
+        assert reading == found.sentence
+        line = ax.lines[-1]
+        torch.testing.assert_close(torch.tensor(line.get_ydata()), found.by_lag()[:4].double())
+        assert ax.get_yscale() == "log"
+
+
+def test_text_is_drawn_as_it_is(trace) -> None:
+    """No token is read as mathematics, and control characters do not vanish."""
+    tokens = ["$x^2$", "</script>", "\n", "한", "$", "\u202e", "&amp;"]
+    shown = ["$x^2$", "</script>", "\\n", "한", "$", "\\u202e", "&amp;"]
+    if len(_fonts()) == 1:  # no Korean letters on this machine: matplotlib would warn, as it should
+        tokens[3] = shown[3] = "h"
+    labelled = trace.label(tokens=tokens)
+    ax, _ = labelled.plot_network()
+    ax.figure.canvas.draw()
+    assert [text.get_text() for text in ax.texts if text.get_text()][: len(shown)] == shown
+    assert not any(text.get_parse_math() for text in ax.texts if text.get_text())
+    ax, _ = labelled.plot_hidden()
+    ax.figure.canvas.draw()
+    assert [label.get_text() for label in ax.get_xticklabels()] == shown
+    assert not any(label.get_parse_math() for label in ax.get_xticklabels())
+
+
+def test_strange_numbers_are_drawn_too() -> None:
+    """One step, one unit, no input beyond it, NaN and infinity: each figure still comes out."""
+    huge = elman.RNN.from_weights([[1e20]], [[1e20]], nonlinearity="relu")
+    for trace in (
+        elman.trace(elman.RNN(1, 1), torch.ones(1, 1)),
+        elman.trace(huge, torch.ones(5, 1)),
+        elman.trace(elman.RNN(2, 3), torch.full((4, 2), torch.nan)),
+        elman.trace(elman.RNN(2, 3, nonlinearity="relu"), torch.zeros(4, 2)),
+    ):
+        for name in NAMES:
+            ax, reading = getattr(trace, f"plot_{name}")()
+            ax.figure.canvas.draw()
+            assert reading
+
+
+def test_colours_are_the_pages() -> None:
+    shade = _figures._colours()
+    for share, colour in ((-1, _figures.NEGATIVE), (0, _figures.ZERO), (1, _figures.POSITIVE)):
+        assert shade(share) == pytest.approx(to_rgba(colour), abs=0.01)
+    assert shade(5) == shade(1)

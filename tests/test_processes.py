@@ -1,0 +1,146 @@
+"""Several processes train as one does: under torchrun, with gradients accumulated, in mixed precision."""
+
+import contextlib
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from elman import cli
+from elman.tasks import checkpoint, loop, processes, runs, text_runs
+from elman.tasks.errors import SettingError
+from elman.tasks.processes import Share
+from elman.tasks.settings import LoopSettings, TextSettings
+from elman.tasks.task import SteadyDropout
+
+SMALL = "--steps 40 --eval-every 20 --hidden-size 16 --dropout 0.3"
+TASKS = {
+    "text": f"train text text.txt {SMALL} --embedding-size 8 --seq-len 8 --batch-size 5",
+    "labels": f"train labels names {SMALL} --bidirectional --class-weights balanced --batch-size 7",
+    "series": f"train series elnino {SMALL} --batch-size 5",
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("processes")
+    words = ["the", "cat", "sat", "on", "a", "mat", "while", "나는", "학교에", "간다"]
+    (folder / "text.txt").write_text(" ".join(random.Random(0).choices(words, k=500)), encoding="utf-8")
+    return folder
+
+
+def alone(place: Path, task: str, run: str, *more: str) -> Path:
+    """Train in this process."""
+    with contextlib.chdir(place), pytest.raises(SystemExit) as end:
+        cli.main([*TASKS[task].split(), "-o", run, *more])
+    assert end.value.code == 0
+    return place / run
+
+
+def launch(place: Path, task: str, run: str, *more: str, count: int = 2, **environment: str):
+    """Train in processes of their own, each with one thread."""
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
+    command = [sys.executable, *torchrun, "-m", "elman", *TASKS[task].split(), "-o", run, *more]
+    variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, timeout=150)
+
+
+def measures(run: Path) -> list[list[float]]:
+    """metrics.csv: step, training and held-out measure, 0 for those not taken."""
+    with (run / "metrics.csv").open() as file:
+        return [[float(cell or 0) for cell in row] for row in [*csv.reader(file)][1:]]
+
+
+def same_measures(one: Path, other: Path) -> None:
+    ours, theirs = measures(one), measures(other)
+    assert len(ours) == len(theirs) == 42
+    for row, expected in zip(ours, theirs, strict=True):
+        assert row == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize(("task", "pieces"), [("text", "2"), ("labels", "1"), ("series", "1")])
+def test_two_processes_have_the_losses_of_one(place, task, pieces):
+    """Of the text, each process computes its rows in two pieces, one after another."""
+    two = launch(place, task, f"{task}-2", ACCELERATE_GRADIENT_ACCUMULATION_STEPS=pieces)
+    assert two.returncode == 0, two.stderr
+    one = alone(place, task, f"{task}-1")
+    same_measures(place / f"{task}-2", one)
+    assert two.stdout.count("next: elman") == 1
+    assert {path.name for path in one.iterdir()} == {path.name for path in (place / f"{task}-2").iterdir()}
+
+
+def test_a_run_may_go_on_with_another_number_of_processes(place):
+    whole = alone(place, "text", "whole")
+
+    def interrupt(step: int, value: float) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    settings = TextSettings(hidden_size=16, embedding_size=8, seq_len=8, batch_size=5, dropout=0.3)
+    run = text_runs.begin(place / "text.txt", place / "moved", settings, LoopSettings(steps=40, eval_every=20))
+    assert not loop.fit(run.trainer, run.folder, progress=False, report=interrupt)
+    assert run.trainer.step == 20
+    moved = launch(place, "text", "moved", "--resume")
+    assert moved.returncode == 0, moved.stderr
+    assert "going on from step 20" in moved.stdout
+    same_measures(place / "moved", whole)
+    kept = [checkpoint.load_tensors(run / checkpoint.CHECKPOINT)[0] for run in (place / "moved", whole)]
+    torch.testing.assert_close(kept[0]["carried.h"], kept[1]["carried.h"], rtol=1e-3, atol=1e-4)
+
+
+def test_mixed_precision_trains(place):
+    done = launch(place, "labels", "mixed", count=1, ACCELERATE_MIXED_PRECISION="bf16")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = measures(place / "mixed")[-1][2], measures(alone(place, "labels", "exact"))[-1][2]
+    assert ours == pytest.approx(theirs, rel=0.05)
+    assert ours != theirs
+
+
+def test_bad_input_to_two_processes_is_said_once(place):
+    done = launch(place, "text", "bad", "--seq-len", "9999")
+    assert done.returncode != 0
+    assert done.stderr.count("elman: the text is too short") == 1
+    assert not (place / "bad").exists()
+
+
+# Without other processes
+
+
+@pytest.mark.parametrize("batch", [1, 5, 8])
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_shares_are_a_whole(batch, count):
+    rows = [i for index in range(count) for i in range(batch)[Share(index, count).rows(batch)]]
+    assert rows == [*range(batch)]
+
+
+def test_dropout_of_a_share_is_that_of_the_whole_batch():
+    dropout = SteadyDropout(0.5)
+    x = torch.rand(3, 7, 4)
+    torch.manual_seed(1)
+    whole = dropout(x)
+    for index in range(3):
+        dropout.share, dropout.batch = Share(index, 3), 7
+        rows = dropout.share.rows(7)
+        torch.manual_seed(1)
+        torch.testing.assert_close(dropout(x[:, rows]), whole[:, rows])
+
+
+def test_one_process_does_without_accelerate():
+    assert isinstance(processes.find_processes(torch.device("cpu")), processes.Alone)
+    code = "import sys; from elman.tasks import loop, text_runs; assert 'accelerate' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_a_batch_must_have_a_row_for_every_share(place, monkeypatch):
+    class Three(processes.Alone):
+        shares = 3
+
+    monkeypatch.setattr(runs, "find_processes", lambda device: Three())
+    with pytest.raises(SettingError, match="batch_size must be at least 3, a row for every share, not 2"):
+        text_runs.begin(place / "text.txt", place / "none", TextSettings(batch_size=2), LoopSettings())
+    assert not (place / "none").exists()

@@ -1,0 +1,396 @@
+"""The series task: times and gaps, scaling, the model's forecasts, rolling origins, measures and baselines."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+
+from elman.tasks import loop, runs, series_data, series_runs, tables
+from elman.tasks.errors import DataError
+from elman.tasks.series import Scale, SeriesModel, SeriesTask, fit_scale, pinball, seasonal_places, split_series
+from elman.tasks.series_data import SeriesArrays, choose_columns, read_series
+from elman.tasks.series_measures import Autoregression, baseline_forecasts, measure_forecasts
+from elman.tasks.series_runs import JOB, MODEL, Forecaster, Source
+from elman.tasks.settings import LoopSettings, SeriesSettings
+from elman.tasks.tables import open_table
+from elman.tasks.times import Clock
+
+
+def read(folder: Path, content: str, *columns: str) -> tuple[series_data.Read, SeriesArrays]:
+    file = folder / "a.csv"
+    file.write_text(content)
+    table = open_table(file)
+    return read_series(table, choose_columns(table, None, list(columns) or None), folder), SeriesArrays(folder)
+
+
+def csv_of(times: list[str], *columns: list[object]) -> str:
+    names = ",".join(f"y{i}" for i in range(len(columns)))
+    rows = [",".join(map(str, row)) for row in zip(times, *columns, strict=True)]
+    return "\n".join([f"time,{names}", *rows, ""])
+
+
+# Times
+
+
+def every(step: datetime.timedelta, count: int, write) -> list[str]:
+    start = datetime.datetime(2023, 12, 30, 22)
+    return [write(start + i * step) for i in range(count)]
+
+
+HOUR, DAY = datetime.timedelta(hours=1), datetime.timedelta(days=1)
+MONTHS = [f"{2019 + m // 12}-{m % 12 + 1:02d}" for m in range(40)]
+LAST_DAYS = [
+    (datetime.date(2019 + (m + 1) // 12, (m + 1) % 12 + 1, 1) - datetime.timedelta(days=1)).isoformat()
+    for m in range(40)
+]
+WAYS = {
+    "months": (MONTHS, "1 month", 12),
+    "first days of months": ([f"{m}-01" for m in MONTHS], "1 month", 12),
+    "15th of quarters": ([f"{m}-15" for m in MONTHS[::3]], "3 months", 4),
+    "last days of months": (LAST_DAYS, "1 month", 12),
+    "days": (every(DAY, 70, lambda t: f"{t:%Y-%m-%d}"), "1 day", 7),
+    "days with slashes": (every(DAY, 70, lambda t: f"{t:%Y/%m/%d}"), "1 day", 7),
+    "weeks": (every(7 * DAY, 70, lambda t: f"{t:%Y-%m-%d}"), "7 days", 52),
+    "hours": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%d %H:%M}"), "1 hour", 24),
+    "hours with seconds": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%d %H:%M:%S}"), "1 hour", 24),
+    "quarters of an hour": (every(HOUR / 4, 70, lambda t: f"{t:%Y-%m-%dT%H:%M:%S}"), "15 minutes", 96),
+    "hours in UTC": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%dT%H:%M:%S}Z"), "1 hour", 24),
+    "years": ([str(year) for year in range(1900, 1950)], "1", 1),
+    "fractions of years": ([f"{1900 + i / 12:.3f}" for i in range(60)], None, 1),
+    "tenths": ([f"{i / 10}" for i in range(50)], "0.1", 1),
+}
+
+
+@pytest.mark.parametrize("rows", [5, 100_000])
+@pytest.mark.parametrize("way", WAYS)
+def test_times_are_read_and_written_back(tmp_path, monkeypatch, way, rows):
+    monkeypatch.setattr(tables, "ROWS", rows)
+    times, step, season = WAYS[way]
+    found, arrays = read(tmp_path, csv_of(times, range(len(times))))
+    assert found.clock.regular
+    assert (found.steps, found.gaps, found.missing) == (len(times), 0, 0)
+    assert arrays.values[:, 0].tolist() == [*range(len(times))]
+    assert found.clock.season == season
+    if step is not None:
+        assert found.clock.step_in_words() == step
+        back = [found.clock.at(i) for i in range(len(times))]
+        assert [*map(float, back)] == [*map(float, times)] if way == "tenths" else back == times
+
+
+def test_parquet_times_are_those_of_csv(tmp_path):
+    days = pl.date_range(datetime.date(2020, 1, 30), datetime.date(2020, 3, 30), eager=True)
+    pl.DataFrame({"y": range(len(days)), "day": days}).write_parquet(tmp_path / "a.parquet")
+    table = open_table(tmp_path / "a.parquet")
+    found = read_series(table, choose_columns(table, None, None), tmp_path)
+    assert [found.clock.at(i) for i in range(len(days))] == [f"{day}" for day in days]
+
+
+@pytest.mark.parametrize("rows", [2, 3, 100_000])
+def test_gaps_are_counted_and_filled_with_what_was_known(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(tables, "ROWS", rows)
+    monkeypatch.setattr(series_data, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
+    times = ["2020-01", "2020-02", "2020-05", "2020-06", "2020-07", "2020-09", "2020-10"]
+    found, arrays = read(tmp_path, csv_of(times, [1, 2, 3, "NA", 5, 6, 7], [10, "", "", 40, 50, "nan", 70]))
+    assert (found.steps, found.rows, found.gaps) == (10, 7, 2)
+    assert (found.longest_gap, found.longest_gap_after, found.missing) == (2, "2020-02", 10)
+    assert arrays.values.T.tolist() == [[1, 2, 2, 2, 3, 3, 5, 5, 6, 7], [10, 10, 10, 10, 10, 40, 50, 50, 50, 70]]
+    assert arrays.known.T.astype(int).tolist() == [[1, 1, 0, 0, 1, 0, 1, 0, 1, 1], [1, 0, 0, 0, 0, 1, 1, 0, 0, 1]]
+
+
+def test_rows_before_every_column_has_begun_are_left_out(tmp_path):
+    found, arrays = read(tmp_path, csv_of(MONTHS[:6], ["", 2, 3, 4, 5, 6], ["", "", 30, 40, 50, 60]))
+    assert (found.skipped, found.steps, found.clock.at(0)) == (2, 4, "2019-03")
+    assert arrays.values.T.tolist() == [[3, 4, 5, 6], [30, 40, 50, 60]]
+
+
+def test_irregular_times_are_said(tmp_path):
+    times = ["2020-01-01", "2020-01-02", "2020-01-03", "2020-01-03 12:00"]
+    found, arrays = read(tmp_path, csv_of([f"{t} 00:00" if len(t) == 10 else t for t in times], [1, 2, 3, 4]))
+    assert not found.clock.regular
+    assert arrays.values[:, 0].tolist() == [1, 2, 3, 4]
+
+
+def test_columns_without_numbers_are_left_out(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("date,station,high,note,low\n2020-01-01,Oslo,1,,NA\n2020-01-02,Oslo,2,,3\n")
+    columns = choose_columns(open_table(file), None, None)
+    assert (columns.time, columns.values, columns.left_out) == ("date", ["high", "low"], ["station", "note"])
+
+
+# The model
+
+
+def make_series(steps: int, columns: int = 1, season: int = 4, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    pattern = rng.normal(size=(season, columns))
+    return 50 + 10 * np.tile(pattern, (steps // season + 1, 1))[:steps] + rng.normal(size=(steps, columns))
+
+
+def make_run(folder: Path, values: np.ndarray, training: LoopSettings | None = None, **settings) -> series_runs.Run:
+    file = folder / "series.csv"
+    times = every(HOUR, len(values), lambda t: f"{t:%Y-%m-%d %H:%M}")
+    file.write_text(csv_of(times, *(["" if np.isnan(v) else repr(float(v)) for v in c] for c in values.T)))
+    table = open_table(file)
+    chosen = {"season": 4, "window": 8, "horizon": 5, "hidden_size": 12, "batch_size": 6} | settings
+    source = Source(table, choose_columns(table, None, None), runs.file_sha256(file))
+    return runs.begin(
+        JOB, source, folder / "run", SeriesSettings(**chosen), training or LoopSettings(steps=20, eval_every=10)
+    )
+
+
+@pytest.mark.parametrize(("horizon", "season"), [(1, 1), (5, 1), (3, 4), (4, 4), (9, 4)])
+def test_seasonal_places_are_the_last_season_again_and_again(horizon, season):
+    history = list(range(20))
+    for _ in range(horizon):
+        history.append(history[-season])
+    assert seasonal_places(19, horizon, season).tolist() == history[20:]
+
+
+@pytest.mark.parametrize("season", [1, 4])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_an_untrained_model_is_the_seasonal_naive_forecast(season, columns):
+    values = torch.from_numpy(make_series(30, columns))[:, None].expand(-1, 2, -1)
+    scale = fit_scale(values[:, 0].numpy(), np.ones((30, columns), bool), season)
+    model = SeriesModel(SeriesSettings(horizon=6), season, scale).eval()
+    found = model.in_units(model(values, 3))
+    for t in range(30 - season - 3):
+        for k, place in enumerate(seasonal_places(season + 3 + t, 6, season)):
+            torch.testing.assert_close(found[t, :, k, :, 1], values[place], rtol=1e-5, atol=1e-4)
+    assert (found[..., 0] < found[..., 1]).all()
+    assert (found[..., 1] < found[..., 2]).all()
+
+
+def shaken(model: SeriesModel) -> SeriesModel:
+    """The model with random weights everywhere, so that all of it matters."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(std=0.3)
+    return model.eval()
+
+
+def test_a_forecast_depends_on_what_came_before_alone():
+    scale = Scale([1.0, -2.0], [3.0, 4.0], [0.5, 0.6], [1.0, 1.0])
+    model = shaken(SeriesModel(SeriesSettings(horizon=3, hidden_size=8), 4, scale))
+    values = torch.randn(20, 2, 2, dtype=torch.float64)
+    whole = model(values)
+    for t in (0, 7, 15):
+        torch.testing.assert_close(whole[t], model(values[: 5 + t])[-1])
+    other = values.clone()
+    other[9] += 1  # place 9 is step 5
+    changed = (model(other) != whole).flatten(1).any(1)
+    assert changed.tolist() == [False] * 5 + [True] * 11
+
+
+def test_the_model_is_torchs_layer_on_levels_and_changes():
+    scale = Scale([5.0], [2.0], [0.5], [1.0])
+    model = shaken(SeriesModel(SeriesSettings(horizon=2, hidden_size=6, layers=2), 3, scale))
+    theirs = torch.nn.RNN(2, 6, 2)
+    theirs.load_state_dict(model.rnn.state_dict())
+    y = torch.randn(10, 1, dtype=torch.float64) * 3 + 5
+    x = torch.stack([(y[3:, 0] - 5) / 2, (y[3:, 0] - y[:-3, 0]) / 0.5], dim=1).float()
+    state = torch.cat([theirs(x)[0][-1], x[-1]])
+    low, median, high = (model.linear.weight @ state + model.linear.bias).view(2, 3).T.double()
+    before = y[[7, 8], 0]
+    expected = torch.stack(
+        [
+            before + 0.5 * (median - low.exp().log1p()),
+            before + 0.5 * median,
+            before + 0.5 * (median + high.exp().log1p()),
+        ],
+        -1,
+    )
+    torch.testing.assert_close(model.in_units(model(y[:, None]))[-1, 0, :, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_pinball_loss_is_least_at_the_quantile():
+    sample = torch.from_numpy(np.random.default_rng(0).exponential(size=2001))
+    guesses = torch.linspace(0, 5, 5001, dtype=torch.float64)
+    for q in (0.1, 0.5, 0.9):
+        losses = [pinball(g.expand(1), sample, torch.tensor([q])).mean() for g in guesses]
+        best = guesses[int(torch.stack(losses).argmin())]
+        assert best.item() == pytest.approx(sample.quantile(q).item(), abs=2e-3)
+    assert pinball(torch.tensor([1.0]), torch.tensor(3.0), torch.tensor([0.9])).item() == pytest.approx(1.8)
+    assert pinball(torch.tensor([3.0]), torch.tensor(1.0), torch.tensor([0.9])).item() == pytest.approx(0.2)
+
+
+# Training
+
+
+def test_the_loss_is_the_mean_pinball_loss_of_known_values(tmp_path):
+    values = make_series(120, 2)
+    values[40:43, 1] = np.nan
+    run = make_run(tmp_path, values, dropout=0.0)
+    task = run.task
+    shaken(task.model)
+    scale = Scale(**run.config["scale"])
+    for step in range(3):
+        starts = np.random.default_rng((0, step)).integers(task.starts, size=6)
+        losses = []
+        for start in starts:
+            for t in range(4, 8):  # the second half of the window
+                seen = torch.tensor(task.arrays.values[start : start + 4 + t + 1])[:, None]
+                forecast = task.model.in_units(task.model(seen))[-1, 0].detach().numpy()
+                for k in range(5):
+                    place = start + 4 + t + 1 + k
+                    for c in range(2):
+                        if not np.isnan(values[place, c]):
+                            e = values[place, c] - forecast[k, c]
+                            q = np.array([0.1, 0.5, 0.9])
+                            losses.append(np.maximum(q * e, (q - 1) * e).mean() / scale.error[c])
+        assert task.loss(step).item() == pytest.approx(np.mean(losses), rel=1e-4)
+
+
+def test_nothing_is_fitted_on_the_held_out_parts(tmp_path):
+    values = make_series(200)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "other").mkdir()
+    one = make_run(tmp_path / "one", values, held_out=0.2, dropout=0.0)
+    assert (one.task.parts.train, one.task.parts.choose, one.task.parts.end) == (120, 160, 200)
+    values[120:] = 1e6
+    other = make_run(tmp_path / "other", values, held_out=0.2, dropout=0.0)
+    assert one.config["scale"] == other.config["scale"]
+    for _step in range(20):
+        assert torch.equal(one.trainer.advance(), other.trainer.advance())
+    assert one.task.starts - 1 + one.task.reach + 5 == 120  # the last window's last target is the training part's last
+
+
+def test_rolling_origins_are_all_whose_values_are_in_the_part(tmp_path):
+    task = make_run(tmp_path, make_series(200), held_out=0.2).task
+    for which, first, last in (("choose", 120, 160), ("measure", 160, 200)):
+        origins = task.parts.origins(which, 5, task.reach - 1)
+        assert (origins[0] + 1, origins[-1] + 5) == (first, last - 1)
+        assert np.array_equal(np.diff(origins), np.ones(len(origins) - 1))
+
+
+def test_training_learns_what_a_baseline_cannot(tmp_path):
+    rng = np.random.default_rng(1)
+    y = [0.3]
+    for _ in range(1500):  # the logistic map: to a linear model it looks like noise
+        y.append(min(0.999, max(0.001, 3.9 * y[-1] * (1 - y[-1]) + 0.02 * rng.normal())))
+    training = LoopSettings(steps=300, lr=0.01, eval_every=50)
+    run = make_run(
+        tmp_path,
+        np.array(y)[:, None],
+        training,
+        season=1,
+        window=12,
+        horizon=2,
+        hidden_size=32,
+        dropout=0.0,
+        batch_size=16,
+    )
+    assert loop.fit(run.trainer, run.folder, progress=False, report=lambda step, value: None)
+    measured = series_runs.measure(run)
+    mase = {name: errors.mase[0] for name, errors in measured.errors.items()}
+    assert set(mase) == {MODEL, "naive", next(name for name in mase if name.startswith("AR("))}
+    assert mase[MODEL] < 0.5 * min(error for name, error in mase.items() if name != MODEL)
+    assert 0.7 < measured.errors[MODEL].coverage[0] < 0.9
+    assert np.array_equal(measured.truth[:, 0, 0], np.array(y)[measured.origins + 1])
+    forecaster = Forecaster(run.folder)
+    values = run.task.arrays.values
+    for o in (0, 17):
+        found = forecaster.forecast(values[: measured.origins[o] + 1])
+        np.testing.assert_allclose(found, measured.forecasts[MODEL][o], rtol=1e-5, atol=1e-5)
+    past = forecaster.read(tmp_path / "series.csv")
+    assert past.at(len(past.values) - 1) == every(HOUR, len(y), lambda t: f"{t:%Y-%m-%d %H:%M}")[-1]
+    with pytest.raises(DataError, match=r"too short: 12 steps, where .* looks back at 13"):
+        forecaster.forecast(values[:12])
+
+
+def test_a_forecast_needs_the_step_and_the_columns_of_the_training(tmp_path):
+    forecaster = Forecaster(make_run(tmp_path, make_series(120)).folder)
+    (tmp_path / "days.csv").write_text(csv_of(every(DAY, 30, lambda t: f"{t:%Y-%m-%d}"), range(30)))
+    with pytest.raises(DataError, match=r"days.csv has a step of 1 day, where .*run was trained on 1 hour"):
+        forecaster.read(tmp_path / "days.csv")
+    (tmp_path / "other.csv").write_text("time,z\n2020-01,3\n")
+    with pytest.raises(DataError, match="has no column 'y0'"):
+        forecaster.read(tmp_path / "other.csv")
+
+
+# Measures and baselines
+
+
+def test_measures_are_those_of_the_formulas():
+    rng = np.random.default_rng(0)
+    forecasts = np.sort(rng.normal(size=(7, 3, 2, 3)), axis=-1)
+    truth, known = rng.normal(size=(7, 3, 2)), rng.random((7, 3, 2)) < 0.8
+    truth[~known] = 1e9
+    found = measure_forecasts(forecasts, truth, known, np.array([0.5, 2.0]), 0.6)
+    for c, unit in enumerate((0.5, 2.0)):
+        errors, losses, inside = [], [], []
+        for o, k in zip(*np.nonzero(known[..., c]), strict=True):
+            low, median, high = forecasts[o, k, c]
+            y = truth[o, k, c]
+            errors.append(abs(y - median))
+            for q, f in ((0.2, low), (0.5, median), (0.8, high)):
+                losses.append(q * (y - f) if y > f else (1 - q) * (f - y))
+            inside.append(low <= y <= high)
+        assert found.mase[c] == pytest.approx(np.mean(errors) / unit)
+        assert found.pinball[c] == pytest.approx(np.mean(losses) / unit)
+        assert found.coverage[c] == np.mean(inside)
+
+
+def test_the_seasonal_naive_forecast_has_mase_1_where_mase_is_defined(tmp_path):
+    values, season = make_series(400, 1, 4), 4
+    scale = fit_scale(values, np.ones((400, 1), bool), season)
+    origins = np.arange(season - 1, 399 - season)
+    truth = values[origins[:, None] + np.arange(1, season + 1)]
+    points = np.repeat(values[seasonal_places(origins, season, season)][..., None], 3, axis=-1)
+    found = measure_forecasts(points, truth, np.ones(truth.shape, bool), np.array(scale.error), 0.8)
+    assert found.mase[0] == pytest.approx(1, rel=0.02)
+
+
+def test_the_autoregression_finds_its_order_and_iterates():
+    rng = np.random.default_rng(0)
+    y = [0.0, 0.0]
+    for _ in range(5000):
+        y.append(3 + 0.6 * y[-1] - 0.5 * y[-2] + rng.normal())
+    values = np.array(y)
+    model = Autoregression.fit(values, 10)
+    assert 2 <= len(model.weights) <= 4
+    np.testing.assert_allclose([model.constant, *model.weights[:2]], [3, 0.6, -0.5], atol=0.1)
+    history = list(values[:101])
+    for _ in range(4):
+        history.append(model.constant + sum(w * history[-1 - i] for i, w in enumerate(model.weights)))
+    np.testing.assert_allclose(model.points(values, np.array([100]), 4)[0], history[-4:], rtol=1e-10)
+
+
+def test_baselines_look_at_nothing_after_their_origin():
+    values = make_series(300, 2)
+    origins = np.array([200, 240])
+    before = baseline_forecasts(values, 180, origins, 6, 4, 0.8)
+    assert set(before) == {"naive", "seasonal naive", "AR"}
+    values[241:] = 1e9
+    after = baseline_forecasts(values, 180, origins, 6, 4, 0.8)
+    values[181:241] += 5  # between the part they are fitted on and the origin
+    moved = baseline_forecasts(values, 180, origins, 6, 4, 0.8)
+    for name, forecasts in before.items():
+        assert forecasts.shape == (2, 6, 2, 3)
+        assert np.array_equal(forecasts, after[name])
+        assert not np.array_equal(forecasts, moved[name])
+        assert (np.diff(forecasts, axis=-1) > 0).all()
+
+
+def test_baseline_intervals_hold_what_they_say():
+    values = make_series(4000)
+    origins = np.arange(3000, 3990)
+    truth = values[origins[:, None] + np.arange(1, 5)]
+    for interval in (0.5, 0.9):
+        for forecasts in baseline_forecasts(values, 3000, origins, 4, 4, interval).values():
+            found = measure_forecasts(forecasts, truth, np.ones(truth.shape, bool), np.ones(1), interval)
+            assert found.coverage[0] == pytest.approx(interval, abs=0.05)
+
+
+def test_a_series_is_split_at_its_end():
+    parts = split_series(100, SeriesSettings(held_out=0.1))
+    assert (parts.train, parts.choose, parts.end) == (80, 90, 100)
+
+
+@pytest.mark.parametrize("regular", [True, False])
+def test_clock_survives_config_json(regular):
+    clock = Clock("YYYY-MM", "month", 1, -631152000000000, regular)
+    assert Clock(**vars(clock)).at(731) == "2010-12"
+    assert isinstance(SeriesTask.unit, str)

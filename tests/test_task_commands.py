@@ -1,0 +1,308 @@
+"""`elman train labels`, `classify`, `train series` and `forecast` as a user types them, and their runs after Ctrl-C."""
+
+import csv
+import io
+import json
+import os
+import random
+import re
+import signal
+from pathlib import Path
+
+import polars as pl
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from elman import cli, data
+from elman.cli import train_labels, train_series
+from elman.tasks import checkpoint, labels_runs, loop, runs, series_runs
+from elman.tasks.examples import open_examples
+from elman.tasks.series_data import choose_columns
+from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
+from elman.tasks.tables import open_table
+
+SMALL = "--steps 60 --eval-every 20 --hidden-size 16 --lr 0.01"
+
+
+def run(*arguments: object) -> int:
+    """Run the command in this process."""
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(argument) for argument in arguments])
+    return end.value.code
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder with texts and moods, sensors and states, and two columns over time."""
+    folder = tmp_path_factory.mktemp("commands")
+    rng = random.Random(0)
+    moods = {"sad": ["cry", "alone", "눈물"], "happy": ["smile", "sun", "웃음"], "angry": ["shout", "storm", "분노"]}
+    rows = [(" ".join(rng.choices(moods[mood], k=rng.randint(1, 5))), mood) for mood in rng.choices([*moods], k=150)]
+    pl.DataFrame(rows, schema=["sentence", "mood"], orient="row").write_csv(folder / "moods.csv")
+    with (folder / "sensors.jsonl").open("w") as file:
+        for _ in range(90):
+            up = rng.random() < 0.5
+            steps = [[(i if up else -i) + rng.random(), rng.random()] for i in range(rng.randint(2, 20))]
+            file.write(json.dumps({"sequence": steps, "label": "up" if up else "down"}) + "\n")
+    months = [f"{1990 + i // 12}-{i % 12 + 1:02d}" for i in range(240)]
+    values = {
+        "month": months,
+        "sold": [i % 12 + rng.random() for i in range(240)],
+        "rain": [rng.random() for _ in months],
+    }
+    values["place"] = ["Seoul"] * 240
+    pl.DataFrame(values).with_columns(
+        rain=pl.when(pl.int_range(240) % 45 == 3).then(None).otherwise(pl.col("rain"))
+    ).filter(pl.col("month") != "1991-05").write_csv(folder / "sales.csv")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def labels(place) -> Path:
+    assert run("train", "labels", place / "moods.csv", "-o", place / "moods", "--tokens", "words", *SMALL.split()) == 0
+    return place / "moods"
+
+
+@pytest.fixture(scope="module")
+def series(place) -> Path:
+    assert run("train", "series", place / "sales.csv", "-o", place / "sales", "--horizon", 6, *SMALL.split()) == 0
+    return place / "sales"
+
+
+def test_train_labels_says_all_there_is_to_know(place, labels, capsys):
+    assert run("train", "labels", place / "moods.csv", "-o", labels, "--resume") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0] == "going on from step 60"
+    assert re.fullmatch(
+        r"moods.csv: 150 examples of 3 labels, from \w+ \(\d+\) to \w+ \(\d+\); \d+ to train on, 15 to choose the "
+        r"weights by, 15 held out to measure on",
+        out[1],
+    )
+    start = out.index("on the 15 held-out examples:")
+    found = {line[21:]: float(line[10:19]) for line in out[start + 2 : start + 5]}
+    assert [*found] == [labels_runs.MODEL, labels_runs.BAG, labels_runs.MAJORITY]
+    assert found[labels_runs.MODEL] == 1.0
+    assert found[labels_runs.MAJORITY] < 0.4
+    matrix = [re.findall(r"[\d.]+", line)[1:] for line in out if re.match(r"\d (angry|happy|sad) ", line)]
+    counts = [[int(c) if c != "." else 0 for c in row] for row in matrix]
+    assert sum(map(sum, counts)) == sum(counts[i][i] for i in range(3)) == 15
+    assert out[-1].startswith(f"next: elman classify {labels} ")
+
+
+def test_train_labels_fills_its_folder(labels):
+    names = {path.name for path in labels.iterdir()}
+    assert names == {
+        *("config.json", "weights.safetensors", "checkpoint.safetensors", "previous.safetensors"),
+        *("metrics.csv", "README.md"),
+        *("values.npy", "starts.npy", "labels.npy", "parts.npy", "loss.png", "confusion.png", "confusion.csv"),
+    }
+    for picture in ("loss.png", "confusion.png"):
+        assert (labels / picture).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert (labels / "confusion.csv").read_text().splitlines()[0] == "true label,angry,happy,sad"
+    readme = (labels / "README.md").read_text()
+    assert "`moods.csv` (texts, read as words)" in readme
+    assert "| this model | 1.000 | 1.000 |" in readme
+    assert "it is better than both baselines" in readme or "it is no better than the best baseline" in readme
+
+
+def test_classify_writes_csv(place, labels, capsys):
+    assert run("classify", labels, place / "moods.csv") == 0
+    captured = capsys.readouterr()
+    rows = [*csv.DictReader(io.StringIO(captured.out))]
+    truth = pl.read_csv(place / "moods.csv")
+    assert [row["text"] for row in rows] == truth["sentence"].to_list()
+    right = sum(row["label"] == mood for row, mood in zip(rows, truth["mood"], strict=True))
+    assert f"{right:,} of 150 labels were found" in captured.err
+    assert right > 140
+    assert captured.err.splitlines()[-1].startswith("next: ")
+    truth.select("sentence").write_csv(place / "unlabelled.csv")
+    assert run("classify", labels, place / "unlabelled.csv", "-o", place / "found.csv") == 0
+    assert pl.read_csv(place / "found.csv")["label"].to_list() == [row["label"] for row in rows]
+    assert capsys.readouterr().out == ""
+    assert run("classify", labels, "--text", "smile, smile!", "--text", "눈물") == 0
+    assert [line.split(",")[-2] for line in capsys.readouterr().out.splitlines()] == ["label", "happy", "sad"]
+
+
+def test_sequences_of_numbers_have_labels_too(place, capsys):
+    folder = place / "sensors"
+    assert run("train", "labels", place / "sensors.jsonl", "-o", folder, "--bidirectional", *SMALL.split()) == 0
+    assert "logistic regression on each sequence's mean and deviation" in capsys.readouterr().out
+    assert run("classify", folder, place / "sensors.jsonl") == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[0] == "label,probability,true label"
+    assert float(re.search(r"accuracy ([\d.]+)", captured.err)[1]) > 0.95
+
+
+def test_train_series_says_what_was_missing(place, series, capsys):
+    assert run("train", "series", place / "sales.csv", "-o", series, "--resume") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[1].startswith(
+        "sales.csv: 240 steps of sold, rain, from 1990-01 to 2009-12, one every 1 month, a season of 12; 168 to train "
+    )
+    assert out[2] == "1 gap(s) in the times, the longest of 1 step(s) after 1991-04"
+    assert out[3].startswith("8 missing value(s): the model reads the last one before in their place")
+    assert out[4] == "left out, for they hold no numbers: place"
+    start = out.index("forecasts of 6 steps from 31 rolling origins in the held-out part:")
+    names = [line[36:].strip() for line in out[start + 2 : start + 6]]
+    assert names == [series_runs.MODEL, "naive", "seasonal naive", "AR"]
+    assert any(line.startswith("By MASE this model is ") for line in out)
+    assert out[-1].startswith(f"next: elman forecast {series} ")
+
+
+def test_train_series_fills_its_folder(series):
+    names = {path.name for path in series.iterdir()}
+    assert names == {
+        *("config.json", "weights.safetensors", "checkpoint.safetensors", "previous.safetensors"),
+        *("metrics.csv", "README.md"),
+        *("values.npy", "known.npy", "loss.png", "forecast.png", "origins.csv"),
+    }
+    origins = pl.read_csv(series / "origins.csv")
+    assert len(origins) == 31 * 6 * 2
+    assert origins["value"].null_count() > 0
+    assert (origins["lower"] < origins["upper"]).all()
+    assert "1 gap(s) in the times" in (series / "README.md").read_text()
+
+
+def test_forecast_follows_the_data(place, series, capsys):
+    assert run("forecast", series, place / "sales.csv", "--steps", 3, "--picture", place / "f.png") == 0
+    rows = [*csv.DictReader(io.StringIO(capsys.readouterr().out))]
+    assert [(row["month"], row["column"]) for row in rows] == [
+        (month, column) for month in ("2010-01", "2010-02", "2010-03") for column in ("sold", "rain")
+    ]
+    assert all(float(row["lower"]) < float(row["median"]) < float(row["upper"]) for row in rows)
+    assert (place / "f.png").read_bytes().startswith(b"\x89PNG")
+    assert run("forecast", series, place / "sales.csv", "-o", place / "f.csv") == 0
+    written = pl.read_csv(place / "f.csv")
+    assert len(written) == 12
+    assert written["median"].to_list()[:6] == [float(row["median"]) for row in rows]
+
+
+@pytest.mark.parametrize("task", ["labels", "series"])
+def test_pictures_are_left_out_where_matplotlib_is_missing(place, tmp_path, capsys, monkeypatch, task):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    file = place / {"labels": "moods.csv", "series": "sales.csv"}[task]
+    assert run("train", task, file, "-o", tmp_path / "run", "--steps", 2) == 0
+    assert "no picture without matplotlib: pip install elman[plot]" in capsys.readouterr().out.splitlines()
+    assert not [*(tmp_path / "run").glob("*.png")]
+    assert (tmp_path / "run" / "README.md").exists()
+
+
+def test_tensorboard_has_the_measures_of_metrics_csv(place, tmp_path):
+    options = [*SMALL.split(), "--tensorboard"]
+    assert run("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *options) == 0
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    rows = [row.split(",") for row in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]]
+    for tag, column in (("training", 1), ("held_out", 2)):
+        found = {scalar.step: scalar.value for scalar in events.Scalars(f"cross_entropy/{tag}")}
+        assert found == pytest.approx({int(row[0]): float(row[column]) for row in rows if row[column]}, rel=1e-6)
+
+
+# Options
+
+
+def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeypatch):
+    given = {
+        "tokens": "words",
+        "one_hot": True,
+        "bidirectional": True,
+        "hidden_size": 3,
+        "layers": 2,
+        "embedding_size": 5,
+        "dropout": 0.125,
+        "batch_size": 6,
+        "class_weights": "balanced",
+        "held_out": 0.25,
+        "steps": 9,
+        "lr": 0.5,
+        "clip": 2.5,
+        "eval_every": 8,
+        "seed": 77,
+    }
+    found = []
+    monkeypatch.setattr(train_labels, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
+    monkeypatch.setattr(train_labels, "finish", lambda run: found.append(run))
+    assert run("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *as_options(given)) == 0
+    assert {**vars(found[1].settings), **vars(found[0].settings)} == given
+
+
+def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeypatch):
+    given = {
+        "horizon": 3,
+        "window": 7,
+        "season": 4,
+        "interval": 0.5,
+        "hidden_size": 3,
+        "layers": 2,
+        "dropout": 0.125,
+        "batch_size": 6,
+        "held_out": 0.25,
+        "steps": 9,
+        "lr": 0.5,
+        "clip": 2.5,
+        "eval_every": 8,
+        "seed": 77,
+    }
+    found = []
+    monkeypatch.setattr(train_series, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
+    monkeypatch.setattr(train_series, "finish", lambda run: found.append(run))
+    columns = ["--column", "rain", "--time-column", "month"]
+    assert run("train", "series", place / "sales.csv", "-o", tmp_path / "run", *columns, *as_options(given)) == 0
+    assert {**vars(found[1].settings), **vars(found[0].settings)} == given
+    assert (found[1].config["columns"], found[1].config["season"]) == (["rain"], 4)
+
+
+def as_options(given: dict[str, object]) -> list[object]:
+    options: list[object] = []
+    for name, value in given.items():
+        options += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", value]
+    return options
+
+
+# Interrupted and gone on with
+
+
+def begin(place: Path, task: str, folder: Path):
+    training = LoopSettings(steps=40, eval_every=6, seed=3)
+    if task == "labels":
+        file = data.find(Path("names"))
+        settings = LabelsSettings(hidden_size=8, embedding_size=4, layers=2, dropout=0.4)
+        return runs.begin(labels_runs.JOB, labels_runs.Source(open_examples(file), ""), folder, settings, training)
+    table = open_table(data.find(Path("elnino")))
+    chosen = SeriesSettings(hidden_size=8, layers=2, dropout=0.4)
+    return runs.begin(
+        series_runs.JOB, series_runs.Source(table, choose_columns(table, None, None)), folder, chosen, training
+    )
+
+
+def fit(run, interrupt_at: int | None = None) -> bool:
+    def report(step: int, value: float) -> None:
+        if step == interrupt_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return loop.fit(run.trainer, run.folder, progress=False, report=report)
+
+
+@pytest.mark.parametrize("task", ["labels", "series"])
+def test_an_interrupted_run_ends_as_if_never_interrupted(place, tmp_path, task):
+    job = {"labels": labels_runs.JOB, "series": series_runs.JOB}[task]
+    whole = begin(place, task, tmp_path / "whole")
+    assert fit(whole)
+    pieces = begin(place, task, tmp_path / "pieces")
+    for stop in (6, 30):
+        assert not fit(pieces, interrupt_at=stop)
+        torch.manual_seed(999)  # resuming must not lean on this process's random state
+        pieces = runs.resume(job, None, pieces.folder, {})
+        assert pieces.trainer.step == stop
+    assert fit(pieces)
+    for name in (checkpoint.WEIGHTS, checkpoint.CHECKPOINT, "metrics.csv"):
+        assert (whole.folder / name).read_bytes() == (pieces.folder / name).read_bytes()
+
+
+@pytest.mark.parametrize("arguments", [["train", "labels"], ["classify"], ["train", "series"], ["forecast"]])
+def test_help_is_shown(arguments, capsys):
+    assert run(*arguments, "--help") == 0
+    assert capsys.readouterr().out.startswith("Usage: elman")
