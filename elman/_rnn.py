@@ -1,5 +1,6 @@
 """The layer: parameters and the call. No arithmetic here."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any, Literal, Never, Self, overload
 
@@ -220,6 +221,10 @@ class RNN(RNNBase):
         said = super().extra_repr()
         return said if self.nonlinearity == "tanh" else f"{said}, nonlinearity={self.nonlinearity}"
 
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        """What torch.jit.script compiles in place of this layer: torch's, of the same Parameters."""
+        return _scriptable(self)
+
     # torch keeps a second list of the weights for cuDNN, which goes stale when a weight is replaced. Here is none.
 
     def flatten_parameters(self) -> None:
@@ -243,6 +248,13 @@ class RNN(RNNBase):
 
     def _replicate_for_data_parallel(self) -> Any:
         return torch.nn.Module._replicate_for_data_parallel(self)  # type: ignore[no-untyped-call]
+
+
+def _scriptable(layer: torch.nn.Module) -> torch.nn.Module:
+    """torch's layer of the same Parameters: TorchScript's language has no words for the kernels."""
+    from elman._convert import to_torch
+
+    return to_torch(copy.copy(layer)).module
 
 
 class RNNCell(torch.nn.RNNCell):
@@ -302,3 +314,7 @@ class RNNCell(torch.nn.RNNCell):
             zero = self.weight_hh.new_zeros(self.hidden_size)
             weights += [zero if b is None else b for b in (self.bias_ih, self.bias_hh)]
         return run_step(self.nonlinearity, len(weights) == 4, input, hx, weights)
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        """What torch.jit.script compiles in place of this cell: torch's, of the same Parameters."""
+        return _scriptable(self)

@@ -1,5 +1,6 @@
 """Safe in company: several Python threads at once, children after a fork, DataLoader workers, other users' settings."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -170,3 +171,95 @@ def test_torch_settings_are_left_alone() -> None:
     state = torch.get_rng_state()
     layer(input)
     assert torch.equal(torch.get_rng_state(), state), "a call without dropout draws nothing"
+
+
+SPAWN = """
+import torch, elman
+from torch.utils.data import DataLoader, Dataset
+
+class Encoded(Dataset):
+    def __init__(self):
+        self.layer = elman.RNN(3, 40, batch_first=True).requires_grad_(False)
+        self.sequences = torch.randn(8, 30, 3)
+
+    def __len__(self):
+        return len(self.sequences)
+
+    def __getitem__(self, n):
+        return self.layer(self.sequences[n])[0]
+
+if __name__ == "__main__":
+    encoded = Encoded()
+    expected = encoded.layer(encoded.sequences)[0]
+    loader = DataLoader(encoded, batch_size=2, num_workers=2, multiprocessing_context="spawn")
+    torch.testing.assert_close(torch.cat(list(loader)), expected)
+    print("done")
+"""
+
+
+def test_spawned_workers_may_call_the_layer(tmp_path: Path) -> None:
+    """The layer is pickled into processes that start from nothing."""
+    (tmp_path / "script.py").write_text(SPAWN)
+    command = [sys.executable, str(tmp_path / "script.py")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ)
+    assert done.stdout.strip() == "done", done.stderr
+
+
+def test_runs_without_asserts_and_docstrings() -> None:
+    """PYTHONOPTIMIZE=2 takes both away."""
+    check(
+        """
+        import torch, elman
+        assert False, "asserts are off"
+        layer, theirs, x = elman.RNN(3, 4, 2), torch.nn.RNN(3, 4, 2), torch.randn(6, 2, 3)
+        theirs.load_state_dict(layer.state_dict())
+        torch.testing.assert_close(layer(x), theirs(x))
+        layer(x)[0].sum().backward()
+        weights = {name: p.detach() for name, p in layer.named_parameters()}
+        loss = lambda w, x: torch.func.functional_call(layer, w, (x,))[0].sum()
+        torch.vmap(torch.func.grad(loss), (None, 0))(weights, x.unsqueeze(0))
+        torch.testing.assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x), theirs(x))
+        """,
+        PYTHONOPTIMIZE="2",
+    )
+
+
+def test_a_process_killed_while_it_compiles_leaves_a_cache_that_works(tmp_path: Path) -> None:
+    code = "import torch, elman; elman.RNN(3, 4)(torch.randn(6, 2, 3))"
+    environment = os.environ | {"ELMAN_CACHE_DIR": str(tmp_path)}
+    killed = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        killed.wait(4)
+    killed.kill()
+    killed.wait()
+    check(
+        """
+        import torch, elman
+        layer, theirs, x = elman.RNN(3, 4), torch.nn.RNN(3, 4), torch.randn(6, 2, 3)
+        theirs.load_state_dict(layer.state_dict())
+        torch.testing.assert_close(layer(x), theirs(x))
+        """,
+        ELMAN_CACHE_DIR=str(tmp_path),
+    )
+
+
+def test_same_seed_same_bits_in_every_process() -> None:
+    """Three training steps with dropout, lengths and two threads, under use_deterministic_algorithms."""
+    script = """
+        import hashlib, torch, elman
+        torch.use_deterministic_algorithms(True)
+        torch.set_num_threads(2)
+        torch.manual_seed(3)
+        layer = elman.RNN(32, 64, 2, dropout=0.5, bidirectional=True)
+        optimiser = torch.optim.Adam(layer.parameters())
+        for _ in range(3):
+            optimiser.zero_grad()
+            output, h_n = layer(torch.randn(50, 32, 32), lengths=torch.randint(0, 51, (32,)))
+            (output.square().mean() + h_n.mean()).backward()
+            optimiser.step()
+        print(hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in layer.parameters())).hexdigest())
+    """
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
+    said = {subprocess.run(command, capture_output=True, text=True, timeout=120).stdout for _ in range(2)}
+    assert len(said) == 1
+    assert len(said.pop().strip()) == 64

@@ -310,3 +310,28 @@ def test_patch_is_of_one_thread(unpatched: None) -> None:
         thread.start()
         thread.join()
     assert kinds == [nn.RNN]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["layer", "cell"])
+def test_torch_jit_script_takes_torchs_layer(kind: str) -> None:
+    """Inside a model, with the same Parameters. The layer itself stays elman's."""
+
+    class Layer(nn.Module):
+        def __init__(self, rnn: nn.Module) -> None:
+            super().__init__()
+            self.rnn = rnn
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.rnn(x)[0]
+
+    rnn = elman.RNN(3, 4, 2) if kind == "layer" else elman.RNNCell(3, 4)
+    model, input = Layer(rnn), torch.randn(5, 2, 3) if kind == "layer" else torch.randn(2, 3)
+    expected = model(input)
+    scripted = torch.jit.script(model)
+    torch.testing.assert_close(scripted(input), expected)
+    with torch.no_grad():
+        next(rnn.parameters()).mul_(2)
+    assert is_ours(rnn)
+    torch.testing.assert_close(scripted(input), Layer(rnn)(input), msg="the Parameters are shared")
+    assert not torch.allclose(scripted(input), expected)
