@@ -1,6 +1,7 @@
 """What every test starts from: a fixed seed, the machine's thread count, and uninitialised memory full of NaN."""
 
 import contextlib
+import signal
 from collections.abc import Iterator
 
 import browser
@@ -34,6 +35,8 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The tests press Ctrl-C, which a script's background job ignores, and its children with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if browser.is_required() and browser.missing():
         raise pytest.UsageError(f"{browser.REQUIRED}=required, but {browser.missing()}")
 
