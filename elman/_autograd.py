@@ -9,6 +9,7 @@ from torch.autograd import forward_ad
 
 from elman import _levels, _ops, _transforms
 from elman._backends import Backend, choose, runs_below_transforms
+from elman._checks import check_batch_sizes
 from elman.kernels import bptt, reference
 from elman.kernels.problem import Problem
 
@@ -27,6 +28,8 @@ def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -
 
 
 def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:
+    if problem.batch_sizes is not None:
+        check_batch_sizes(problem.batch_sizes, x.shape[0], h0)
     transformed = torch._C._are_functorch_transforms_active()
     if transformed and runs_below_transforms(problem, x, h0, weights) and _levels.are_known():
         return _transforms.run(problem, x, h0, weights)

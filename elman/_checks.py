@@ -166,6 +166,26 @@ def check_length_values(lengths: Tensor, steps: int, sequences: int) -> bool:
     return least < steps
 
 
+def check_batch_sizes(batch_sizes: Tensor, rows: int, h0: Tensor | None) -> None:
+    """Raises where the parts of a PackedSequence, which can be made by hand, do not fit: the kernels take them as given."""
+    fits = batch_sizes.dtype == torch.int64 and batch_sizes.dim() == 1 and batch_sizes.numel() > 0
+    if not (
+        fits
+        and int(batch_sizes[-1]) >= 0
+        and not bool((batch_sizes[1:] > batch_sizes[:-1]).any())
+        and int(batch_sizes.sum()) == rows
+    ):
+        raise RuntimeError(
+            "The batch_sizes of a PackedSequence are int64 on one axis, never increase, and add up to the rows of its "
+            f"data, {rows}; got {batch_sizes}. pack_padded_sequence and pack_sequence make such ones."
+        )
+    if h0 is not None and h0.shape[1] != int(batch_sizes[0]):
+        raise RuntimeError(
+            f"Expected hidden size {(h0.shape[0], int(batch_sizes[0]), h0.shape[2])}, got {list(h0.shape)}. "
+            "The sorted_indices of the PackedSequence are not as many as its sequences."
+        )
+
+
 def check_reset(rnn: "RNN", reset: Tensor, input: Tensor) -> None:
     """Raises for a reset that is no bool tensor over the input's own time and batch axes."""
     if not isinstance(reset, Tensor) or reset.dtype != torch.bool:

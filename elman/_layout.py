@@ -110,6 +110,10 @@ def _in_kernel_dtype(problem: Problem, x: Tensor, h0: Tensor | None, weights: li
         dtype = torch.get_autocast_dtype("cpu")
     elif dtype not in _SHORT or not x.is_cpu:
         check_matmul_dtype("input", x, weights[0], autocast=False)
+        if torch._C._is_any_autocast_enabled():  # to which the checks before this left it
+            for name, tensor in (("hx", h0), *(("a weight", w) for w in weights)):
+                if tensor is not None:
+                    check_matmul_dtype(name, tensor, x, autocast=False)
         return run(problem, x, h0, weights)
     with torch.autocast("cpu", enabled=False):
         wide = [t.float() for t in weights]

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from elman import _fork
 from elman._backends import asked_backend, choose, mode_obstacle
 from elman._checks import check_call, check_weights
 from elman._layout import problem_of
+from elman._rnn import RNN
 
 if TYPE_CHECKING:
-    from elman._rnn import RNN
     from elman.kernels.numba_cpu.steps import Steps
 
 
@@ -20,8 +21,8 @@ class Stream:
     """A layer one step at a time: `y = stream(x_t)` for each x_t as it comes, with the numbers of the whole sequence.
 
     For inference: no gradients flow. The weights are packed once, and again when one was replaced or written to by
-    torch (an optimiser's step, load_state_dict); what is written through `.data` is seen after the next `reset()`. A
-    stream belongs to one thread.
+    torch (an optimiser's step, load_state_dict); what is written in place through `.data` is seen after the next
+    `reset()`. The layer's forward hooks are not called. A stream belongs to one thread; a copy has a state of its own.
 
     Args:
         rnn: a layer of one direction: in a layer of two, a later step changes earlier outputs.
@@ -29,6 +30,7 @@ class Stream:
             sequences as the first input has.
 
     Raises:
+        TypeError: rnn is no elman.RNN, or hx no tensor.
         ValueError: the layer is bidirectional.
 
     Example:
@@ -41,7 +43,10 @@ class Stream:
         True
     """
 
-    def __init__(self, rnn: "RNN", hx: Tensor | None = None) -> None:
+    def __init__(self, rnn: RNN, hx: Tensor | None = None) -> None:
+        if not isinstance(rnn, RNN):
+            raise TypeError(f"A stream runs an elman.RNN, got {type(rnn).__name__}; elman.convert makes one of torch's.")
+        _check_is_state("hx", hx)
         if rnn.bidirectional:
             raise ValueError(
                 "A stream reads in one direction, and this layer is bidirectional: its reverse direction begins at the "
@@ -51,7 +56,7 @@ class Stream:
         self._start = None if hx is None else hx.detach().clone()
         self._steps: Steps | None = None
         self._state: Tensor | None = None
-        self._seen: list[int] = []  # versions and addresses of the weights that are packed
+        self._seen: list[object] = []  # what the packed weights, and the way to run, were made from
         self.reset()
 
     def __call__(self, x_t: Tensor) -> Tensor:
@@ -74,7 +79,7 @@ class Stream:
             and type(x_t) is Tensor
             and steps.fits(x_t)
             and not (x_t.requires_grad and torch.is_grad_enabled())
-            and self._seen == _identity(self._rnn._parameters.values())
+            and self._seen == _identity(self._rnn)
             and mode_obstacle() is None
             and asked_backend() in (None, "numba")
             and not _any_autocast()
@@ -98,9 +103,14 @@ class Stream:
         return None if state is None else state.clone()
 
     @state.setter
-    def state(self, state: Tensor) -> None:
-        self._state = state.detach().clone(memory_format=torch.contiguous_format)
+    def state(self, state: Tensor | None) -> None:
+        _check_is_state("state", state)
+        self._state = None if state is None else state.detach().clone(memory_format=torch.contiguous_format)
         self._steps = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what holds addresses: a copy packs its own weights."""
+        return {**self.__dict__, "_state": self.state, "_steps": None, "_seen": []}
 
     def reset(self, rows: Tensor | Sequence[int] | None = None) -> None:
         """Back to the state before the first step.
@@ -111,6 +121,7 @@ class Stream:
 
         Raises:
             IndexError: there is no such sequence.
+            TypeError: rows are neither whole numbers nor bool.
         """
         if rows is None:
             self._state = None if self._start is None else self._start.clone(memory_format=torch.contiguous_format)
@@ -122,8 +133,11 @@ class Stream:
         if state.dim() == 2:
             raise IndexError("This stream holds a single sequence, without a batch axis: reset() begins it again.")
         which = torch.as_tensor(rows, device=state.device)
+        if which.numel() and (which.is_floating_point() or which.is_complex() or which.dtype == torch.uint8):
+            raise TypeError(f"rows should be whole numbers or a bool tensor, got {which.dtype}. Pass a mask as mask.bool().")
         chosen = which if which.dtype == torch.bool else which.long()
-        state[:, chosen] = 0 if self._start is None else self._start[:, chosen]
+        with torch.inference_mode():  # a state may have been made in it
+            state[:, chosen] = 0 if self._start is None else self._start[:, chosen]
 
     def _current(self) -> Tensor | None:
         """The state itself."""
@@ -147,10 +161,11 @@ class Stream:
             from elman.kernels.numba_cpu.steps import Steps
 
             self._steps = Steps(problem_of(rnn), x_t.shape, state, weights)
-            self._seen = _identity(rnn._parameters.values())
+            self._seen = _identity(rnn)
             return self._steps(x_t)
         output: Tensor
-        output, self._state = rnn(sequence, state)
+        output, after = rnn(sequence, state)
+        self._state = after.to(state.dtype)  # autocast gives it back shorter
         return output.squeeze(time)
 
     def _can_be_fast(self, x_t: Tensor, weights: list[Tensor]) -> bool:
@@ -168,7 +183,13 @@ _any_autocast = torch._C._is_any_autocast_enabled
 _version_of = operator.attrgetter("_version")
 
 
-def _identity(parameters: Iterable[Any]) -> list[int]:
-    """What changes when a parameter is replaced or written to."""
-    parameters = [*parameters]
-    return [*map(_version_of, parameters), *map(_address_of, parameters)]
+def _identity(rnn: RNN) -> list[object]:
+    """What changes when a parameter is replaced or written to, or when the layer is to run in another way."""
+    parameters = [p for p in rnn._parameters.values() if p is not None]
+    way = (rnn.training, rnn.dropout, torch.get_num_threads(), _fork.forked)
+    return [*way, *map(_version_of, parameters), *map(_address_of, parameters)]
+
+
+def _check_is_state(name: str, state: Tensor | None) -> None:
+    if state is not None and not isinstance(state, Tensor):
+        raise TypeError(f"{name} should be a tensor (layers, batch, hidden_size), got {type(state).__name__}.")

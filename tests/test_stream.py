@@ -1,6 +1,8 @@
 """One step at a time gives the numbers of the whole sequence."""
 
 import copy
+import pickle
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -138,6 +140,52 @@ def test_changed_weights_are_seen(how: str) -> None:
     torch.testing.assert_close(stream(x), expected[0].detach())
 
 
+def test_data_replaced_twice_between_two_steps_is_seen() -> None:
+    """The second may come to the first one's address."""
+    layer, x = elman.RNN(3, 64), torch.randn(1, 3)
+    stream = elman.Stream(layer)
+    for _ in range(30):
+        stream(x)
+        for _ in range(2):
+            layer.weight_hh_l0.data = torch.randn(64, 64) / 8
+        expected, _ = layer(x.unsqueeze(0), stream.state)
+        torch.testing.assert_close(stream(x), expected[0].detach())
+
+
+def test_training_mode_and_thread_count_are_followed() -> None:
+    layer, x = elman.RNN(3, 40, 2, dropout=0.9).eval(), torch.randn(1, 3)
+    stream = elman.Stream(layer)
+    stream(x)
+    layer.train()
+    torch.manual_seed(4)
+    state = stream.state
+    y = stream(x)
+    torch.manual_seed(4)
+    torch.testing.assert_close(y, layer(x.unsqueeze(0), state)[0][0].detach())
+    wide, x = elman.RNN(64, 512), torch.randn(16, 64)
+    stream = elman.Stream(wide)
+    for threads in (2, 1):
+        torch.set_num_threads(threads)
+        stream(x)
+        assert stream._steps is not None
+        assert (stream._steps._counters is None) == (threads == 1)
+
+
+@pytest.mark.parametrize("how", [copy.copy, copy.deepcopy, lambda stream: pickle.loads(pickle.dumps(stream))])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_copy_goes_on_by_itself(how: Callable[[elman.Stream], elman.Stream], threads: int) -> None:
+    torch.set_num_threads(threads)
+    layer, x = elman.RNN(64, 256), torch.randn(6, 8, 64)
+    stream = elman.Stream(layer)
+    expected, _ = layer(x)
+    for x_t in x[:2]:
+        stream(x_t)
+    other = how(stream)
+    for x_t, y in zip(x[2:], expected.detach()[2:], strict=True):
+        torch.testing.assert_close(stream(x_t), y)
+        torch.testing.assert_close(other(x_t), y)
+
+
 def test_strided_inputs_and_batch_first() -> None:
     layer = elman.RNN(3, 4, 2, batch_first=True)
     x = torch.randn(5, 7, 3)
@@ -174,10 +222,13 @@ def test_autocast_and_inference_mode() -> None:
         stream = elman.Stream(layer)
         outputs = torch.stack([stream(x_t) for x_t in x])
     torch.testing.assert_close(outputs.clone(), layer(x)[0].detach())
+    stream.reset([0])  # outside of the mode in which its state was made
+    assert (stream.state[:, 0] == 0).all()
     stream = elman.Stream(layer)
     stream(x[0])
     with torch.autocast("cpu", torch.bfloat16):
         assert stream(x[1]).dtype == torch.bfloat16
+    assert stream(x[2]).dtype == torch.float32
 
 
 def test_a_layer_keeps_pickling_and_copying() -> None:
@@ -208,6 +259,14 @@ def test_bad_use_is_said() -> None:
         stream(torch.ones(2, 3, requires_grad=True))
     with pytest.raises(IndexError):
         stream.reset([2])
+    for mask in (torch.tensor([0.0, 1.0]), torch.tensor([0, 1], dtype=torch.uint8)):
+        with pytest.raises(TypeError, match=r"mask\.bool\(\)"):
+            stream.reset(mask)
+    with pytest.raises(TypeError, match=r"elman\.convert"):
+        elman.Stream(torch.nn.RNN(3, 4))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="hx should be a tensor"):
+        elman.Stream(layer, [1.0])  # type: ignore[arg-type]
+    elman.Stream(layer).state = elman.Stream(layer).state
     torch.testing.assert_close(stream.state, state)
     with torch.no_grad():
         stream(torch.ones(2, 3, requires_grad=True))
