@@ -251,7 +251,10 @@ class RNN(RNNBase):
 
 
 def _scriptable(layer: torch.nn.Module) -> torch.nn.Module:
-    """torch's layer of the same Parameters: TorchScript's language has no words for the kernels."""
+    """torch's layer of the same Parameters: TorchScript's language has no words for the kernels.
+
+    torch.jit.script puts it into the model it was given, too.
+    """
     from elman._convert import to_torch
 
     return to_torch(copy.copy(layer)).module

@@ -315,7 +315,7 @@ def test_patch_is_of_one_thread(unpatched: None) -> None:
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
 @pytest.mark.parametrize("kind", ["layer", "cell"])
 def test_torch_jit_script_takes_torchs_layer(kind: str) -> None:
-    """Inside a model, with the same Parameters. The layer itself stays elman's."""
+    """Inside a model, with the same Parameters. The layer's object stays elman's; torch takes it out of the model."""
 
     class Layer(nn.Module):
         def __init__(self, rnn: nn.Module) -> None:
