@@ -167,7 +167,7 @@ def check_length_values(lengths: Tensor, steps: int, sequences: int) -> bool:
 
 
 def check_batch_sizes(batch_sizes: Tensor, rows: int, h0: Tensor | None) -> None:
-    """Raises where the parts of a PackedSequence, which can be made by hand, do not fit: the kernels take them as given."""
+    """Raises where the parts of a PackedSequence do not fit: one can be made by hand, and kernels take it as given."""
     fits = batch_sizes.dtype == torch.int64 and batch_sizes.dim() == 1 and batch_sizes.numel() > 0
     if not (
         fits

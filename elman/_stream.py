@@ -1,7 +1,7 @@
 """A layer one step at a time, with a carried state."""
 
 import operator
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,7 +45,9 @@ class Stream:
 
     def __init__(self, rnn: RNN, hx: Tensor | None = None) -> None:
         if not isinstance(rnn, RNN):
-            raise TypeError(f"A stream runs an elman.RNN, got {type(rnn).__name__}; elman.convert makes one of torch's.")
+            raise TypeError(
+                f"A stream runs an elman.RNN, got {type(rnn).__name__}; elman.convert makes one of torch's."
+            )
         _check_is_state("hx", hx)
         if rnn.bidirectional:
             raise ValueError(
@@ -134,7 +136,9 @@ class Stream:
             raise IndexError("This stream holds a single sequence, without a batch axis: reset() begins it again.")
         which = torch.as_tensor(rows, device=state.device)
         if which.numel() and (which.is_floating_point() or which.is_complex() or which.dtype == torch.uint8):
-            raise TypeError(f"rows should be whole numbers or a bool tensor, got {which.dtype}. Pass a mask as mask.bool().")
+            raise TypeError(
+                f"rows should be whole numbers or a bool tensor, got {which.dtype}. Pass a mask as mask.bool()."
+            )
         chosen = which if which.dtype == torch.bool else which.long()
         with torch.inference_mode():  # a state may have been made in it
             state[:, chosen] = 0 if self._start is None else self._start[:, chosen]

@@ -102,3 +102,16 @@ def test_complex_forward_is_torchs(dtype: torch.dtype) -> None:
 def test_default_dtype_is_followed() -> None:
     torch.set_default_dtype(torch.float64)
     assert elman.RNN(2, 3)(torch.randn(4, 1, 2))[0].dtype == torch.float64
+
+
+@pytest.mark.parametrize("what", ["hx", "weight"])
+def test_float64_under_autocast_takes_no_float32(what: str) -> None:
+    """autocast leaves float64 alone, so nothing makes the two one."""
+    for cls in (torch.nn.RNN, elman.RNN):
+        layer, hx = cls(3, 4).double(), None
+        if what == "hx":
+            hx = torch.full((1, 2, 4), 0.5)
+        else:
+            layer.weight_hh_l0 = torch.nn.Parameter(layer.weight_hh_l0.detach().float())
+        with torch.autocast("cpu"), pytest.raises(RuntimeError, match="must have the same dtype"):
+            layer(torch.ones(2, 2, 3).double(), hx)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from cases import Values, assert_same
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 import elman
@@ -77,3 +78,29 @@ def test_lengths_beside_a_packed_sequence_are_refused() -> None:
             match=f"(?i){next(iter(keywords))}.*packed|packed.*{next(iter(keywords))}",
         ):
             elman.RNN(4, 5)(packed, **keywords)
+
+
+@pytest.mark.parametrize(
+    "batch_sizes",
+    [
+        torch.tensor([2, 2]),
+        torch.tensor([2, 1], dtype=torch.int32),
+        torch.tensor([30_000_000]),
+        torch.tensor([4, -1]),
+        torch.tensor([1, 2]),
+        torch.tensor([1, 1]),
+        torch.tensor([[2, 1]]),
+        torch.tensor([], dtype=torch.int64),
+    ],
+    ids=str,
+)
+def test_packed_parts_that_do_not_fit_are_refused(batch_sizes: Tensor, backend: str) -> None:
+    """A PackedSequence can be made by hand; the kernels would read and write past their arrays."""
+    with pytest.raises(RuntimeError, match="The batch_sizes of a PackedSequence"):
+        elman.RNN(3, 4)(PackedSequence(torch.ones(3, 3), batch_sizes))
+
+
+def test_sorted_indices_of_another_number_are_refused() -> None:
+    packed = PackedSequence(torch.ones(3, 3), torch.tensor([2, 1]), torch.tensor([0]), torch.tensor([0]))
+    with pytest.raises(RuntimeError, match="Expected hidden size"):
+        elman.RNN(3, 4)(packed, torch.randn(1, 2, 4))
