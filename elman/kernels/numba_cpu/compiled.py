@@ -29,7 +29,8 @@ _lock = threading.Lock()
 class Code(NamedTuple):
     """Addresses of C functions; what they take stands in kernel.py."""
 
-    kernel: int
+    forward: int
+    backward: int
     pack: int
     product: int
     product_t: int

@@ -187,7 +187,6 @@ def _prepare(
     take(8 * len(Sizes._fields) + rest.size, 1)  # the plan
     below_too = take(once * steps * of_step if layers > 1 else 0, size)
     sizes = Sizes(
-        backward=backward,
         pack=code.pack,
         product=code.product,
         product_t=code.product_t,
@@ -231,7 +230,8 @@ def _prepare(
         h_rows=take(once * span * sequences * directions, 8),
     )
     head = struct.pack(f"{len(sizes)}q", *sizes)
-    return Prepared(team.starter(code.kernel, threads), threads, scratch, head, rest)
+    start = team.starter(code.backward if backward else code.forward, threads)
+    return Prepared(start, threads, scratch, head, rest)
 
 
 def steps_of_a_span(sequences: int, step_bytes: int) -> int:

@@ -10,7 +10,6 @@ COUNTER_BYTES = 8 * _LINE
 class Sizes(NamedTuple):
     """What follows from the shapes alone. What stands under "scratch" are offsets in bytes."""
 
-    backward: int
     pack: int  # addresses of the functions of products.py
     product: int
     product_t: int
