@@ -30,13 +30,13 @@ def kernel_in_llvm(dtype: type) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _translating_only() -> Iterator[None]:
-    """numba optimises every function apart and again in every caller, and makes machine code of each: 20 s where once at
-    the end takes 2.
+    """numba optimises every function apart and again in every caller, and makes machine code of each: here it does not.
 
     Its lock is held, so nothing else is compiled meanwhile.
     """
+    options: Any = config
     instead = [
-        (config, "OPT", type(config.OPT)(0)),
+        (options, "OPT", type(options.OPT)(0)),
         (codegen.JITCPUCodegen, "_add_module", lambda self, module: None),
         (codegen.JITCPUCodegen, "set_env", lambda self, name, env: None),
         (codegen.CPUCodeLibrary, "_optimize_functions", lambda self, module: None),
