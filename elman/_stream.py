@@ -126,8 +126,7 @@ class Stream:
             TypeError: rows are neither whole numbers nor bool.
         """
         if rows is None:
-            self._state = None if self._start is None else self._start.clone(memory_format=torch.contiguous_format)
-            self._steps = None
+            self.state = self._start
             return
         state = self._current()
         if state is None:

@@ -27,6 +27,7 @@ class Estimator:
     """What both have in common: parameters that can be read and set, and a run folder behind them."""
 
     run: str | Path | None
+    device: str
     _folder: Path | None = None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -59,6 +60,14 @@ class Estimator:
 
     def _training(self) -> LoopSettings:
         return LoopSettings(**{name: getattr(self, name) for name in ("steps", "lr", "eval_every", "seed")})
+
+    def _train(self, job: Any, source: Any, settings: Any) -> Any:
+        """A run, trained to its end, in the folder that is this object's from then on."""
+        place = self._place()
+        run = runs.begin(job, source, place, settings, self._training(), device=self.device)
+        loop.fit(run.trainer, run.folder, progress=False, report=lambda step, value: None)
+        self._folder = place
+        return run
 
     def _place(self) -> Path:
         """A folder for a new run: the one that was asked for, or one that goes when this object does."""
@@ -142,11 +151,8 @@ class LabelsClassifier(Estimator):
         names = LabelsSettings.__dataclass_fields__
         settings = LabelsSettings(**{name: getattr(self, name) for name in names})
         source = labels_runs.Source(Given(X, y))
-        place = self._place()
-        run = runs.begin(labels_runs.JOB, source, place, settings, self._training(), device=self.device)
-        loop.fit(run.trainer, run.folder, progress=False, report=lambda step, value: None)
-        self._folder = place
-        self._classifier = Classifier(place, device=self.device)
+        run = self._train(labels_runs.JOB, source, settings)
+        self._classifier = Classifier(self.folder, device=self.device)
         self.classes_ = np.array(self._classifier.labels)
         self.scores_ = labels_runs.measure(run)
         return self
@@ -231,11 +237,9 @@ class SeriesForecaster(Estimator):
         settings = SeriesSettings(**{name: getattr(self, name) for name in SeriesSettings.__dataclass_fields__})
         table = _ArrayTable(values)
         source = series_runs.Source(table, Columns("step", table.columns[1:], []))
-        place = self._place()
-        run = runs.begin(series_runs.JOB, source, place, settings, self._training(), device=self.device)
-        loop.fit(run.trainer, run.folder, progress=False, report=lambda step, value: None)
-        self._folder, self._y, self._flat = place, values, np.ndim(y) == 1
-        self._forecaster = Forecaster(place, device=self.device)
+        run = self._train(series_runs.JOB, source, settings)
+        self._y, self._flat = values, np.ndim(y) == 1
+        self._forecaster = Forecaster(self.folder, device=self.device)
         self.errors_ = series_runs.measure(run).errors
         return self
 

@@ -81,16 +81,17 @@ def _run(
     prepared = prepare(problem, x, weights, backward)
     memory = torch.empty(prepared.scratch, dtype=torch.uint8)
     # what is made contiguous here is kept until the kernel is back
-    arrays = [*map(_plain, (*values, problem.masks, dropped, problem.reset, lengths, *gradients))]
+    given = (*values, problem.masks, dropped, problem.reset, lengths, *gradients)
+    arrays = [None if array is None else plain(array) for array in given]
     at = memory.data_ptr()
     at_weights = [*map(Tensor.data_ptr, weights)]
     at_d_weights = [*map(_address, d_weights)] if backward else at_weights
     prepared.run(at, output.nbytes, *map(_address, arrays), *at_weights, *at_d_weights)
 
 
-def _plain(tensor: Tensor | None) -> Tensor | None:
+def plain(tensor: Tensor) -> Tensor:
     """The tensor as rows one after the other in memory."""
-    if tensor is None or (tensor.is_contiguous() and not tensor.is_neg()):
+    if tensor.is_contiguous() and not tensor.is_neg():
         return tensor
     return tensor.resolve_neg().contiguous()
 

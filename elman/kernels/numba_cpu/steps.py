@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.launch import prepare
+from elman.kernels.numba_cpu.launch import plain, prepare
 from elman.kernels.numba_cpu.plan import FIELDS, Arrays
 from elman.kernels.problem import Problem
 
@@ -43,8 +43,7 @@ class Steps:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The last layer's state, (N, H) or (H,), after one more step from its input x, which fits."""
-        if not x.is_contiguous() or x.is_neg():
-            x = x.resolve_neg().contiguous()
+        x = plain(x)
         y = _empty_like(self._like_y)
         plan = self._plan
         plan[_X], plan[_OUTPUT] = x.data_ptr(), y.data_ptr()
