@@ -9,17 +9,22 @@ import ctypes
 import hashlib
 import importlib.metadata
 import logging
+import multiprocessing.spawn
 import os
 import platform
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 
+from elman.kernels.numba_cpu import machine_code
 from elman.kernels.numba_cpu.sizes import YIELD
 
 log = logging.getLogger("elman")
@@ -49,20 +54,16 @@ def code_for(dtype: type) -> Code:
 
 
 def _load(dtype: type) -> Code:
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
-    )
-    path = _cache_folder() / f"{dtype.__name__}-{_key()}.o"
-    code = _read(path)
-    if code is None:
-        code = _compile(dtype, machine)
-        _write(path, code)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine_code.target_machine())
+    paths = {name: _cache_folder() / f"{dtype.__name__}-{name}-{_key()}.o" for name in Code._fields}
+    codes = {name: code for name, path in paths.items() if (code := _read(path)) is not None}
+    if len(codes) < len(paths):
+        codes = _compile(dtype)
+        _write({paths[name]: code for name, code in codes.items()})
     for name, function in _foreign().items():
         llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    for code in codes.values():
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
     return Code(*(engine.get_function_address(f"elman_{name}") for name in Code._fields))
@@ -104,35 +105,43 @@ def _read(path: Path) -> bytes | None:
     return code if hashlib.sha256(code).digest() == checksum else None
 
 
-def _write(path: Path, code: bytes) -> None:
+def _write(codes: dict[Path, bytes]) -> None:
+    folder = _cache_folder()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            whole = Path(folder) / path.name
-            whole.write_bytes(hashlib.sha256(code).digest() + code)
-            os.replace(whole, path)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as beside:
+            for path, code in codes.items():
+                whole = Path(beside) / path.name
+                whole.write_bytes(hashlib.sha256(code).digest() + code)
+                os.replace(whole, path)
     except OSError as error:
         warnings.warn(
-            f"elman could not keep its compiled kernels in {path.parent} ({error.strerror}), so every process compiles "
+            f"elman could not keep its compiled kernels in {folder} ({error.strerror}), so every process compiles "
             "them again (some seconds). Set ELMAN_CACHE_DIR to a folder that can be written.",
             stacklevel=2,
         )
 
 
-def _compile(dtype: type, machine: Any) -> bytes:
+def _compile(dtype: type) -> dict[str, bytes]:
+    """Object code by the functions' names. LLVM works on one function while numba translates the next."""
     log.warning("elman: compiling its kernels for %s, once on this machine (some seconds)", dtype.__name__)
     begin = time.perf_counter()
     from elman.kernels.numba_cpu.kernel import kernel_in_llvm
 
-    module = llvm.parse_assembly("")
-    for text in kernel_in_llvm(dtype).values():
-        module.link_in(llvm.parse_assembly(text))
-    module.verify()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
-    builder.getModulePassManager().run(module, builder)
-    foreign = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
-    if foreign := foreign - set(_foreign()):
-        raise RuntimeError(f"the kernels would call {', '.join(foreign)}, which a process without numba does not have")
-    code: bytes = machine.emit_object(module)
+    with ThreadPoolExecutor(2) as pool:
+        jobs = {name: pool.submit(_object_code, text) for name, text in kernel_in_llvm(dtype)}
+        codes = {name: job.result() for name, job in jobs.items()}
     log.info("elman: compiled in %.1f s", time.perf_counter() - begin)
-    return code
+    return codes
+
+
+def _object_code(text: str) -> bytes:
+    """In a process of its own, as llvmlite holds a lock while LLVM works; in this one where there is no other."""
+    python, allowed = multiprocessing.spawn.get_executable(), [*_foreign()]
+    if python and not getattr(sys, "frozen", False):
+        command = [python, "-P", machine_code.__file__, *allowed]
+        try:
+            return subprocess.run(command, input=text.encode(), capture_output=True, check=True, timeout=60).stdout
+        except (OSError, subprocess.SubprocessError) as error:
+            log.info("elman: no process beside this one for LLVM (%s)", error)
+    return machine_code.object_code(text, allowed)

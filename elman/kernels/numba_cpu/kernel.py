@@ -1,6 +1,7 @@
 """What there is to compile, in LLVM's language: forward, backward, and the products."""
 
 import contextlib
+import gc
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,25 +15,28 @@ from elman.kernels.numba_cpu.products import make_products
 from elman.kernels.numba_cpu.work import make_phases
 
 
-def kernel_in_llvm(dtype: type) -> dict[str, str]:
-    """LLVM modules of forward(plan), backward(plan), pack, product and product_t, C functions of 64-bit integers.
+def kernel_in_llvm(dtype: type) -> Iterator[tuple[str, str]]:
+    """LLVM modules of backward(plan), forward(plan), pack, product and product_t, C functions of 64-bit integers.
 
-    Not yet optimised; free of Python, and of numba when they run.
+    They come one by one, as each is translated, with their names; the one that takes longest first. Not yet optimised;
+    free of Python, and of numba when they run.
     """
     functions = {
-        "forward": (make_phases(*make_forward(dtype)), 1),
         "backward": (make_phases(*make_backward(dtype)), 1),
+        "forward": (make_phases(*make_forward(dtype)), 1),
     }
     functions |= {name: (function, 7) for name, function in make_products(dtype)._asdict().items()}
     with _translating_only():
-        return {name: _as_c_function(name, function, count) for name, (function, count) in functions.items()}
+        for name, (function, count) in functions.items():
+            yield name, _as_c_function(name, function, count)
 
 
 @contextlib.contextmanager
 def _translating_only() -> Iterator[None]:
     """numba optimises every function apart and again in every caller, and makes machine code of each: here it does not.
 
-    Its lock is held, so nothing else is compiled meanwhile.
+    It also asks for every + anew what integers plus integers are: here once. Nothing that it makes can be freed before
+    the end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
     """
     options: Any = config
     instead = [
@@ -43,12 +47,28 @@ def _translating_only() -> Iterator[None]:
         (codegen.CPUCodeLibrary, "_optimize_final_module", lambda self: None),
         (codegen.JITCodeLibrary, "_finalize_specific", lambda self: None),
         (codegen.JITCodeLibrary, "get_pointer_to_function", lambda self, name: 0),
+        (types.BaseFunction, "get_call_type", _asking_once(types.BaseFunction.get_call_type)),
     ]
     with global_compiler_lock, contextlib.ExitStack() as stack:
+        if gc.isenabled():
+            gc.disable()
+            stack.callback(gc.enable)
         for owner, name, value in instead:
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
         yield
+
+
+def _asking_once(get_call_type: Any) -> Any:
+    found: dict[Any, Any] = {}
+
+    def remembered(function: Any, context: Any, args: Any, kws: Any) -> Any:
+        key = function, args, tuple(kws.items())
+        if key not in found:
+            found[key] = get_call_type(function, context, args, kws)
+        return found[key]
+
+    return remembered
 
 
 def _as_c_function(name: str, function: Any, arguments: int) -> str:

@@ -22,8 +22,8 @@ from elman.kernels.numba_cpu.sizes import FEATURES
 
 _I64 = ir.IntType(64)
 
-part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-"""Compiles a function that only other compiled functions call."""
+part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, no_rewrites=True)
+"""Compiles a function that only other compiled functions call. It has nothing that numba would have to rewrite."""
 
 
 class _Emitter:
