@@ -1,15 +1,16 @@
 """The numba backend's two functions: memory and a plan for one run of the kernel."""
 
-import ctypes
 import functools
+import math
 import struct
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from elman import _fork
 from elman.kernels.numba_cpu import team
 from elman.kernels.numba_cpu.compiled import code_for
 from elman.kernels.numba_cpu.plan import Sizes, after_sizes
@@ -30,15 +31,13 @@ def rnn_forward(
     weights: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """output (T, N, D * H) or (R, D * H), h_n (L * D, N, H), and what rnn_backward needs."""
-    layers, directions, h = problem.num_layers, problem.num_directions, weights[1].shape[0]
-    rows, dtype = x.shape[:-1], x.dtype
     weights = _all_plain(weights)
+    prepared = prepare(problem, x, weights, backward=False)
     # sizes one by one: given as a tuple they cost torch twice the time
-    output = torch.empty(*rows, directions * h, dtype=dtype)
-    h_n = torch.empty(layers * directions, problem.size_of(x)[1], h, dtype=dtype)
-    inner = torch.empty(layers - 1, *rows, directions * h, dtype=dtype) if layers > 1 else None
+    output, h_n = x.new_empty(*prepared.output), x.new_empty(*prepared.h_n)
+    inner = x.new_empty(problem.num_layers - 1, *prepared.output) if problem.num_layers > 1 else None
     dropped = None if inner is None or problem.masks is None else torch.empty_like(inner)
-    _run(problem, weights, weights, (x, h0, h_n, output, inner), dropped, (None, None, None, None), backward=False)
+    _run(prepared, problem, weights, (), (x, h0, h_n, output, inner), dropped, ())
     return output, h_n, (output, inner, dropped)
 
 
@@ -61,32 +60,35 @@ def rnn_backward(
         d_weights = [*map(torch.empty_like, weights)]
     output, inner, dropped = saved
     assert output is not None
-    gradients = (d_output, d_h_n, d_x, d_h0)
-    _run(problem, weights, d_weights, (x, h0, None, output, inner), dropped, gradients, backward=True)
+    prepared = prepare(problem, x, weights, backward=True)
+    _run(prepared, problem, weights, d_weights, (x, h0, None, output, inner), dropped, (d_output, d_h_n, d_x, d_h0))
     return [d_x, d_h0, *d_weights]
 
 
 def _run(
+    prepared: "Prepared",
     problem: Problem,
     weights: Sequence[Tensor],
-    d_weights: Sequence[Tensor | None],
+    d_weights: Sequence[Tensor | None],  # forward (), as gradients
     values: tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None],  # x, h0, h_n, output, inner
     dropped: Tensor | None,
     gradients: tuple[Tensor | None, ...],  # d_output, d_h_n, d_x, d_h0
-    backward: bool,
 ) -> None:
     """Runs the kernel, forward or backward, on contiguous memory."""
-    x, output = values[0], values[3]
     lengths = problem.lengths if problem.batch_sizes is None else problem.batch_sizes
-    prepared = prepare(problem, x, weights, backward)
-    memory = torch.empty(prepared.scratch, dtype=torch.uint8)
-    # what is made contiguous here is kept until the kernel is back
     given = (*values, problem.masks, dropped, problem.reset, lengths, *gradients)
-    arrays = [None if array is None else plain(array) for array in given]
-    at = memory.data_ptr()
-    at_weights = [*map(Tensor.data_ptr, weights)]
-    at_d_weights = [*map(_address, d_weights)] if backward else at_weights
-    prepared.run(at, output.nbytes, *map(_address, arrays), *at_weights, *at_d_weights)
+    # what is made contiguous here is kept until the kernel is back; written out, as a call for each costs more
+    arrays = [a if a is None or (a.is_contiguous() and not a.is_neg()) else plain(a) for a in given]
+    addresses = [0 if a is None else a.data_ptr() for a in arrays]
+    at_weights = [w.data_ptr() for w in weights]
+    if not gradients:
+        addresses += [0] * 4
+        at_d_weights = at_weights
+    else:
+        at_d_weights = [0 if w is None else w.data_ptr() for w in d_weights]
+    memory = torch.empty(prepared.scratch, dtype=torch.uint8)
+    words = (memory.data_ptr(), values[3].nbytes, *addresses, *at_weights, *at_d_weights)
+    prepared.start(prepared.head + prepared.rest.pack(*words))
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -99,64 +101,53 @@ def plain(tensor: Tensor) -> Tensor:
 def _all_plain(weights: Sequence[Tensor]) -> Sequence[Tensor]:
     if all(map(Tensor.is_contiguous, weights)) and not any(map(Tensor.is_neg, weights)):
         return weights
-    return [w.resolve_neg().contiguous() for w in weights]
-
-
-def _address(tensor: Tensor | None) -> int:
-    return 0 if tensor is None else tensor.data_ptr()
+    return [plain(w) for w in weights]
 
 
 class Prepared(NamedTuple):
-    """Everything about a run that follows from the shapes. The plan lies at the head of scratch memory."""
+    """Everything about a run that follows from the shapes. Its plan is `head` and what `rest` packs, in which the
+    kernel counts."""
 
-    start: Callable[[int], None]  # runs the kernel on the plan at an address
-    threads: int
+    start: Callable[[Any], None]  # runs the kernel on a plan
     scratch: int  # bytes
+    output: tuple[int, ...]  # the shapes of output and h_n
+    h_n: tuple[int, ...]
     head: bytes  # the plan's sizes
-    rest: struct.Struct  # and what comes after them
-
-    def write(self, memory: int, *words: int) -> range:
-        """Writes the plan to scratch memory; the words are those after plan.Sizes. Returns where the counters are."""
-        plan = self.head + self.rest.pack(memory, *words)
-        ctypes.memmove(memory, plan, len(plan))
-        return range(len(self.head) + 8 * (1 + len(words)), len(plan))
-
-    def run(self, memory: int, *words: int) -> None:
-        """Writes the plan, then runs the kernel on it."""
-        self.write(memory, *words)
-        self.start(memory)
+    rest: struct.Struct  # what comes after them: Arrays and what else plan.after_sizes says
 
 
 def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bool) -> Prepared:
     """What a run needs besides addresses."""
-    steps, sequences = problem.size_of(x)
-    ragged, rows = 0 if problem.lengths is None else 1, steps * sequences
-    if problem.batch_sizes is not None:
-        ragged, rows = 2, x.shape[0]
-    h, layers, directions = weights[1].shape[0], problem.num_layers, problem.num_directions
-    work = rows * directions * h * (x.shape[-1] + (layers - 1) * directions * h + layers * h)
-    threads = team.threads_for(work, steps)
-    block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
-    shape = (steps, sequences, x.shape[-1], h, layers, directions, 4 if problem.bias else 2)
-    return _prepare(x.dtype, backward, problem.nonlinearity == "relu", ragged, *shape, block, threads)
+    shape, h = x.shape, weights[1].shape[0]
+    nonlinearity, layers, directions, bias, lengths, _, _, batch_sizes = problem
+    if batch_sizes is None:
+        ragged, steps, sequences = 0 if lengths is None else 1, shape[0], shape[1]
+    else:
+        ragged, steps, sequences = 2, batch_sizes.shape[0], int(batch_sizes[0])
+    of = (nonlinearity, layers, directions, bias, ragged, steps, sequences, shape, h, x.dtype, backward)
+    return _prepare(*of, torch.get_num_threads(), _fork.forked)
 
 
 @functools.lru_cache(maxsize=1024)
 def _prepare(
-    torch_dtype: torch.dtype,
-    backward: bool,
-    relu: bool,
+    nonlinearity: str,
+    layers: int,
+    directions: int,
+    bias: bool,
     ragged: int,
     steps: int,
     sequences: int,
-    input_size: int,
+    shape: tuple[int, ...],
     h: int,
-    layers: int,
-    directions: int,
-    weights_a_cell: int,
-    block: int,
-    threads: int,
+    torch_dtype: torch.dtype,
+    backward: bool,
+    available: int,
+    forked: bool,  # then other threads run the kernel
 ) -> Prepared:
+    rows, input_size, weights_a_cell = math.prod(shape[:-1]), shape[-1], 4 if bias else 2
+    work = rows * directions * h * (input_size + (layers - 1) * directions * h + layers * h)
+    threads = team.threads_for(available, work, steps)
+    block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
     dtype = _DTYPES[torch_dtype]
     size, width = np.dtype(dtype).itemsize, directions * h
     chunks = max(1, min(sequences, -(-threads // directions)))
@@ -182,10 +173,9 @@ def _prepare(
         return _in_lines(size * (h * padded_columns(dtype, k) if backward else k * padded_columns(dtype, h)))
 
     ih_first, ih_next = of_ih(input_size), of_ih(width)
-    hh, bias = _in_lines(size * h * padded_columns(dtype, h)), _in_lines(size * h)
+    hh, bias_bytes = _in_lines(size * h * padded_columns(dtype, h)), _in_lines(size * h)
     code = code_for(dtype)
     once = 1 if backward else 0  # arrays that only the backward pass needs
-    take(8 * len(Sizes._fields) + rest.size, 1)  # the plan
     below_too = take(once * steps * of_step if layers > 1 else 0, size)
     sizes = Sizes(
         pack=code.pack,
@@ -198,7 +188,7 @@ def _prepare(
         layers=layers,
         directions=directions,
         weights_a_cell=weights_a_cell,
-        relu=relu,
+        relu=nonlinearity == "relu",
         prepared=False,
         ragged=ragged,
         threads=threads,
@@ -211,7 +201,7 @@ def _prepare(
         ih_first=ih_first,
         ih_next=ih_next,
         hh=hh,
-        bias=bias,
+        bias=bias_bytes,
         zeros=take(max(input_size, width), size),
         tables=take(4 * threads * table, 8),
         tails=take(threads * VECTOR_BYTES, 1),
@@ -221,7 +211,7 @@ def _prepare(
         order=take(sequences if ragged else 0, 8),
         starts=take(chunks * (steps + 1) if ragged else 0, 8),
         offsets=take(steps + 1 if ragged == 2 else 0, 8),
-        packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + bias)), 1),
+        packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + bias_bytes)), 1),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
         below_too=below_too,
         at_start=take(once * of_step, size),
@@ -232,7 +222,7 @@ def _prepare(
     )
     head = struct.pack(f"{len(sizes)}q", *sizes)
     start = team.starter(code.backward if backward else code.forward, threads)
-    return Prepared(start, threads, scratch, head, rest)
+    return Prepared(start, scratch, (*shape[:-1], width), (layers * directions, sequences, h), head, rest)
 
 
 def steps_of_a_span(sequences: int, step_bytes: int) -> int:

@@ -34,7 +34,7 @@ class Sizes(NamedTuple):
     ih_next: int  # and above
     hh: int  # bytes of a packed W_hh
     bias: int  # bytes of b_ih + b_hh
-    # scratch, at whose head the plan lies
+    # scratch
     zeros: int  # (max(I, D * H),) zeros
     tables: int  # (threads, 4, table) words
     tails: int  # (threads,) vectors

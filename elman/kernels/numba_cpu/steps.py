@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.numba_cpu.launch import plain, prepare
-from elman.kernels.numba_cpu.plan import FIELDS, Arrays
+from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.problem import Problem
 
 _empty_like = torch.empty_like
@@ -29,13 +29,14 @@ class Steps:
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
         self._like_y = torch.empty_like(state[0])
-        self._at, at_weights = memory.data_ptr(), [w.data_ptr() for w in weights]
+        at_weights = [w.data_ptr() for w in weights]
         nothing = Arrays(*[0] * len(Arrays._fields))
-        arrays = nothing._replace(memory=self._at, layer_bytes=state[0].nbytes, inner=inner.data_ptr())
-        counters = prepared.write(*arrays, *at_weights, *at_weights)
-        self._counters = (self._at + counters.start, 0, len(counters)) if counters else None
+        arrays = nothing._replace(memory=memory.data_ptr(), layer_bytes=state[0].nbytes, inner=inner.data_ptr())
+        plan = prepared.head + prepared.rest.pack(*arrays, *at_weights, *at_weights)
+        self._plan = (ctypes.c_int64 * (len(plan) // 8)).from_buffer_copy(plan)
+        self._at, before = ctypes.addressof(self._plan), HEADER_BYTES + 8 * 2 * len(weights)
+        self._counters = (self._at + before, 0, len(plan) - before) if len(plan) > before else None
         self._addresses = (self.state.data_ptr(), self._spare.data_ptr())
-        self._plan = (ctypes.c_int64 * len(FIELDS)).from_address(self._at)
 
     def fits(self, x: Tensor) -> bool:
         """Whether a step can be taken from x."""

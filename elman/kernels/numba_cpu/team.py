@@ -13,8 +13,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from elman import _fork
 
 _TEAM_WORK = 1_200_000  # multiply-adds below which a second thread of the OpenMP team saves less than it costs
@@ -24,21 +22,20 @@ _POOL_WORK = 10_000_000  # the same for Python threads
 _kernel_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # releases the GIL while it runs
 
 
-def threads_for(work: int, steps: int) -> int:
-    """How many threads to use for so many multiply-adds: torch's number of threads, or 1 where that is not worth it."""
-    threads = torch.get_num_threads()
+def threads_for(threads: int, work: int, steps: int) -> int:
+    """How many of so many threads to use for so many multiply-adds: all, or 1 where that is not worth it."""
     if threads == 1 or work < (_TEAM_STEP if steps == 1 else _TEAM_WORK):
         return 1
     return threads if work >= _POOL_WORK or _parallel() is not None else 1
 
 
-def starter(kernel: int, threads: int) -> Callable[[int], None]:
-    """What runs the C function at address `kernel` on the plan at an address, in so many threads at once; it returns
-    when all are back."""
+def starter(kernel: int, threads: int) -> Callable[[Any], None]:
+    """What runs the C function at address `kernel` on a plan, given as its bytes or its address, in so many threads at
+    once; it returns when all are back."""
     return _function(kernel) if threads == 1 else functools.partial(_run, kernel, threads)
 
 
-def _run(kernel: int, threads: int, plan: int) -> None:
+def _run(kernel: int, threads: int, plan: Any) -> None:
     parallel = _parallel()
     if parallel is not None:
         parallel(kernel, plan, threads, 0)
