@@ -188,7 +188,7 @@ _version_of = operator.attrgetter("_version")
 
 def _identity(rnn: RNN) -> list[object]:
     """What changes when a parameter is replaced or written to, or when the layer is to run in another way."""
-    parameters = [p for p in rnn._parameters.values() if p is not None]
+    parameters = rnn._parameters.values()
     way = (rnn.training, rnn.dropout, torch.get_num_threads(), _fork.forked)
     return [*way, *map(_version_of, parameters), *map(_address_of, parameters)]
 
