@@ -181,7 +181,7 @@ class Stream:
         return backend.name == "numba" and watched and not dropout and not torch.is_autocast_enabled("cpu")
 
 
-_address_of = Tensor.data_ptr
+_address_of: Any = Tensor.data_ptr
 _any_autocast = torch._C._is_any_autocast_enabled
 _version_of = operator.attrgetter("_version")
 

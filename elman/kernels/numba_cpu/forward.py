@@ -6,31 +6,33 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.activation import make_activation
-from elman.kernels.numba_cpu.sizes import panel_columns
-from elman.kernels.numba_cpu.tile import call, part, pointer_to
-from elman.kernels.numba_cpu.work import (
-    addresses,
-    bias_at,
+from elman.kernels.numba_cpu.sequences import (
     chunk_of,
-    clear,
     clear_padding,
-    columns_of,
     h0_at,
-    input_at,
-    inputs_of,
     length_of,
-    output_at,
-    packed_hh_at,
-    packed_ih_at,
     place_of,
     row_of,
     rows_from,
     rows_in,
     sort,
     starts_again,
+    tasks_of_padding,
+)
+from elman.kernels.numba_cpu.sizes import panel_columns
+from elman.kernels.numba_cpu.tile import call, part, pointer_to
+from elman.kernels.numba_cpu.work import (
+    addresses,
+    bias_at,
+    clear,
+    columns_of,
+    input_at,
+    inputs_of,
+    output_at,
+    packed_hh_at,
+    packed_ih_at,
     table_at,
     tail_at,
-    tasks_of_padding,
     wait,
     weight_at,
 )
