@@ -7,6 +7,12 @@ from collections.abc import Iterator
 import browser
 import pytest
 import torch
+from hypothesis import settings
+
+# The same examples at every run, so that no change fails by bad luck. `--hypothesis-profile=random` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("random", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("same")
 
 BACKENDS = ("reference", "numba", "torch")
 
