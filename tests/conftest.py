@@ -1,8 +1,13 @@
 """What every test starts from: a fixed seed, the machine's thread count, and uninitialised memory full of NaN."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
+
+# Workers and the processes that they start share the cores, so a team of threads must not spin as it waits: two that do
+# slow each other many times. libgomp reads this when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import browser
 import pytest
