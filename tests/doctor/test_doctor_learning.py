@@ -1,5 +1,6 @@
 """Parameters without a gradient."""
 
+import pytest
 from doctor_models import KINDS, C, Classifier, H, I, Tagger, kinds
 from torch import Tensor, nn
 
@@ -20,6 +21,18 @@ def test_parameters_without_a_gradient(kind: str, x: Tensor) -> None:
     assert "Parameters spare.weight and spare.bias get no gradient" in report.findings[0].sentence
     model.spare.requires_grad_(False)
     elman.doctor(model, x).raise_if_bad()
+
+
+@kinds
+@pytest.mark.parametrize("layers", [1, 2])
+def test_one_direction_of_two_is_left_out(kind: str, layers: int, x: Tensor) -> None:
+    """h_n[-1] of two directions is the backward one."""
+    options = dict(batch_first=True, bidirectional=True, num_layers=layers)
+    for row, unused in ((-1, ""), (-2, "_reverse")):
+        report = elman.doctor(Classifier(KINDS[kind], lambda o, h, row=row: h[row], **options), x)
+        assert report.codes == ("no-gradient",)
+        assert f"rnn.weight_ih_l{layers - 1}{unused}" in report.findings[0].sentence
+        assert "torch.cat([h_n[-2], h_n[-1]], -1)" in report.findings[0].mend
 
 
 def test_results_cut_off_from_the_parameters(x: Tensor) -> None:

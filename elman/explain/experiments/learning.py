@@ -73,12 +73,21 @@ def _unused(patient: Patient, names: list[str]) -> Finding:
 
 
 def _mend(patient: Patient, names: list[str], otherwise: str) -> str:
-    """Recurrent layers have more layers than the one that is read by mistake."""
-    inside = [f"{patient.names[layer]}.".lstrip(".") for layer in patient.recurrent if layer.num_layers > 1]
-    if any(name.startswith(prefix) for name in names for prefix in inside):
-        return (
-            f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. {otherwise}"
-        )
+    """Recurrent layers have more states than the one that is read by mistake."""
+    for layer in patient.recurrent:
+        own = [name for name in names if name.startswith(f"{patient.names[layer]}.".lstrip("."))]
+        last = f"_l{layer.num_layers - 1}"
+        forward, reverse = (any(name.endswith(last + which) for name in own) for which in ("", "_reverse"))
+        if layer.bidirectional and forward != reverse:
+            return (
+                f"Of two directions h_n[-2] is the forward state and h_n[-1] the backward one alone: take "
+                f"torch.cat([h_n[-2], h_n[-1]], -1). {otherwise}"
+            )
+        if layer.num_layers > 1 and own:
+            return (
+                f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. "
+                f"{otherwise}"
+            )
     return otherwise
 
 
