@@ -113,6 +113,17 @@ def test_every_code_is_listed_and_explained() -> None:
     assert made == set(CODES)
     guide = (root.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^### `([a-z_-]+)`", guide, flags=re.MULTILINE)) == set(CODES)
+    korean = (root.parent / "docs" / "doctor.ko.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `([a-z_-]+)`", korean, flags=re.MULTILINE)) == sorted(CODES)
+    severities = {
+        "error": guide.count("\n\nError"),
+        "warning": guide.count("\n\nWarning"),
+        "note": guide.count("\n\nNote"),
+    }
+    sections = korean.split("\n## ")[1:]
+    for (severity, count), section in zip(severities.items(), sections, strict=True):
+        assert f"({severity})" in section
+        assert section.count("\n| `") == count
 
 
 def test_a_finding_can_be_read_by_a_program(bad: Report) -> None:
