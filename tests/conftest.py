@@ -1,12 +1,23 @@
 """What every test starts from: a fixed seed, the machine's thread count, and uninitialised memory full of NaN."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
+
+# Workers and the processes that they start share the cores, so a team of threads must not spin as it waits: two that do
+# slow each other many times. libgomp reads this when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import browser
 import pytest
 import torch
+from hypothesis import settings
+
+# The same examples at every run, so that no change fails by bad luck. `--hypothesis-profile=random` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("random", deadline=None, max_examples=1000, print_blob=True)
+settings.load_profile("same")
 
 BACKENDS = ("reference", "numba", "torch")
 

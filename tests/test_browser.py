@@ -598,6 +598,11 @@ def test_infinite_and_missing_numbers_are_shown(tab, tmp_path) -> None:
     assert one.page.locator("#influence-said").inner_text().startswith("Gradients explode")
     two = tab(elman.trace(elman.RNN(2, 3), torch.full((4, 2), torch.nan)).save(tmp_path / "nan.html"))
     assert two.page.locator("#formula").text_content().endswith("= nan")
+    assert two.page.locator("#check").inner_text().startswith("✓ 4 cells recomputed here; largest difference 0")
+    trace = elman.trace(elman.RNN(2, 3), torch.randn(4, 2))
+    trace.hidden[0, 0, 1, 0, 2] = torch.nan  # recorded, though the weights give a number; the states after it are right
+    wrong = tab(trace.save(tmp_path / "wrong.html")).page.locator("#check")
+    assert wrong.inner_text().startswith("✗ 4 cells recomputed here differ by up to inf")
     three = tab(elman.trace(elman.RNN(2, 3), torch.randn(4, 2, 2), lengths=[0, 2]).save(tmp_path / "empty.html"))
     assert three.page.locator(".cell.past").count() == 4 * 3
     three.page.keyboard.press("ArrowRight")

@@ -164,26 +164,26 @@ def wait_for_step(process: subprocess.Popen[str], run: Path, step: int) -> None:
 
 
 def test_kill_9_and_ctrl_c_lose_nothing(corpus):
-    steps = 1000
+    steps = 480
     whole, run = corpus.with_name("whole"), corpus.with_name("run")
     uninterrupted = start(corpus, "whole", steps)
     output, errors = uninterrupted.communicate(timeout=120)
     assert uninterrupted.returncode == 0, errors
 
     process = start(corpus, "run", steps)
-    wait_for_step(process, run, 200)
+    wait_for_step(process, run, 80)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL
 
     process = start(corpus, "run", steps, "--resume")
-    wait_for_step(process, run, 500)
+    wait_for_step(process, run, 200)
     process.send_signal(signal.SIGINT)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
     assert "stopped at step" in output.splitlines()[-1]
     assert "--resume" in output.splitlines()[-1]
-    assert 500 <= checkpoint.load_tensors(run / checkpoint.CHECKPOINT)[1]["step"] < steps
+    assert 200 <= checkpoint.load_tensors(run / checkpoint.CHECKPOINT)[1]["step"] < steps
 
     process = start(corpus, "run", steps, "--resume")
     output, errors = process.communicate(timeout=120)

@@ -42,8 +42,14 @@ def check(script: str, **environment: str) -> None:
     assert done.stdout.strip().endswith("done"), done.stdout + done.stderr
 
 
-def test_first_calls_may_come_together_and_the_cache_may_break(tmp_path: Path) -> None:
-    """Four threads ask for the compilation at once where nothing is compiled; then the cache is cut off."""
+def test_first_calls_may_come_together_where_a_cache_is_half_made_or_broken(tmp_path: Path) -> None:
+    """A process is killed as it compiles; four threads ask for the compilation at once; then the cache is cut off."""
+    code = "import torch, elman; elman.RNN(3, 4)(torch.randn(6, 2, 3))"
+    killed = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"ELMAN_CACHE_DIR": str(tmp_path)})
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        killed.wait(4)
+    killed.kill()
+    killed.wait()
     for _ in range(2):
         check(
             """
@@ -221,25 +227,6 @@ def test_runs_without_asserts_and_docstrings() -> None:
         torch.testing.assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x), theirs(x))
         """,
         PYTHONOPTIMIZE="2",
-    )
-
-
-def test_a_process_killed_while_it_compiles_leaves_a_cache_that_works(tmp_path: Path) -> None:
-    code = "import torch, elman; elman.RNN(3, 4)(torch.randn(6, 2, 3))"
-    environment = os.environ | {"ELMAN_CACHE_DIR": str(tmp_path)}
-    killed = subprocess.Popen([sys.executable, "-c", code], env=environment)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        killed.wait(4)
-    killed.kill()
-    killed.wait()
-    check(
-        """
-        import torch, elman
-        layer, theirs, x = elman.RNN(3, 4), torch.nn.RNN(3, 4), torch.randn(6, 2, 3)
-        theirs.load_state_dict(layer.state_dict())
-        torch.testing.assert_close(layer(x), theirs(x))
-        """,
-        ELMAN_CACHE_DIR=str(tmp_path),
     )
 
 

@@ -134,6 +134,12 @@ def test_strange_numbers_are_drawn_too() -> None:
             assert reading
 
 
+def test_missing_numbers_are_said() -> None:
+    trace = elman.trace(elman.RNN(2, 3), torch.full((4, 2), torch.nan))
+    assert "100% of the hidden states are NaN or infinite" in trace.plot_hidden().reading
+    assert trace.plot_activations().reading.startswith("In layer 0 100% of the hidden states are NaN or infinite")
+
+
 def test_colours_are_the_pages() -> None:
     shade = _figures._colours()
     for share, colour in ((-1, _figures.NEGATIVE), (0, _figures.ZERO), (1, _figures.POSITIVE)):

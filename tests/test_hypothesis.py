@@ -62,7 +62,7 @@ def read(layer: torch.nn.Module, example: Drawn) -> dict[str, torch.Tensor | Non
     return run(layer, input, h0)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=6 * settings.default.max_examples)
 @given(drawn())
 def test_any_layer_gives_torchs_numbers_on_any_input(example: Drawn) -> None:
     theirs = torch.nn.RNN(**example.arguments, dtype=example.dtype)
@@ -71,7 +71,6 @@ def test_any_layer_gives_torchs_numbers_on_any_input(example: Drawn) -> None:
     assert_same(read(ours, example), read(theirs, example))
 
 
-@settings(max_examples=60, deadline=None)
 @given(drawn(), st.sampled_from(["reference", "torch"]))
 def test_the_other_backends_do_too(example: Drawn, backend: str) -> None:
     theirs = torch.nn.RNN(**example.arguments, dtype=example.dtype)
@@ -81,7 +80,7 @@ def test_the_other_backends_do_too(example: Drawn, backend: str) -> None:
         assert_same(read(ours, example), read(theirs, example))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 @given(drawn())
 def test_lengths_agree_with_torchs_packed_sequences(example: Drawn) -> None:
     """The same sequences, padded with lengths= for elman and packed for torch."""

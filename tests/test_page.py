@@ -5,6 +5,7 @@ import html.parser
 import json
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,6 +183,12 @@ def test_infinite_numbers_do_not_break_the_page(tmp_path) -> None:
     assert torch.equal(array(data["arrays"]["hidden"], *trace.hidden.shape), trace.hidden)
     nan = data_of(saved(elman.trace(elman.RNN(2, 3), torch.full((4, 2), torch.nan)), tmp_path))
     assert nan["radii"][0][0] is None
+    assert data_of(saved(replace(trace, difference=torch.inf), tmp_path))["difference"] is None
+
+
+def test_batch_is_a_list_of_sequences(tmp_path) -> None:
+    with pytest.raises(TypeError, match=r"pass a list, batch=\[1\], and not 1"):
+        elman.trace(elman.RNN(2, 3), torch.randn(4, 3, 2)).save(tmp_path / "run.html", batch=1)
 
 
 def test_every_script_is_in_the_page() -> None:

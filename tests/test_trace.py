@@ -145,6 +145,31 @@ def test_difference_is_that_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> N
     assert "0.25, more than rounding explains" in repr(wrong)
 
 
+def test_a_difference_that_is_no_number_is_infinite(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend's NaN where the reference has a number counts; NaN or infinity in both does not."""
+    rnn, x, right = elman.RNN(3, 5), torch.randn(7, 4, 3), _run.run
+
+    def broken(*arguments):
+        output, h_n = right(*arguments)
+        output[2, 1, 3] = torch.nan
+        return output, h_n
+
+    assert elman.trace(rnn, x * torch.nan).difference == 0
+    huge = elman.RNN.from_weights([[1e30]], [[1e30]], nonlinearity="relu")
+    assert elman.trace(huge, torch.ones(5, 1)).difference == 0
+    monkeypatch.setattr(_run, "run", broken)
+    assert elman.trace(rnn, x).difference == torch.inf
+    assert "inf, more than rounding explains" in repr(elman.trace(rnn, x))
+
+
+def test_states_that_are_no_numbers_are_said() -> None:
+    x = torch.randn(4, 1, 3)
+    x[2:] = torch.nan
+    said = repr(elman.trace(elman.RNN(3, 5), x))
+    assert "layer 0: 50% of the hidden states are NaN or infinite" in said
+    assert "saturated" not in said
+
+
 def test_layer_is_left_as_it_was() -> None:
     """Training mode, dropout, gradients and the random state stay; dropout is left out and a note says so."""
     rnn = elman.RNN(3, 5, 2, dropout=0.5)
@@ -206,6 +231,10 @@ def test_what_is_no_rnn_is_refused() -> None:
     for module, word in ((nn.LSTM(3, 4), "LSTM"), (nn.GRU(3, 4), "GRU"), (nn.Sequential(nn.RNN(3, 4)), "Sequential")):
         with pytest.raises(TypeError, match=f"got {word}"):
             elman.trace(module, x)
+    with pytest.raises(TypeError, match="pass the layer inside it, '0', with what that layer reads"):
+        elman.trace(nn.Sequential(nn.RNN(3, 4)), x)
+    with pytest.raises(TypeError, match="got GRU: it explains whole sequences"):
+        elman.trace(nn.GRU(3, 4), x)
     with pytest.raises(TypeError, match="complex"):
         elman.trace(elman.RNN(3, 4, dtype=torch.complex64), x.to(torch.complex64))
     with pytest.raises(RuntimeError, match="input was read as"):

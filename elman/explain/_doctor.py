@@ -87,7 +87,8 @@ def doctor(
         >>> elman.doctor(elman.RNN(4, 2, batch_first=True), words).raise_if_bad()
     """
     if not isinstance(model, nn.Module):
-        raise TypeError(f"elman.doctor examines a torch.nn.Module, got {type(model).__name__}: wrap a function in one.")
+        given = f"the class {model.__name__}: make one of it" if isinstance(model, type) else type(model).__name__
+        raise TypeError(f"elman.doctor examines a torch.nn.Module, got {given}; wrap a function in one.")
     if isinstance(model, torch.jit.ScriptModule):
         raise TypeError(
             "elman.doctor cannot look into a scripted or traced module: give it the one that it was made of."

@@ -133,6 +133,8 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     _bare(ax)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.outline.set_visible(False)
+    if trace.problem.nonlinearity == "relu":
+        bar.ax.set_ylim(0, scale)
     bar.set_label("hidden state", color=QUIET)
     _time_axis(ax, trace, batch)
     ax.set_ylabel("unit")
@@ -142,6 +144,8 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     if length < 2 or not H:
         return _read(ax, "Each column is the state after one step.")
     real = states[:length]
+    if not real.isfinite().all():
+        return _read(ax, f"Each column is the state after one step; {activity(trace, real)}.")
     change = (real[1:] - real[:-1]).abs().mean(0)
     steady = int(change.argmin())
     reading = (
@@ -182,9 +186,10 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     ax.set_title("How the hidden states are distributed", loc="left", fontsize=11)
     if not states.numel():
         return _read(ax, "There is no hidden state: the trace has no step.")
-    worst = max(range(L), key=lambda layer: idle(trace, states[layer]))
+    worst = max(range(L), key=lambda layer: (not states[layer].isfinite().all(), idle(trace, states[layer])))
     said = activity(trace, states[worst])
-    return _read(ax, f"In layer {worst} {said}." if idle(trace, states[worst]) else f"{said[0].upper()}{said[1:]}.")
+    calm = states[worst].isfinite().all() and not idle(trace, states[worst])
+    return _read(ax, f"{said[0].upper()}{said[1:]}." if calm else f"In layer {worst} {said}.")
 
 
 def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, unit: int | None, batch: int) -> Drawing:

@@ -8,7 +8,7 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +47,8 @@ def page(trace: "Trace", batch: Sequence[int] | None = None) -> str:
     T, N = trace.sizes["T"], trace.sizes["N"]
     if not T or not N:
         raise ValueError(f"There is nothing to show: the trace has {T} steps and {N} sequences.")
+    if batch is not None and not isinstance(batch, Iterable):
+        raise TypeError(f"batch names the sequences to show: pass a list, batch=[{batch}], and not {batch!r}.")
     chosen = [0] if batch is None else [index("batch", n, N, "sequences") for n in batch]
     if not chosen:
         raise ValueError("batch is empty: name at least one sequence to show.")
@@ -125,7 +127,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii) -> str:
         "weights": {name: _base64(w) for name, w in trace.weights.items()},
         "radii": spectral,
         "backend": trace.backend,
-        "difference": trace.difference,
+        "difference": trace.difference if math.isfinite(trace.difference) else None,
         "notes": trace.notes,
         "title": labels.title,
         "note": labels.note,

@@ -57,9 +57,7 @@ def trace(
         h_n     (layer·direction 2, batch 3, feature 20)
     """
     if not isinstance(rnn, nn.RNNBase) or rnn.mode not in _MODES:
-        kind = type(rnn).__name__
-        hint = " Pass the layer inside it." if isinstance(rnn, nn.Module) else ""
-        raise TypeError(f"trace takes an elman.RNN or a torch.nn.RNN, got {kind}.{hint}")
+        raise TypeError(f"trace takes an elman.RNN or a torch.nn.RNN, got {type(rnn).__name__}{_instead(rnn)}.")
     layer = cast("RNN", rnn)
     weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}
     if any(w.is_complex() for w in weights.values()):
@@ -100,7 +98,6 @@ def trace(
 
     with torch.autocast("cpu", enabled=False):
         output, h_n, _ = reference.rnn_forward(problem, x, h_0, list(weights.values()), keep)
-    differences = [(a - b).abs().nan_to_num(0).flatten() for a, b in zip(fast, (output, h_n), strict=True)]
     made = Trace(
         problem=problem,
         batch_first=rnn.batch_first,
@@ -114,7 +111,7 @@ def trace(
         output=output.squeeze(1) if not batched else output.transpose(0, 1) if rnn.batch_first else output,
         h_n=h_n if batched else h_n.squeeze(1),
         backend=chosen.name,
-        difference=max([float(d.max()) for d in differences if d.numel()], default=0.0),
+        difference=max(map(_difference, fast, (output, h_n))),
         notes=tuple(notes),
         input_term=kept["input_term"],
         recurrent_term=kept["recurrent_term"],
@@ -125,6 +122,22 @@ def trace(
     for array in kept.values():
         array.masked_fill_(~made.there[:, :, None], 0)
     return made
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    """The largest one between two tensors; infinite where one holds NaN or infinity and the other does not."""
+    same = (one == other) | (one.isnan() & other.isnan())
+    apart = (one - other).abs().masked_fill(same, 0).nan_to_num(torch.inf, torch.inf)
+    return float(apart.max()) if apart.numel() else 0.0
+
+
+def _instead(given: object) -> str:
+    """What to pass, where a module of another kind came."""
+    if isinstance(given, nn.RNNBase | nn.RNNCellBase):
+        return ": it explains whole sequences of layers with one tanh or relu a unit; elman.doctor examines any module"
+    inside = given.named_modules() if isinstance(given, nn.Module) else ()
+    names = [name for name, module in inside if isinstance(module, nn.RNNBase) and module.mode in _MODES]
+    return f": pass the layer inside it, '{names[0]}', with what that layer reads" if names else ""
 
 
 def _wide(tensor: Tensor) -> Tensor:

@@ -17,9 +17,8 @@ ROWS = 40  # of a table that are shown
 COLUMNS = ("input_term", "recurrent_term", "b_ih", "b_hh", "pre_activation", "hidden")
 SATURATED = 0.99
 CLOSE = 1e-5
-EFFORT = (
-    3 * 10**9
-)  # multiplications of a Jacobian; a larger one, about a second and more, is computed when asked for only
+# Multiplications of a Jacobian; a larger one, about a second and more, is computed when asked for only.
+EFFORT = 3 * 10**9
 
 
 @dataclass(frozen=True, repr=False)
@@ -136,6 +135,8 @@ def idle(trace: "Trace", hidden: Tensor) -> float:
 
 def activity(trace: "Trace", hidden: Tensor) -> str:
     """How saturated, or for relu how silent, the states of a layer are."""
+    if broken := float((~hidden.isfinite()).double().mean()):
+        return f"{_percent(broken)} of the hidden states are NaN or infinite: look for it in the input and the weights"
     share = idle(trace, hidden)
     many = "no hidden state is" if share == 0 else f"{_percent(share)} of the hidden states are"
     if trace.problem.nonlinearity == "relu":

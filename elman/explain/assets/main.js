@@ -133,7 +133,7 @@ function drawWords(app) {
   byId("language").textContent = say.language;
   byId("language").setAttribute("aria-label", say.languageLabel);
   byId("language").lang = state.lang === "en" ? "ko" : "en";
-  byId("kernels").textContent = [say.kernels(data.backend, short(data.difference)), ...data.notes].join(" · ");
+  byId("kernels").textContent = [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · ");
   byId("sequence-of").textContent = say.sequenceOf(data.sequences.length, data.batch);
   drawLegend(app);
   drawLedger(app);

@@ -123,14 +123,13 @@ function recompute(model) {
           for (let u = 0; u < H; u++) {
             const a = dot(cell.w_ih, u, below[t]) + cell.b_ih[u] + cell.b_hh[u] + dot(cell.w_hh, u, state);
             next[u] = model.f(a);
-            const same = Object.is(Math.fround(next[u]), recorded[u]);
-            const difference = same ? 0 : Math.abs(next[u] - recorded[u]);
-            if (!(difference <= result.difference)) {
+            const difference = apart(next[u], recorded[u]);
+            if (difference > result.difference) {
               result.difference = difference;
               result.where = { l, d, t, b, u };
             }
-            const relative = difference / Math.max(1, Math.abs(recorded[u]));
-            if (!(relative <= result.relative)) result.relative = relative;
+            const relative = difference === 0 ? 0 : difference / Math.max(1, Math.abs(next[u]) || 0);
+            result.relative = Math.max(result.relative, Number.isNaN(relative) ? Infinity : relative);
           }
           above[t].set(next, d * H);
           state = next;
@@ -142,6 +141,13 @@ function recompute(model) {
     }
   }
   return result;
+}
+
+// Infinite where one is a number and the other is none: a comparison with NaN would be passed over.
+function apart(computed, recorded) {
+  if (Object.is(Math.fround(computed), recorded)) return 0;
+  const difference = Math.abs(computed - recorded);
+  return Number.isNaN(difference) ? Infinity : difference;
 }
 
 // One hidden state: the products, the biases, the sum, the result, and the line that Trace.at prints.

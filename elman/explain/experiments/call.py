@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -219,8 +220,8 @@ def make_call(
     place = next((i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor | PackedSequence)), None)
     if place is None:
         raise TypeError(
-            f"input holds no tensor: got {kind}. Pass what the model is called with: a tensor, a "
-            f"PackedSequence, a tuple of positional or a dict of keyword arguments."
+            f"input holds no tensor: got {kind}. Pass what the model is called with: a tensor (torch.tensor(...) makes "
+            f"one of a list or an array), a PackedSequence, a tuple of positional or a dict of keyword arguments."
         )
     sequences = leaves[place]
     if isinstance(sequences, PackedSequence):
@@ -266,6 +267,10 @@ def _takes_lengths(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
 def _checked_axis(name: str, axis: int | None, tensor: Tensor) -> int | None:
     if axis is None:
         return None
+    try:
+        axis = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"{name} should be the number of an axis, got {axis!r}.") from None
     if not -tensor.dim() <= axis < tensor.dim():
         raise IndexError(f"{name}={axis}, but the input {tuple(tensor.shape)} has {tensor.dim()} axes.")
     return axis % tensor.dim()

@@ -5,6 +5,10 @@ from torch import Tensor, nn
 
 from elman.explain.experiments.call import Call
 
+DRAWS = (
+    24  # before "nothing moves" is said: what happens by chance in one draw of two does so in all once in 16 million
+)
+
 
 class Changes:
     """Draws changed inputs, the same ones every time.
@@ -36,33 +40,40 @@ class Changes:
         where = torch.ones_like(call.values, dtype=torch.bool)
         return self.where(call, self._content(call, where))
 
+    def some(self, call: Call) -> Call:
+        """Another half of all numbers, or of the ids, chosen at random."""
+        where = torch.rand(call.values.shape, generator=self._generator) < 0.5
+        return self.where(call, where.to(call.values.device) & self._content(call, where))
+
     def padding(self, call: Call) -> Call:
         """Something else past each sequence's end."""
         return self.where(call, call.of_padding(), keep_padding=False)
 
     def where(self, call: Call, where: Tensor, keep_padding: bool = True) -> Call:
         """Other values where it is True; ids that pad stay, unless they are to change too."""
-        return call.with_values(torch.where(where, self._others(call.values, keep_padding), call.values))
+        return call.with_values(torch.where(where, self._others(call, keep_padding), call.values))
 
-    def noise(self, values: Tensor) -> Tensor:
-        """Numbers at least half a standard deviation away from these."""
+    def noise(self, values: Tensor, size: float = 1.0) -> Tensor:
+        """Numbers that are 0.5 to 1.5 standard deviations away from these, times `size`."""
         finite = values[torch.isfinite(values)]
         spread = finite.abs().double() if values.is_complex() else finite.double()
         scale = float(spread.std(correction=0)) if finite.numel() else 0.0
         shape = values.shape
         distance = 0.5 + torch.rand(shape, generator=self._generator)
         sign = torch.randint(2, shape, generator=self._generator) * 2 - 1
-        return values + (scale or 1.0) * (sign * distance).to(values.device).to(values.dtype)
+        return values + size * (scale or 1.0) * (sign * distance).to(values.device).to(values.dtype)
 
-    def _others(self, values: Tensor, keep_padding: bool) -> Tensor:
+    def _others(self, call: Call, keep_padding: bool) -> Tensor:
+        values = call.values
         if values.is_floating_point() or values.is_complex():
             return self.noise(values)
         if values.dtype == torch.bool:
             return ~values
-        return self._other_ids(values, keep_padding)
+        past = call.of_padding() if call.lengths is not None else torch.ones_like(values, dtype=torch.bool)
+        return self._other_ids(values, past if keep_padding else torch.zeros_like(past))
 
-    def _other_ids(self, ids: Tensor, keep_padding: bool) -> Tensor:
-        """Each id replaced by another one of the input that does not pad."""
+    def _other_ids(self, ids: Tensor, keep: Tensor) -> Tensor:
+        """Each id replaced by another one of the input that does not pad; those that pad stay where `keep` is True."""
         present = torch.unique(ids).cpu()
         fixed = self._fixed_ids(present)
         choices = torch.tensor([i for i in present.tolist() if i not in fixed], dtype=torch.int64)
@@ -75,8 +86,8 @@ class Changes:
         place = torch.searchsorted(choices, flat).clamp(max=len(choices) - 1)
         shift = torch.randint(1, len(choices), ids.shape, generator=self._generator)
         others = choices[(place + shift) % len(choices)]
-        if keep_padding:
-            others = torch.where(torch.isin(flat, torch.tensor(sorted(fixed), dtype=torch.int64)), flat, others)
+        pads = torch.isin(flat, torch.tensor(sorted(fixed), dtype=torch.int64))
+        others = torch.where(pads & keep.cpu(), flat, others)
         return others.to(ids.dtype).to(ids.device)
 
     def _fixed_ids(self, present: Tensor) -> set[int]:

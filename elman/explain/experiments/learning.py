@@ -8,10 +8,13 @@ from torch import Tensor, nn
 
 from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
+from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.patient import NotChecked, Patient, Results, differentiate
 from elman.explain.experiments.words import listed
 
 Gradients = dict[str, Tensor | None]
+
+SCALES = (0.1, 1.0)  # how far other parameters are from the model's, in their standard deviations; taken in turn
 
 
 def examine(patient: Patient) -> list[Finding]:
@@ -28,9 +31,7 @@ def examine(patient: Patient) -> list[Finding]:
     if missing:
         missing = _missing_in_training_too(patient, missing)
     findings = [_unused(patient, missing)] if missing else []
-    if any(gradient is not None and not gradient.any() for gradient in found.values()):
-        findings += _zero(patient)
-    return findings
+    return findings + _zero(patient, _all_zero(found))
 
 
 def gradients(patient: Patient, results: Results) -> Gradients | None:
@@ -72,26 +73,39 @@ def _unused(patient: Patient, names: list[str]) -> Finding:
 
 
 def _mend(patient: Patient, names: list[str], otherwise: str) -> str:
-    """Recurrent layers have more layers than the one that is read by mistake."""
-    inside = [f"{patient.names[layer]}.".lstrip(".") for layer in patient.recurrent if layer.num_layers > 1]
-    if any(name.startswith(prefix) for name in names for prefix in inside):
-        return (
-            f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. {otherwise}"
-        )
+    """Recurrent layers have more states than the one that is read by mistake."""
+    for layer in patient.recurrent:
+        own = [name for name in names if name.startswith(f"{patient.names[layer]}.".lstrip("."))]
+        last = f"_l{layer.num_layers - 1}"
+        forward, reverse = (any(name.endswith(last + which) for name in own) for which in ("", "_reverse"))
+        if layer.bidirectional and forward != reverse:
+            return (
+                f"Of two directions h_n[-2] is the forward state and h_n[-1] the backward one alone: take "
+                f"torch.cat([h_n[-2], h_n[-1]], -1). {otherwise}"
+            )
+        if layer.num_layers > 1 and own:
+            return (
+                f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. "
+                f"{otherwise}"
+            )
     return otherwise
 
 
-def _zero(patient: Patient) -> list[Finding]:
-    """Gradients that stay zero with other parameters and input too, unlike those behind a layer that starts at zero."""
-    call = patient.changes.all(patient.call)
-    results = patient.attempt(call, grad=True, during=_jittered(patient.model))
-    found = None if results is None else gradients(patient, results)
-    first_step_only = _hidden_weights_of_one_step(patient, call)
-    names = [
-        name
-        for name, gradient in (found or {}).items()
-        if gradient is not None and not gradient.any() and name not in first_step_only | patient.explained
-    ]
+def _zero(patient: Patient, zero: set[str]) -> list[Finding]:
+    """Gradients that stay zero with other parameters and input too, draw after draw.
+
+    Unlike those behind a layer that starts at zero, and those of steps that a maximum passes over by chance.
+    """
+    zero = zero - patient.explained
+    if zero:
+        zero -= _hidden_weights_of_one_step(patient, patient.call)
+    for draw in range(DRAWS):
+        if not zero:
+            break
+        results = patient.attempt(patient.changes.some(patient.call), grad=True, during=_jittered(patient.model, draw))
+        found = None if results is None else gradients(patient, results)
+        zero &= _all_zero(found or {})
+    names = [name for name, _ in patient.model.named_parameters() if name in zero]
     if not names:
         return []
     return [
@@ -99,7 +113,7 @@ def _zero(patient: Patient) -> list[Finding]:
             "no-gradient",
             "warning",
             f"{listed(names, 'Parameter')} get{'s' if len(names) == 1 else ''} no gradient: it is zero everywhere.",
-            "all results were differentiated together, and once more with other parameters and another input.",
+            f"all results were differentiated together, and {DRAWS} times more with other parameters and other input.",
             _mend(
                 patient,
                 names,
@@ -109,15 +123,22 @@ def _zero(patient: Patient) -> list[Finding]:
     ]
 
 
+def _all_zero(found: Gradients) -> set[str]:
+    """The parameters whose gradient is there and zero."""
+    return {name for name, gradient in found.items() if gradient is not None and not gradient.any()}
+
+
 @contextlib.contextmanager
-def _jittered(model: nn.Module) -> Iterator[None]:
+def _jittered(model: nn.Module, draw: int) -> Iterator[None]:
     """Other parameters in the place of the model's; the model's own come back when the next run starts."""
+    generator = torch.Generator().manual_seed(draw)
     others: dict[int, nn.Parameter] = {}
     for module in model.modules():
         for name, parameter in list(module._parameters.items()):
             if parameter is not None and parameter.is_floating_point():
-                scale = max(0.1 * float(parameter.detach().double().std(correction=0)), 0.01)
-                other = nn.Parameter(parameter.detach() + torch.randn_like(parameter) * scale, parameter.requires_grad)
+                scale = max(SCALES[draw % 2] * float(parameter.detach().double().std(correction=0)), 0.01)
+                noise = torch.randn(parameter.shape, generator=generator).to(parameter.device, parameter.dtype)
+                other = nn.Parameter(parameter.detach() + scale * noise, parameter.requires_grad)
                 setattr(module, name, others.setdefault(id(parameter), other))
     yield
 

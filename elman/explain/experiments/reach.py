@@ -17,6 +17,7 @@ SHORT = 12  # steps below which forgetting says nothing
 FEW = 6  # a reach of so few steps is a tenfold loss at every step
 SHARE = 8  # the gradient should reach over an eighth of the sequence
 GROWTH = 100.0
+PROBES = 16  # weighings of the last state where gradients seem to grow: a single one may cancel at the last step
 UNDERFLOW = 1e-25  # what fades in float32 to an exact zero was at least so small before
 
 
@@ -24,7 +25,10 @@ def examine(patient: Patient) -> list[Finding]:
     """The findings vanishing-gradient and exploding-gradient, and the note gradient-reach."""
     findings, seen = [], False
     for module in patient.names:
-        for which, curve in _curves(patient, module):
+        curves = _curves(patient, module)
+        if any(_explodes(curve) for _, curve in curves):
+            curves = _curves(patient, module, PROBES)
+        for which, curve in curves:
             seen = True
             findings += _findings(patient, module, which, curve)
     if not seen:
@@ -32,14 +36,14 @@ def examine(patient: Patient) -> list[Finding]:
     return findings
 
 
-def _curves(patient: Patient, module: nn.Module) -> list[tuple[str, Tensor]]:
+def _curves(patient: Patient, module: nn.Module, probes: int = 1) -> list[tuple[str, Tensor]]:
     """For each direction of a recurrent module, the norm of d(its last state) / d(input) by lag, from lag 0."""
     if isinstance(module, nn.RNNBase):
-        return _of_layer(patient, module)
+        return _of_layer(patient, module, probes)
     if isinstance(module, nn.RNNCellBase):
-        return _of_cell(patient, module)
+        return _of_cell(patient, module, probes)
     if module is patient.model and _is_a_loop(patient):
-        return _of_model(patient)
+        return _of_model(patient, probes)
     return []
 
 
@@ -71,13 +75,13 @@ class _Taps:
         self.outputs.append(output)
 
 
-def _of_layer(patient: Patient, layer: nn.RNNBase) -> list[tuple[str, Tensor]]:
+def _of_layer(patient: Patient, layer: nn.RNNBase, probes: int) -> list[tuple[str, Tensor]]:
     taps = _Taps()
     patient.run(grad=True, during=taps.on(layer))
     if not taps.outputs:
         return []
     if len(taps.outputs) >= 3:  # called a step at a time, as decoders do
-        return _of_loop(taps)
+        return _of_loop(taps, probes)
     output = taps.outputs[0][0]
     padded = pad_packed_sequence(output)[0] if isinstance(output, PackedSequence) else output
     time, ends = _time_and_ends(patient, layer, output)
@@ -90,7 +94,7 @@ def _of_layer(patient: Patient, layer: nn.RNNBase) -> list[tuple[str, Tensor]]:
         last = padded.select(time, step)[..., half]
         if last.dim() == 2:
             last = last[(ends == longest).to(last.device)]
-        (gradient,) = differentiate([last], taps.taps[:1])
+        (gradient,) = _gradients([last], taps.taps[:1], probes)
         if gradient is None:
             continue
         if isinstance(output, PackedSequence):
@@ -112,17 +116,17 @@ def _time_and_ends(patient: Patient, layer: nn.RNNBase, output: Any) -> tuple[in
     return time, torch.full((samples,), steps)
 
 
-def _of_cell(patient: Patient, cell: nn.RNNCellBase) -> list[tuple[str, Tensor]]:
+def _of_cell(patient: Patient, cell: nn.RNNCellBase, probes: int) -> list[tuple[str, Tensor]]:
     """The same for a cell that is called in a loop."""
     taps = _Taps()
     patient.run(grad=True, during=taps.on(cell))
-    return _of_loop(taps) if len(taps.outputs) >= 3 else []
+    return _of_loop(taps, probes) if len(taps.outputs) >= 3 else []
 
 
-def _of_loop(taps: _Taps) -> list[tuple[str, Tensor]]:
+def _of_loop(taps: _Taps, probes: int) -> list[tuple[str, Tensor]]:
     last = taps.outputs[-1]
     last = last[0] if isinstance(last, tuple) else last
-    found = differentiate([last], taps.taps)
+    found = _gradients([last], taps.taps, probes)
     return [("", torch.cat([torch.zeros(1).double() if g is None else _norms(g[None]) for g in reversed(found)]))]
 
 
@@ -137,7 +141,7 @@ def _is_a_loop(patient: Patient) -> bool:
     return max(map(names.count, set(names))) >= patient.call.steps
 
 
-def _of_model(patient: Patient) -> list[tuple[str, Tensor]]:
+def _of_model(patient: Patient, probes: int) -> list[tuple[str, Tensor]]:
     """The same for the model as a whole: its last step's results, or all where they have no time."""
     assert patient.call.time_dim is not None
     taps = _Taps()
@@ -145,7 +149,7 @@ def _of_model(patient: Patient) -> list[tuple[str, Tensor]]:
     last = _last_results(patient, results)
     if not taps.taps or not last or taps.taps[0].shape != patient.call.values.shape:
         return []
-    (gradient,) = differentiate(last, taps.taps[:1])
+    (gradient,) = _gradients(last, taps.taps[:1], probes)
     if gradient is None:
         return []
     curve = _norms(gradient.movedim(patient.call.time_dim, 0)).flip(0)
@@ -165,16 +169,30 @@ def _last_results(patient: Patient, results: Results) -> list[Tensor]:
     return [result for result in last if result.requires_grad]
 
 
+def _gradients(outputs: list[Tensor], inputs: list[Tensor], probes: int) -> list[Tensor | None]:
+    """The gradient to each input, with a last axis of `probes` weighings of the outputs, scaled to the norm of one."""
+    draws = [differentiate(outputs, inputs) for _ in range(probes)]
+    return [
+        torch.stack([part for part in parts if part is not None], -1) / probes**0.5 if parts[0] is not None else None
+        for parts in zip(*draws, strict=True)
+    ]
+
+
 def _norms(gradient: Tensor) -> Tensor:
     """The norm of each step's gradient: (T, ...) to (T,)."""
     return gradient.flatten(1).double().square().sum(1).sqrt().cpu()
+
+
+def _explodes(curve: Tensor) -> bool:
+    first = float(curve[0])
+    return not bool(curve.isfinite().all()) or (first > 0 and float(curve.max()) > GROWTH * first)
 
 
 def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) -> list[Finding]:
     label = f"{patient.label(module)}{f', {which}' if which else ''}"
     where, steps, first = patient.names[module], len(curve), float(curve[0])
     shown = f"norm of d(last state)/d(input): {first:.2g} at the last step, {float(curve[-1]):.2g} at the first step"
-    if not bool(curve.isfinite().all()) or (first > 0 and float(curve.max()) > GROWTH * first):
+    if _explodes(curve):
         return [
             Finding(
                 "exploding-gradient",

@@ -113,6 +113,17 @@ def test_every_code_is_listed_and_explained() -> None:
     assert made == set(CODES)
     guide = (root.parent / "docs" / "doctor.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^### `([a-z_-]+)`", guide, flags=re.MULTILINE)) == set(CODES)
+    korean = (root.parent / "docs" / "doctor.ko.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `([a-z_-]+)`", korean, flags=re.MULTILINE)) == sorted(CODES)
+    severities = {
+        "error": guide.count("\n\nError"),
+        "warning": guide.count("\n\nWarning"),
+        "note": guide.count("\n\nNote"),
+    }
+    sections = korean.split("\n## ")[1:]
+    for (severity, count), section in zip(severities.items(), sections, strict=True):
+        assert f"({severity})" in section
+        assert section.count("\n| `") == count
 
 
 def test_a_finding_can_be_read_by_a_program(bad: Report) -> None:
@@ -126,7 +137,18 @@ def test_a_finding_can_be_read_by_a_program(bad: Report) -> None:
 
 x = torch.randn(5, 7, I)
 WRONG = {
-    "a function": (lambda: elman.doctor(torch.tanh, x), TypeError, "builtin_function_or_method: wrap a function"),
+    "a function": (lambda: elman.doctor(torch.tanh, x), TypeError, "builtin_function_or_method; wrap a function"),
+    "a class": (lambda: elman.doctor(nn.GRU, x), TypeError, "got the class GRU: make one of it"),
+    "an array": (
+        lambda: elman.doctor(Tagger(nn.GRU), x.numpy()),
+        TypeError,
+        r"got ndarray.* \(torch.tensor\(...\) makes",
+    ),
+    "no number of an axis": (
+        lambda: elman.doctor(Tagger(nn.GRU), x, time_dim="1"),
+        TypeError,
+        "time_dim should be .*'1'",
+    ),
     "no tensor": (lambda: elman.doctor(Tagger(nn.GRU), [1.0, 2.0]), TypeError, "input holds no tensor: got list"),
     "batch_dim": (lambda: elman.doctor(Tagger(nn.GRU), x, batch_dim=3), IndexError, r"batch_dim=3, but .* has 3 axes"),
     "time_dim": (lambda: elman.doctor(Tagger(nn.GRU), x, time_dim=-4), IndexError, r"time_dim=-4, but"),

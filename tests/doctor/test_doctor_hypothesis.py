@@ -3,7 +3,7 @@
 import pytest
 import torch
 from doctor_models import KINDS, Classifier, Tagger, hidden
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -93,8 +93,64 @@ def build(example, wrong: bool = False):
     return model, x, arguments
 
 
+def right(kind: str, reading: str, sizes: tuple[int, int], seed: int, **options: object):
+    """An example as `models` draws them."""
+    plain = dict(ids=False, norm=False, flatten=False, num_layers=1, bidirectional=False, batch_first=False)
+    return dict(kind=kind, reading=reading, **(plain | options), dropout=0.2), sizes, seed
+
+
 @pytest.mark.filterwarnings("ignore:dropout option adds dropout")
-@settings(max_examples=40, deadline=None)
+@pytest.mark.parametrize(
+    "example",
+    [
+        right("nn.LSTM", "max", (2, 2), 5, I=3, H=3, num_layers=2),
+        right("nn.RNN", "max", (3, 4), 50, I=2, H=3, num_layers=3, ids=True, norm=True),
+        right("nn.LSTM", "max", (7, 7), 7, I=3, H=3, num_layers=3, norm=True, batch_first=True),
+        right("nn.GRU", "max", (2, 2), 11, I=8, H=2, ids=True, norm=True),
+        right("elman.RNN", "max", (2, 2), 68, I=1, H=2, ids=True, bidirectional=True, batch_first=True),
+        right(
+            "nn.LSTM",
+            "packed",
+            (2, 11),
+            81,
+            I=1,
+            H=2,
+            num_layers=2,
+            ids=True,
+            norm=True,
+            bidirectional=True,
+            batch_first=True,
+        ),
+        right(
+            "elman.RNN",
+            "packed",
+            (4, 6),
+            5,
+            I=1,
+            H=9,
+            num_layers=2,
+            ids=True,
+            norm=True,
+            bidirectional=True,
+            batch_first=True,
+        ),
+    ],
+    ids=[
+        "the maximum is at the first step everywhere",
+        "also with weights a little different",
+        "also in a large batch, where the biases decide",
+        "the maximum is never at a later step",
+        "the backward half's maximum is never before the last step",
+        "a sequence of one word, whose id is 0",
+        "the weighed gradient happens to cancel at the last step",
+    ],
+)
+def test_what_chance_makes_look_wrong_is_no_finding(example) -> None:
+    model, x, arguments = build(example)
+    elman.doctor(model, x, **arguments).raise_if_bad()
+
+
+@pytest.mark.filterwarnings("ignore:dropout option adds dropout")
 @given(models())
 def test_random_right_models_have_no_findings(example) -> None:
     model, x, arguments = build(example)
@@ -104,7 +160,6 @@ def test_random_right_models_have_no_findings(example) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:dropout option adds dropout")
-@settings(max_examples=40, deadline=None)
 @given(models(wrong=True))
 def test_random_models_with_swapped_axes_are_found(example) -> None:
     model, x, arguments = build(example, wrong=True)
@@ -115,7 +170,6 @@ def test_random_models_with_swapped_axes_are_found(example) -> None:
     assert f"batch_first={not model.rnn.batch_first} would fit" in finding.mend
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(list(KINDS)),
     st.integers(2, 9),
@@ -135,7 +189,6 @@ def test_random_last_steps_of_two_directions_are_found(kind: str, N: int, T: int
     elman.doctor(model, torch.randn(N, T, 4)).raise_if_bad()
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(list(KINDS)), st.integers(2, 9), st.integers(2, 9), st.booleans(), st.integers(0, 99))
 def test_random_bidirectional_taggers_are_not_causal(kind: str, N: int, T: int, batch_first: bool, seed: int) -> None:
     torch.manual_seed(seed)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -12,7 +13,18 @@ import elman
 
 KINDS = {"nn.RNN": nn.RNN, "nn.GRU": nn.GRU, "nn.LSTM": nn.LSTM, "elman.RNN": elman.RNN}
 I, H, C = 4, 6, 3
+N, T = 5, 7
+LENGTHS = [7, 3, 5, 1, 4]
+IDS = torch.randint(1, 11, (N, T), generator=torch.Generator().manual_seed(1))  # words, none of which is 0
+CELLS = {"RNN": nn.RNNCell, "GRU": nn.GRUCell, "LSTM": nn.LSTMCell, "elman": elman.RNNCell}
 Layer = Callable[..., nn.Module]
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+stacks = pytest.mark.parametrize(
+    "stack",
+    [dict(num_layers=layers, bidirectional=both) for layers in (1, 2) for both in (False, True)],
+    ids=["one layer", "two directions", "two layers", "two of both"],
+)
 
 
 def hidden(state: Any) -> Tensor:
@@ -43,6 +55,17 @@ class Classifier(Tagger):
     def forward(self, x: Tensor) -> Tensor:
         output, state = self.rnn(x)
         return self.fc(self.read(output, hidden(state)))
+
+
+class Last(Classifier):
+    """The last step of the output, or of each sequence where lengths are given."""
+
+    def __init__(self, kind: str, **options: Any) -> None:
+        width = H * (2 if options.get("bidirectional") else 1)
+        super().__init__(KINDS[kind], lambda output, h: output[:, -1], width, batch_first=True, **options)
+
+    def forward(self, x: Tensor, ends: Tensor | None = None) -> Tensor:
+        return super().forward(x) if ends is None else self.fc(self.rnn(x)[0][torch.arange(len(x)), ends - 1])
 
 
 class Words(nn.Module):

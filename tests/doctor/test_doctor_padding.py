@@ -1,0 +1,143 @@
+"""Padding that influences results, with lengths=."""
+
+import pytest
+import torch
+from doctor_models import IDS, KINDS, LENGTHS, Classifier, H, I, Last, Packed, T, Tagger, Words, kinds, stacks
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
+
+import elman
+
+
+@kinds
+def test_padding_that_is_read(kind: str, padded: Tensor) -> None:
+    layer = KINDS[kind]
+    for model in (
+        Classifier(layer, lambda o, h: h[-1], batch_first=True),
+        Classifier(layer, lambda o, h: o[:, -1], batch_first=True),
+        Classifier(layer, lambda o, h: o.mean(1), batch_first=True),
+        Tagger(layer, batch_first=True, bidirectional=True),
+        Words(layer, batch_first=True, bidirectional=False, padding_idx=0),
+    ):
+        input = padded if isinstance(model, Tagger) else IDS * (torch.arange(T) < torch.tensor(LENGTHS)[:, None])
+        report = elman.doctor(model, input, lengths=LENGTHS)
+        if isinstance(model, Words):
+            report.raise_if_bad()  # one direction, every step: what follows a sequence's end does not reach it
+        else:
+            assert report.codes == ("padding-read",)
+            assert "'rnn'" in report.findings[0].sentence
+    elman.doctor(Tagger(layer, batch_first=True), padded, lengths=LENGTHS).raise_if_bad()
+
+
+@kinds
+def test_padding_that_is_masked(kind: str, padded: Tensor) -> None:
+    model = Packed(KINDS[kind])
+    for lengths in (LENGTHS, torch.tensor(LENGTHS)):
+        elman.doctor(model, padded, lengths=lengths).raise_if_bad()
+        elman.doctor(model, (padded, lengths), lengths=lengths).raise_if_bad()
+    elman.doctor(Last(kind), (padded, torch.tensor(LENGTHS)), lengths=LENGTHS).raise_if_bad()
+
+
+@kinds
+def test_outputs_at_padded_steps_may_be_anything(kind: str, padded: Tensor) -> None:
+    class Told(Tagger):
+        def forward(self, x: Tensor, ends: Tensor) -> tuple[Tensor, Tensor]:
+            logits = super().forward(x)
+            return logits, logits.flatten(0, 1)
+
+    elman.doctor(Told(KINDS[kind], batch_first=True), (padded, torch.tensor(LENGTHS)), lengths=LENGTHS).raise_if_bad()
+    both = Told(KINDS[kind], batch_first=True, bidirectional=True)
+    assert elman.doctor(both, (padded, torch.tensor(LENGTHS)), lengths=LENGTHS).codes == ("padding-read",)
+
+
+@kinds
+def test_one_step_of_padding_too_many(kind: str, padded: Tensor) -> None:
+    class OneMore(Last):
+        def forward(self, x: Tensor, ends: Tensor) -> Tensor:
+            return super().forward(x, (ends + 1).clamp(max=T))
+
+    report = elman.doctor(OneMore(kind), (padded, torch.tensor(LENGTHS)), lengths=LENGTHS)
+    assert report.codes == ("padding-read",)
+    assert "samples 1, 2, 3 and 4 (lengths 3, 5, 1 and 4)" in report.findings[0].evidence
+
+
+class OwnMask(nn.Module):
+    """Finds the lengths in the padded ids by itself."""
+
+    def __init__(self, kind: str, padding_idx: int | None) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, I, padding_idx=padding_idx)
+        self.rnn = KINDS[kind](I, H, batch_first=True)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        lengths = (ids != 0).sum(1)
+        packed = pack_padded_sequence(self.embedding(ids), lengths, batch_first=True, enforce_sorted=False)
+        state = self.rnn(packed)[1]
+        return (state[0] if isinstance(state, tuple) else state)[-1]
+
+
+@kinds
+@pytest.mark.parametrize("padding_idx", [0, None])
+def test_a_model_that_finds_its_padding_is_right(kind: str, padding_idx: int | None) -> None:
+    ids = IDS * (torch.arange(T) < torch.tensor(LENGTHS)[:, None])
+    elman.doctor(OwnMask(kind, padding_idx), ids).raise_if_bad()
+    elman.doctor(OwnMask(kind, padding_idx), ids, lengths=LENGTHS).raise_if_bad()
+
+
+class OwnEnds(nn.Module):
+    """Finds the lengths in padded ids or numbers, and returns as many steps as the longest has."""
+
+    def __init__(self, kind: str, ids: bool, batch_first: bool = True) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(3, I) if ids else None
+        self.rnn = KINDS[kind](I, H, batch_first=batch_first)
+
+    def forward(self, x: Tensor) -> Tensor:
+        content = x != 0 if self.embedding is not None else (x != 0).any(-1)
+        x = x if self.embedding is None else self.embedding(x)
+        packed = pack_padded_sequence(x, content.sum(1), batch_first=True, enforce_sorted=False)
+        return pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0]
+
+
+@kinds
+@pytest.mark.parametrize("told", [True, False])
+def test_changes_leave_the_padding_alone(kind: str, told: bool) -> None:
+    """Changed, it would be content: other lengths, empty sequences, results of another shape."""
+    ends = [2, 1, 1, 2, 1]
+    content = torch.arange(6) < torch.tensor(ends)[:, None]
+    for x in (torch.randint(1, 3, (5, 6)) * content, torch.randn(5, 6, I) * content[..., None]):
+        report = elman.doctor(OwnEnds(kind, ids=x.dim() == 2), x, lengths=ends if told else None)
+        report.raise_if_bad()
+        assert {"samples apart", "state from batch to batch"} <= set(report.checked)
+
+
+class MaskedMean(Tagger):
+    """The mean over the steps that a mask names."""
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        output = self.rnn(x)[0] * mask[..., None]
+        return self.fc(output.sum(1) / mask.sum(1, keepdim=True))
+
+
+@kinds
+def test_a_mask_among_the_arguments(kind: str, padded: Tensor) -> None:
+    mask = (torch.arange(T) < torch.tensor(LENGTHS)[:, None]).float()
+    elman.doctor(MaskedMean(KINDS[kind], batch_first=True), (padded, mask), lengths=LENGTHS).raise_if_bad()
+    both = MaskedMean(KINDS[kind], batch_first=True, bidirectional=True)
+    assert elman.doctor(both, {"x": padded, "mask": mask}, lengths=LENGTHS).codes == ("padding-read",)
+
+
+@stacks
+def test_elmans_lengths(stack: dict[str, object], padded: Tensor) -> None:
+    report = elman.doctor(elman.RNN(I, H, batch_first=True, **stack), padded, lengths=LENGTHS, causal=False)
+    report.raise_if_bad()
+    assert "padding without influence" in report.checked
+
+
+@kinds
+@stacks
+def test_packed_sequences(kind: str, stack: dict[str, object]) -> None:
+    packed = pack_sequence([torch.randn(n, I) for n in LENGTHS], enforce_sorted=False)
+    elman.doctor(KINDS[kind](I, H, **stack), packed).raise_if_bad()
+    report = elman.doctor(KINDS[kind](I, H, **stack), packed, causal=True)
+    assert report.codes == (("not-causal",) if stack["bidirectional"] else ())
