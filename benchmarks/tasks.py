@@ -21,10 +21,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-MODEL = {"hidden_size": 128, "seq_len": 64, "batch_size": 32}
-STEPS = 600
-ROUNDS = 3
+MODEL = "--hidden-size 128 --seq-len 64 --batch-size 32"
+STEPS, ROUNDS = 10_000, 1
 KILLS = 20
 GIGABYTES = 2.0
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "ran", "over", "hills", "and", "rivers", "of", "stone"]
@@ -34,63 +34,82 @@ SMALL = "--hidden-size 32 --embedding-size 16 --layers 2 --dropout 0.2 --seq-len
 def main() -> None:
     """Measures one subject, and prints what came out."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__.splitlines()[0])
-    parser.add_argument("subject", choices=["speed", "overhead", "kills", "memory", "processes", "_train"])
-    parser.add_argument("rest", nargs="*")
+    parser.add_argument("subject", choices=["speed", "overhead", "kills", "memory", "processes"])
     parser.add_argument("--gigabytes", type=float, default=GIGABYTES)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the commands that are timed")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    if sys.argv[1:2] == ["_with"]:
+        _with(*sys.argv[2:])
+        return
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as there:
         folder = Path(there)
-        if options.subject == "_train":
-            _train(folder, *options.rest)
+        if options.subject == "speed":
+            speed(folder, options.steps, options.rounds)
         elif options.subject == "memory":
             memory(folder, options.gigabytes)
         elif options.subject == "kills":
             kills(folder, options.seed)
         else:
-            {"speed": speed, "overhead": overhead, "processes": processes}[options.subject](folder)
+            {"overhead": overhead, "processes": processes}[options.subject](folder)
 
 
-def speed(folder: Path) -> None:
-    """Whole commands, each in a process of its own, the layers in turn."""
+def speed(folder: Path, steps: int, rounds: int) -> None:
+    """The whole command, from its start to its end, each in a process of its own, the layers in turn."""
+    file = _topics(folder)
     figures: dict[str, list[dict[str, float]]] = {"elman": [], "torch": []}
-    for _ in range(ROUNDS):
-        for layer in figures:
+    for round_ in range(rounds):
+        for layer, rows in figures.items():
             start = time.perf_counter()
-            command = [sys.executable, "-m", "benchmarks.tasks", "_train", layer, str(STEPS)]
+            arguments = [layer, "train", "text", str(file), "-o", str(folder / f"{layer}-{round_}"), *MODEL.split()]
+            command = [sys.executable, "-m", "benchmarks.tasks", "_with", *arguments, "--steps", str(steps)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            row = json.loads(done.stdout.splitlines()[-1])
-            figures[layer].append(row | {"whole": time.perf_counter() - start})
+            rows.append({**json.loads(done.stdout.splitlines()[-1]), "whole": time.perf_counter() - start})
     middle = {
         layer: {name: statistics.median(row[name] for row in rows) for name in rows[0]}
         for layer, rows in figures.items()
     }
     for layer, row in middle.items():
         print(
-            f"{layer:>6}: {1000 * row['fit'] / STEPS:6.2f} ms a step in the loop, measuring and checkpoints included; "
-            f"{row['whole']:5.1f} s for the whole process with {STEPS} steps"
+            f"{layer:>6}: {row['whole']:6.1f} s for the whole command with {steps:,} steps, of which "
+            f"{row['whole'] - row['fit']:.1f} s are not the loop; {1000 * row['fit'] / steps:.2f} ms a step in the "
+            f"loop, measuring and checkpoints included"
         )
     ratio = {name: middle["torch"][name] / middle["elman"][name] for name in ("fit", "whole")}
-    print(f"elman.RNN: {ratio['fit']:.2f} times as fast in the loop, {ratio['whole']:.2f} times as a whole")
+    print(f"elman.RNN: {ratio['whole']:.2f} times as fast as a whole, {ratio['fit']:.2f} times in the loop")
 
 
-def _train(folder: Path, layer: str, steps: str) -> None:
+def _with(layer: str, *arguments: str) -> None:
+    """The command line with this layer in the models, and the seconds that its loop took."""
     from torch import nn
 
     import elman
-    from elman.cli.demo import topics
-    from elman.tasks import loop, text_runs
-    from elman.tasks.settings import LoopSettings, TextSettings
+    from elman import cli
+    from elman.tasks import loop, text
 
-    file = folder / "text.txt"
+    text.RNN = {"elman": elman.RNN, "torch": nn.RNN}[layer]  # type: ignore[assignment,misc]
+    fit, seconds = loop.fit, []
+
+    def timed(*given: Any, **options: Any) -> bool:
+        start = time.perf_counter()
+        finished = fit(*given, **options)
+        seconds.append(time.perf_counter() - start)
+        return finished
+
+    loop.fit = timed
+    try:
+        cli.main(arguments)
+    finally:
+        print(json.dumps({"fit": seconds[0]}))
+
+
+def _topics(folder: Path) -> Path:
+    from elman.cli.demo import topics
+
+    file = folder / "topics.txt"
     file.write_text(topics(), encoding="utf-8")
-    settings = TextSettings(**MODEL)
-    kind = {"elman": elman.RNN, "torch": nn.RNN}[layer]
-    run = text_runs.begin(file, folder / "run", settings, LoopSettings(steps=int(steps)), layer=kind)
-    run.trainer.advance()  # the first step loads the kernels
-    start = time.perf_counter()
-    loop.fit(run.trainer, run.folder, report=lambda step, value: None)
-    print(json.dumps({"fit": time.perf_counter() - start}))
+    return file
 
 
 def overhead(folder: Path) -> None:
@@ -98,14 +117,12 @@ def overhead(folder: Path) -> None:
     import torch
     import torch.nn.functional as F
 
-    from elman.cli.demo import topics
     from elman.tasks import loop, text_runs
     from elman.tasks.settings import LoopSettings, TextSettings
 
-    file = folder / "text.txt"
-    file.write_text(topics(), encoding="utf-8")
     many = LoopSettings(steps=10**6, eval_every=10**6)
-    run = text_runs.begin(file, folder / "run", TextSettings(**MODEL), many)
+    settings = TextSettings(hidden_size=128, seq_len=64, batch_size=32)
+    run = text_runs.begin(_topics(folder), folder / "run", settings, many)
     trainer, task = run.trainer, run.task
     text = task._load(0, 0)
     chunks = [text[first : first + 65] for first in range(0, 64 * 60, 64)]
