@@ -235,26 +235,35 @@ def _own_memory(pid: int) -> int:
 
 
 def processes(folder: Path) -> None:
-    """Each task on one process and on two."""
+    """Each task on one process and on two, in single and in double precision."""
     file = folder / "text.txt"
     file.write_text(" ".join(random.Random(0).choices(WORDS, k=20_000)), encoding="utf-8")
     for task, data in (("text", str(file)), ("labels", "names"), ("series", "elnino")):
-        curves = []
-        for count in (1, 2):
-            torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-            run = folder / f"{task}-{count}"
-            arguments = ["train", task, data, "-o", str(run), "--steps", "60", "--eval-every", "30"]
-            command = [sys.executable, *torchrun, "-m", "elman", *arguments]
-            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-            with (run / "metrics.csv").open() as rows:
-                curves.append([[float(cell or 0) for cell in row] for row in [*csv.reader(rows)][1:]])
-        apart = [
-            abs(one / other - 1)
-            for rows in zip(*curves, strict=True)
-            for one, other in zip(*rows, strict=True)
-            if other
-        ]
-        print(f"{task:>6}: 60 steps, the losses of 2 processes differ from those of 1 by {max(apart):.1e} at most")
+        for dtype in ("float32", "float64"):
+            program = folder / f"{dtype}.py"
+            program.write_text(
+                f"import torch; torch.set_default_dtype(torch.{dtype}); from elman.cli import main; main()"
+            )
+            curves = []
+            for count in (1, 2):
+                torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+                run = folder / f"{task}-{dtype}-{count}"
+                arguments = ["train", task, data, "-o", str(run), "--steps", "150", "--eval-every", "25"]
+                command = [sys.executable, *torchrun, str(program), *arguments]
+                subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+                with (run / "metrics.csv").open() as rows:
+                    curves.append([[float(cell or 0) for cell in row] for row in [*csv.reader(rows)][1:]])
+            apart = {
+                steps: max(
+                    abs(one / other - 1)
+                    for ours, theirs in zip(*curves, strict=True)
+                    for one, other in zip(ours, theirs, strict=True)
+                    if other and ours[0] <= steps
+                )
+                for steps in (30, 60, 100, 150)
+            }
+            words = ", ".join(f"{value:.1e} by step {steps}" for steps, value in apart.items())
+            print(f"{task:>6} in {dtype}: the losses of 2 processes differ from those of 1 by at most {words}")
 
 
 if __name__ == "__main__":
