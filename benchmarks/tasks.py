@@ -3,7 +3,7 @@
 speed       `elman train text` as a whole, on elman.RNN and on torch.nn.RNN in turn
 overhead    what the training loop adds to the model's and the optimizer's own work
 kills       20 random `kill -9` in a row, then the weights of a run never interrupted
-memory      a text of 2 GB: the most memory that reading and training take
+memory      files of 2 GB for each task: the most memory that reading and training take
 processes   the losses of two processes by torchrun, beside those of one
 """
 
@@ -13,7 +13,7 @@ import dataclasses
 import json
 import os
 import random
-import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -22,6 +22,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 MODEL = "--hidden-size 128 --seq-len 64 --batch-size 32"
 STEPS, ROUNDS = 10_000, 1
@@ -199,39 +201,65 @@ def _step(run: Path) -> int:
 
 
 def memory(folder: Path, gigabytes: float) -> None:
-    """A long text, and the most memory that the process held."""
-    file = folder / "text.txt"
+    """Files larger than the memory that is taken: a text, texts with labels, numbers over time."""
     rng = random.Random(0)
     words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(1, 9))) for _ in range(5000)]
-    block = " ".join(rng.choices(words, k=200_000)).encode() + b"\n"
-    with file.open("wb") as out:
-        while out.tell() < gigabytes * 1e9:
-            out.write(block)
+    text = " ".join(rng.choices(words, k=200_000)) + "\n"
+    names = [" ".join(rng.choices(words, k=8)) for _ in range(50_000)]
+    labels = "".join(f"{name},{'abcd'[len(name) % 4]}\n" for name in names)
+    files = {
+        "text": ("text.txt", "", lambda part: text, ["--held-out", "0.001"]),
+        "labels": ("labels.csv", "text,label\n", lambda part: labels, []),
+        "series": ("series.csv", "time,y,z\n", _minutes, ["--held-out", "0.001"]),
+    }
+    for task, (name, header, part, options) in files.items():
+        file = folder / name
+        with file.open("w") as out:
+            out.write(header)
+            parts = 0
+            while out.tell() < gigabytes * 1e9:
+                out.write(part(parts))
+                parts += 1
+        arguments = [task, str(file), "-o", str(folder / task), "--steps", "200", "--eval-every", "100", *options]
+        _watch_memory(file, arguments)
+        file.unlink()
+        shutil.rmtree(folder / task)
+
+
+def _minutes(part: int) -> str:
+    """50,000 rows, a minute each, one part after the other."""
+    times = np.datetime64("2000-01-01T00:00") + np.arange(part * 50_000, (part + 1) * 50_000).astype("timedelta64[m]")
+    rng = np.random.default_rng(part)
+    return "".join(f"{t},{y:.6f},{z:.6f}\n" for t, (y, z) in zip(times, rng.normal(size=(50_000, 2)), strict=True))
+
+
+def _watch_memory(file: Path, arguments: list[str]) -> None:
+    """Train, and print the most memory that the process held."""
     start = time.perf_counter()
-    arguments = ["--steps", "1000", "--eval-every", "500", "--held-out", "0.001"]
-    command = [sys.executable, "-m", "elman", "train", "text", str(file), "-o", str(folder / "run"), *arguments]
+    command = [sys.executable, "-m", "elman", "train", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        own = 0
+        own = whole = 0
         while process.poll() is None:
-            own = max(own, _own_memory(process.pid))
+            own, whole = (max(pair) for pair in zip((own, whole), _held_memory(process.pid), strict=True))
             time.sleep(0.1)
         output = process.stdout.read() if process.stdout else ""
     assert process.returncode == 0, output
-    whole = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(output.splitlines()[0])
     print(
-        f"{file.stat().st_size / 1e9:.2f} GB of text: {own / 1e6:.0f} MB of memory of its own at most, "
-        f"{whole / 1e3:.0f} MB with all file pages that it has mapped; {time.perf_counter() - start:.0f} s"
+        f"{arguments[0]:>6}, {file.stat().st_size / 1e9:.2f} GB: {own / 1e6:.0f} MB of memory of its own at most, "
+        f"{whole / 1e6:.0f} MB with all file pages that it has mapped; {time.perf_counter() - start:.0f} s",
+        flush=True,
     )
 
 
-def _own_memory(pid: int) -> int:
-    """Bytes that a process holds and that belong to no file."""
+def _held_memory(pid: int) -> tuple[int, int]:
+    """Bytes that a process holds and that belong to no file; and with the mapped pages of files."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return 0
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem")))
+        return 0, 0
+    sizes = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.startswith(("Rss", "VmRSS"))}
+    return sizes.get("RssAnon", 0) + sizes.get("RssShmem", 0), sizes.get("VmRSS", 0)
 
 
 def processes(folder: Path) -> None:
