@@ -1,5 +1,6 @@
 """elman train labels: which label does a sequence have?"""
 
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -154,11 +155,16 @@ def _show_matrix(
             if count:
                 print(f"{count:7,}  {names[i]} taken for {names[j]}")
         return
-    width = max(10, *(len(name) for name in names))
+    width = max(10, *(_columns(name) for name in names))
     cell = max(4, len(f"{matrix.max()}") + 1)
     number = len(f"{len(names)}")
     print(f"{'true label':{width + number + 1}} taken for\n{'':{width + number + 1}}", end="")
     print("".join(f"{j + 1:{cell}}" for j in range(len(names))))
     for i, name in enumerate(names):
         row = "".join(f"{count or '.':>{cell}}" for count in matrix[i])
-        print(f"{i + 1:{number}} {name:{width}}{row}")
+        print(f"{i + 1:{number}} {name}{' ' * (width - _columns(name))}{row}")
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes: Korean, Chinese and Japanese letters take two."""
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)

@@ -55,9 +55,12 @@ def describe_model(trainer: "Trainer", hidden_size: int, layers: int) -> str:
 
 
 def draw(*pictures: Callable[[], None]) -> None:
-    """Draw pictures, or say that they cannot be drawn."""
-    try:
-        for picture in pictures:
+    """Draw pictures; what stands in the way of some is said once."""
+    said = set()
+    for picture in pictures:
+        try:
             picture()
-    except MissingExtra as error:
-        print(error)
+        except MissingExtra as error:
+            if str(error) not in said:
+                print(error)
+            said.add(str(error))
