@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from commands import exit_code
 
-from elman import cli
 from elman.tasks import checkpoint
 
 LABELS = "--steps 2 --hidden-size 4 --embedding-size 3 --batch-size 4 --held-out 0.2"
@@ -15,12 +15,6 @@ SERIES = "--steps 2 --hidden-size 4 --batch-size 4 --window 6 --horizon 3 --seas
 
 GOOD_LABELS = "text,label\n" + "".join(f"{'ab' * (i % 3 + 1)},{'xy'[i % 2]}\n" for i in range(20))
 GOOD_SERIES = "month,y\n" + "".join(f"{2000 + i // 12}-{i % 12 + 1:02d},{i % 5}\n" for i in range(80))
-
-
-def exit_code(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 def everything(folder: Path) -> dict[str, str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import exit_code
 
-from elman import cli
 from elman.tasks import checkpoint, loop, processes, runs, text_runs
 from elman.tasks.errors import SettingError
 from elman.tasks.processes import Share
@@ -38,9 +38,8 @@ def place(tmp_path_factory) -> Path:
 
 def alone(place: Path, task: str, run: str, *more: str) -> Path:
     """Train in this process."""
-    with contextlib.chdir(place), pytest.raises(SystemExit) as end:
-        cli.main([*TASKS[task].split(), "-o", run, *more])
-    assert end.value.code == 0
+    with contextlib.chdir(place):
+        assert exit_code(*TASKS[task].split(), "-o", run, *more) == 0
     return place / run
 
 
