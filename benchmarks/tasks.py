@@ -3,7 +3,7 @@
 speed       `elman train text` as a whole, on elman.RNN and on torch.nn.RNN in turn
 overhead    what the training loop adds to the model's and the optimizer's own work
 kills       20 random `kill -9` in a row, then the weights of a run never interrupted
-memory      a text of 2 GB: the most memory that reading and training take
+memory      files of 2 GB for each task: the most memory that reading and training take
 processes   the losses of two processes by torchrun, beside those of one
 """
 
@@ -13,7 +13,7 @@ import dataclasses
 import json
 import os
 import random
-import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -21,10 +21,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-MODEL = {"hidden_size": 128, "seq_len": 64, "batch_size": 32}
-STEPS = 600
-ROUNDS = 3
+import numpy as np
+
+MODEL = "--hidden-size 128 --seq-len 64 --batch-size 32"
+STEPS, ROUNDS = 10_000, 1
 KILLS = 20
 GIGABYTES = 2.0
 WORDS = ["the", "cat", "sat", "on", "a", "mat", "while", "dogs", "ran", "over", "hills", "and", "rivers", "of", "stone"]
@@ -34,63 +36,82 @@ SMALL = "--hidden-size 32 --embedding-size 16 --layers 2 --dropout 0.2 --seq-len
 def main() -> None:
     """Measures one subject, and prints what came out."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__.splitlines()[0])
-    parser.add_argument("subject", choices=["speed", "overhead", "kills", "memory", "processes", "_train"])
-    parser.add_argument("rest", nargs="*")
+    parser.add_argument("subject", choices=["speed", "overhead", "kills", "memory", "processes"])
     parser.add_argument("--gigabytes", type=float, default=GIGABYTES)
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of the commands that are timed")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    if sys.argv[1:2] == ["_with"]:
+        _with(*sys.argv[2:])
+        return
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as there:
         folder = Path(there)
-        if options.subject == "_train":
-            _train(folder, *options.rest)
+        if options.subject == "speed":
+            speed(folder, options.steps, options.rounds)
         elif options.subject == "memory":
             memory(folder, options.gigabytes)
         elif options.subject == "kills":
             kills(folder, options.seed)
         else:
-            {"speed": speed, "overhead": overhead, "processes": processes}[options.subject](folder)
+            {"overhead": overhead, "processes": processes}[options.subject](folder)
 
 
-def speed(folder: Path) -> None:
-    """Whole commands, each in a process of its own, the layers in turn."""
+def speed(folder: Path, steps: int, rounds: int) -> None:
+    """The whole command, from its start to its end, each in a process of its own, the layers in turn."""
+    file = _topics(folder)
     figures: dict[str, list[dict[str, float]]] = {"elman": [], "torch": []}
-    for _ in range(ROUNDS):
-        for layer in figures:
+    for round_ in range(rounds):
+        for layer, rows in figures.items():
             start = time.perf_counter()
-            command = [sys.executable, "-m", "benchmarks.tasks", "_train", layer, str(STEPS)]
+            arguments = [layer, "train", "text", str(file), "-o", str(folder / f"{layer}-{round_}"), *MODEL.split()]
+            command = [sys.executable, "-m", "benchmarks.tasks", "_with", *arguments, "--steps", str(steps)]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            row = json.loads(done.stdout.splitlines()[-1])
-            figures[layer].append(row | {"whole": time.perf_counter() - start})
+            rows.append({**json.loads(done.stdout.splitlines()[-1]), "whole": time.perf_counter() - start})
     middle = {
         layer: {name: statistics.median(row[name] for row in rows) for name in rows[0]}
         for layer, rows in figures.items()
     }
     for layer, row in middle.items():
         print(
-            f"{layer:>6}: {1000 * row['fit'] / STEPS:6.2f} ms a step in the loop, measuring and checkpoints included; "
-            f"{row['whole']:5.1f} s for the whole process with {STEPS} steps"
+            f"{layer:>6}: {row['whole']:6.1f} s for the whole command with {steps:,} steps, of which "
+            f"{row['whole'] - row['fit']:.1f} s are not the loop; {1000 * row['fit'] / steps:.2f} ms a step in the "
+            f"loop, measuring and checkpoints included"
         )
     ratio = {name: middle["torch"][name] / middle["elman"][name] for name in ("fit", "whole")}
-    print(f"elman.RNN: {ratio['fit']:.2f} times as fast in the loop, {ratio['whole']:.2f} times as a whole")
+    print(f"elman.RNN: {ratio['whole']:.2f} times as fast as a whole, {ratio['fit']:.2f} times in the loop")
 
 
-def _train(folder: Path, layer: str, steps: str) -> None:
+def _with(layer: str, *arguments: str) -> None:
+    """The command line with this layer in the models, and the seconds that its loop took."""
     from torch import nn
 
     import elman
-    from elman.cli.demo import topics
-    from elman.tasks import loop, text_runs
-    from elman.tasks.settings import LoopSettings, TextSettings
+    from elman import cli
+    from elman.tasks import loop, text
 
-    file = folder / "text.txt"
+    text.RNN = {"elman": elman.RNN, "torch": nn.RNN}[layer]  # type: ignore[assignment,misc]
+    fit, seconds = loop.fit, []
+
+    def timed(*given: Any, **options: Any) -> bool:
+        start = time.perf_counter()
+        finished = fit(*given, **options)
+        seconds.append(time.perf_counter() - start)
+        return finished
+
+    loop.fit = timed
+    try:
+        cli.main(arguments)
+    finally:
+        print(json.dumps({"fit": seconds[0]}))
+
+
+def _topics(folder: Path) -> Path:
+    from elman.cli.demo import topics
+
+    file = folder / "topics.txt"
     file.write_text(topics(), encoding="utf-8")
-    settings = TextSettings(**MODEL)
-    kind = {"elman": elman.RNN, "torch": nn.RNN}[layer]
-    run = text_runs.begin(file, folder / "run", settings, LoopSettings(steps=int(steps)), layer=kind)
-    run.trainer.advance()  # the first step loads the kernels
-    start = time.perf_counter()
-    loop.fit(run.trainer, run.folder, report=lambda step, value: None)
-    print(json.dumps({"fit": time.perf_counter() - start}))
+    return file
 
 
 def overhead(folder: Path) -> None:
@@ -98,14 +119,12 @@ def overhead(folder: Path) -> None:
     import torch
     import torch.nn.functional as F
 
-    from elman.cli.demo import topics
     from elman.tasks import loop, text_runs
     from elman.tasks.settings import LoopSettings, TextSettings
 
-    file = folder / "text.txt"
-    file.write_text(topics(), encoding="utf-8")
     many = LoopSettings(steps=10**6, eval_every=10**6)
-    run = text_runs.begin(file, folder / "run", TextSettings(**MODEL), many)
+    settings = TextSettings(hidden_size=128, seq_len=64, batch_size=32)
+    run = text_runs.begin(_topics(folder), folder / "run", settings, many)
     trainer, task = run.trainer, run.task
     text = task._load(0, 0)
     chunks = [text[first : first + 65] for first in range(0, 64 * 60, 64)]
@@ -182,62 +201,97 @@ def _step(run: Path) -> int:
 
 
 def memory(folder: Path, gigabytes: float) -> None:
-    """A long text, and the most memory that the process held."""
-    file = folder / "text.txt"
+    """Files larger than the memory that is taken: a text, texts with labels, numbers over time."""
     rng = random.Random(0)
     words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(1, 9))) for _ in range(5000)]
-    block = " ".join(rng.choices(words, k=200_000)).encode() + b"\n"
-    with file.open("wb") as out:
-        while out.tell() < gigabytes * 1e9:
-            out.write(block)
+    text = " ".join(rng.choices(words, k=200_000)) + "\n"
+    names = [" ".join(rng.choices(words, k=8)) for _ in range(50_000)]
+    labels = "".join(f"{name},{'abcd'[len(name) % 4]}\n" for name in names)
+    files = {
+        "text": ("text.txt", "", lambda part: text, ["--held-out", "0.001"]),
+        "labels": ("labels.csv", "text,label\n", lambda part: labels, []),
+        "series": ("series.csv", "time,y,z\n", _minutes, ["--held-out", "0.001"]),
+    }
+    for task, (name, header, part, options) in files.items():
+        file = folder / name
+        with file.open("w") as out:
+            out.write(header)
+            parts = 0
+            while out.tell() < gigabytes * 1e9:
+                out.write(part(parts))
+                parts += 1
+        arguments = [task, str(file), "-o", str(folder / task), "--steps", "200", "--eval-every", "100", *options]
+        _watch_memory(file, arguments)
+        file.unlink()
+        shutil.rmtree(folder / task)
+
+
+def _minutes(part: int) -> str:
+    """50,000 rows, a minute each, one part after the other."""
+    times = np.datetime64("2000-01-01T00:00") + np.arange(part * 50_000, (part + 1) * 50_000).astype("timedelta64[m]")
+    rng = np.random.default_rng(part)
+    return "".join(f"{t},{y:.6f},{z:.6f}\n" for t, (y, z) in zip(times, rng.normal(size=(50_000, 2)), strict=True))
+
+
+def _watch_memory(file: Path, arguments: list[str]) -> None:
+    """Train, and print the most memory that the process held."""
     start = time.perf_counter()
-    arguments = ["--steps", "1000", "--eval-every", "500", "--held-out", "0.001"]
-    command = [sys.executable, "-m", "elman", "train", "text", str(file), "-o", str(folder / "run"), *arguments]
+    command = [sys.executable, "-m", "elman", "train", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        own = 0
+        own = whole = 0
         while process.poll() is None:
-            own = max(own, _own_memory(process.pid))
+            own, whole = (max(pair) for pair in zip((own, whole), _held_memory(process.pid), strict=True))
             time.sleep(0.1)
         output = process.stdout.read() if process.stdout else ""
     assert process.returncode == 0, output
-    whole = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(output.splitlines()[0])
     print(
-        f"{file.stat().st_size / 1e9:.2f} GB of text: {own / 1e6:.0f} MB of memory of its own at most, "
-        f"{whole / 1e3:.0f} MB with all file pages that it has mapped; {time.perf_counter() - start:.0f} s"
+        f"{arguments[0]:>6}, {file.stat().st_size / 1e9:.2f} GB: {own / 1e6:.0f} MB of memory of its own at most, "
+        f"{whole / 1e6:.0f} MB with all file pages that it has mapped; {time.perf_counter() - start:.0f} s",
+        flush=True,
     )
 
 
-def _own_memory(pid: int) -> int:
-    """Bytes that a process holds and that belong to no file."""
+def _held_memory(pid: int) -> tuple[int, int]:
+    """Bytes that a process holds and that belong to no file; and with the mapped pages of files."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
-        return 0
-    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem")))
+        return 0, 0
+    sizes = {line.split(":")[0]: 1024 * int(line.split()[1]) for line in lines if line.startswith(("Rss", "VmRSS"))}
+    return sizes.get("RssAnon", 0) + sizes.get("RssShmem", 0), sizes.get("VmRSS", 0)
 
 
 def processes(folder: Path) -> None:
-    """Each task on one process and on two."""
+    """Each task on one process and on two, in single and in double precision."""
     file = folder / "text.txt"
     file.write_text(" ".join(random.Random(0).choices(WORDS, k=20_000)), encoding="utf-8")
     for task, data in (("text", str(file)), ("labels", "names"), ("series", "elnino")):
-        curves = []
-        for count in (1, 2):
-            torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
-            run = folder / f"{task}-{count}"
-            arguments = ["train", task, data, "-o", str(run), "--steps", "60", "--eval-every", "30"]
-            command = [sys.executable, *torchrun, "-m", "elman", *arguments]
-            subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-            with (run / "metrics.csv").open() as rows:
-                curves.append([[float(cell or 0) for cell in row] for row in [*csv.reader(rows)][1:]])
-        apart = [
-            abs(one / other - 1)
-            for rows in zip(*curves, strict=True)
-            for one, other in zip(*rows, strict=True)
-            if other
-        ]
-        print(f"{task:>6}: 60 steps, the losses of 2 processes differ from those of 1 by {max(apart):.1e} at most")
+        for dtype in ("float32", "float64"):
+            program = folder / f"{dtype}.py"
+            program.write_text(
+                f"import torch; torch.set_default_dtype(torch.{dtype}); from elman.cli import main; main()"
+            )
+            curves = []
+            for count in (1, 2):
+                torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+                run = folder / f"{task}-{dtype}-{count}"
+                arguments = ["train", task, data, "-o", str(run), "--steps", "150", "--eval-every", "25"]
+                command = [sys.executable, *torchrun, str(program), *arguments]
+                subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+                with (run / "metrics.csv").open() as rows:
+                    curves.append([[float(cell or 0) for cell in row] for row in [*csv.reader(rows)][1:]])
+            apart = {
+                steps: max(
+                    abs(one / other - 1)
+                    for ours, theirs in zip(*curves, strict=True)
+                    for one, other in zip(ours, theirs, strict=True)
+                    if other and ours[0] <= steps
+                )
+                for steps in (30, 60, 100, 150)
+            }
+            words = ", ".join(f"{value:.1e} by step {steps}" for steps, value in apart.items())
+            print(f"{task:>6} in {dtype}: the losses of 2 processes differ from those of 1 by at most {words}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from commands import exit_code
 
-from elman import cli
 from elman.tasks import checkpoint
 
 LABELS = "--steps 2 --hidden-size 4 --embedding-size 3 --batch-size 4 --held-out 0.2"
@@ -15,12 +15,6 @@ SERIES = "--steps 2 --hidden-size 4 --batch-size 4 --window 6 --horizon 3 --seas
 
 GOOD_LABELS = "text,label\n" + "".join(f"{'ab' * (i % 3 + 1)},{'xy'[i % 2]}\n" for i in range(20))
 GOOD_SERIES = "month,y\n" + "".join(f"{2000 + i // 12}-{i % 12 + 1:02d},{i % 5}\n" for i in range(80))
-
-
-def exit_code(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 def everything(folder: Path) -> dict[str, str]:
@@ -54,7 +48,17 @@ LABEL_FILES = {
     "empty.csv": (b"", "empty.csv is empty"),
     "header.csv": (b"text,label\n", "header.csv holds no example"),
     "blank.csv": (b"\n\n\n", "has no header: the first line must name the columns"),
-    "latin.csv": ("text,label\nab,x\nöl,y\n".encode("latin-1"), "latin.csv, line 3 is not UTF-8: byte 1 of the line"),
+    "latin.csv": ("text,label\nab,x\nöl,y\n".encode("latin-1"), "latin.csv, line 3, byte 1 is not UTF-8 (inv"),
+    "korean.csv": (
+        "문장,감정\n비가 온다,슬픔\n".encode("cp949"),
+        "korean.csv, line 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as UTF-8 (in Excel: "
+        "CSV UTF-8), or: iconv -f CP949 -t UTF-8 FILE > NEW",
+    ),
+    "utf16.csv": ("text,label\nab,x\n".encode("utf-16"), "utf16.csv, line 1 is not UTF-8 but seems to be UTF-16"),
+    "line.csv": (
+        "text,label\nab,x\n비가,y\n".encode("cp949"),
+        "line.csv, line 3, byte 1 is not UTF-8 but seems to be CP949",
+    ),
     "wide.csv": (b"text,label\nab,x\nc,d,y\n", "wide.csv, line 3 has 3 values where the header has 2"),
     "narrow.csv": (b"text,label\nab,x\ncd\n", "narrow.csv, line 3: column label is empty"),
     "quote.csv": (b'text,label\nab,x\n"cd,y\nef,x\n', "quote.csv, line 3"),
@@ -148,6 +152,19 @@ SERIES_FILES = {
         GOOD_SERIES.replace(",", ";").replace("2000-08;2", "2000-08;2,5").encode(),
         "comma.csv, line 9: column y is '2,5', no number: write decimals with a point",
     ),
+    "thousands.csv": (
+        change(9, '2000-08,"71,500"'),
+        "column y is '71,500', no number: write thousands without a comma, and decimals with a point",
+    ),
+    "allthousands.csv": (
+        b'month,y\n2000-01,"71,500"\n2000-02,"72,000"\n',
+        "no column of numbers beside its time column 'month': y begins with '71,500': write thousands without a comma",
+    ),
+    "still.csv": (
+        GOOD_SERIES.replace(",y", ",y,code,z").replace("\n2", ",593,1\n2").replace(",593,1", "", 1).encode()
+        + b"2006-09,4,593,1\n",
+        "column code of still.csv never changes in the part to train on: forecast the others alone, by --column y",
+    ),
     "inf.csv": (change(9, "2000-08,inf"), "inf.csv, line 9: column y is 'inf', no number"),
     "short.csv": (
         months(1, 2, 3, 4, 5, 6),
@@ -156,7 +173,7 @@ SERIES_FILES = {
     "two.csv": (months(1, 2), "two.csv holds 2 row(s)"),
     "constant.csv": (
         ("month,y\n" + "".join(f"{1900 + i // 12}-{i % 12 + 1:02d},7\n" for i in range(80))).encode(),
-        "column y of constant.csv never changes in the part to train on: leave it out",
+        "column y of constant.csv never changes in the part to train on: there is nothing to forecast",
     ),
     "nothing.csv": (months(*[""] * 9), "nothing.csv has no column of numbers"),
     "wide.csv": (change(9, "2000-08,3,4"), "wide.csv, line 9 has 3 values where the header has 2"),
@@ -169,7 +186,7 @@ SERIES_FILES = {
 def test_bad_series_are_said(tmp_path, capsys, name):
     content, message = SERIES_FILES[name]
     (tmp_path / name).write_bytes(content)
-    message = message.replace("of constant", f"of {tmp_path}/constant")
+    message = message.replace(f"of {name}", f"of {tmp_path / name}")
     refused(capsys, tmp_path, ["train", "series", tmp_path / name, "-o", tmp_path / "run", *SERIES.split()], message)
 
 

@@ -17,7 +17,7 @@ import torch
 from elman.tasks import checkpoint, loop, text_runs
 from elman.tasks.errors import DataError, Diverged, RunError, SettingError, UserError
 from elman.tasks.settings import LoopSettings, TextSettings
-from elman.tasks.text_runs import TextRun
+from elman.tasks.text_runs import Run
 
 SETTINGS = TextSettings(hidden_size=10, embedding_size=6, layers=2, dropout=0.3, seq_len=8, batch_size=4)
 TRAINING = LoopSettings(steps=60, eval_every=7, seed=11)
@@ -32,12 +32,12 @@ def corpus(tmp_path) -> Path:
     return file
 
 
-def begin(corpus: Path, name: str, **changed: float) -> TextRun:
+def begin(corpus: Path, name: str, **changed: float) -> Run:
     training = LoopSettings(**{"steps": 60, "eval_every": 7, "seed": 11} | changed)
     return text_runs.begin(corpus, corpus.with_name(name), SETTINGS, training)
 
 
-def fit(run: TextRun, interrupt_at: int | None = None) -> bool:
+def fit(run: Run, interrupt_at: int | None = None) -> bool:
     """Train; Ctrl-C is pressed while the evaluation of `interrupt_at` is reported."""
 
     def report(step: int, value: float) -> None:
@@ -51,7 +51,7 @@ def same_files(one: Path, other: Path) -> list[str]:
     return [name for name in FILES if (one / name).read_bytes() == (other / name).read_bytes()]
 
 
-def resume(corpus: Path, name: str) -> TextRun:
+def resume(corpus: Path, name: str) -> Run:
     return text_runs.resume(corpus, corpus.with_name(name), {})
 
 
@@ -125,7 +125,7 @@ def test_weights_are_those_of_the_best_evaluation(corpus, monkeypatch):
     weights = {}
 
     def evaluate() -> float:
-        weights[run.trainer.step] = {k: v.clone() for k, v in run.model.state_dict().items()}
+        weights[run.trainer.step] = {k: v.clone() for k, v in run.task.model.state_dict().items()}
         return next(values)
 
     monkeypatch.setattr(run.task, "evaluate", evaluate)
@@ -326,7 +326,7 @@ def test_weights_that_are_no_numbers_are_never_saved(corpus, monkeypatch):
         loss = honest()
         if run.trainer.step == 28:  # an evaluation follows, and a checkpoint; the loss itself is still finite
             with torch.no_grad():
-                run.model.linear.bias[0] = float("inf")
+                run.task.model.linear.bias[0] = float("inf")
         return loss
 
     monkeypatch.setattr(run.trainer, "advance", spoil)

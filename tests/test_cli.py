@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import exit_code
 
-from elman import cli
 from elman.cli import demo, train
 from elman.tasks import text_runs
 
@@ -28,13 +28,6 @@ def elman(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
     command = [*COMMAND, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
-
-
-def exit_code(*arguments: object) -> int:
-    """Run the command in this process."""
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")
@@ -243,9 +236,9 @@ def test_an_error_is_one_line_and_exit_code_2(tmp_path):
 
 FILES = {
     "empty.txt": (b"", "empty.txt is empty"),
-    "latin.txt": ("Öl".encode("latin-1"), "latin.txt is not UTF-8: byte 0 "),
-    "cp949.txt": ("abc한글".encode("cp949"), "cp949.txt is not UTF-8: byte 3 "),
-    "utf16.txt": ("hello".encode("utf-16"), "utf16.txt is not UTF-8: byte 0 "),
+    "latin.txt": ("Öl".encode("latin-1"), "latin.txt, byte 0, is not UTF-8 "),
+    "cp949.txt": ("abc한글".encode("cp949"), "cp949.txt, byte 3, is not UTF-8 but seems to be CP949"),
+    "utf16.txt": ("hello".encode("utf-16"), "utf16.txt, byte 0, is not UTF-8 but seems to be UTF-16"),
     "short.txt": (b"short", "too short: 4 characters to train on"),
 }
 
@@ -409,7 +402,7 @@ def test_every_option_of_train_text_becomes_a_setting(corpus, tmp_path, monkeypa
     }
     monkeypatch.setattr(train, "train_to_end", lambda run, file: runs.append(run))
     monkeypatch.setattr(train, "show_sample", lambda run, prompt: None)
-    runs: list[text_runs.TextRun] = []
+    runs: list[text_runs.Run] = []
     options = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)]
     assert exit_code("train", "text", corpus, "-o", tmp_path / "run", *options) == 0
     found = {**vars(runs[0].settings), **vars(runs[0].trainer.settings)}

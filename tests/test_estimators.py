@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import exit_code
 
-from elman import cli
 from elman.tasks import LabelsClassifier, SeriesForecaster, estimators
 from elman.tasks.errors import DataError, SettingError, UserError
 
@@ -62,9 +62,7 @@ def test_a_forecast_follows_the_values_it_is_given(forecaster):
 
 
 def test_the_run_is_there_for_the_commands(classifier, tmp_path, capsys):
-    with pytest.raises(SystemExit) as end:
-        cli.main(["classify", str(classifier.folder), "--text", "aaaa"])
-    assert end.value.code == 0
+    assert exit_code("classify", classifier.folder, "--text", "aaaa") == 0
     assert capsys.readouterr().out.splitlines()[1].startswith("aaaa,0,")
     kept = LabelsClassifier(hidden_size=4, steps=2, run=tmp_path / "kept").fit(*make_texts())
     assert kept.folder == tmp_path / "kept"

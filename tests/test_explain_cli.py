@@ -6,20 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import exit_code
 
-from elman import cli
 from elman.explain._examples import EXAMPLES
 from elman.explain._numbers import fixed
 from elman.tasks import text_runs
 from elman.tasks.settings import LoopSettings, TextSettings
 
 SETTINGS = TextSettings(hidden_size=12, embedding_size=5, layers=2, seq_len=8, batch_size=2)
-
-
-def run(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 def data_of(page: Path) -> dict:
@@ -38,7 +32,7 @@ def model(tmp_path_factory) -> Path:
 def test_page_of_a_model_shows_what_it_predicts(model, tmp_path, capsys) -> None:
     """After each character stand the likeliest next ones, with the model's own probabilities."""
     page = tmp_path / "page.html"
-    assert run("explain", model, "--text", "he<b>안", "-o", page) == 0
+    assert exit_code("explain", model, "--text", "he<b>안", "-o", page) == 0
     assert capsys.readouterr().out.splitlines() == [
         f"{page}: {page.stat().st_size / 1000:,.0f} KB",
         f"next: open {page} in a browser",
@@ -59,7 +53,7 @@ def test_page_of_a_model_shows_what_it_predicts(model, tmp_path, capsys) -> None
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_makes_its_page(name, tmp_path) -> None:
     page = tmp_path / "page.html"
-    assert run("explain", "--seed", name, "--output", page) == 0
+    assert exit_code("explain", "--seed", name, "--output", page) == 0
     data = data_of(page)
     assert set(data["title"]) == set(data["note"]) == {"en", "ko"}
     assert re.search("[가-힣]", data["note"]["ko"])
@@ -70,7 +64,7 @@ def test_every_example_makes_its_page(name, tmp_path) -> None:
 def test_hello_is_the_published_run(tmp_path) -> None:
     """The numbers that the tutorial prints, and the tokens that its layer really reads as one sequence."""
     page = tmp_path / "page.html"
-    run("explain", "--seed", "hello", "-o", page)
+    exit_code("explain", "--seed", "hello", "-o", page)
     assert data_of(page)["tokens"][0] == ["h", "e", "l"]
     states = EXAMPLES["hello"]().output
     assert [f"{v:.4f}" for v in states[0, 0].tolist()] == ["-0.7497", "-0.6135"]
@@ -98,7 +92,7 @@ def test_moods_are_told_after_the_last_word() -> None:
 
 def test_gallery_links_every_page(tmp_path, capsys) -> None:
     folder = tmp_path / "deep" / "gallery"
-    assert run("explain", "--gallery", folder) == 0
+    assert exit_code("explain", "--gallery", folder) == 0
     index = (folder / "index.html").read_text(encoding="utf-8")
     names = [*EXAMPLES, "characters"]
     assert re.findall(r"href='([\w-]+)\.html'", index) == names
@@ -123,7 +117,7 @@ def test_what_cannot_be_is_one_sentence(model, tmp_path, capsys) -> None:
         ([model, "--text", "hello " * 1500], "The page would have"),
     ):
         options = [] if "-o" in arguments else ["-o", page]
-        assert run("explain", *arguments, *options) == 2
+        assert exit_code("explain", *arguments, *options) == 2
         error = capsys.readouterr().err
         assert said in error
         assert error.startswith("elman: ")

@@ -12,8 +12,9 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from commands import exit_code
 
-from elman import cli, data
+from elman import data
 from elman.tasks import checkpoint, export, text_runs
 from elman.tasks.labels import LabelsModel
 from elman.tasks.series import Scale, SeriesModel
@@ -22,12 +23,6 @@ from elman.tasks.text import CharacterModel, generate
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "tasks.md"
 SCRIPTS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-
-
-def exit_code(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 def shaken(model: torch.nn.Module) -> torch.nn.Module:

@@ -9,8 +9,8 @@ from matplotlib import pyplot
 from matplotlib.colors import to_rgba
 
 import elman
+from elman._fonts import fonts
 from elman.explain import _figures
-from elman.explain._figures import _fonts
 
 NAMES = ("network", "hidden", "activations", "sensitivity")
 
@@ -106,7 +106,7 @@ def test_text_is_drawn_as_it_is(trace) -> None:
     """No token is read as mathematics, and control characters do not vanish."""
     tokens = ["$x^2$", "</script>", "\n", "한", "$", "\u202e", "&amp;"]
     shown = ["$x^2$", "</script>", "\\n", "한", "$", "\\u202e", "&amp;"]
-    if len(_fonts()) == 1:  # no Korean letters on this machine: matplotlib would warn, as it should
+    if len(fonts()) == 1:  # no Korean letters on this machine: matplotlib would warn, as it should
         tokens[3] = shown[3] = "h"
     labelled = trace.label(tokens=tokens)
     ax, _ = labelled.plot_network()

@@ -253,7 +253,8 @@ def test_measures_are_those_of_scikit_learn():
     assert labels_measures.macro_f1(matrix) == pytest.approx(sklearn.metrics.f1_score(truth, found, average="macro"))
 
 
-def test_the_logistic_regression_is_that_of_scikit_learn(tmp_path):
+def test_the_logistic_regression_is_that_of_scikit_learn(tmp_path, monkeypatch):
+    monkeypatch.setattr(labels_measures, "SOME", 7)  # so the examples come in several pieces
     texts, labels = make_texts(120)
     run = begin(tmp_path / "run", texts, labels, tokens="words", held_out=0.2)
     arrays, tokens = run.task.arrays, len(run.config["vocabulary"]) + 1
@@ -265,9 +266,9 @@ def test_the_logistic_regression_is_that_of_scikit_learn(tmp_path):
     theirs.fit(counts[train], arrays.classes[train])
     model = labels_measures._Bag(tokens, 5)
     labels_measures.fit_logistic(
-        model, labels_measures._bags(arrays, train), torch.from_numpy(arrays.classes[train]).long()
+        model, labels_measures._bags(arrays, train, tokens), torch.from_numpy(arrays.classes[train]).long()
     )
-    ours = model(*labels_measures._bags(arrays, held_out)).softmax(1).detach().numpy()
+    ours = model(*labels_measures._bags(arrays, held_out, tokens)).softmax(1).detach().numpy()
     np.testing.assert_allclose(ours, theirs.predict_proba(counts[held_out]), atol=2e-3)
     _, found = labels_measures.logistic_regression(arrays, 5, tokens, seed=0)
     assert np.array_equal(found, theirs.predict(counts[held_out]))

@@ -7,12 +7,13 @@ import random
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 import torch
+from commands import exit_code
 
-from elman import cli
 from elman.tasks import checkpoint, loop, processes, runs, text_runs
 from elman.tasks.errors import SettingError
 from elman.tasks.processes import Share
@@ -37,16 +38,20 @@ def place(tmp_path_factory) -> Path:
 
 def alone(place: Path, task: str, run: str, *more: str) -> Path:
     """Train in this process."""
-    with contextlib.chdir(place), pytest.raises(SystemExit) as end:
-        cli.main([*TASKS[task].split(), "-o", run, *more])
-    assert end.value.code == 0
+    with contextlib.chdir(place):
+        assert exit_code(*TASKS[task].split(), "-o", run, *more) == 0
     return place / run
 
 
-def launch(place: Path, task: str, run: str, *more: str, count: int = 2, **environment: str):
+TORCHRUN = "torch.distributed.run --standalone --nproc-per-node 2"
+ACCELERATE = "accelerate.commands.launch --cpu --num_processes 2"
+DOUBLE = "import torch; torch.set_default_dtype(torch.float64); from elman.cli import main; main()"
+
+
+def launch(place: Path, task: str, run: str, *more: str, by: str = TORCHRUN, program: str = "-m elman", **environment):
     """Train in processes of their own, each with one thread."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
-    command = [sys.executable, *torchrun, "-m", "elman", *TASKS[task].split(), "-o", run, *more]
+    launcher = ["-m", *by.split()] if by else []
+    command = [sys.executable, *launcher, *program.split(), *TASKS[task].split(), "-o", run, *more]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, timeout=150)
 
@@ -57,20 +62,35 @@ def measures(run: Path) -> list[list[float]]:
         return [[float(cell or 0) for cell in row] for row in [*csv.reader(file)][1:]]
 
 
-def same_measures(one: Path, other: Path) -> None:
+def same_measures(one: Path, other: Path, rel: float) -> None:
     ours, theirs = measures(one), measures(other)
     assert len(ours) == len(theirs) == 42
     for row, expected in zip(ours, theirs, strict=True):
-        assert row == pytest.approx(expected, rel=1e-4)
+        assert row == pytest.approx(expected, rel=rel)
 
 
-@pytest.mark.parametrize(("task", "pieces"), [("text", "2"), ("labels", "1"), ("series", "1")])
-def test_two_processes_have_the_losses_of_one(place, task, pieces):
-    """Of the text, each process computes its rows in two pieces, one after another."""
-    two = launch(place, task, f"{task}-2", ACCELERATE_GRADIENT_ACCUMULATION_STEPS=pieces)
+def test_two_processes_of_accelerate_have_the_losses_of_one(place):
+    """Each computes its rows in two pieces, one after another."""
+    two = launch(place, "text", "text-2", by=ACCELERATE, ACCELERATE_GRADIENT_ACCUMULATION_STEPS="2")
     assert two.returncode == 0, two.stderr
-    one = alone(place, task, f"{task}-1")
-    same_measures(place / f"{task}-2", one)
+    one = alone(place, "text", "text-1")
+    same_measures(place / "text-2", one, 1e-4)
+    assert two.stdout.count("next: elman") == 1
+    assert {path.name for path in one.iterdir()} == {path.name for path in (place / "text-2").iterdir()}
+
+
+@pytest.mark.parametrize("task", ["labels", "series"])
+def test_two_processes_of_torchrun_have_the_losses_of_one(place, task):
+    """In double precision, where rounding is no excuse."""
+    (place / "double.py").write_text(DOUBLE)
+    two = launch(place, task, f"{task}-2", program="double.py")
+    assert two.returncode == 0, two.stderr
+    torch.set_default_dtype(torch.float64)
+    try:
+        one = alone(place, task, f"{task}-1")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    same_measures(place / f"{task}-2", one, 1e-11)
     assert two.stdout.count("next: elman") == 1
     assert {path.name for path in one.iterdir()} == {path.name for path in (place / f"{task}-2").iterdir()}
 
@@ -88,13 +108,13 @@ def test_a_run_may_go_on_with_another_number_of_processes(place):
     moved = launch(place, "text", "moved", "--resume")
     assert moved.returncode == 0, moved.stderr
     assert "going on from step 20" in moved.stdout
-    same_measures(place / "moved", whole)
+    same_measures(place / "moved", whole, 1e-4)
     kept = [checkpoint.load_tensors(run / checkpoint.CHECKPOINT)[0] for run in (place / "moved", whole)]
     torch.testing.assert_close(kept[0]["carried.h"], kept[1]["carried.h"], rtol=1e-3, atol=1e-4)
 
 
 def test_mixed_precision_trains(place):
-    done = launch(place, "labels", "mixed", count=1, ACCELERATE_MIXED_PRECISION="bf16")
+    done = launch(place, "labels", "mixed", by="", ACCELERATE_MIXED_PRECISION="bf16")
     assert done.returncode == 0, done.stderr
     ours, theirs = measures(place / "mixed")[-1][2], measures(alone(place, "labels", "exact"))[-1][2]
     assert ours == pytest.approx(theirs, rel=0.05)
@@ -130,10 +150,19 @@ def test_dropout_of_a_share_is_that_of_the_whole_batch():
         torch.testing.assert_close(dropout(x[:, rows]), whole[:, rows])
 
 
-def test_one_process_does_without_accelerate():
+def test_one_process_does_without_accelerate_and_torchs_compiler(place):
+    """They would take 0.7 and 1.6 s of every command."""
     assert isinstance(processes.find_processes(torch.device("cpu")), processes.Alone)
-    code = "import sys; from elman.tasks import loop, text_runs; assert 'accelerate' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    code = """
+        import sys
+        from pathlib import Path
+        from elman.tasks import text_runs
+        from elman.tasks.settings import LoopSettings, TextSettings
+        settings = TextSettings(seq_len=8, batch_size=5)
+        text_runs.begin(Path("text.txt"), Path("light"), settings, LoopSettings()).trainer.advance()
+        assert not {"accelerate", "torch._dynamo"} & sys.modules.keys()
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True, timeout=120, cwd=place)
 
 
 def test_a_batch_must_have_a_row_for_every_share(place, monkeypatch):

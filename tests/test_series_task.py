@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 import torch
 
-from elman.tasks import loop, runs, series_data, series_runs, tables
+from elman.tasks import loop, runs, series, series_data, series_runs, tables
 from elman.tasks.errors import DataError
 from elman.tasks.series import Scale, SeriesModel, SeriesTask, fit_scale, pinball, seasonal_places, split_series
 from elman.tasks.series_data import SeriesArrays, choose_columns, read_series
@@ -53,6 +53,9 @@ WAYS = {
     "last days of months": (LAST_DAYS, "1 month", 12),
     "days": (every(DAY, 70, lambda t: f"{t:%Y-%m-%d}"), "1 day", 7),
     "days with slashes": (every(DAY, 70, lambda t: f"{t:%Y/%m/%d}"), "1 day", 7),
+    "days with points": (every(DAY, 70, lambda t: f"{t:%Y.%m.%d}"), "1 day", 7),
+    "days without signs": (every(DAY, 70, lambda t: f"{t:%Y%m%d}"), "1 day", 7),
+    "months with slashes": ([m.replace("-", "/") for m in MONTHS], "1 month", 12),
     "weeks": (every(7 * DAY, 70, lambda t: f"{t:%Y-%m-%d}"), "7 days", 52),
     "hours": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%d %H:%M}"), "1 hour", 24),
     "hours with seconds": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%d %H:%M:%S}"), "1 hour", 24),
@@ -88,6 +91,15 @@ def test_parquet_times_are_those_of_csv(tmp_path):
     assert [found.clock.at(i) for i in range(len(days))] == [f"{day}" for day in days]
 
 
+def test_days_written_as_whole_numbers_are_days(tmp_path):
+    days = [20240227, 20240228, 20240229, 20240302]
+    pl.DataFrame({"day": days, "y": [1.0, 2.0, 3.0, 4.0]}).write_parquet(tmp_path / "a.parquet")
+    table = open_table(tmp_path / "a.parquet")
+    found = read_series(table, choose_columns(table, None, None), tmp_path)
+    assert (found.steps, found.gaps, found.longest_gap_after) == (5, 1, "20240229")
+    assert [found.clock.at(i) for i in range(5)] == ["20240227", "20240228", "20240229", "20240301", "20240302"]
+
+
 @pytest.mark.parametrize("rows", [2, 3, 100_000])
 def test_gaps_are_counted_and_filled_with_what_was_known(tmp_path, monkeypatch, rows):
     monkeypatch.setattr(tables, "ROWS", rows)
@@ -118,6 +130,23 @@ def test_columns_without_numbers_are_left_out(tmp_path):
     file.write_text("date,station,high,note,low\n2020-01-01,Oslo,1,,NA\n2020-01-02,Oslo,2,,3\n")
     columns = choose_columns(open_table(file), None, None)
     assert (columns.time, columns.values, columns.left_out) == ("date", ["high", "low"], ["station", "note"])
+
+
+@pytest.mark.parametrize("rows", [3, 100_000])
+@pytest.mark.parametrize("season", [1, 4])
+def test_the_scale_is_that_of_the_whole_training_part(monkeypatch, rows, season):
+    """However few rows are in memory at a time."""
+    monkeypatch.setattr(series, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
+    rng = np.random.default_rng(0)
+    values, known = rng.normal(5, 3, (50, 3)), rng.random((50, 3)) < 0.8
+    values[:, 2], known[:2, 1] = 7.0, True
+    scale = fit_scale(values, known, season)
+    gone = np.where(known, values, np.nan)
+    change = gone[season:] - gone[:-season]
+    expected = [np.nanmean(gone, 0), np.nanstd(gone, 0), np.nanstd(change, 0), np.nanmean(np.abs(change), 0)]
+    for found, numbers in zip([scale.mean, scale.std, scale.spread, scale.error], expected, strict=True):
+        np.testing.assert_allclose(found[:2], numbers[:2], rtol=1e-12)
+    assert (scale.mean[2], scale.std[2], scale.spread[2], scale.error[2]) == (7.0, 1.0, 1.0, 1.0)
 
 
 # The model

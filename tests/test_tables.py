@@ -94,6 +94,9 @@ COLUMNS = {
     "review,stars": ("review", "stars"),
     "mood,sentence": ("sentence", "mood"),
     "id,text,category": ("text", "category"),
+    "문장,감정": ("문장", "감정"),
+    "번호,리뷰,라벨": ("리뷰", "라벨"),
+    "\ufefftext,label": ("text", "label"),
 }
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 import torch
+from commands import exit_code
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from elman import cli, data
+from elman import data
 from elman.cli import train_labels, train_series
 from elman.tasks import checkpoint, labels_runs, loop, runs, series_runs
 from elman.tasks.examples import open_examples
@@ -23,13 +24,6 @@ from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
 from elman.tasks.tables import open_table
 
 SMALL = "--steps 60 --eval-every 20 --hidden-size 16 --lr 0.01"
-
-
-def run(*arguments: object) -> int:
-    """Run the command in this process."""
-    with pytest.raises(SystemExit) as end:
-        cli.main([str(argument) for argument in arguments])
-    return end.value.code
 
 
 @pytest.fixture(scope="module")
@@ -60,18 +54,21 @@ def place(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def labels(place) -> Path:
-    assert run("train", "labels", place / "moods.csv", "-o", place / "moods", "--tokens", "words", *SMALL.split()) == 0
+    assert (
+        exit_code("train", "labels", place / "moods.csv", "-o", place / "moods", "--tokens", "words", *SMALL.split())
+        == 0
+    )
     return place / "moods"
 
 
 @pytest.fixture(scope="module")
 def series(place) -> Path:
-    assert run("train", "series", place / "sales.csv", "-o", place / "sales", "--horizon", 6, *SMALL.split()) == 0
+    assert exit_code("train", "series", place / "sales.csv", "-o", place / "sales", "--horizon", 6, *SMALL.split()) == 0
     return place / "sales"
 
 
 def test_train_labels_says_all_there_is_to_know(place, labels, capsys):
-    assert run("train", "labels", place / "moods.csv", "-o", labels, "--resume") == 0
+    assert exit_code("train", "labels", place / "moods.csv", "-o", labels, "--resume") == 0
     out = capsys.readouterr().out.splitlines()
     assert out[0] == "going on from step 60"
     assert re.fullmatch(
@@ -107,7 +104,7 @@ def test_train_labels_fills_its_folder(labels):
 
 
 def test_classify_writes_csv(place, labels, capsys):
-    assert run("classify", labels, place / "moods.csv") == 0
+    assert exit_code("classify", labels, place / "moods.csv") == 0
     captured = capsys.readouterr()
     rows = [*csv.DictReader(io.StringIO(captured.out))]
     truth = pl.read_csv(place / "moods.csv")
@@ -117,25 +114,25 @@ def test_classify_writes_csv(place, labels, capsys):
     assert right > 140
     assert captured.err.splitlines()[-1].startswith("next: ")
     truth.select("sentence").write_csv(place / "unlabelled.csv")
-    assert run("classify", labels, place / "unlabelled.csv", "-o", place / "found.csv") == 0
+    assert exit_code("classify", labels, place / "unlabelled.csv", "-o", place / "found.csv") == 0
     assert pl.read_csv(place / "found.csv")["label"].to_list() == [row["label"] for row in rows]
     assert capsys.readouterr().out == ""
-    assert run("classify", labels, "--text", "smile, smile!", "--text", "눈물") == 0
+    assert exit_code("classify", labels, "--text", "smile, smile!", "--text", "눈물") == 0
     assert [line.split(",")[-2] for line in capsys.readouterr().out.splitlines()] == ["label", "happy", "sad"]
 
 
 def test_sequences_of_numbers_have_labels_too(place, capsys):
     folder = place / "sensors"
-    assert run("train", "labels", place / "sensors.jsonl", "-o", folder, "--bidirectional", *SMALL.split()) == 0
+    assert exit_code("train", "labels", place / "sensors.jsonl", "-o", folder, "--bidirectional", *SMALL.split()) == 0
     assert "logistic regression on each sequence's mean and deviation" in capsys.readouterr().out
-    assert run("classify", folder, place / "sensors.jsonl") == 0
+    assert exit_code("classify", folder, place / "sensors.jsonl") == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[0] == "label,probability,true label"
     assert float(re.search(r"accuracy ([\d.]+)", captured.err)[1]) > 0.95
 
 
 def test_train_series_says_what_was_missing(place, series, capsys):
-    assert run("train", "series", place / "sales.csv", "-o", series, "--resume") == 0
+    assert exit_code("train", "series", place / "sales.csv", "-o", series, "--resume") == 0
     out = capsys.readouterr().out.splitlines()
     assert out[1].startswith(
         "sales.csv: 240 steps of sold, rain, from 1990-01 to 2009-12, one every 1 month, a season of 12; 168 to train "
@@ -165,14 +162,14 @@ def test_train_series_fills_its_folder(series):
 
 
 def test_forecast_follows_the_data(place, series, capsys):
-    assert run("forecast", series, place / "sales.csv", "--steps", 3, "--picture", place / "f.png") == 0
+    assert exit_code("forecast", series, place / "sales.csv", "--steps", 3, "--picture", place / "f.png") == 0
     rows = [*csv.DictReader(io.StringIO(capsys.readouterr().out))]
     assert [(row["month"], row["column"]) for row in rows] == [
         (month, column) for month in ("2010-01", "2010-02", "2010-03") for column in ("sold", "rain")
     ]
     assert all(float(row["lower"]) < float(row["median"]) < float(row["upper"]) for row in rows)
     assert (place / "f.png").read_bytes().startswith(b"\x89PNG")
-    assert run("forecast", series, place / "sales.csv", "-o", place / "f.csv") == 0
+    assert exit_code("forecast", series, place / "sales.csv", "-o", place / "f.csv") == 0
     written = pl.read_csv(place / "f.csv")
     assert len(written) == 12
     assert written["median"].to_list()[:6] == [float(row["median"]) for row in rows]
@@ -184,7 +181,7 @@ def test_pictures_are_left_out_where_matplotlib_is_missing(place, tmp_path, caps
 
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     file = place / {"labels": "moods.csv", "series": "sales.csv"}[task]
-    assert run("train", task, file, "-o", tmp_path / "run", "--steps", 2) == 0
+    assert exit_code("train", task, file, "-o", tmp_path / "run", "--steps", 2) == 0
     assert "no picture without matplotlib: pip install elman[plot]" in capsys.readouterr().out.splitlines()
     assert not [*(tmp_path / "run").glob("*.png")]
     assert (tmp_path / "run" / "README.md").exists()
@@ -192,7 +189,7 @@ def test_pictures_are_left_out_where_matplotlib_is_missing(place, tmp_path, caps
 
 def test_tensorboard_has_the_measures_of_metrics_csv(place, tmp_path):
     options = [*SMALL.split(), "--tensorboard"]
-    assert run("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *options) == 0
+    assert exit_code("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *options) == 0
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     rows = [row.split(",") for row in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[1:]]
@@ -225,7 +222,7 @@ def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeyp
     found = []
     monkeypatch.setattr(train_labels, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
     monkeypatch.setattr(train_labels, "finish", lambda run: found.append(run))
-    assert run("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *as_options(given)) == 0
+    assert exit_code("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *as_options(given)) == 0
     assert {**vars(found[1].settings), **vars(found[0].settings)} == given
 
 
@@ -250,7 +247,7 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
     monkeypatch.setattr(train_series, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
     monkeypatch.setattr(train_series, "finish", lambda run: found.append(run))
     columns = ["--column", "rain", "--time-column", "month"]
-    assert run("train", "series", place / "sales.csv", "-o", tmp_path / "run", *columns, *as_options(given)) == 0
+    assert exit_code("train", "series", place / "sales.csv", "-o", tmp_path / "run", *columns, *as_options(given)) == 0
     assert {**vars(found[1].settings), **vars(found[0].settings)} == given
     assert (found[1].config["columns"], found[1].config["season"]) == (["rain"], 4)
 
@@ -304,5 +301,5 @@ def test_an_interrupted_run_ends_as_if_never_interrupted(place, tmp_path, task):
 
 @pytest.mark.parametrize("arguments", [["train", "labels"], ["classify"], ["train", "series"], ["forecast"]])
 def test_help_is_shown(arguments, capsys):
-    assert run(*arguments, "--help") == 0
+    assert exit_code(*arguments, "--help") == 0
     assert capsys.readouterr().out.startswith("Usage: elman")

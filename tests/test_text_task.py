@@ -93,7 +93,7 @@ def test_encode_file_never_holds_the_whole_file(tmp_path, monkeypatch):
 )
 def test_encode_file_names_the_byte_that_is_not_utf8(tmp_path, monkeypatch, content, byte, block):
     monkeypatch.setattr(characters, "BLOCK", block)
-    with pytest.raises(DataError, match=rf"text.txt is not UTF-8: byte {byte} "):
+    with pytest.raises(DataError, match=rf"text.txt, byte {byte}, is not UTF-8 "):
         encode_file(write(tmp_path / "text.txt", content), tmp_path)
 
 

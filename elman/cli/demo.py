@@ -14,7 +14,7 @@ from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
     from elman.tasks.text import Layer
-    from elman.tasks.text_runs import TextRun
+    from elman.tasks.text_runs import Run
 
 TEXT = "python-topics.txt"
 PROMPT = "The "
@@ -73,7 +73,7 @@ def _free_folder(folder: Path) -> Path:
     return place
 
 
-def _show_race(run: "TextRun") -> None:
+def _show_race(run: "Run") -> None:
     """Print characters per second of the training loop on elman.RNN and on torch.nn.RNN, taken in turn."""
     from statistics import median
 
@@ -89,7 +89,7 @@ def _show_race(run: "TextRun") -> None:
     print(f"  elman.RNN is {medians['elman.RNN'] / medians['torch.nn.RNN']:.1f} times as fast\n")
 
 
-def race(run: "TextRun", layers: dict[str, "Layer"]) -> dict[str, list[float]]:
+def race(run: "Run", layers: dict[str, "Layer"]) -> dict[str, list[float]]:
     """Characters per second of each round, by the layer's name; training starts anew for each layer."""
     import torch
 
@@ -99,7 +99,7 @@ def race(run: "TextRun", layers: dict[str, "Layer"]) -> dict[str, list[float]]:
     trainers = {}
     for name, layer in layers.items():
         torch.manual_seed(run.trainer.settings.seed)
-        model = CharacterModel(len(run.vocabulary), run.settings, layer)
+        model = CharacterModel(len(run.config["vocabulary"]), run.settings, layer)
         task = TextTask(model, run.task.tokens, run.settings, run.trainer.settings.seed)
         trainers[name] = Trainer(task, run.trainer.settings)
     speeds: dict[str, list[float]] = {name: [] for name in layers}

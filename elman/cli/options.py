@@ -3,12 +3,14 @@
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from elman.tasks.errors import UserError
 from elman.tasks.settings import Settings
+
+S = TypeVar("S", bound=Settings)
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.", metavar="RUN")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")]
@@ -31,10 +33,15 @@ def given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def check_length(context: typer.Context, epochs: float | None) -> None:
-    """Raise if the length of the training is given twice."""
-    if epochs is not None and given(context, "steps"):
+def read_settings(context: typer.Context, kind: type[S]) -> S:
+    """The settings of this kind, each from the option of its name.
+
+    Raises:
+        UserError: a value is not allowed, or the length of the training is given twice.
+    """
+    if context.params["epochs"] is not None and given(context, "steps"):
         raise UserError("--steps and --epochs say the same thing twice: give one of them")
+    return kind(**{setting.name: context.params[setting.name] for setting in dataclasses.fields(kind)})
 
 
 def typed(context: typer.Context, *settings: Settings) -> Mapping[str, Any]:

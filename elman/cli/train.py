@@ -9,7 +9,7 @@ from elman.cli import options, train_labels, train_series, training
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
-    from elman.tasks.text_runs import TextRun
+    from elman.tasks.text_runs import Run
 
 SAMPLE = 400  # characters
 TEMPERATURE = 0.7
@@ -52,33 +52,17 @@ def text(
 
     After Ctrl-C or a crash, the same command with --resume goes on as if nothing had happened.
     """
-    options.check_length(context, epochs)
-    settings = TextSettings(
-        hidden_size=hidden_size,
-        layers=layers,
-        embedding_size=embedding_size,
-        dropout=dropout,
-        seq_len=seq_len,
-        batch_size=batch_size,
-        held_out=held_out,
-    )
-    loop = LoopSettings(steps=steps, lr=lr, clip=clip, eval_every=eval_every, seed=seed)
+    settings, loop = options.read_settings(context, TextSettings), options.read_settings(context, LoopSettings)
 
     from elman.tasks import text_runs
 
-    if resume:
-        wanted = options.typed(context, settings, loop)
-        where = device if options.given(context, "device") else None
-        run = text_runs.resume(file, output, wanted, epochs=epochs, device=where)
-        print(f"going on from step {run.trainer.step:,}")
-    else:
-        run = text_runs.begin(file, output, settings, loop, epochs=epochs, device=device, progress=True)
+    run = training.open_run(context, text_runs.JOB, file, lambda: file, settings, loop)
     train_to_end(run, file, **({"tensorboard": True} if tensorboard else {}))
     show_sample(run, "")
     print(f"next: elman generate {output} --prompt ... --length 1000")
 
 
-def train_to_end(run: "TextRun", file: Path, *, tensorboard: bool = False) -> dict[str, float]:
+def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[str, float]:
     """Train, saying what on and how it goes; then the measure on held-out text beside its baselines, and a picture.
 
     Returns:
@@ -90,7 +74,7 @@ def train_to_end(run: "TextRun", file: Path, *, tensorboard: bool = False) -> di
 
     trainer, task = run.trainer, run.task
     print(
-        f"{file.name}: {task.characters:,} characters, {len(run.vocabulary):,} different; "
+        f"{file.name}: {task.characters:,} characters, {len(run.config['vocabulary']):,} different; "
         f"{task.trained:,} to train on, {task.characters - task.trained:,} held out"
     )
     print(training.describe_model(trainer, run.settings.hidden_size, run.settings.layers), flush=True)
@@ -112,7 +96,7 @@ def train_to_end(run: "TextRun", file: Path, *, tensorboard: bool = False) -> di
     return bits
 
 
-def show_sample(run: "TextRun", prompt: str) -> None:
+def show_sample(run: "Run", prompt: str) -> None:
     """Print some text that the trained model writes."""
     from elman.tasks.text import generate
     from elman.tasks.text_runs import load_model

@@ -1,12 +1,13 @@
 """elman train labels: which label does a sequence have?"""
 
+import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from elman.cli import options
-from elman.cli.training import describe_model, draw, train_to_end
+from elman.cli.training import describe_model, draw, open_run, train_to_end
 from elman.tasks.settings import LabelsSettings, LoopSettings
 
 if TYPE_CHECKING:
@@ -59,36 +60,19 @@ def labels(
 
     After Ctrl-C or a crash, the same command with --resume goes on as if nothing had happened.
     """
-    options.check_length(context, epochs)
-    settings = LabelsSettings(
-        tokens=tokens,
-        one_hot=one_hot,
-        bidirectional=bidirectional,
-        hidden_size=hidden_size,
-        layers=layers,
-        embedding_size=embedding_size,
-        dropout=dropout,
-        batch_size=batch_size,
-        class_weights=class_weights,
-        held_out=held_out,
-    )
-    training = LoopSettings(steps=steps, lr=lr, clip=clip, eval_every=eval_every, seed=seed)
+    settings, loop = options.read_settings(context, LabelsSettings), options.read_settings(context, LoopSettings)
 
     from elman import data as sets
-    from elman.tasks import checkpoint, labels_runs, runs
+    from elman.tasks import labels_runs, runs
     from elman.tasks.examples import open_examples
 
     file = sets.find(data)
-    if resume:
-        wanted = options.typed(context, settings, training)
-        where = device if options.given(context, "device") else None
-        run = runs.resume(labels_runs.JOB, file, output, wanted, epochs=epochs, device=where)
-        print(f"going on from step {run.trainer.step:,}")
-    else:
-        checkpoint.refuse_existing(output)
+
+    def read() -> labels_runs.Source:
         examples = open_examples(file, text_column=text_column, label_column=label_column)
-        source = labels_runs.Source(examples, runs.file_sha256(file))
-        run = runs.begin(labels_runs.JOB, source, output, settings, training, epochs=epochs, device=device)
+        return labels_runs.Source(examples, runs.file_sha256(file))
+
+    run = open_run(context, labels_runs.JOB, file, read, settings, loop)
     about = run.config["data"]
     train, choose, measure = about["parts"]
     counts = about["counts"]
@@ -154,11 +138,16 @@ def _show_matrix(
             if count:
                 print(f"{count:7,}  {names[i]} taken for {names[j]}")
         return
-    width = max(10, *(len(name) for name in names))
+    width = max(10, *(_columns(name) for name in names))
     cell = max(4, len(f"{matrix.max()}") + 1)
     number = len(f"{len(names)}")
     print(f"{'true label':{width + number + 1}} taken for\n{'':{width + number + 1}}", end="")
     print("".join(f"{j + 1:{cell}}" for j in range(len(names))))
     for i, name in enumerate(names):
         row = "".join(f"{count or '.':>{cell}}" for count in matrix[i])
-        print(f"{i + 1:{number}} {name:{width}}{row}")
+        print(f"{i + 1:{number}} {name}{' ' * (width - _columns(name))}{row}")
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes: Korean, Chinese and Japanese letters take two."""
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from elman.cli import options
-from elman.cli.training import describe_model, draw, train_to_end
+from elman.cli.training import describe_model, draw, open_run, train_to_end
 from elman.tasks.settings import LoopSettings, SeriesSettings
 
 if TYPE_CHECKING:
@@ -50,37 +50,21 @@ def series(
 
     After Ctrl-C or a crash, the same command with --resume goes on as if nothing had happened.
     """
-    options.check_length(context, epochs)
-    settings = SeriesSettings(
-        horizon=horizon,
-        window=window,
-        season=season,
-        interval=interval,
-        hidden_size=hidden_size,
-        layers=layers,
-        dropout=dropout,
-        batch_size=batch_size,
-        held_out=held_out,
-    )
-    training = LoopSettings(steps=steps, lr=lr, clip=clip, eval_every=eval_every, seed=seed)
+    settings, loop = options.read_settings(context, SeriesSettings), options.read_settings(context, LoopSettings)
 
     from elman import data as sets
-    from elman.tasks import checkpoint, runs, series_runs
+    from elman.tasks import runs, series_runs
     from elman.tasks.series_data import choose_columns
     from elman.tasks.series_report import describe_series
     from elman.tasks.tables import open_table
 
     file = sets.find(data)
-    if resume:
-        wanted = options.typed(context, settings, training)
-        where = device if options.given(context, "device") else None
-        run = runs.resume(series_runs.JOB, file, output, wanted, epochs=epochs, device=where)
-        print(f"going on from step {run.trainer.step:,}")
-    else:
-        checkpoint.refuse_existing(output)
+
+    def read() -> series_runs.Source:
         table = open_table(file)
-        source = series_runs.Source(table, choose_columns(table, time_column, column), runs.file_sha256(file))
-        run = runs.begin(series_runs.JOB, source, output, settings, training, epochs=epochs, device=device)
+        return series_runs.Source(table, choose_columns(table, time_column, column), runs.file_sha256(file))
+
+    run = open_run(context, series_runs.JOB, file, read, settings, loop)
     for line in describe_series(run.config, run.task.parts):
         print(line)
     print(describe_model(run.trainer, run.settings.hidden_size, run.settings.layers), flush=True)

@@ -1,4 +1,4 @@
-"""What every `elman train` command does: train to the end or to Ctrl-C, and say how it goes."""
+"""What every `elman train` command does: begin or go on, train to the end or to Ctrl-C, and say how it goes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,11 +6,45 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from elman.cli import options
 from elman.tasks.environment import is_first
 from elman.tasks.errors import MissingExtra
+from elman.tasks.settings import LoopSettings
 
 if TYPE_CHECKING:
     from elman.tasks.loop import Trainer
+    from elman.tasks.runs import D, Job, Run, S, T
+
+
+def open_run(
+    context: typer.Context,
+    job: "Job[D, S, T]",
+    file: Path,
+    read: Callable[[], "D"],
+    settings: "S",
+    loop: LoopSettings,
+) -> "Run[S, T]":
+    """The run that the command line asks for: a new one, or the one that --resume goes on with.
+
+    Args:
+        context: of the command.
+        job: its task.
+        file: the data.
+        read: opens the data for a new run.
+        settings: of the task.
+        loop: of the training.
+    """
+    from elman.tasks import checkpoint, runs
+
+    output, epochs, device = (context.params[name] for name in ("output", "epochs", "device"))
+    if context.params["resume"]:
+        wanted = options.typed(context, settings, loop)
+        where = device if options.given(context, "device") else None
+        run = runs.resume(job, file, output, wanted, epochs=epochs, device=where)
+        print(f"going on from step {run.trainer.step:,}")
+        return run
+    checkpoint.refuse_existing(output)
+    return runs.begin(job, read(), output, settings, loop, epochs=epochs, device=device, progress=True)
 
 
 def train_to_end(trainer: "Trainer", folder: Path, *, on: str, again: str, tensorboard: bool = False) -> None:
@@ -55,9 +89,12 @@ def describe_model(trainer: "Trainer", hidden_size: int, layers: int) -> str:
 
 
 def draw(*pictures: Callable[[], None]) -> None:
-    """Draw pictures, or say that they cannot be drawn."""
-    try:
-        for picture in pictures:
+    """Draw pictures; what stands in the way of some is said once."""
+    said = set()
+    for picture in pictures:
+        try:
             picture()
-    except MissingExtra as error:
-        print(error)
+        except MissingExtra as error:
+            if str(error) not in said:
+                print(error)
+            said.add(str(error))

@@ -2,11 +2,11 @@
 
 import functools
 import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from elman._fonts import fonts
 from elman.explain._arithmetic import DIRECTIONS, index
 from elman.explain._numbers import short
 from elman.explain._sensitivity import Sensitivity
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 NEGATIVE, ZERO, POSITIVE = "#2563ad", "#f1f1ec", "#c4452c"  # as on the page
 INK, QUIET, LINE, ACCENT, TEAL = "#1a202b", "#5a6473", "#a3adbb", "#0a58ca", "#00737f"
-KOREAN = ("NanumGothic", "Nanum Gothic", "Noto Sans CJK KR", "Noto Sans KR", "Malgun Gothic", "Apple SD Gothic Neo")
 MOST_TICKS = 16
 UNIT = 0.75  # inches from one step of the unrolled network to the next, where there is room
 MOST_COLUMNS, FIRST, LAST = 16, 8, 4  # of the unrolled network; of more, the first and the last
@@ -233,29 +232,13 @@ def _read(ax: "Axes", sentence: str) -> Drawing:
     width = ax.get_window_extent().width / ax.figure.get_dpi()  # inches
     said = textwrap.fill(sentence, max(30, int(width * 13)))
     label = f"{ax.get_xlabel()}\n\n{said}" if ax.get_xlabel() else said
-    ax.set_xlabel(label, color=QUIET, fontsize=9.5, fontfamily=_fonts(), parse_math=False)
+    ax.set_xlabel(label, color=QUIET, fontsize=9.5, fontfamily=fonts(), parse_math=False)
     return Drawing(ax, sentence)
 
 
 def _write(ax: "Axes", x: float, y: float, text: str, **how: Any) -> None:
     """A text as it is: no mathematics in a token with dollar signs."""
-    ax.text(x, y, text, ha="center", fontfamily=_fonts(), parse_math=False, clip_on=True, **how)
-
-
-@functools.cache
-def _fonts() -> list[str]:
-    """matplotlib's own font, and one with Korean letters where there is one."""
-    from matplotlib import font_manager, rcParams
-
-    def known() -> list[str]:
-        names = {font.name for font in font_manager.fontManager.ttflist}
-        return [name for name in KOREAN if name in names]
-
-    if not known():  # matplotlib keeps a list of fonts, and does not look again when one was installed since
-        for path in font_manager.findSystemFonts():
-            if any(name.replace(" ", "").lower() in Path(path).stem.replace("-", "").lower() for name in KOREAN):
-                font_manager.fontManager.addfont(path)
-    return [*rcParams["font.family"], *known()]
+    ax.text(x, y, text, ha="center", fontfamily=fonts(), parse_math=False, clip_on=True, **how)
 
 
 @functools.cache
@@ -312,7 +295,7 @@ def _time_axis(ax: "Axes", trace: "Trace", batch: int) -> None:
     T = trace.sizes["T"]
     every = max(1, -(-T // MOST_TICKS)) if trace.labels.tokens is None or T > 60 else 1
     steps = list(range(0, T, every))
-    ax.set_xticks(steps, [_tick(trace, t, batch) for t in steps], fontfamily=_fonts(), parse_math=False)
+    ax.set_xticks(steps, [_tick(trace, t, batch) for t in steps], fontfamily=fonts(), parse_math=False)
     ax.set_xlabel("step")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.tasks.errors import DataError, RunError
+from elman.tasks.errors import DataError, RunError, not_utf8
 from elman.tasks.progress import progress_bar
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
@@ -140,7 +140,7 @@ def _blocks(file: Path) -> Iterator[tuple[bytes, npt.NDArray[np.uint32]]]:
                 text = decoder.decode(data, final=not data)
             except UnicodeDecodeError as error:
                 byte = position - held_back + error.start
-                raise DataError(f"{file} is not UTF-8: byte {byte:,} ({error.reason})") from error
+                raise not_utf8(f"{file}, byte {byte:,},", error) from error
             position += len(data)
             yield data, np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
             if not data:

@@ -11,13 +11,19 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from elman.tasks.errors import DataError
+from elman.tasks.errors import DataError, not_utf8
 from elman.tasks.tables import JSON_LINES, ROWS, Table, choose_column, open_table, require_file
 
 Numbers = npt.NDArray[np.float32]  # (T, F)
 
-TEXTS = ("text", "sentence", "review", "message", "name", "word", "title", "content", "document", "tweet", "sequence")
-LABELS = ("label", "class", "category", "target", "sentiment", "emotion", "nationality", "language")
+TEXTS = (
+    *("text", "sentence", "review", "message", "name", "word", "title", "content", "document", "tweet", "sequence"),
+    *("문장", "텍스트", "글", "내용", "본문", "리뷰", "댓글", "제목", "이름", "단어"),
+)
+LABELS = (
+    *("label", "class", "category", "target", "sentiment", "emotion", "nationality", "language"),
+    *("라벨", "레이블", "분류", "범주", "클래스", "감정", "감성", "국적", "언어", "정답"),
+)
 
 
 @dataclass(frozen=True)
@@ -197,7 +203,7 @@ class JsonLines:
                 except json.JSONDecodeError as error:
                     raise DataError(f"{where} is no JSON: {error.msg} at column {error.colno}") from error
                 except UnicodeDecodeError as error:
-                    raise DataError(f"{where} is not UTF-8 ({error.reason})") from error
+                    raise not_utf8(where, error) from error
                 if not isinstance(content, dict):
                     raise DataError(f'{where} is no JSON object: a line is {{"sequence": [0.5, 1, ...], "label": "a"}}')
                 yield number, content

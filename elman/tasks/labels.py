@@ -116,7 +116,7 @@ class LabelsTask(Task):
         if settings.class_weights == "balanced":
             counts = np.bincount(arrays.classes[self.train], minlength=labels)
             weights = counts.sum() / (labels * counts)
-        self.weights = torch.tensor(weights, dtype=torch.float32, device=self.device)
+        self.weights = torch.tensor(weights, dtype=model.linear.weight.dtype, device=self.device)
         self._epoch = -1
         self._order: npt.NDArray[Any] = np.empty((0, 0), dtype=np.int64)
 

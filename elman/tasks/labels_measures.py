@@ -1,5 +1,6 @@
 """How good labels are: accuracy, macro-F1, the confusion matrix, and two baselines to compare with."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from elman.tasks.arrays import blocks
 from elman.tasks.labels_data import MEASURE, TRAIN, LabelledArrays
 
 Array = npt.NDArray[Any]
 
 MOST_TRAINED = 50_000  # examples for the logistic regression: some seconds
 ROUNDS = 500  # of L-BFGS at most
+SOME = 2000  # examples whose tokens are in memory at a time
 
 
 def confusion(truth: Array, found: Array, labels: int) -> Array:
@@ -62,21 +65,21 @@ def logistic_regression(arrays: LabelledArrays, labels: int, tokens: int | None,
     train, measure = arrays.part(TRAIN), arrays.part(MEASURE)
     if len(train) > MOST_TRAINED:
         train = np.sort(np.random.default_rng(seed).permutation(train)[:MOST_TRAINED])
-    truth = arrays.classes[measure].astype(np.int64)
-    target = torch.from_numpy(arrays.classes[train].astype(np.int64))
+    inputs: Callable[[Array], tuple[Tensor, ...]]
     model: nn.Module
     if tokens is None:
-        known, asked = _moments(arrays, train), _moments(arrays, measure)
-        mean, std = known[0].mean(0), known[0].std(0)
+        moments = _moments(arrays, train)
+        mean, std = moments.mean(0), moments.std(0)
         std = torch.where(std > 0, std, torch.ones_like(std))
-        known, asked = (((known[0] - mean) / std),), (((asked[0] - mean) / std),)
-        model = nn.Linear(known[0].size(1), labels, dtype=torch.float64)
+        inputs = lambda examples: ((_moments(arrays, examples) - mean) / std,)  # noqa: E731
+        model = nn.Linear(moments.size(1), labels, dtype=torch.float64)
     else:
-        known, asked = _bags(arrays, train), _bags(arrays, measure)
+        inputs = lambda examples: _bags(arrays, examples, tokens)  # noqa: E731
         model = _Bag(tokens, labels)
-    fit_logistic(model, known, target)
+    fit_logistic(model, inputs(train), torch.from_numpy(arrays.classes[train].astype(np.int64)))
     with torch.no_grad():
-        return truth, model(*asked).argmax(1).numpy()
+        found = [model(*inputs(measure[rows])).argmax(1).numpy() for rows in blocks(len(measure), SOME)]
+    return arrays.classes[measure].astype(np.int64), np.concatenate(found)
 
 
 class _Bag(nn.Module):
@@ -87,8 +90,8 @@ class _Bag(nn.Module):
         self.weight = nn.Parameter(torch.zeros(tokens, labels, dtype=torch.float64))
         self.bias = nn.Parameter(torch.zeros(labels, dtype=torch.float64))
 
-    def forward(self, ids: Tensor, starts: Tensor) -> Tensor:
-        return F.embedding_bag(ids, self.weight, starts, mode="sum") + self.bias
+    def forward(self, ids: Tensor, starts: Tensor, counts: Tensor) -> Tensor:
+        return F.embedding_bag(ids, self.weight, starts, mode="sum", per_sample_weights=counts) + self.bias
 
 
 def fit_logistic(model: nn.Module, inputs: tuple[Tensor, ...], target: Tensor) -> None:
@@ -107,18 +110,24 @@ def fit_logistic(model: nn.Module, inputs: tuple[Tensor, ...], target: Tensor) -
     optimizer.step(objective)  # type: ignore[no-untyped-call]
 
 
-def _bags(arrays: LabelledArrays, examples: Array) -> tuple[Tensor, ...]:
-    """All tokens of these examples, and where each one's begin."""
-    lengths = arrays.lengths[examples]
-    flat = np.concatenate([arrays.values[s : s + n] for s, n in zip(arrays.starts[examples], lengths, strict=True)])
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-    return torch.from_numpy(flat.astype(np.int64)), torch.from_numpy(starts)
+def _bags(arrays: LabelledArrays, examples: Array, tokens: int) -> tuple[Tensor, ...]:
+    """Each example's different tokens, all in a row; where each one's begin; how often each token occurs."""
+    bags = []
+    for rows in blocks(len(examples), SOME):
+        some = examples[rows]
+        lengths = arrays.lengths[some]
+        flat = np.concatenate([arrays.values[s : s + n] for s, n in zip(arrays.starts[some], lengths, strict=True)])
+        pairs, counts = np.unique(np.repeat(np.arange(len(some)), lengths) * tokens + flat, return_counts=True)
+        bags.append((pairs % tokens, np.bincount(pairs // tokens), counts))
+    ids, sizes, counts = (np.concatenate(parts) for parts in zip(*bags, strict=True))
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return torch.from_numpy(ids), torch.from_numpy(starts), torch.from_numpy(counts.astype(np.float64))
 
 
-def _moments(arrays: LabelledArrays, examples: Array) -> tuple[Tensor, ...]:
+def _moments(arrays: LabelledArrays, examples: Array) -> Tensor:
     """Mean and deviation of each feature over each sequence, (N, 2 F)."""
     rows = []
     for start, length in zip(arrays.starts[examples], arrays.lengths[examples], strict=True):
         sequence = arrays.values[start : start + length].astype(np.float64)
         rows.append(np.concatenate([sequence.mean(0), sequence.std(0)]))
-    return (torch.from_numpy(np.stack(rows)),)
+    return torch.from_numpy(np.stack(rows))

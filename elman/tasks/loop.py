@@ -51,8 +51,7 @@ class Trainer:
             raise SettingError("batch_size", f"at least {shares}, a row for every share", task.batch)
         self.parameters = list(task.model.parameters())
         self.device = self.parameters[0].device
-        adam = torch.optim.Adam(self.parameters, lr=settings.lr, fused=True)
-        task.forward, self.optimizer = processes.prepare(task.model, adam)
+        task.forward, self.optimizer = processes.prepare(task.model, settings.lr)
         task.sum = processes.sum
         self.step = 0
         self.best: float | None = None

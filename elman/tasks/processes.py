@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from elman.tasks.adam import BETAS, EPS, Adam, Optimizer, clip
 from elman.tasks.environment import launched
 from elman.tasks.errors import UserError
 
@@ -45,10 +46,8 @@ class Processes(Protocol):
     shares: int  # into which every batch is cut
     look: int  # steps from one moment at which the processes agree on something to the next
 
-    def prepare(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[Callable[..., Any], torch.optim.Optimizer]:
-        """The model's forward and the optimizer, as this way of training needs them."""
+    def prepare(self, model: nn.Module, lr: float) -> tuple[Callable[..., Any], Optimizer]:
+        """The model's forward and Adam, as this way of training needs them."""
 
     def parts(self) -> Iterator[Share]:
         """The shares of a batch that this process computes one after another; the last one makes the step."""
@@ -86,11 +85,9 @@ class Alone:
     shares = 1
     look = 1
 
-    def prepare(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[Callable[..., Any], torch.optim.Optimizer]:
-        """Both as they are."""
-        return model, optimizer
+    def prepare(self, model: nn.Module, lr: float) -> tuple[Callable[..., Any], Optimizer]:
+        """The model as it is, and the light Adam."""
+        return model, Adam(model.parameters(), lr)
 
     def parts(self) -> Iterator[Share]:
         """The whole batch."""
@@ -102,7 +99,7 @@ class Alone:
 
     def clip(self, parameters: list[nn.Parameter], norm: float) -> None:
         """Limit the norm of the gradients."""
-        nn.utils.clip_grad_norm_(parameters, norm)
+        clip(parameters, norm)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The tensor itself."""
@@ -146,11 +143,10 @@ class Launched:
         self.shares = count * pieces
         self._parts = [Share(index * pieces + piece, self.shares) for piece in range(pieces)]
 
-    def prepare(
-        self, model: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[Callable[..., Any], torch.optim.Optimizer]:
-        """DistributedDataParallel, under autocast if asked for."""
-        self._model, prepared = self.accelerator.prepare(model, optimizer)
+    def prepare(self, model: nn.Module, lr: float) -> tuple[Callable[..., Any], Optimizer]:
+        """DistributedDataParallel, under autocast if asked for, and torch's Adam, which Accelerate can scale."""
+        adam = torch.optim.Adam(model.parameters(), lr=lr, betas=BETAS, eps=EPS, fused=True)
+        self._model, prepared = self.accelerator.prepare(model, adam)
         return self._model, prepared
 
     def parts(self) -> Iterator[Share]:

@@ -1,5 +1,7 @@
 """The series task: the values so far in, the next K with an interval out."""
 
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -10,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from elman import RNN
+from elman.tasks.arrays import blocks
 from elman.tasks.series_data import SeriesArrays
 from elman.tasks.settings import SeriesSettings
 from elman.tasks.task import SteadyDropout, Task
@@ -42,15 +45,37 @@ def fit_scale(
     known: Array,  # (n, C)
     season: int,
 ) -> Scale:
-    """The scale of a training part."""
+    """The scale of a training part, of which some rows are in memory at a time."""
+
+    def levels(c: int) -> Iterator[Array]:
+        return (values[rows, c][known[rows, c]] for rows in blocks(len(values)))
+
+    def changes(c: int) -> Iterator[Array]:
+        for rows in blocks(len(values) - season):
+            later = slice(rows.start + season, rows.stop + season)
+            yield (values[later, c] - values[rows, c])[known[later, c] & known[rows, c]]
+
     mean, std, spread, error = [], [], [], []
-    for column, there in zip(np.asarray(values).T, np.asarray(known).T, strict=True):
-        change = (column[season:] - column[:-season])[there[season:] & there[:-season]]
-        mean.append(float(column[there].mean()))
-        std.append(float(column[there].std()) or 1.0)
-        spread.append(float(change.std()) or std[-1] if len(change) else std[-1])
-        error.append(float(np.abs(change).mean()) or std[-1] if len(change) else std[-1])
+    for c in range(values.shape[1]):
+        centre, deviation, _ = _moments(lambda c=c: levels(c))  # type: ignore[misc]
+        _, change, size = _moments(lambda c=c: changes(c))  # type: ignore[misc]
+        mean.append(centre)
+        std.append(deviation or 1.0)
+        spread.append(change or std[-1])
+        error.append(size or std[-1])
     return Scale(mean, std, spread, error)
+
+
+def _moments(pieces: Callable[[], Iterable[Array]]) -> tuple[float, float, float]:
+    """The mean, the standard deviation and the mean absolute value of numbers in pieces; zeros if there are none."""
+    count, total, size = 0, 0.0, 0.0
+    for some in pieces():
+        count, total, size = count + len(some), total + float(some.sum()), size + float(np.abs(some).sum())
+    if not count:
+        return 0.0, 0.0, 0.0
+    mean = total / count
+    squares = sum(float(((some - mean) ** 2).sum()) for some in pieces())
+    return mean, math.sqrt(squares / count), size / count
 
 
 def seasonal_places(origins: npt.ArrayLike, horizon: int, season: int) -> Array:

@@ -4,6 +4,7 @@ values.npy    the columns on the grid, (n, C) in their own units; a missing valu
 known.npy     which values were there, (n, C)
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +21,10 @@ from elman.tasks.times import ACCEPTED, NUMBER, Clock, find_clock, find_form, re
 
 Array = npt.NDArray[Any]
 
-TIMES = ("time", "date", "datetime", "timestamp", "month", "year", "day", "week", "hour", "ds", "t")
+TIMES = (
+    *("time", "date", "datetime", "timestamp", "month", "year", "day", "week", "hour", "ds", "t"),
+    *("시간", "시각", "일시", "날짜", "일자", "기준일", "년월", "연월", "연도", "년도"),
+)
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
 BEGIN = 1_000_000  # rows that decide what the step is
 LOOK = 1000  # rows that decide which columns hold numbers
@@ -65,11 +69,13 @@ def choose_columns(table: Table, time: str | None, values: list[str] | None) -> 
     if time in (values or []):
         raise DataError(f"column {time!r} of {table.file} is the time: it cannot be forecast as well")
     others = [name for name in table.columns if name != time]
-    if values is None:
+    if not values:
         _, head = next(iter(table.batches(table.columns)), (0, pl.DataFrame()))
         values = [name for name in others if head.height and _holds_numbers(head[name].head(LOOK))]
     if not values:
-        raise DataError(f"{table.file} has no column of numbers beside its time column {time!r}")
+        first = head[others[0]][0] if others and head.height else None
+        begins = f": {others[0]} begins with {first!r}{_mend(str(first))}" if first else ""
+        raise DataError(f"{table.file} has no column of numbers beside its time column {time!r}{begins}")
     return Columns(time, values, [name for name in others if name not in values])
 
 
@@ -165,9 +171,16 @@ def _numbers(table: Table, column: pl.Series, numbers: Array) -> Array:
     if wrong.any():
         place = int(wrong.arg_true()[0])
         value = str(column[place])
-        comma = ": write decimals with a point" if value.replace(",", "", 1).replace("-", "", 1).isdigit() else ""
-        raise DataError(f"{table.place(int(numbers[place]))}: column {column.name} is {value!r}, no number{comma}")
+        where = table.place(int(numbers[place]))
+        raise DataError(f"{where}: column {column.name} is {value!r}, no number{_mend(value)}")
     return found.set(missing, None).to_numpy().astype(np.float64)
+
+
+def _mend(value: str) -> str:
+    """What to do about something that would be a number without its commas."""
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", value):
+        return ": write thousands without a comma, and decimals with a point"
+    return ": write decimals with a point" if re.fullmatch(r"-?\d+,\d+", value) else ""
 
 
 def _holds_numbers(column: pl.Series) -> bool:

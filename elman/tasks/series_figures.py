@@ -1,12 +1,14 @@
 """Pictures of forecasts."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from elman.tasks.figures import new_figure, write_figure
+from elman.tasks.figures import picture
 from elman.tasks.series_runs import MODEL, Measured, Past, Run
 from elman.tasks.times import Clock
 
@@ -24,30 +26,25 @@ def origins_picture(run: Run, measured: Measured, path: Path) -> None:
     """
     clock, columns = Clock(**run.config["clock"]), run.config["columns"][:PANELS]
     horizon = run.settings.horizon
-    figure = new_figure(9, 1.2 + 2.8 * len(columns))
-    panels = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
     chosen = range(0, len(measured.origins), horizon)
     if len(chosen) > 2 * TICKS:
         chosen = chosen[-2 * TICKS :]
     first = int(measured.origins[chosen[0]])
     place = np.arange(first, int(measured.origins[chosen[-1]]) + horizon + 1)
-    for c, (axes, name) in enumerate(zip(panels, columns, strict=True)):
-        truth = np.where(run.task.arrays.known[place, c], run.task.arrays.values[place, c], np.nan)
-        axes.plot(place, truth, color="black", linewidth=1, label="what came")
-        for i, o in enumerate(chosen):
-            steps = measured.origins[o] + np.arange(1, horizon + 1)
-            low, median, high = measured.forecasts[MODEL][o, :, c].T
-            label = "forecast from the line before it" if i == 0 else None
-            axes.plot(steps, median, color="tab:red", linewidth=1.5, label=label)
-            share = f"{run.settings.interval:.0%} interval" if i == 0 else None
-            axes.fill_between(steps, low, high, color="tab:red", alpha=0.2, linewidth=0, label=share)
-            axes.axvline(measured.origins[o], color="gray", linewidth=0.5)
-        axes.set_ylabel(name)
-        axes.grid(alpha=0.3)
-    _label_times(panels[-1], place, clock)
-    panels[0].legend(fontsize=8)
-    panels[0].set_title("Held-out part: from each gray line the model sees what is left of it, no more.", fontsize=10)
-    write_figure(figure, path)
+    title = "Held-out part: from each gray line the model sees what is left of it, no more."
+    with _panels(path, columns, title) as panels:
+        for c, axes in enumerate(panels):
+            truth = np.where(run.task.arrays.known[place, c], run.task.arrays.values[place, c], np.nan)
+            axes.plot(place, truth, color="black", linewidth=1, label="what came")
+            for i, o in enumerate(chosen):
+                steps = measured.origins[o] + np.arange(1, horizon + 1)
+                low, median, high = measured.forecasts[MODEL][o, :, c].T
+                label = "forecast from the line before it" if i == 0 else None
+                axes.plot(steps, median, color="tab:red", linewidth=1.5, label=label)
+                share = f"{run.settings.interval:.0%} interval" if i == 0 else None
+                axes.fill_between(steps, low, high, color="tab:red", alpha=0.2, linewidth=0, label=share)
+                axes.axvline(measured.origins[o], color="gray", linewidth=0.5)
+        _label_times(panels[-1], place, clock)
 
 
 def forecast_picture(
@@ -64,21 +61,31 @@ def forecast_picture(
     """
     horizon = len(forecast)
     columns = columns[:PANELS]
-    figure = new_figure(9, 1.2 + 2.8 * len(columns))
-    panels = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
-    place = np.arange(len(past.values))
-    steps = len(place) + np.arange(horizon)
-    for c, (axes, name) in enumerate(zip(panels, columns, strict=True)):
-        low, median, high = forecast[:, c].T
-        axes.plot(place, past.values[:, c], color="black", linewidth=1, label="data")
-        axes.plot(steps, median, color="tab:red", linewidth=1.5, label="forecast")
-        axes.fill_between(steps, low, high, color="tab:red", alpha=0.2, linewidth=0, label=f"{interval:.0%} interval")
-        axes.set_ylabel(name)
-        axes.grid(alpha=0.3)
-    _label_times(panels[-1], np.arange(len(place) + horizon), past.clock, past.first)
-    panels[0].legend(fontsize=8)
-    panels[0].set_title("The red line is as likely too high as too low; the band should hold what comes.", fontsize=10)
-    write_figure(figure, path)
+    last = len(past.values) - 1
+    steps = last + np.arange(horizon + 1)  # the forecast is drawn on from the last value
+    title = "The red line is as likely too high as too low; the band should hold what comes."
+    with _panels(path, columns, title) as panels:
+        for c, axes in enumerate(panels):
+            now = past.values[last, c]
+            low, median, high = (np.concatenate([[now], quantile]) for quantile in forecast[:, c].T)
+            axes.plot(np.arange(last + 1), past.values[:, c], color="black", linewidth=1, label="data")
+            axes.plot(steps, median, color="tab:red", linewidth=1.5, label="forecast")
+            share = f"{interval:.0%} interval"
+            axes.fill_between(steps, low, high, color="tab:red", alpha=0.2, linewidth=0, label=share)
+        _label_times(panels[-1], np.arange(steps[-1] + 1), past.clock, past.first)
+
+
+@contextlib.contextmanager
+def _panels(path: Path, columns: list[str], title: str) -> Iterator[Any]:
+    """A picture's axes, one under the other, each with a column's name, to draw on."""
+    with picture(path, 9, 1.2 + 2.8 * len(columns)) as figure:
+        panels = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, name in zip(panels, columns, strict=True):
+            axes.set_ylabel(name)
+            axes.grid(alpha=0.3)
+        panels[0].set_title(title, fontsize=10)
+        yield panels
+        panels[0].legend(fontsize=8)
 
 
 def _label_times(axes: Any, place: Array, clock: Clock, first: int = 0) -> None:

@@ -65,11 +65,17 @@ class SeriesJob:
                 f"{settings.horizon} needs as many; lower --horizon or raise --held-out"
             )
         train = slice(0, parts.train)
-        for name, column in zip(data.columns.values, arrays.values[train].T, strict=True):
-            if column.min() == column.max():
-                raise DataError(
-                    f"column {name} of {data.table.file} never changes in the part to train on: leave it out"
-                )
+        still = [
+            name
+            for name, column in zip(data.columns.values, arrays.values[train].T, strict=True)
+            if column.min() == column.max()
+        ]
+        if still:
+            others = " ".join(f"--column {name}" for name in data.columns.values if name not in still)
+            raise DataError(
+                f"column {still[0]} of {data.table.file} never changes in the part to train on"
+                f": {f'forecast the others alone, by {others}' if others else 'there is nothing to forecast'}"
+            )
         return {
             "data": {"file": data.table.file.name, "sha256": data.sha256, **_in_words(found, data.columns)},
             "clock": dataclasses.asdict(found.clock),

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import polars as pl
 
-from elman.tasks.errors import DataError
+from elman.tasks.errors import DataError, not_utf8
 
 ROWS = 100_000  # in memory at a time
 CSV, PARQUET, JSON_LINES = (".csv", ".tsv"), (".parquet", ".pq"), (".jsonl", ".ndjson")
@@ -62,10 +62,14 @@ class CsvTable:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        with file.open("rb") as raw:
+            first = raw.readline()
+        try:
+            header = first.decode()
+        except UnicodeDecodeError as error:
+            raise not_utf8(f"{file}, line 1", error) from error
+        self.separator = max(SEPARATORS, key=header.count)
         with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-            header = stream.readline()
-            self.separator = max(SEPARATORS, key=header.count)
-            stream.seek(0)
             self.columns = next(csv.reader(stream, delimiter=self.separator), [])
         _check_columns(file, self.columns)
 
@@ -100,9 +104,7 @@ class CsvTable:
                 try:
                     line.decode()
                 except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"{self.file}, line {number} is not UTF-8: byte {error.start + 1} of the line ({error.reason})"
-                    ) from error
+                    raise not_utf8(f"{self.file}, line {number}, byte {error.start + 1}", error) from error
         with self.file.open(encoding="utf-8-sig", newline="") as stream:
             reader = csv.reader(stream, delimiter=self.separator, strict=True)
             last = 0

@@ -4,18 +4,19 @@ import dataclasses
 from collections.abc import Mapping
 
 from elman.tasks import readme
-from elman.tasks.text_runs import MODEL, TextRun
+from elman.tasks.text_runs import MODEL, Run
 
 
-def write_text_readme(run: TextRun, file: str, bits: Mapping[str, float]) -> None:
+def write_text_readme(run: Run, file: str, bits: Mapping[str, float]) -> None:
     """README.md of a text run."""
     task, trainer = run.task, run.trainer
     held_out = task.characters - task.trained
     what = (
         f"It writes like `{file}`, one character after another. It was trained on the first {task.trained:,} of the "
-        f"text's {task.characters:,} characters, {len(run.vocabulary):,} different ones; the last {held_out:,} were "
-        f"held out. The weights are those of step {trainer.best_step:,} of {trainer.settings.steps:,}, the best on the "
-        f"held-out text, so the first line of the table is a little too good."
+        f"text's {task.characters:,} characters, {len(run.config['vocabulary']):,} different ones; the last "
+        f"{held_out:,} were held out. The weights are those of step {trainer.best_step:,} of "
+        f"{trainer.settings.steps:,}, the best on the held-out text, so the first line of the table is a little too "
+        f"good."
     )
     others = [value for name, value in bits.items() if name != MODEL]
     words = "Lower is better."

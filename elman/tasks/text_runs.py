@@ -1,7 +1,6 @@
 """The run folder of a text task: begun, gone on with, and opened to generate."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,9 +10,10 @@ from torch import nn
 from elman.tasks import baselines, runs
 from elman.tasks.characters import TOKENS, Vocabulary, encode_file, open_tokens
 from elman.tasks.errors import RunError
-from elman.tasks.loop import Trainer
 from elman.tasks.settings import LoopSettings, TextSettings
 from elman.tasks.text import CharacterModel, Layer, TextTask, split
+
+Run = runs.Run[TextSettings, TextTask]
 
 MODEL, COUNTS = "this model", "order-2 counts of the train text"
 BZ2, BZ2_AFTER = "bz2 on the held-out text", "bz2 on it after the train text"
@@ -56,21 +56,6 @@ class TextJob:
 JOB = TextJob()
 
 
-@dataclass(frozen=True)
-class TextRun:
-    """A text run, ready to train or to generate."""
-
-    folder: Path
-    vocabulary: Vocabulary
-    settings: TextSettings
-    task: TextTask
-    trainer: Trainer
-
-    @property
-    def model(self) -> CharacterModel:
-        return self.task.model
-
-
 def begin(
     file: Path,
     folder: Path,
@@ -81,12 +66,11 @@ def begin(
     device: str = "cpu",
     layer: Layer | None = None,
     progress: bool = False,
-) -> TextRun:
+) -> Run:
     """Read a text file and make the run folder, with an untrained model in it: see `runs.begin`."""
-    run = runs.begin(
+    return runs.begin(
         JOB, file, folder, settings, training, epochs=epochs, device=device, layer=layer, progress=progress
     )
-    return _text_run(run)
 
 
 def resume(
@@ -97,9 +81,9 @@ def resume(
     epochs: float | None = None,
     device: str | None = None,
     layer: Layer | None = None,
-) -> TextRun:
+) -> Run:
     """Go back to a run's last checkpoint: see `runs.resume`."""
-    return _text_run(runs.resume(JOB, file, folder, wanted, epochs=epochs, device=device, layer=layer))
+    return runs.resume(JOB, file, folder, wanted, epochs=epochs, device=device, layer=layer)
 
 
 def load_model(folder: Path, *, device: str = "cpu") -> tuple[CharacterModel, Vocabulary]:
@@ -112,7 +96,7 @@ def load_model(folder: Path, *, device: str = "cpu") -> tuple[CharacterModel, Vo
     return cast(CharacterModel, model), Vocabulary(config["vocabulary"])
 
 
-def measure(run: TextRun) -> dict[str, float]:
+def measure(run: Run) -> dict[str, float]:
     """Bits per character on all of the held-out text: the run's best weights, and baselines on the same text.
 
     The baselines are left out where the text is so long that they would take minutes.
@@ -123,13 +107,10 @@ def measure(run: TextRun) -> dict[str, float]:
         bits = {MODEL: task.held_out_bits()}
     if task.characters <= MOST_CHARACTERS:
         ids = open_tokens(task.tokens)
-        text = run.vocabulary.decode(ids)
+        vocabulary = Vocabulary(run.config["vocabulary"])
+        text = vocabulary.decode(ids)
         train, held_out = text[: task.trained], text[task.trained :]
-        bits[COUNTS] = baselines.order2_bits(ids[: task.trained], ids[task.trained :], len(run.vocabulary))
+        bits[COUNTS] = baselines.order2_bits(ids[: task.trained], ids[task.trained :], len(vocabulary))
         bits[BZ2] = baselines.bz2_alone(held_out)
         bits[BZ2_AFTER] = baselines.bz2_after(train, held_out)
     return bits
-
-
-def _text_run(run: runs.Run[TextSettings, TextTask]) -> TextRun:
-    return TextRun(run.folder, Vocabulary(run.config["vocabulary"]), run.settings, run.task, run.trainer)

@@ -18,9 +18,9 @@ DAY = 86_400 * SECOND
 SHORTEST_MONTH = 28 * DAY
 UNITS = {"day": DAY, "hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND}
 SEASONS = {DAY: 7, 7 * DAY: 52, 3600 * SECOND: 24, 1800 * SECOND: 48, 900 * SECOND: 96, 600 * SECOND: 144}
-NUMBER = "number"
+NUMBER, COMPACT = "number", "YYYYMMDD"
 OFF = 0.02  # of a step, by which fractions of years and the like may be off
-ACCEPTED = "a number, 2024-05, 2024-05-31, or 2024-05-31 12:00:00"
+ACCEPTED = "a number, 2024-05, 2024-05-31, 2024/05/31, 2024.05.31, 20240531, or 2024-05-31 12:00:00"
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class Form:
 FORMS = (
     Form("YYYY-MM", r"^\d{4}-\d{2}$", "%Y-%m-%d", "-01", "%Y-%m"),
     Form("YYYY-MM-DD", r"^\d{4}-\d{2}-\d{2}$", "%Y-%m-%d", "", "%Y-%m-%d"),
+    Form("YYYY/MM", r"^\d{4}/\d{2}$", "%Y/%m/%d", "/01", "%Y/%m"),
+    Form(COMPACT, r"^(19|20)\d{2}(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])$", "%Y%m%d", "", "%Y%m%d"),
+    Form("YYYY.MM.DD", r"^\d{4}\.\d{2}\.\d{2}$", "%Y.%m.%d", "", "%Y.%m.%d"),
     Form("YYYY/MM/DD", r"^\d{4}/\d{2}/\d{2}$", "%Y/%m/%d", "", "%Y/%m/%d"),
     Form("YYYY-MM-DD HH:MM", r"^\d{4}-\d{2}-\d{2} \d{2}:\d{2}$", "%Y-%m-%d %H:%M", "", "%Y-%m-%d %H:%M"),
     Form("YYYY-MM-DDTHH:MM", r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}$", "%Y-%m-%dT%H:%M", "", "%Y-%m-%dT%H:%M"),
@@ -54,14 +57,19 @@ BY_NAME = {form.name: form for form in FORMS}
 
 
 def find_form(values: pl.Series) -> str | None:
-    """The name of the form that the first time is written in; None if it is none."""
-    if values.dtype.is_numeric():
-        return NUMBER
+    """The name of the form that the first time is written in; None if it is none.
+
+    20240531 is a day, whether it is a text or a number.
+    """
     if values.dtype == pl.Date:
         return "YYYY-MM-DD"
     if values.dtype == pl.Datetime:
         return "YYYY-MM-DDTHH:MM:SS"
     first = str(values[0])
+    if re.match(BY_NAME[COMPACT].pattern, first):
+        return COMPACT
+    if values.dtype.is_numeric():
+        return NUMBER
     if values[:1].cast(pl.String).cast(pl.Float64, strict=False).is_finite()[0]:
         return NUMBER
     return next((form.name for form in FORMS if re.match(form.pattern, first)), None)

@@ -1,0 +1,53 @@
+"""Pictures and tables of runs whose labels are in any language, with any sign."""
+
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from elman._fonts import fonts
+from elman.cli import train_labels, training
+from elman.tasks.errors import MissingExtra
+from elman.tasks.figures import confusion_picture, picture
+
+MATRIX = np.array([[3, 1], [0, 7]])
+NOBODYS = "\U000f0000"  # a letter that no font has
+
+
+def test_labels_with_dollars_are_no_mathematics(tmp_path):
+    confusion_picture(MATRIX, ["$a_{$", "US$ per $"], tmp_path / "a.png")
+    with picture(tmp_path / "b.png", 3, 2) as figure:
+        text = figure.subplots().text(0, 0, "$x^2$")
+    assert not text.get_parse_math()
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.size == (360, 240)
+
+
+def test_korean_labels_have_their_letters(tmp_path):
+    if len(fonts()) == 1:
+        pytest.skip("no Korean font on this machine")
+    confusion_picture(MATRIX, ["기쁨", "슬픔"], tmp_path / "a.png")  # a missing letter would raise
+    confusion_picture(MATRIX, ["기쁨", "기쁨"], tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() != (tmp_path / "b.png").read_bytes()
+
+
+def test_letters_that_no_font_has_are_said_and_the_picture_stays(tmp_path):
+    with pytest.raises(MissingExtra, match=r"a.png shows boxes in place of some letters: no font here has them"):
+        confusion_picture(MATRIX, ["a", NOBODYS], tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_picture_that_lacks_letters_does_not_stop_the_next(tmp_path, capsys):
+    names = [["a", NOBODYS], ["a", "b"]]
+    training.draw(*(lambda i=i: confusion_picture(MATRIX, names[i], tmp_path / f"{i}.png") for i in range(2)))
+    assert (tmp_path / "1.png").exists()
+    assert capsys.readouterr().out.count("shows boxes") == 1
+
+
+def test_a_table_stands_straight_beside_wide_letters(capsys):
+    train_labels._show_matrix(MATRIX, ["기쁨과 즐거움", "sad"])
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split()[-2:] for row in rows] == [["3", "1"], [".", "7"]]
+    widths = [sum(2 if unicodedata.east_asian_width(letter) == "W" else 1 for letter in row) for row in rows]
+    assert widths[0] == widths[1]
