@@ -83,6 +83,32 @@ def test_negative_bit_of_the_input_is_read() -> None:
     torch.testing.assert_close(ours(x), theirs(x))
 
 
+@pytest.mark.parametrize("which", ["input", "hx", "output", "h_n", "weight_hh_l0", "bias_ih_l0"])
+def test_zeros_without_memory_are_read_as_zeros(which: str) -> None:
+    """torch keeps some zeros of its derivatives as tensors with a shape and the address 0."""
+    results = []
+    for zeros in (torch._efficientzerotensor, torch.zeros):
+        ours, _ = pair()
+        given = {
+            "input": torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(1)),
+            "hx": torch.ones(1, 2, 4),
+            "output": torch.ones(5, 2, 4),
+            "h_n": torch.ones(1, 2, 4),
+        }
+        if which in given:
+            given[which] = zeros(given[which].shape)
+        else:
+            setattr(ours, which, Parameter(zeros(getattr(ours, which).shape)))
+        output = ours(given["input"], given["hx"])
+        wanted = list(ours.parameters())
+        results.append([*output, *torch.autograd.grad(output, wanted, (given["output"], given["h_n"]))])
+        if which in ("input", "weight_hh_l0"):
+            stream = elman.Stream(ours, given["hx"])
+            results[-1] += [stream(x) for x in given["input"]]
+            torch.testing.assert_close(torch.stack(results[-1][-5:]), output[0].detach())
+    torch.testing.assert_close(*results)
+
+
 def test_first_call_in_a_fork_of_a_process_whose_torch_has_threads_returns() -> None:
     script = """
         import os, torch, elman
