@@ -37,6 +37,27 @@ def test_float64_input_for_float32_weights_raises_under_autocast() -> None:
             layer(torch.ones(5, 2, 3, dtype=torch.float64))
 
 
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("weights", DTYPES)
+@pytest.mark.parametrize("hx", [None, *DTYPES])
+@pytest.mark.parametrize("input", DTYPES)
+def test_mixed_dtypes_under_autocast_end_as_torchs(
+    input: torch.dtype, hx: torch.dtype | None, weights: torch.dtype
+) -> None:
+    """The dtype of the result, or the class of the exception."""
+    ends: list[object] = []
+    for layer in pair(num_layers=2, dtype=weights):
+        h0 = None if hx is None else torch.ones(2, 2, 4, dtype=hx)
+        with torch.autocast("cpu"):
+            try:
+                ends.append([y.dtype for y in layer(torch.ones(5, 2, 3, dtype=input), h0)])
+            except (RuntimeError, ValueError) as error:
+                ends.append((type(error), str(error)[:25]))
+    assert ends[0] == ends[1]
+
+
 def test_gradients_of_the_two_biases_do_not_share_memory() -> None:
     ours, _ = pair()
     output, _ = ours(torch.randn(5, 2, 3))
