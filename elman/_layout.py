@@ -108,6 +108,11 @@ def _in_kernel_dtype(problem: Problem, x: Tensor, h0: Tensor | None, weights: li
     dtype = x.dtype
     if torch.is_autocast_enabled("cpu") and x.is_cpu and dtype != torch.float64:
         dtype = torch.get_autocast_dtype("cpu")
+        for weight in weights:  # autocast leaves float64 as it is
+            if weight.dtype == torch.float64:
+                check_matmul_dtype("input", x, weight, autocast=False)
+        if h0 is not None and h0.dtype == torch.float64:
+            check_matmul_dtype("hx", h0, weights[0], autocast=False)
     elif dtype not in _SHORT or not x.is_cpu:
         check_matmul_dtype("input", x, weights[0], autocast=False)
         if torch._C._is_any_autocast_enabled():  # to which the checks before this left it

@@ -37,6 +37,27 @@ def test_float64_input_for_float32_weights_raises_under_autocast() -> None:
             layer(torch.ones(5, 2, 3, dtype=torch.float64))
 
 
+DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("weights", DTYPES)
+@pytest.mark.parametrize("hx", [None, *DTYPES])
+@pytest.mark.parametrize("input", DTYPES)
+def test_mixed_dtypes_under_autocast_end_as_torchs(
+    input: torch.dtype, hx: torch.dtype | None, weights: torch.dtype
+) -> None:
+    """The dtype of the result, or the class of the exception."""
+    ends: list[object] = []
+    for layer in pair(num_layers=2, dtype=weights):
+        h0 = None if hx is None else torch.ones(2, 2, 4, dtype=hx)
+        with torch.autocast("cpu"):
+            try:
+                ends.append([y.dtype for y in layer(torch.ones(5, 2, 3, dtype=input), h0)])
+            except (RuntimeError, ValueError) as error:
+                ends.append((type(error), str(error)[:25]))
+    assert ends[0] == ends[1]
+
+
 def test_gradients_of_the_two_biases_do_not_share_memory() -> None:
     ours, _ = pair()
     output, _ = ours(torch.randn(5, 2, 3))
@@ -81,6 +102,32 @@ def test_negative_bit_of_the_input_is_read() -> None:
     x = torch.randn(5, 2, 3, dtype=torch.complex64).conj().imag
     assert x.is_neg()
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("which", ["input", "hx", "output", "h_n", "weight_hh_l0", "bias_ih_l0"])
+def test_zeros_without_memory_are_read_as_zeros(which: str) -> None:
+    """torch keeps some zeros of its derivatives as tensors with a shape and the address 0."""
+    results = []
+    for zeros in (torch._efficientzerotensor, torch.zeros):
+        ours, _ = pair()
+        given = {
+            "input": torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(1)),
+            "hx": torch.ones(1, 2, 4),
+            "output": torch.ones(5, 2, 4),
+            "h_n": torch.ones(1, 2, 4),
+        }
+        if which in given:
+            given[which] = zeros(given[which].shape)
+        else:
+            setattr(ours, which, Parameter(zeros(getattr(ours, which).shape)))
+        output = ours(given["input"], given["hx"])
+        wanted = list(ours.parameters())
+        results.append([*output, *torch.autograd.grad(output, wanted, (given["output"], given["h_n"]))])
+        if which in ("input", "weight_hh_l0"):
+            stream = elman.Stream(ours, given["hx"])
+            results[-1] += [stream(x) for x in given["input"]]
+            torch.testing.assert_close(torch.stack(results[-1][-5:]), output[0].detach())
+    torch.testing.assert_close(*results)
 
 
 def test_first_call_in_a_fork_of_a_process_whose_torch_has_threads_returns() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.bptt import states_before, weight_gradients
+from elman.kernels.bptt import product_over_steps, states_before, sums_over_steps
 from elman.kernels.problem import Problem
 from elman.kernels.reference import where_there
 
@@ -52,8 +52,17 @@ def rnn_backward(
         for d in range(directions):
             place = 2 + (layer * directions + d) * size
             columns = slice(d * h, (d + 1) * h)
-            before = states_before(single, own_output[..., columns], start if own_h0 is None else own_h0[d], d == 1)
-            of_layer += weight_gradients(dz[..., columns], own_x, before, needs[place : place + size], groups)
+            own_dz, own_h, of_ih, of_hh = dz[..., columns], own_output[..., columns], None, None
+            if needs[place]:
+                of_ih = product_over_steps(own_dz, own_x, groups)
+            if needs[place + 1] and own_h0 is None and problem.reset is None and (problem.lengths is None or d == 0):
+                # the state at the start is 0: without it nothing has to be moved in memory
+                here, before = (own_dz[:-1], own_h[1:]) if d == 1 else (own_dz[1:], own_h[:-1])
+                of_hh = product_over_steps(here, before, groups)
+            elif needs[place + 1]:
+                before = states_before(single, own_h, start if own_h0 is None else own_h0[d], d == 1)
+                of_hh = product_over_steps(own_dz, before, groups)
+            of_layer += [of_ih, of_hh, *sums_over_steps(own_dz, needs[place + 2 : place + size], groups)]
         d_weights = of_layer + d_weights
         d_x = dz @ torch.cat(list(w_ih)) if layer > 0 or needs[0] else None
         if layer > 0 and d_x is not None and problem.masks is not None:

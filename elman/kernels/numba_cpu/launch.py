@@ -81,6 +81,9 @@ def _run(
     arrays = [a if a is None or (a.is_contiguous() and not a.is_neg()) else plain(a) for a in given]
     addresses = [0 if a is None else a.data_ptr() for a in arrays]
     at_weights = [w.data_ptr() for w in weights]
+    if (0 in at_weights or not addresses[0]) and any(map(Tensor._is_zerotensor, (values[0], *weights))):
+        values = (plain(values[0]), *values[1:])
+        return _run(prepared, problem, [*map(plain, weights)], d_weights, values, dropped, gradients)
     if not gradients:
         addresses += [0] * 4
         at_d_weights = at_weights
@@ -92,7 +95,9 @@ def _run(
 
 
 def plain(tensor: Tensor) -> Tensor:
-    """The tensor as rows one after the other in memory."""
+    """The tensor as rows one after the other in memory, which zeros of automatic differentiation have none of."""
+    if tensor._is_zerotensor():
+        return tensor.clone()
     if tensor.is_contiguous() and not tensor.is_neg():
         return tensor
     return tensor.resolve_neg().contiguous()

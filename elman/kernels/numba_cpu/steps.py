@@ -22,7 +22,7 @@ class Steps:
         self.state, self._spare = state, torch.empty_like(state)  # a step reads one and writes the other
         self.shape, self._dtype = torch.Size(shape), state.dtype
         # aliases, which keep the memory even if a parameter gets other data: so no other weight comes to its address
-        weights = [w.detach().resolve_neg().contiguous() for w in weights]
+        weights = [plain(w.detach()) for w in weights]
         sequence = state.new_empty(1, *shape) if len(shape) == 2 else state.new_empty(1, 1, *shape)
         prepared = prepare(problem, sequence, weights, backward=False)
         memory, inner = torch.empty(prepared.scratch, dtype=torch.uint8), torch.empty_like(state)
