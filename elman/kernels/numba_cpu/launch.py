@@ -83,7 +83,8 @@ def _run(
     at_weights = [w.data_ptr() for w in weights]
     if (0 in at_weights or not addresses[0]) and any(map(Tensor._is_zerotensor, (values[0], *weights))):
         values = (plain(values[0]), *values[1:])
-        return _run(prepared, problem, [*map(plain, weights)], d_weights, values, dropped, gradients)
+        _run(prepared, problem, [*map(plain, weights)], d_weights, values, dropped, gradients)
+        return
     if not gradients:
         addresses += [0] * 4
         at_d_weights = at_weights
