@@ -11,8 +11,8 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.backward_in_time import below_at, make_recurrence, make_rows, tasks_of_clearing
-from elman.kernels.numba_cpu.sequences import clear_padding, rows_in, sort
-from elman.kernels.numba_cpu.sizes import INNER, panel_columns
+from elman.kernels.numba_cpu.sequences import clear_padding, rows_in
+from elman.kernels.numba_cpu.sizes import INNER
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
 from elman.kernels.numba_cpu.work import (
     addresses,
@@ -28,14 +28,14 @@ from elman.kernels.numba_cpu.work import (
 
 
 def make_backward(dtype: type) -> Any:
-    """The backward pass for float32 or float64: its phases, the tasks of a phase, and the work on one of them."""
-    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    """The backward pass for float32 or float64: what make_phases asks for."""
+    size = np.dtype(dtype).itemsize
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
     add_row, copy_row = make_rows(dtype)
     recur, recur_together = make_recurrence(dtype, add_row, copy_row)
 
     @part
-    def prepare(p, plan, layer, d, j0):
+    def pack(p, plan, layer, d, j0):
         """Packs the panel from column j0 on of W_hh and of W_ih."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
         if j0 < h_size:
@@ -132,8 +132,8 @@ def make_backward(dtype: type) -> Any:
         return 1 + p.layers * phases_a_layer(p)
 
     @part
-    def panels_of(p):
-        return (max(p.input_size, p.directions * p.hidden_size) + panel - 1) // panel
+    def columns_to_pack(p):
+        return max(p.input_size, p.directions * p.hidden_size)
 
     @part
     def blocks_of(p, rows):
@@ -149,8 +149,6 @@ def make_backward(dtype: type) -> Any:
 
     @part
     def tasks_of(p, plan, phase):
-        if phase == 0:
-            return 2 + p.layers * p.directions * panels_of(p)
         layer, span, kind = place_in(p, phase)
         if span < 0:
             return blocks_of(p, all_rows(p)) if layer > 0 and p.masks else 0
@@ -167,15 +165,6 @@ def make_backward(dtype: type) -> Any:
 
     @part
     def work_on(p, plan, phase, task, thread):
-        if phase == 0:
-            if task == 0:
-                sort(p)
-            elif task == 1:
-                clear(p.memory + p.zeros, size * max(p.input_size, p.directions * p.hidden_size))
-            else:
-                cell, panel_number = (task - 2) // panels_of(p), (task - 2) % panels_of(p)
-                prepare(p, plan, cell // p.directions, cell % p.directions, panel_number * panel)
-            return
         layer, span, kind = place_in(p, phase)
         if span < 0:
             drop(p, layer, task)
@@ -198,4 +187,4 @@ def make_backward(dtype: type) -> Any:
             part_number, d = (task - blocks) // p.directions, (task - blocks) % p.directions
             sum_weights(p, plan, layer, d, part_number, thread, rows, span == 0)
 
-    return phases, tasks_of, work_on
+    return columns_to_pack, pack, phases, tasks_of, work_on

@@ -15,7 +15,6 @@ from elman.kernels.numba_cpu.sequences import (
     row_of,
     rows_from,
     rows_in,
-    sort,
     starts_again,
     tasks_of_padding,
 )
@@ -24,7 +23,6 @@ from elman.kernels.numba_cpu.tile import call, part, pointer_to
 from elman.kernels.numba_cpu.work import (
     addresses,
     bias_at,
-    clear,
     columns_of,
     input_at,
     inputs_of,
@@ -39,13 +37,13 @@ from elman.kernels.numba_cpu.work import (
 
 
 def make_forward(dtype: type) -> Any:
-    """The forward pass for float32 or float64: its phases, the tasks of a phase, and the work on one of them."""
+    """The forward pass for float32 or float64: what make_phases asks for."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
     activate = make_activation(dtype)
 
     @part
-    def prepare(p, plan, layer, d, j0):
+    def pack(p, plan, layer, d, j0):
         """Packs the panel from column j0 on of W_ih^T and W_hh^T, and adds the biases."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
         call(p.pack, weight_at(plan, layer, d, 0), 1, inputs, inputs, h_size, packed_ih_at(p, layer, d), j0)
@@ -68,8 +66,8 @@ def make_forward(dtype: type) -> Any:
             x[j] = below[j] * mask[j]
 
     @part
-    def panels_of(p):
-        return (p.hidden_size + panel - 1) // panel
+    def columns_to_pack(p):
+        return p.hidden_size
 
     @part
     def blocks_of(p):
@@ -195,13 +193,11 @@ def make_forward(dtype: type) -> Any:
 
     @part
     def phases(p):
-        """Phase 0 prepares; then each layer reads its input and recurs."""
+        """After the first, each layer reads its input and recurs."""
         return 1 + 2 * p.layers
 
     @part
     def tasks_of(p, plan, phase):
-        if phase == 0:
-            return 0 if p.prepared else 2 + p.layers * p.directions * panels_of(p)
         if phase % 2 == 0:
             return (p.steps * p.groups if p.groups else p.chunks) * p.directions
         if reads_in_recurrence(p):
@@ -211,15 +207,7 @@ def make_forward(dtype: type) -> Any:
     @part
     def work_on(p, plan, phase, task, thread):
         layer = (phase - 1) // 2
-        if phase == 0:
-            if task == 0:
-                sort(p)
-            elif task == 1:
-                clear(p.memory + p.zeros, size * max(p.input_size, p.directions * p.hidden_size))
-            else:
-                cell, panel_number = (task - 2) // panels_of(p), (task - 2) % panels_of(p)
-                prepare(p, plan, cell // p.directions, cell % p.directions, panel_number * panel)
-        elif phase % 2 == 0 and p.groups:
+        if phase % 2 == 0 and p.groups:
             recur_together(p, plan, phase, layer, task, thread)
         elif phase % 2 == 0:
             recur(p, layer, task % p.directions, task // p.directions, thread)
@@ -228,4 +216,4 @@ def make_forward(dtype: type) -> Any:
         else:
             read_input(p, layer, task - padding_in(p, phase), thread)
 
-    return phases, tasks_of, work_on
+    return columns_to_pack, pack, phases, tasks_of, work_on

@@ -11,8 +11,8 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from elman.kernels.numba_cpu.backward import make_backward
 from elman.kernels.numba_cpu.forward import make_forward
+from elman.kernels.numba_cpu.phases import make_phases
 from elman.kernels.numba_cpu.products import make_products
-from elman.kernels.numba_cpu.work import make_phases
 
 
 def kernel_in_llvm(dtype: type) -> Iterator[tuple[str, str]]:
@@ -22,8 +22,8 @@ def kernel_in_llvm(dtype: type) -> Iterator[tuple[str, str]]:
     free of Python, and of numba when they run.
     """
     functions = {
-        "backward": (make_phases(*make_backward(dtype)), 1),
-        "forward": (make_phases(*make_forward(dtype)), 1),
+        "backward": (make_phases(dtype, make_backward(dtype)), 1),
+        "forward": (make_phases(dtype, make_forward(dtype)), 1),
     }
     functions |= {name: (function, 7) for name, function in make_products(dtype)._asdict().items()}
     with _translating_only():

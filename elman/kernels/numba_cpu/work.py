@@ -1,8 +1,4 @@
-"""How threads share a run: phases, each a number of tasks that are taken one by one.
-
-Every thread runs the whole kernel. In each phase it takes tasks while there are any, then waits until those taken by
-others are done. How many threads come, and when, changes nothing but the time: one alone finishes every phase.
-"""
+"""What all parts of a kernel share: the plan, where in it and in scratch memory a thing lies, the counting of tasks."""
 
 from typing import Any
 
@@ -138,7 +134,7 @@ def _counter(plan, phase):
 
 
 @part
-def _enter(plan):
+def enter(plan):
     """The number of the calling thread, counted from 0 in the order of coming."""
     return _fetch_add_one(_counter(plan, 0) - COUNTER_BYTES)
 
@@ -150,13 +146,13 @@ def table_at(p, thread, which):
 
 
 @part
-def _take(plan, phase):
+def take(plan, phase):
     """The next task of the phase, counted from 0; at or past the number of tasks: none is left."""
     return _fetch_add_one(_counter(plan, phase))
 
 
 @part
-def _done(plan, phase):
+def done(plan, phase):
     """Says that one taken task is finished."""
     _fetch_add_one(_counter(plan, phase) + COUNTER_BYTES)
 
@@ -176,32 +172,6 @@ def wait(plan, phase, tasks):
 def tail_at(p, thread):
     """The address of one vector for the calling thread."""
     return p.memory + p.tails + VECTOR_BYTES * thread
-
-
-def make_phases(phases: Any, tasks_of: Any, work_on: Any) -> Any:
-    """Runs the phases of forward.py or backward.py one after the other, each by whoever is there."""
-
-    @part
-    def run(plan):
-        p = read_header(plan)
-        alone = p.threads == 1  # then nobody counts, and the counters are not there
-        thread = 0 if alone else _enter(plan)
-        if thread >= p.threads:
-            return
-        for phase in range(phases(p)):
-            tasks = tasks_of(p, plan, phase)
-            task = 0 if alone else _take(plan, phase)
-            while task < tasks:
-                work_on(p, plan, phase, task, thread)
-                if alone:
-                    task += 1
-                else:
-                    _done(plan, phase)
-                    task = _take(plan, phase)
-            if not alone:
-                wait(plan, phase, tasks)
-
-    return run
 
 
 @part
