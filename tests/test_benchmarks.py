@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,14 +30,21 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "Plan", lambda: BRIEF)
 
 
+@pytest.fixture(scope="module")
+def torchs() -> Iterator[dict[str, suite.Worker]]:
+    """torch's process, with which every framework is compared."""
+    with suite.workers({"torch": FRAMEWORKS["torch"]}, threads=1) as started:
+        yield started
+
+
 @pytest.mark.parametrize("name", FRAMEWORKS)
-def test_each_framework_agrees_and_is_timed(name: str) -> None:
+def test_each_framework_agrees_and_is_timed(name: str, torchs: dict[str, suite.Worker]) -> None:
     framework = FRAMEWORKS[name]
     if framework.missing:
         pytest.skip(f"{', '.join(framework.missing)} not installed: it comes with elman[bench]")
     sizes = (TINY, Size("every branch", 3, 2, 3, 4, L=2, D=2, nonlinearity="relu"))
-    with suite.workers({"torch": FRAMEWORKS["torch"], name: framework}, threads=1) as asked:
-        timed = set()
+    with suite.workers({} if name == "torch" else {name: framework}, threads=1) as own:
+        asked, timed = torchs | own, set()
         for mode in MODES:
             for size in sizes:
                 if mode == "stream":  # goes in one direction

@@ -591,6 +591,17 @@ def test_a_large_run_opens(tab, tmp_path, record_property) -> None:
     assert one.page.locator(".products tbody tr").count() == 128
 
 
+def test_sequences_that_were_chosen_are_called_by_their_numbers(tab, tmp_path) -> None:
+    """Two of five, and neither is the first."""
+    trace = elman.trace(elman.RNN(2, 3), torch.randn(4, 5, 2))
+    one = tab(trace.save(tmp_path / "some.html", batch=[3, 1]))
+    assert one.page.locator("#sequence option").all_inner_texts() == ["3", "1"]
+    assert one.page.locator("#sequence-of").inner_text() == "2 of 5 are in this page"
+    assert one.page.locator("#formula").text_content() == trace.at(0, batch=3).formula
+    one.page.get_by_role("button", name="한국어로 보기").click()
+    assert one.page.locator("#sequence-of").inner_text() == "전체 5개 가운데 2개"
+
+
 def test_infinite_and_missing_numbers_are_shown(tab, tmp_path) -> None:
     huge = elman.RNN.from_weights([[1e30]], [[1e30]], nonlinearity="relu")
     one = tab(elman.trace(huge, torch.ones(4, 1)).save(tmp_path / "inf.html"), "#t=3")

@@ -136,7 +136,7 @@ def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrie
         f"(spectral radius of its Jacobian; that of weight_hh_l{carrier} alone is {short(own)})"
     )
     if not bool(lag.isfinite().all()):
-        return f"The gradient is not finite: numbers overflow, and {step}."
+        return f"The gradient is not finite: there are NaN or infinite numbers on its way; {step}."
     if len(lag) == 1:
         return f"The state of {where} at step {t} has read one input only; {step}."
     newest, oldest = float(lag[0]), float(lag[-1])

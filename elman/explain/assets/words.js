@@ -15,7 +15,7 @@ const WORDS = {
     batchFirstNone: "no batch axis here",
     unchanged: "stays",
     sequence: "sequence",
-    sequenceOf: (shown, all) => (shown === all ? `of ${all}` : `the first ${shown} of ${all} are in this page`),
+    sequenceOf: (shown, all) => (shown === all ? `of ${all}` : `${shown} of ${all} are in this page`),
     first: "first step",
     previous: "one step back",
     play: "play",
@@ -44,8 +44,7 @@ const WORDS = {
     pinHint: "Click a cell, or press Enter, to pin its vector; step on and compare.",
     unit: (u) => `unit ${u}`,
     chooseUnit: "Units. Choose one to see its arithmetic.",
-    state: "hidden state",
-    made: (t) => `how unit’s number is made`,
+    made: () => "how this number is made",
     sum: "sum",
     product: ["weight", "times", "product"],
     productsOf: (shown, all) => (shown === all ? `All ${all} products` : `The ${shown} largest of ${all} products`),
@@ -72,7 +71,7 @@ const WORDS = {
         keep: `Gradients are carried: the input ${lag} step${lag === 1 ? "" : "s"} earlier counts ${ratio} times as much as the newest.`,
         one: "This state has read one input only.",
         none: "The newest input does not move this state at all.",
-        bad: "The gradient is not finite: numbers overflow.",
+        bad: "The gradient is not finite: there are NaN or infinite numbers on its way.",
       })[kind],
     radius: (radius, own, layer) =>
       `One step multiplies a change of the state by about ${radius} (spectral radius of its Jacobian; weight_hh_l${layer} alone: ${own}).`,
@@ -82,7 +81,6 @@ const WORDS = {
       "This page computes every hidden state anew from the input and the weights, in JavaScript, and compares it with the recorded one.",
     kernels: (backend, difference) => `${backend} kernels against the reference: ${difference}`,
     keys: "Keys: ← → step, ↑ ↓ layer, Enter pins, Esc lets go, Home and End jump.",
-    legend: (low, high) => [low, "0", high],
     tourSteps: [
       {
         at: "row-x",
@@ -168,7 +166,7 @@ const WORDS = {
     batchFirstNone: "여기에는 배치 축이 없음",
     unchanged: "그대로",
     sequence: "시퀀스",
-    sequenceOf: (shown, all) => (shown === all ? `전체 ${all}개` : `전체 ${all}개 가운데 앞의 ${shown}개`),
+    sequenceOf: (shown, all) => (shown === all ? `전체 ${all}개` : `전체 ${all}개 가운데 ${shown}개`),
     first: "첫 시점",
     previous: "이전 시점",
     play: "재생",
@@ -197,7 +195,6 @@ const WORDS = {
     pinHint: "칸을 누르거나 Enter를 치면 그 벡터가 고정됩니다. 시점을 옮겨 가며 비교해 보세요.",
     unit: (u) => `유닛 ${u}`,
     chooseUnit: "유닛. 하나를 고르면 계산 과정이 보입니다.",
-    state: "은닉 상태",
     made: () => "이 숫자가 만들어지는 과정",
     sum: "합",
     product: ["가중치", "곱하는 수", "곱"],
@@ -225,7 +222,7 @@ const WORDS = {
         keep: `기울기가 유지됩니다: ${lag}시점 전의 입력은 가장 최근 입력의 ${ratio}배만큼 영향을 줍니다.`,
         one: "이 상태는 입력을 하나만 읽었습니다.",
         none: "가장 최근 입력은 이 상태를 전혀 움직이지 않습니다.",
-        bad: "기울기가 유한하지 않습니다. 숫자가 넘칩니다.",
+        bad: "기울기가 유한하지 않습니다. 지나가는 길에 NaN이나 무한대가 있습니다.",
       })[kind],
     radius: (radius, own, layer) =>
       `한 시점마다 상태의 변화가 약 ${radius}배가 됩니다 (야코비 행렬의 스펙트럼 반지름, weight_hh_l${layer}만으로는 ${own}).`,
@@ -234,7 +231,6 @@ const WORDS = {
     checkTitle: "이 페이지는 입력과 가중치만으로 모든 은닉 상태를 JavaScript로 다시 계산해 기록된 값과 비교합니다.",
     kernels: (backend, difference) => `${backend} 커널과 기준 구현의 차이: ${difference}`,
     keys: "키: ← → 시점, ↑ ↓ 층, Enter 고정, Esc 해제, Home과 End는 처음과 끝.",
-    legend: (low, high) => [low, "0", high],
     tourSteps: [
       {
         title: "시퀀스를 한 시점씩",

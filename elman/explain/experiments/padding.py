@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.explain._report import Finding
+from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import labelings, largest_difference, moved, spread
 from elman.explain.experiments.patient import NotChecked, Patient, Results
 from elman.explain.experiments.tensors import axes
@@ -12,7 +13,6 @@ from elman.explain.experiments.timeline import TimeAxis, time_axes
 from elman.explain.experiments.words import listed
 
 FEW = 4  # sequences of each kind that are changed
-DRAWS = 3
 MORE_STEPS = 1e-4  # of the largest number: products over more rows round differently
 
 
