@@ -505,6 +505,6 @@ def test_begin_that_fails_leaves_no_folder(corpus):
     with pytest.raises(DataError, match="too short"):
         begin(corpus, "run")
     corpus.write_bytes(b"ab\xff" * 1000)
-    with pytest.raises(UserError, match="byte 2 "):
+    with pytest.raises(UserError, match="byte 2, is not UTF-8"):
         begin(corpus, "run")
     assert [path.name for path in corpus.parent.iterdir()] == ["corpus.txt"]

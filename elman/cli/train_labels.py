@@ -72,7 +72,10 @@ def labels(
         examples = open_examples(file, text_column=text_column, label_column=label_column)
         return labels_runs.Source(examples, runs.file_sha256(file))
 
-    run = open_run(context, labels_runs.JOB, file, read, settings, loop)
+    def columns(config: dict[str, Any]) -> dict[str, Any]:
+        return dict(zip(("text_column", "label_column"), config["data"].get("columns", ()), strict=False))
+
+    run = open_run(context, labels_runs.JOB, file, read, settings, loop, columns)
     about = run.config["data"]
     train, choose, measure = about["parts"]
     counts = about["counts"]
