@@ -87,6 +87,16 @@ def test_train_labels_says_all_there_is_to_know(place, labels, capsys):
     assert out[-1].startswith(f"next: elman classify {labels} ")
 
 
+def test_held_out_texts_that_were_trained_on_are_said(place, labels, tmp_path, capsys):
+    """Texts of one or two words repeat; the names of the package do not."""
+    assert exit_code("train", "labels", place / "moods.csv", "-o", labels, "--resume") == 0
+    words = r"[1-9]\d? of the 15 held-out examples occur in the training part too"
+    assert re.search(words, capsys.readouterr().out)
+    assert re.search(words, (labels / "README.md").read_text())
+    assert exit_code("train", "labels", "names", "-o", tmp_path / "names", "--steps", 1, "--hidden-size", 2) == 0
+    assert "occur in the training part" not in capsys.readouterr().out
+
+
 def test_train_labels_fills_its_folder(labels):
     names = {path.name for path in labels.iterdir()}
     assert names == {

@@ -105,7 +105,7 @@ def finish(run: "Run") -> "dict[str, Scores]":
     """Measure, print, draw, and write README.md."""
     from elman.tasks import labels_runs
     from elman.tasks.figures import confusion_picture, loss_picture
-    from elman.tasks.labels_report import confusion_csv, write_labels_readme
+    from elman.tasks.labels_report import confusion_csv, repetition, write_labels_readme
 
     scores = labels_runs.measure(run)
     names = run.config["labels"]
@@ -115,6 +115,9 @@ def finish(run: "Run") -> "dict[str, Scores]":
         print(f"{score.accuracy:9.3f} {score.macro_f1:9.3f}  {name}")
     print(f"this model has the weights of step {run.trainer.best_step:,}, the best of all measured on the way\n")
     _show_matrix(matrix, names)
+    notes = repetition(run)
+    if notes:
+        print(f"\n{notes}")
     others = [score.macro_f1 for name, score in scores.items() if name != labels_runs.MODEL]
     if scores[labels_runs.MODEL].macro_f1 <= max(others):
         print("\nA baseline is as good: there is too little data or training, or the order of the tokens says nothing.")
@@ -123,7 +126,7 @@ def finish(run: "Run") -> "dict[str, Scores]":
         lambda: loss_picture(run.trainer, run.folder / "loss.png", data="examples"),
         lambda: confusion_picture(matrix, names, run.folder / "confusion.png"),
     )
-    write_labels_readme(run, scores)
+    write_labels_readme(run, scores, notes)
     return scores
 
 
