@@ -59,7 +59,6 @@ def write_labels_readme(run: Run, scores: Mapping[str, Scores], notes: str) -> N
         run.folder,
         f"Labels of {about['file']}",
         [what, readme.settings_in_words({**model, **run.config["training"]})],
-        readme.table([f"on {measure:,} held-out examples", "accuracy", "macro-F1"], rows)
-        + f"\n\n{words} {notes}".rstrip(),
+        f"{readme.table(header, rows)}\n\n{words} {notes}".rstrip(),
         [f"elman classify {run.folder} DATA", f"elman export {run.folder} -o model.onnx"],
     )
