@@ -138,7 +138,7 @@ def overhead(folder: Path) -> None:
             state = last.detach()
             trainer.optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(trainer.parameters, 1.0)
+            trainer.processes.clip(trainer.parameters, 1.0)
             trainer.optimizer.step()
 
     def whole() -> None:

@@ -400,7 +400,7 @@ def test_every_option_of_train_text_becomes_a_setting(corpus, tmp_path, monkeypa
         "eval_every": 8,
         "seed": 77,
     }
-    monkeypatch.setattr(train, "train_to_end", lambda run, file: runs.append(run))
+    monkeypatch.setattr(train, "train_to_end", lambda run, file, **more: runs.append(run))
     monkeypatch.setattr(train, "show_sample", lambda run, prompt: None)
     runs: list[text_runs.Run] = []
     options = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)]

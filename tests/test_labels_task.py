@@ -243,6 +243,16 @@ def test_the_best_weights_are_chosen_by_other_examples_than_are_measured(tmp_pat
 # Measures and baselines, against scikit-learn
 
 
+def test_held_out_examples_that_training_has_seen_are_counted(tmp_path):
+    rng = np.random.default_rng(3)
+    texts = ["".join(rng.choice(list("abcd"), size=rng.integers(2, 4))) for _ in range(150)]
+    arrays = begin(tmp_path / "run", texts, [*"xyz"] * 50).task.arrays
+    train = {texts[i] for i in arrays.part(TRAIN)}
+    expected = sum(texts[i] in train for i in arrays.part(MEASURE))
+    assert labels_measures.repeated(arrays) == expected
+    assert 0 < expected < len(arrays.part(MEASURE))
+
+
 def test_measures_are_those_of_scikit_learn():
     rng = np.random.default_rng(0)
     truth = rng.integers(5, size=300)

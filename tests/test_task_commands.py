@@ -87,6 +87,16 @@ def test_train_labels_says_all_there_is_to_know(place, labels, capsys):
     assert out[-1].startswith(f"next: elman classify {labels} ")
 
 
+def test_held_out_texts_that_were_trained_on_are_said(place, labels, tmp_path, capsys):
+    """Texts of one or two words repeat; the names of the package do not."""
+    assert exit_code("train", "labels", place / "moods.csv", "-o", labels, "--resume") == 0
+    words = r"[1-9]\d? of the 15 held-out examples occur in the training part too"
+    assert re.search(words, capsys.readouterr().out)
+    assert re.search(words, (labels / "README.md").read_text())
+    assert exit_code("train", "labels", "names", "-o", tmp_path / "names", "--steps", 1, "--hidden-size", 2) == 0
+    assert "occur in the training part" not in capsys.readouterr().out
+
+
 def test_train_labels_fills_its_folder(labels):
     names = {path.name for path in labels.iterdir()}
     assert names == {
@@ -175,6 +185,26 @@ def test_forecast_follows_the_data(place, series, capsys):
     assert written["median"].to_list()[:6] == [float(row["median"]) for row in rows]
 
 
+def test_a_forecast_says_what_is_missing_at_the_end(place, series, capsys):
+    """It was made from the last values there were, without a word."""
+    rows = (place / "sales.csv").read_text().splitlines()
+    (place / "late.csv").write_text("\n".join([*rows, "2010-01,,,", "2010-02,,0.5,", ""]))
+    assert exit_code("forecast", series, place / "late.csv", "--steps", 1) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].startswith("2010-03,sold,")
+    assert "4 of the last 72 values are missing: the model reads the last one before" in captured.err
+
+
+def test_a_forecast_is_refused_where_the_times_have_become_irregular(place, series, capsys):
+    """It was made, for months that no calendar has."""
+    rows = (place / "sales.csv").read_text().splitlines()
+    days = [row.replace(",", "-01,", 1) for row in rows[1:]]
+    days[30] = days[30].replace("-01,", "-17,", 1)
+    (place / "irregular.csv").write_text("\n".join([rows[0], *days, ""]))
+    assert exit_code("forecast", series, place / "irregular.csv", "--steps", 1) == 2
+    assert "irregular.csv has irregular times, where" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("task", ["labels", "series"])
 def test_pictures_are_left_out_where_matplotlib_is_missing(place, tmp_path, capsys, monkeypatch, task):
     import sys
@@ -257,6 +287,20 @@ def as_options(given: dict[str, object]) -> list[object]:
     for name, value in given.items():
         options += [f"--{name.replace('_', '-')}"] if value is True else [f"--{name.replace('_', '-')}", value]
     return options
+
+
+def test_resume_keeps_the_columns_of_the_run(place, labels, series, capsys):
+    """Other columns than at the beginning were passed over without a word."""
+    moods, sales = place / "moods.csv", place / "sales.csv"
+    for arguments, message in {
+        ("labels", moods, "-o", labels, "--text-column", "mood"): "--text-column sentence, not mood",
+        ("labels", moods, "-o", labels, "--label-column", "sentence"): "--label-column mood, not sentence",
+        ("series", sales, "-o", series, "--column", "rain"): "--column ['sold', 'rain'], not ['rain']",
+        ("series", sales, "-o", series, "--time-column", "sold"): "--time-column month, not sold",
+    }.items():
+        assert exit_code("train", *arguments, "--resume") == 2
+        assert f"was begun with {message}: --resume goes on as it was begun" in capsys.readouterr().err
+    assert exit_code("train", "labels", moods, "-o", labels, "--resume", "--text-column", "sentence") == 0
 
 
 # Interrupted and gone on with

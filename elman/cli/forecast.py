@@ -49,6 +49,13 @@ def forecast(
         print(out.getvalue(), end="")
     else:
         write_atomically(output, out.getvalue().encode())
+    read = past.known[-forecaster.reach :]
+    if not read.all():
+        print(
+            f"{read.size - read.sum():,} of the last {read.size:,} values are missing: the model reads the last one "
+            f"before in their place",
+            file=sys.stderr,
+        )
     interval = forecaster.settings.interval
     if picture is not None:
         try:

@@ -57,7 +57,7 @@ def text(
     from elman.tasks import text_runs
 
     run = training.open_run(context, text_runs.JOB, file, lambda: file, settings, loop)
-    train_to_end(run, file, **({"tensorboard": True} if tensorboard else {}))
+    train_to_end(run, file, tensorboard=tensorboard)
     show_sample(run, "")
     print(f"next: elman generate {output} --prompt ... --length 1000")
 

@@ -72,7 +72,10 @@ def labels(
         examples = open_examples(file, text_column=text_column, label_column=label_column)
         return labels_runs.Source(examples, runs.file_sha256(file))
 
-    run = open_run(context, labels_runs.JOB, file, read, settings, loop)
+    def columns(config: dict[str, Any]) -> dict[str, Any]:
+        return dict(zip(("text_column", "label_column"), config["data"].get("columns", ()), strict=False))
+
+    run = open_run(context, labels_runs.JOB, file, read, settings, loop, columns)
     about = run.config["data"]
     train, choose, measure = about["parts"]
     counts = about["counts"]
@@ -102,7 +105,7 @@ def finish(run: "Run") -> "dict[str, Scores]":
     """Measure, print, draw, and write README.md."""
     from elman.tasks import labels_runs
     from elman.tasks.figures import confusion_picture, loss_picture
-    from elman.tasks.labels_report import confusion_csv, write_labels_readme
+    from elman.tasks.labels_report import confusion_csv, repetition, write_labels_readme
 
     scores = labels_runs.measure(run)
     names = run.config["labels"]
@@ -112,6 +115,9 @@ def finish(run: "Run") -> "dict[str, Scores]":
         print(f"{score.accuracy:9.3f} {score.macro_f1:9.3f}  {name}")
     print(f"this model has the weights of step {run.trainer.best_step:,}, the best of all measured on the way\n")
     _show_matrix(matrix, names)
+    notes = repetition(run)
+    if notes:
+        print(f"\n{notes}")
     others = [score.macro_f1 for name, score in scores.items() if name != labels_runs.MODEL]
     if scores[labels_runs.MODEL].macro_f1 <= max(others):
         print("\nA baseline is as good: there is too little data or training, or the order of the tokens says nothing.")
@@ -120,7 +126,7 @@ def finish(run: "Run") -> "dict[str, Scores]":
         lambda: loss_picture(run.trainer, run.folder / "loss.png", data="examples"),
         lambda: confusion_picture(matrix, names, run.folder / "confusion.png"),
     )
-    write_labels_readme(run, scores)
+    write_labels_readme(run, scores, notes)
     return scores
 
 

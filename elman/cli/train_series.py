@@ -1,7 +1,7 @@
 """elman train series: what comes next?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -64,7 +64,10 @@ def series(
         table = open_table(file)
         return series_runs.Source(table, choose_columns(table, time_column, column), runs.file_sha256(file))
 
-    run = open_run(context, series_runs.JOB, file, read, settings, loop)
+    def columns(config: dict[str, Any]) -> dict[str, Any]:
+        return {"time_column": config["time"], "column": config["columns"]}
+
+    run = open_run(context, series_runs.JOB, file, read, settings, loop, columns)
     for line in describe_series(run.config, run.task.parts):
         print(line)
     print(describe_model(run.trainer, run.settings.hidden_size, run.settings.layers), flush=True)

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from elman.cli import options
 from elman.tasks.environment import is_first
-from elman.tasks.errors import MissingExtra
+from elman.tasks.errors import MissingExtra, RunError
 from elman.tasks.settings import LoopSettings
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def open_run(
     read: Callable[[], "D"],
     settings: "S",
     loop: LoopSettings,
+    columns: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: {},
 ) -> "Run[S, T]":
     """The run that the command line asks for: a new one, or the one that --resume goes on with.
 
@@ -33,6 +34,10 @@ def open_run(
         read: opens the data for a new run.
         settings: of the task.
         loop: of the training.
+        columns: the values that options for columns had, from config.json.
+
+    Raises:
+        UserError: the data, a setting or the folder is not usable.
     """
     from elman.tasks import checkpoint, runs
 
@@ -41,6 +46,12 @@ def open_run(
         wanted = options.typed(context, settings, loop)
         where = device if options.given(context, "device") else None
         run = runs.resume(job, file, output, wanted, epochs=epochs, device=where)
+        for name, own in columns(run.config).items():
+            if options.given(context, name) and context.params[name] != own:
+                raise RunError(
+                    f"{output} was begun with --{name.replace('_', '-')} {own}, not {context.params[name]}: --resume "
+                    f"goes on as it was begun"
+                )
         print(f"going on from step {run.trainer.step:,}")
         return run
     checkpoint.refuse_existing(output)

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from elman.tasks import readme
 from elman.tasks.checkpoint import write_atomically
+from elman.tasks.labels_measures import repeated
 from elman.tasks.labels_runs import MODEL, Run, Scores
 
 
@@ -26,8 +27,19 @@ def confusion_csv(
     write_atomically(path, out.getvalue().encode())
 
 
-def write_labels_readme(run: Run, scores: Mapping[str, Scores]) -> None:
-    """README.md of a labels run."""
+def repetition(run: Run) -> str:
+    """A sentence on the held-out examples that training has seen too; empty if there are none."""
+    count, all_ = repeated(run.task.arrays), run.config["data"]["parts"][2]
+    if not count:
+        return ""
+    return (
+        f"{count:,} of the {all_:,} held-out examples occur in the training part too: the measures are better than "
+        f"they will be on new data."
+    )
+
+
+def write_labels_readme(run: Run, scores: Mapping[str, Scores], notes: str) -> None:
+    """README.md of a labels run; `notes` are said below its table."""
     about, model = run.config["data"], run.config["model"]
     train, choose, measure = about["parts"]
     kind = "sequences of numbers" if "mean" in run.config else f"texts, read as {model['tokens']}"
@@ -42,10 +54,11 @@ def write_labels_readme(run: Run, scores: Mapping[str, Scores]) -> None:
     verdict = "better than both baselines" if best.macro_f1 > others else "no better than the best baseline"
     words = f"By macro-F1 (the mean over the labels, a rare one counting as much as a frequent one) it is {verdict}."
     rows = [[name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}"] for name, score in scores.items()]
+    header = [f"on {measure:,} held-out examples", "accuracy", "macro-F1"]
     readme.write_readme(
         run.folder,
         f"Labels of {about['file']}",
         [what, readme.settings_in_words({**model, **run.config["training"]})],
-        readme.table([f"on {measure:,} held-out examples", "accuracy", "macro-F1"], rows) + "\n\n" + words,
+        f"{readme.table(header, rows)}\n\n{words} {notes}".rstrip(),
         [f"elman classify {run.folder} DATA", f"elman export {run.folder} -o model.onnx"],
     )

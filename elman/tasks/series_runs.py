@@ -150,9 +150,10 @@ def measure(run: Run) -> Measured:
 
 @dataclass(frozen=True)
 class Past:
-    """The last values of a series, (n, C), its clock, and which step of it the first of them is."""
+    """The last values of a series, (n, C), which of them are known, its clock, and which of its steps the first is."""
 
     values: Array
+    known: Array
     clock: Clock
     first: int
 
@@ -190,15 +191,20 @@ class Forecaster:
         with tempfile.TemporaryDirectory() as there:
             clock = read_series(table, columns, Path(there)).clock
             arrays = SeriesArrays(Path(there))
-            values = np.array(arrays.values[-max(self.reach, SHOWN * self.settings.horizon) :])
+            last = slice(-max(self.reach, SHOWN * self.settings.horizon), None)
+            values, known = np.array(arrays.values[last]), np.array(arrays.known[last])
             first = len(arrays) - len(values)
         own = Clock(**self.config["clock"])
-        if clock.regular and own.regular and (clock.unit, clock.step) != (own.unit, own.step):
+        if own.regular and not clock.regular:
+            raise DataError(
+                f"{file} has irregular times, where {self.folder} was trained on one value every {own.step_in_words()}"
+            )
+        if own.regular and (clock.unit, clock.step) != (own.unit, own.step):
             raise DataError(
                 f"{file} has a step of {clock.step_in_words()}, where {self.folder} was trained on "
                 f"{own.step_in_words()}"
             )
-        return Past(values, clock, first)
+        return Past(values, known, clock, first)
 
     @torch.no_grad()
     def forecast(
