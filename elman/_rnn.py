@@ -230,7 +230,7 @@ class RNN(RNNBase):
         """The call under torch's tracer. The old ONNX exporter passes what is keyword-only, too, in a row."""
         if torch.onnx.is_in_onnx_export():
             args, kwargs = args[:2], kwargs | dict(zip(("lengths", "reset"), args[2:], strict=False))
-        return super()._slow_forward(*args, **kwargs)
+        return super()._slow_forward(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     # torch keeps a second list of the weights for cuDNN, which goes stale when a weight is replaced. Here is none.
 
