@@ -133,7 +133,7 @@ def choose(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Ten
     """The backend for this call, and why. One asked for by name is taken or raises."""
     asked = asked_backend()
     if asked is None:
-        obstacle = _numba_obstacle(x, h0, weights)
+        obstacle = numba_obstacle(x, h0, weights)
         if obstacle is None:
             return _TABLE["numba"], "float32 or float64 on the CPU"
         if _torch_obstacle(problem, x) is None:
@@ -141,7 +141,7 @@ def choose(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Ten
         return _TABLE["reference"], f"{obstacle}; {_torch_obstacle(problem, x)}"
     obstacle = None
     if asked == "numba":
-        obstacle = _numba_obstacle(x, h0, weights)
+        obstacle = numba_obstacle(x, h0, weights)
     elif asked == "torch":
         obstacle = _torch_obstacle(problem, x)
     if obstacle is not None:
@@ -153,10 +153,10 @@ def runs_below_transforms(problem: Problem, x: Tensor, h0: Tensor | None, weight
     """Whether elman's kernels can run this call once the active torch.func transforms have done their part."""
     if problem.batch_sizes is not None:  # packed rows have no batch axis to fold into
         return False
-    return asked_backend() in (None, "numba") and _numba_obstacle(x, h0, weights) == _TRANSFORMED
+    return asked_backend() in (None, "numba") and numba_obstacle(x, h0, weights) == _TRANSFORMED
 
 
-def _numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> str | None:
+def numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> str | None:
     """Why elman's kernels cannot run this call, or None."""
     kinds = {type(x), *map(type, weights)} if h0 is None else {type(x), type(h0), *map(type, weights)}
     if not kinds <= _PLAIN:

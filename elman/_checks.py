@@ -57,7 +57,8 @@ def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, we
 def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
     """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
     of = (rnn.input_size, rnn.hidden_size, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
-    if torch.compiler.is_compiling():  # no cache, of which Dynamo warns, and no attrgetter, which it does not know
+    plain = type(weights[0]) in (torch.nn.Parameter, Tensor)  # others may answer to fewer questions
+    if torch.compiler.is_compiling() or not plain:  # Dynamo warns of a cache, and does not know attrgetter
         shapes = _weight_shapes(*of)
     else:
         shapes = _cached_weight_shapes(*of)

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._decomp import register_decomposition
+from torch._library.autograd import Info, make_autograd_impl
 from torch.utils.flop_counter import register_flop_formula
 
 from elman import _onnx, _run
+from elman._backends import numba_obstacle
 from elman._flops import rnn_backward_flops, rnn_flops
 from elman._transforms import differentiate_backward
 from elman._vmap import vmap_backward, vmap_forward
@@ -140,10 +142,24 @@ def _differentiate_backward(ctx: Any, gradients: list[Tensor]) -> tuple[Any, ...
     return dd_x, dd_h0, dd_weights, None, None, dd_output, dd_h_n, *[None] * 8
 
 
-torch.library.register_autograd("elman::rnn", _differentiate, setup_context=_save, lib=_LIBRARY)
-torch.library.register_autograd(
-    "elman::rnn_backward", _differentiate_backward, setup_context=_save_backward, lib=_LIBRARY
-)
+def _register_autograd(name: str, compute: Callable[..., Any], differentiate: Any, save: Any) -> None:
+    """What torch.library.register_autograd does, and a short way for a call that nothing differentiates or watches.
+
+    torch goes through its dispatcher, in Python, a second time: 10 us a call. In a compiled graph all calls are such.
+    """
+    make: Callable[..., Any] = make_autograd_impl
+    full = make(getattr(torch.ops.elman, name).default, Info(differentiate, save))
+
+    def kernel(keys: Any, x: Tensor, h0: Tensor | None, weights: list[Tensor], *rest: Any) -> Any:
+        if not torch.is_grad_enabled() and numba_obstacle(x, h0, weights) is None:
+            return compute(x, h0, weights, *rest)
+        return full(keys, x, h0, weights, *rest)
+
+    _LIBRARY.impl(name, kernel, "Autograd", with_keyset=True)
+
+
+_register_autograd("rnn", _rnn, _differentiate, _save)
+_register_autograd("rnn_backward", _rnn_backward, _differentiate_backward, _save_backward)
 
 
 def _rnn_vmap(

@@ -1,6 +1,7 @@
 """The layer: parameters and the call. No arithmetic here."""
 
 import copy
+import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, Never, Self, overload
 
@@ -225,6 +226,12 @@ class RNN(RNNBase):
         """What torch.jit.script compiles in place of this layer: torch's, of the same Parameters."""
         return _scriptable(self)
 
+    def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
+        """The call under torch's tracer. The old ONNX exporter passes what is keyword-only, too, in a row."""
+        if torch.onnx.is_in_onnx_export():
+            args, kwargs = args[:2], kwargs | dict(zip(("lengths", "reset"), args[2:], strict=False))
+        return super()._slow_forward(*args, **kwargs)  # type: ignore[no-untyped-call]
+
     # torch keeps a second list of the weights for cuDNN, which goes stale when a weight is replaced. Here is none.
 
     def flatten_parameters(self) -> None:
@@ -238,6 +245,12 @@ class RNN(RNNBase):
         return self._weights()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "qconfig" and value is not None:
+            warnings.warn(
+                "torch's dynamic quantization has no form of RNN: it leaves torch.nn.RNN as it is, and elman.RNN too. "
+                "The weights of this layer stay what they are.",
+                stacklevel=2,
+            )
         torch.nn.Module.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -321,3 +334,12 @@ class RNNCell(torch.nn.RNNCell):
     def __prepare_scriptable__(self) -> torch.nn.Module:
         """What torch.jit.script compiles in place of this cell: torch's, of the same Parameters."""
         return _scriptable(self)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "qconfig":  # which torch's quantizers give to every module they come upon
+            warnings.warn(
+                "torch's quantization looks for torch's own classes and leaves elman.RNNCell as it is. Call "
+                "elman.to_torch(model) first, and it becomes torch's quantized cell.",
+                stacklevel=2,
+            )
+        super().__setattr__(name, value)

@@ -24,7 +24,8 @@ def forward(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Te
     output, h_n, saved = backend.kernels().rnn_forward(problem, x, h0, weights)
     inner = saved[1] if backend.name == "numba" else None
     if inner is None:
-        inner = output.new_zeros(problem.num_layers - 1, *output.shape)
+        fill = output.new_empty if problem.num_layers == 1 else output.new_zeros  # of one layer there is none
+        inner = fill(problem.num_layers - 1, *output.shape)
     elif problem.lengths is not None:  # a kernel leaves the padding unwritten
         inner = torch.where(where_there(problem.lengths, x.shape[0], x.device), inner, 0)
     return output, h_n, inner

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -143,24 +144,40 @@ def test_thread_count_is_left_alone() -> None:
     )
 
 
-def test_works_where_the_cache_cannot_be_written(tmp_path: Path) -> None:
-    """No compile cache, which one warning says, and the same numbers."""
+def test_a_read_only_installation_works(tmp_path: Path) -> None:
+    """Nothing is written beside the package, nothing can be written in the user's cache, and one warning says so."""
+    package = tmp_path / "site" / "elman"
+    shutil.copytree(Path(elman.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    before = sorted(package.rglob("*"))
+    for path in [*before, package]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
     (tmp_path / "file").touch()
-    check(
-        """
-        import warnings, torch, elman
-        layer, theirs, x = elman.RNN(3, 4), torch.nn.RNN(3, 4), torch.randn(6, 2, 3)
-        theirs.load_state_dict(layer.state_dict())
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            for _ in range(2):
-                output, h_n = layer(x)
-                output.sum().backward()
-        assert len([w for w in caught if "ELMAN_CACHE_DIR" in str(w.message)]) == 1, [str(w.message) for w in caught]
-        torch.testing.assert_close((output, h_n), theirs(x))
-        """,
-        ELMAN_CACHE_DIR=str(tmp_path / "file" / "folder"),
+    script = """
+        import torch, elman
+        for dtype in (torch.float32, torch.float64):
+            layer, theirs = elman.RNN(3, 4, dtype=dtype), torch.nn.RNN(3, 4, dtype=dtype)
+            theirs.load_state_dict(layer.state_dict())
+            x = torch.randn(6, 2, 3, dtype=dtype)
+            for each in (layer, theirs):
+                each(x)[0].sum().backward()
+            torch.testing.assert_close(layer(x), theirs(x))
+            torch.testing.assert_close(layer.weight_hh_l0.grad, theirs.weight_hh_l0.grad)
+        print(elman.__file__)
+    """
+    settings = {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
+    settings |= {"XDG_CACHE_HOME": str(tmp_path / "file" / "cache"), "LOCALAPPDATA": str(tmp_path / "file" / "cache")}
+    environment = {name: value for name, value in os.environ.items() if name != "ELMAN_CACHE_DIR"} | settings
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+        cwd=tmp_path,
     )
+    assert done.stdout.strip() == str(package / "__init__.py"), done.stderr
+    assert done.stderr.count("Set ELMAN_CACHE_DIR to a folder that can be written") == 1, done.stderr
+    assert sorted(package.rglob("*")) == before
 
 
 def test_torch_settings_are_left_alone() -> None:

@@ -172,9 +172,10 @@ def test_converted_model_keeps_what_was_done_to_it() -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")
 def test_dynamic_quantisation_is_torchs() -> None:
-    """torch's quantiser looks for torch's classes. It leaves elman's as they are, and takes them after to_torch."""
+    """torch's quantiser looks for torch's classes. It leaves elman's, which says so, and takes them after to_torch."""
     model = nn.ModuleDict({"cell": elman.RNNCell(3, 4), "head": nn.Linear(4, 2)})
-    quantised = torch.ao.quantization.quantize_dynamic(model)
+    with pytest.warns(UserWarning, match=r"leaves elman.RNNCell as it is. Call elman.to_torch\(model\) first"):
+        quantised = torch.ao.quantization.quantize_dynamic(model)
     assert type(quantised["cell"]) is elman.RNNCell
     assert "quantized" in type(quantised["head"]).__module__
     torch.testing.assert_close(quantised["cell"](torch.ones(2, 3)), model["cell"](torch.ones(2, 3)))
@@ -182,3 +183,32 @@ def test_dynamic_quantisation_is_torchs() -> None:
     quantised = torch.ao.quantization.quantize_dynamic(model)
     assert "quantized" in type(quantised["cell"]).__module__
     torch.testing.assert_close(quantised["cell"](torch.ones(2, 3)), model["cell"](torch.ones(2, 3)), rtol=0, atol=0.05)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")
+def test_dynamic_quantisation_leaves_the_layer_as_it_leaves_torchs() -> None:
+    """Without a word where others are quantised, and with one where the layer was asked for."""
+    input = torch.randn(5, 2, 3)
+    for cls in (elman.RNN, nn.RNN):
+        model = nn.ModuleDict({"rnn": cls(3, 4), "head": nn.Linear(4, 2)})
+        quantised = torch.ao.quantization.quantize_dynamic(model)
+        assert type(quantised["rnn"]) is cls
+        assert "quantized" in type(quantised["head"]).__module__
+        torch.testing.assert_close(quantised["rnn"](input), model["rnn"](input))
+    model = nn.ModuleDict({"rnn": elman.RNN(3, 4)})
+    with pytest.warns(UserWarning, match="quantization has no form of RNN: it leaves torch.nn.RNN as it is"):
+        quantised = torch.ao.quantization.quantize_dynamic(model, {elman.RNN})
+    torch.testing.assert_close(quantised["rnn"](input), model["rnn"](input))
+
+
+@pytest.mark.filterwarnings("ignore")  # torchao's own
+def test_torchao_quantises_around_the_layer() -> None:
+    quantization = pytest.importorskip("torchao.quantization")
+    results = []
+    for cls in (elman.RNN, nn.RNN):
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"rnn": cls(3, 16), "head": nn.Linear(16, 2)})
+        quantization.quantize_(model, quantization.Int8WeightOnlyConfig())
+        assert type(model["head"].weight) is not nn.Parameter
+        results.append(model["head"](model["rnn"](torch.ones(5, 2, 3))[0]))
+    torch.testing.assert_close(*results)

@@ -168,3 +168,26 @@ def test_the_old_exporter_writes_what_it_writes_for_torch(tmp_path: Path) -> Non
     input = torch.randn(9, 7, 3)
     with torch.no_grad():
         torch.testing.assert_close(run(path, input), list(model(input)))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:Exporting a model to ONNX with a batch_size:UserWarning")
+@pytest.mark.parametrize("call", ["input", "input hx", "input lengths"])
+def test_the_old_exporter_takes_the_layer_itself(call: str, tmp_path: Path) -> None:
+    """It hands keyword-only arguments over by position."""
+    layer, path, names = elman.RNN(3, 8, 2).eval(), tmp_path / "old.onnx", call.split()
+    example = {"input": torch.randn(5, 2, 3), "hx": torch.randn(2, 2, 8), "lengths": torch.tensor([3, 5])}
+    axes = {"input": {0: "T", 1: "N"}, "hx": {1: "N"}, "lengths": {0: "N"}}
+    torch.onnx.export(
+        layer,
+        (example["input"],),
+        path,
+        kwargs={name: example[name] for name in names[1:]},
+        dynamo=False,
+        input_names=names,
+        dynamic_axes={name: axes[name] for name in names},
+    )
+    given = {"input": torch.randn(9, 7, 3), "hx": torch.randn(2, 7, 8), "lengths": torch.arange(1, 8)}
+    given = {name: given[name] for name in names}
+    with torch.no_grad():
+        torch.testing.assert_close(run(path, *given.values()), list(layer(**given)))

@@ -361,6 +361,21 @@ def test_nothing_to_read(T: int, N: int) -> None:
     tensors = {"input": input, "hx": h0}
     ours = vmap(lambda call: grads(loss, weights, call))(tensors)
     assert_same(ours, stacked([grads(loss, weights, at(tensors, b)) for b in range(B)]))
+    of_one = lambda x: grad(loss)(weights, {"input": x})  # noqa: E731
+    assert_same(vmap(of_one)(input), stacked([of_one(x) for x in input]))
+
+
+@pytest.mark.parametrize("mapped", ["lengths", "", "reset"])
+@pytest.mark.parametrize("T", [1, 4])
+def test_per_sample_gradients_of_states_that_start_at_zero(T: int, mapped: str) -> None:
+    """Both directions; the recurrent weights have no part in the first step."""
+    case = Case("from zero", T, 3, 2, 4, L=2, D=2)
+    layer, tensors = layer_of(case), given(case, mapped)
+    tensors.pop("hx")
+    weights, loss = weights_of(layer), loss_of(layer)
+    ours = vmap(lambda call: grad(loss)(weights, call))(tensors)
+    with elman.use_backend("reference"):
+        assert_same(ours, stacked([grad(loss)(weights, at(tensors, b)) for b in range(B)]))
 
 
 def test_bad_lengths_are_refused_under_vmap() -> None:

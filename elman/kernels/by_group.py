@@ -33,7 +33,6 @@ def rnn_backward(
     """
     directions, size = problem.num_directions, 4 if problem.bias else 2
     h = output.shape[-1] // directions
-    start = output.new_zeros(output.shape[1], h)
     single = problem._replace(num_layers=1, bias=False, masks=None)
     to_dz = torch.eye(directions * h, dtype=output.dtype).chunk(directions)
     d_x = d_output
@@ -60,7 +59,8 @@ def rnn_backward(
                 here, before = (own_dz[:-1], own_h[1:]) if d == 1 else (own_dz[1:], own_h[:-1])
                 of_hh = product_over_steps(here, before, groups)
             elif needs[place + 1]:
-                before = states_before(single, own_h, start if own_h0 is None else own_h0[d], d == 1)
+                start = output.new_zeros(output.shape[1], h) if own_h0 is None else own_h0[d]
+                before = states_before(single, own_h, start, d == 1)
                 of_hh = product_over_steps(own_dz, before, groups)
             of_layer += [of_ih, of_hh, *sums_over_steps(own_dz, needs[place + 2 : place + size], groups)]
         d_weights = of_layer + d_weights

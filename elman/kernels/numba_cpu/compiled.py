@@ -6,6 +6,7 @@ place and renamed, so that half a file is never run.
 """
 
 import ctypes
+import functools
 import hashlib
 import importlib.metadata
 import logging
@@ -115,11 +116,16 @@ def _write(codes: dict[Path, bytes]) -> None:
                 whole.write_bytes(hashlib.sha256(code).digest() + code)
                 os.replace(whole, path)
     except OSError as error:
-        warnings.warn(
+        _warn_once(
             f"elman could not keep its compiled kernels in {folder} ({error.strerror}), so every process compiles "
-            "them again (some seconds). Set ELMAN_CACHE_DIR to a folder that can be written.",
-            stacklevel=2,
+            "them again (some seconds). Set ELMAN_CACHE_DIR to a folder that can be written."
         )
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    """At most once a process, for both dtypes and whatever the filters are."""
+    warnings.warn(message, stacklevel=3)
 
 
 def _compile(dtype: type) -> dict[str, bytes]:
