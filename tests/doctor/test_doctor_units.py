@@ -3,7 +3,7 @@
 import pytest
 import torch
 from doctor_models import KINDS, I
-from torch import nn
+from torch import Tensor, nn
 
 import elman
 
@@ -29,3 +29,27 @@ def test_dead_units_of_an_activation() -> None:
         model[0].bias[:15] = -100
     report = elman.doctor(model, torch.randn(16, 9))
     assert (report.codes, report.findings[0].where) == (("dead-units",), "1")
+
+
+class Stacked(nn.Module):
+    """Two relu layers as they are built; the upper one reads what is never negative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = elman.RNN(2, 8, 2, batch_first=True, nonlinearity="relu")
+        self.fc = nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.rnn(x)[0][:, -1])
+
+
+def test_units_that_are_silent_by_chance_are_not_dead() -> None:
+    torch.manual_seed(937052)
+    model, x = Stacked(), torch.randn(8, 1, 2)
+    silent = (model.rnn(x)[0] == 0).flatten(0, 1).all(0)
+    assert silent.sum() >= 4  # of eight, fresh from torch's hands
+    elman.doctor(model, x).raise_if_bad()
+    torch.manual_seed(31)
+    model, x = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2)), torch.randn(4, 2)
+    assert int((model[1](model[0](x)) == 0).all(0).sum()) == 3  # of four, in this small batch
+    elman.doctor(model, x).raise_if_bad()

@@ -4,12 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from elman.explain._report import Finding
+from elman.explain.experiments.call import Call
+from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.patient import NotChecked, Patient
 from elman.explain.experiments.words import listed
 
 SATURATED = 0.99  # |h| from which tanh lets less than 2 % of a gradient through
 ALWAYS = 0.95  # share of the places at which a saturated unit is so
-MOST = 0.5  # share of a module's units from which it is worth a warning
+# The share of a module's units from which it is worth a warning. Of a fresh relu layer above another one nearly half
+# can be dead, since what it reads is never negative.
+MOST = {"saturated": 0.5, "dead": 0.75}
 PLACES = 16  # fewer say nothing
 
 
@@ -18,15 +22,27 @@ def examine(patient: Patient) -> list[Finding]:
     modules = [module for module in patient.names if _kind(module)]
     if not modules:
         raise NotChecked("no recurrent layer, Tanh or ReLU of torch's kind inside")
+    states = _states(patient, [patient.call, *(patient.changes.all(patient.call) for _ in range(3))])
+    if all(len(outputs) < PLACES for outputs in states.values()):
+        raise NotChecked(f"the activations have fewer than {PLACES} places; give a longer or larger batch")
+    if _findings(patient, states, 4):  # few places look like many when they are alike
+        states = _states(patient, [patient.call, *(patient.changes.all(patient.call) for _ in range(DRAWS))])
+    return _findings(patient, states, 1 + DRAWS)
+
+
+def _states(patient: Patient, calls: list[Call]) -> dict[nn.Module, Tensor]:
+    """What the activations put out in all of these calls: (places, units) each."""
     states: dict[nn.Module, list[Tensor]] = {}
-    for call in [patient.call, *(patient.changes.all(patient.call) for _ in range(3))]:
+    for call in calls:
         for record in patient.record(call):
             if _kind(record.module):
                 output = next(iter(record.outputs.values()))
                 states.setdefault(record.module, []).append(output.flatten(0, -2) if output.dim() > 1 else output[None])
-    if all(sum(map(len, outputs)) < PLACES for outputs in states.values()):
-        raise NotChecked(f"the activations have fewer than {PLACES} places; give a longer or larger batch")
-    found = [_finding(patient, module, torch.cat(outputs)) for module, outputs in states.items()]
+    return {module: torch.cat(outputs) for module, outputs in states.items()}
+
+
+def _findings(patient: Patient, states: dict[nn.Module, Tensor], batches: int) -> list[Finding]:
+    found = [_finding(patient, module, outputs, batches) for module, outputs in states.items()]
     return [finding for finding in found if finding is not None]
 
 
@@ -40,7 +56,7 @@ def _kind(module: nn.Module) -> str:
     return "dead" if isinstance(module, nn.ReLU) else ""
 
 
-def _finding(patient: Patient, module: nn.Module, states: Tensor) -> Finding | None:
+def _finding(patient: Patient, module: nn.Module, states: Tensor, batches: int) -> Finding | None:
     places, units = states.shape
     if places < PLACES:
         return None
@@ -55,7 +71,7 @@ def _finding(patient: Patient, module: nn.Module, states: Tensor) -> Finding | N
         mend = (
             "Scale the input to about zero mean and a standard deviation of one, and look at the size of the weights."
         )
-    if float(bad.double().mean()) < MOST:
+    if float(bad.double().mean()) < MOST[said]:
         return None
     which = bad.nonzero().flatten().tolist()
     extreme = f"the median of |output| is {float(states.abs().double().median()):.3g}"
@@ -63,7 +79,7 @@ def _finding(patient: Patient, module: nn.Module, states: Tensor) -> Finding | N
         f"{said}-units",
         "warning",
         f"{len(which)} of the {units} units of {label} {what}.",
-        f"{listed(which, 'unit')}, at {places} places of four batches; {extreme}.",
+        f"{listed(which, 'unit')}, at {places} places of {batches} batches; {extreme}.",
         mend,
         patient.names[module],
     )
