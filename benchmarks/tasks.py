@@ -163,7 +163,7 @@ def kills(folder: Path, seed: int) -> None:
     """Kill at random moments, go on each time, and compare with a run that was left alone."""
     file = folder / "text.txt"
     file.write_text(" ".join(random.Random(0).choices(WORDS, k=20_000)), encoding="utf-8")
-    steps = [*SMALL.split(), "--steps", "40000", "--eval-every", "100"]
+    steps = [*SMALL.split(), "--steps", "60000", "--eval-every", "100"]
     _elman("train", "text", file, "-o", folder / "whole", *steps).wait()
     rng = random.Random(seed)
     killed: list[int] = []
