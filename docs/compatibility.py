@@ -20,6 +20,7 @@ import typer
 from torch import Tensor, nn
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vmap
 from torch.nn.utils import parametrizations, parametrize, prune
+from torch.nn.utils._per_sample_grad import call_for_per_sample_grads
 from torch.nn.utils.rnn import pack_sequence
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
@@ -153,6 +154,26 @@ def _(cls: Layer) -> None:
     same({n: g[1] for n, g in found.items()}, grad(loss_of(layer))(weights, xs[1]))
 
 
+@row("torch.func", "torch's expanded weights (call_for_per_sample_grads)")
+def _(cls: Layer) -> None:
+    layer = cls(3, 8)
+    call_for_per_sample_grads(layer, batch_size=4, batch_first=False)(X)[0].sum().backward()
+    assert layer.weight_hh_l0.grad_sample.shape == (4, 8, 8)
+
+
+@row("torch.func", "Opacus, on a subclass that returns one tensor")
+def _(cls: Layer) -> None:
+    from opacus import GradSampleModule
+
+    class Encoder(cls):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x)[0]
+
+    layer = Encoder(3, 8, batch_first=True)
+    GradSampleModule(layer)(X.transpose(0, 1)).sum().backward()
+    assert layer.weight_hh_l0.grad_sample.shape == (4, 8, 8)
+
+
 # Compilers and exporters
 
 
@@ -234,6 +255,12 @@ row("Compilers and exporters", "ONNX, one RNN node a layer")(partial(onnx, nodes
 def _(cls: Layer) -> None:
     with tempfile.TemporaryDirectory() as folder:
         torch.onnx.export(Model(cls).eval(), example(), Path(folder) / "old.onnx", dynamo=False)
+
+
+@row("Compilers and exporters", "the same, the layer itself")
+def _(cls: Layer) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        torch.onnx.export(cls(3, 8).eval(), (X,), Path(folder) / "old.onnx", dynamo=False)
 
 
 @row("Compilers and exporters", "torch.jit.trace")
