@@ -56,7 +56,8 @@ def code_for(dtype: type) -> Code:
 
 def _load(dtype: type) -> Code:
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine_code.target_machine())
-    paths = {name: _cache_folder() / f"{dtype.__name__}-{name}-{_key()}.o" for name in Code._fields}
+    folder, key = _cache_folder(), _key()
+    paths = {name: folder / f"{dtype.__name__}-{name}-{key}.o" for name in Code._fields}
     codes = {name: code for name, path in paths.items() if (code := _read(path)) is not None}
     if len(codes) < len(paths):
         codes = _compile(dtype)

@@ -31,7 +31,7 @@ def rnn_forward(
     weights: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """output (T, N, D * H) or (R, D * H), h_n (L * D, N, H), and what rnn_backward needs."""
-    weights = _all_plain(weights)
+    x, weights = plain(x), _all_plain(weights)
     prepared = prepare(problem, x, weights, backward=False)
     # sizes one by one: given as a tuple they cost torch twice the time
     output, h_n = x.new_empty(*prepared.output), x.new_empty(*prepared.h_n)
@@ -52,7 +52,7 @@ def rnn_backward(
     needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
 ) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights. Those at the weights come all together, or none if none is needed."""
-    weights = _all_plain(weights)
+    x, weights = plain(x), _all_plain(weights)
     d_x = torch.empty(*x.shape, dtype=x.dtype) if needs[0] else None
     d_h0 = torch.empty(*h0.shape, dtype=x.dtype) if h0 is not None and needs[1] else None
     d_weights: list[Tensor | None] = [None] * len(weights)
@@ -81,10 +81,6 @@ def _run(
     arrays = [a if a is None or (a.is_contiguous() and not a.is_neg()) else plain(a) for a in given]
     addresses = [0 if a is None else a.data_ptr() for a in arrays]
     at_weights = [w.data_ptr() for w in weights]
-    if (0 in at_weights or not addresses[0]) and any(map(Tensor._is_zerotensor, (values[0], *weights))):
-        values = (plain(values[0]), *values[1:])
-        _run(prepared, problem, [*map(plain, weights)], d_weights, values, dropped, gradients)
-        return
     if not gradients:
         addresses += [0] * 4
         at_d_weights = at_weights
@@ -105,9 +101,8 @@ def plain(tensor: Tensor) -> Tensor:
 
 
 def _all_plain(weights: Sequence[Tensor]) -> Sequence[Tensor]:
-    if all(map(Tensor.is_contiguous, weights)) and not any(map(Tensor.is_neg, weights)):
-        return weights
-    return [plain(w) for w in weights]
+    fine = all(map(Tensor.is_contiguous, weights)) and not any(map(Tensor.is_neg, weights))
+    return weights if fine and not any(map(Tensor._is_zerotensor, weights)) else [plain(w) for w in weights]
 
 
 class Prepared(NamedTuple):
