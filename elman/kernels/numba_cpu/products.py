@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, vectors_a_tile
-from elman.kernels.numba_cpu.tile import column_tile, part, pointer_to, row_tile
+from elman.kernels.numba_cpu.tile import column_tile, part, pointer_to, row_tile, transposing_tile
 
 _ROW_BLOCKS = (6, 4, 2, 1)  # rows of a tile, tried in this order
 
@@ -70,6 +70,7 @@ def make_products(dtype: type) -> Products:
 
         return columns
 
+    transpose = transposing_tile(dtype, width)
     rows1, rows2 = rows_of(1), rows_of(2)
     columns1, columns2 = columns_of(1), columns_of(2)
     rows3, rows4 = (rows_of(3), rows_of(4)) if most == 4 else (rows2, rows2)
@@ -77,7 +78,10 @@ def make_products(dtype: type) -> Products:
 
     @part
     def pack(source, row_step, column_step, k, n, target, j0):
-        """Write the panel from column j0 on of the (k, n) matrix at `source`: contiguous, rows padded with 0."""
+        """Write the panel from column j0 on of the (k, n) matrix at `source`: contiguous, rows padded with 0.
+
+        One of the steps is 1: the matrix lies there as it is, or transposed.
+        """
         valid = min(panel, n - j0)
         padded = (valid + width - 1) // width * width
         to = numbers(target + size * j0 * k)
@@ -87,12 +91,15 @@ def make_products(dtype: type) -> Products:
                 for j in range(valid):
                     to[i * padded + j] = row[j]
         else:
-            for i0 in range(0, k, 64):  # a (64, panel) block stays in the L1 cache while its columns are written
-                depth = min(64, k - i0)
-                for j in range(valid):
-                    column = numbers(source + size * (i0 * row_step + (j0 + j) * column_step))
-                    for i in range(depth):
-                        to[(i0 + i) * padded + j] = column[i * row_step]
+            whole_k, whole = k // width * width, valid // width * width
+            for j in range(0, whole, width):
+                for i in range(0, whole_k, width):
+                    at = source + size * (i + (j0 + j) * column_step)
+                    transpose(at, column_step, target + size * (j0 * k + i * padded + j), padded)
+            for j in range(valid):
+                column = numbers(source + size * (j0 + j) * column_step)
+                for i in range(whole_k if j < whole else 0, k):
+                    to[i * padded + j] = column[i]
         for i in range(k):
             for j in range(valid, padded):
                 to[i * padded + j] = 0

@@ -204,6 +204,42 @@ def column_tile(dtype: type, width: int, mr: int, nv: int) -> Any:
     return tile
 
 
+def transposing_tile(dtype: type, width: int) -> Any:
+    """Writes the transpose of a (width, width) block. A row of either is so many numbers after the one before.
+
+    Row i is interleaved with row i + width / 2 into rows 2i and 2i + 1, for all i, log2(width) times: each time the first
+    bit of an element's row number becomes the last of its column number, and the other way round.
+    """
+    half = width // 2
+
+    @intrinsic
+    def tile(_: Any, source: Any, source_step: Any, target: Any, target_step: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = _emitter(builder, dtype, width)
+            source, source_step, target, target_step = arguments
+            kind = ir.VectorType(ir.IntType(32), width)
+            pairs = [lane for i in range(width) for lane in (i, width + i)]
+            low, high = ir.Constant(kind, pairs[:width]), ir.Constant(kind, pairs[width:])
+
+            def row(start: Any, step: Any, i: int) -> Any:
+                return e.offset(start, builder.mul(step, ir.Constant(_I64, i)))
+
+            rows = [e.load(row(source, source_step, i)) for i in range(width)]
+            for _ in range(width.bit_length() - 1):
+                rows = [
+                    builder.shuffle_vector(one, other, lanes)
+                    for one, other in zip(rows[:half], rows[half:], strict=True)
+                    for lanes in (low, high)
+                ]
+            for i, vector in enumerate(rows):
+                e.store(vector, row(target, target_step, i))
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 4), codegen
+
+    return tile
+
+
 def pointer_to(kind: Any) -> Any:
     """An intrinsic that reads an integer address as a pointer to `kind`, for numba's carray."""
 
