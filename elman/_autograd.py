@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from elman import _levels, _ops, _transforms
-from elman._backends import Backend, choose, runs_below_transforms
+from elman._backends import Kernels, choose, runs_below_transforms
 from elman._checks import check_batch_sizes
 from elman.kernels import bptt, reference
 from elman.kernels.problem import Problem
@@ -34,10 +34,20 @@ def _run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) 
     if transformed and runs_below_transforms(problem, x, h0, weights) and _levels.are_known():
         return _transforms.run(problem, x, h0, weights)
     backend, _ = choose(problem, x, h0, weights)
-    if not backend.differentiable and torch.is_grad_enabled():
-        apply: Callable[..., tuple[Tensor, Tensor]] = _Stack.apply
-        return apply(problem, backend, x, h0, *weights)
+    if not backend.differentiable:
+        return run_kernels(backend.kernels(), problem, x, h0, weights)
     output, h_n, _ = backend.kernels().rnn_forward(problem, x, h0, weights)
+    return output, h_n
+
+
+def run_kernels(
+    kernels: Kernels, problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]
+) -> tuple[Tensor, Tensor]:
+    """output and h_n, by a backend through which autograd does not go by itself."""
+    if torch.is_grad_enabled():
+        apply: Callable[..., tuple[Tensor, Tensor]] = _Stack.apply
+        return apply(problem, kernels, x, h0, *weights)
+    output, h_n, _ = kernels.rnn_forward(problem, x, h0, weights)
     return output, h_n
 
 
@@ -46,11 +56,11 @@ class _Stack(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, problem: Problem, backend: Backend, x: Tensor, h0: Tensor | None, *weights: Tensor
+        ctx: Any, problem: Problem, kernels: Kernels, x: Tensor, h0: Tensor | None, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        output, h_n, saved = backend.kernels().rnn_forward(problem, x, h0, list(weights))
+        output, h_n, saved = kernels.rnn_forward(problem, x, h0, list(weights))
         ctx.save_for_backward(x, h0, *weights, *saved)
-        ctx.problem, ctx.backend, ctx.count = problem, backend, len(weights)
+        ctx.problem, ctx.kernels, ctx.count = problem, kernels, len(weights)
         ctx.set_materialize_grads(False)
         return output, h_n
 
@@ -63,7 +73,7 @@ class _Stack(torch.autograd.Function):
         if _must_stay_visible(d_output) or _must_stay_visible(d_h_n):
             found = bptt.rnn_backward(*arguments, (), d_output, d_h_n, needs)
         else:
-            found = ctx.backend.kernels().rnn_backward(*arguments, saved, d_output, d_h_n, needs)
+            found = ctx.kernels.rnn_backward(*arguments, saved, d_output, d_h_n, needs)
         return None, None, *found
 
 

@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol, cast
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
-from torch.nn import Parameter
 
+from elman._usual import KERNEL_DTYPES, PLAIN
 from elman.kernels.problem import Problem
 
 
@@ -75,8 +75,8 @@ _TABLE = {
     )
 }
 _asked: ContextVar[str | None] = ContextVar("elman_backend", default=None)
-_PLAIN = {Tensor, Parameter}
 _transforms_active = torch._C._are_functorch_transforms_active
+_any_autocast = torch._C._is_any_autocast_enabled
 _dispatch_modes, _tracing_state = torch._C._len_torch_dispatch_stack, torch._C._get_tracing_state
 _TRANSFORMED = "a torch.func transform is active"
 
@@ -124,6 +124,22 @@ def use_backend(name: str) -> Iterator[None]:
         _asked.reset(token)
 
 
+def nothing_is_asked() -> bool:
+    """Whether elman's kernels run what they can: no mode or transform is active, and no other backend asked for."""
+    return mode_obstacle() is None and _asked.get() in (None, "numba") and not _any_autocast()
+
+
+def own_kernels() -> Kernels | None:
+    """elman's kernels, where they are there and nothing is asked: for a usual call `choose` would take them too."""
+    return _available_kernels() if nothing_is_asked() else None
+
+
+@functools.cache
+def _available_kernels() -> Kernels | None:
+    numba = _TABLE["numba"]
+    return None if numba.unavailable() else numba.kernels()
+
+
 def asked_backend() -> str | None:
     """The name that use_backend was given, if this runs inside its block."""
     return _asked.get()
@@ -159,11 +175,11 @@ def runs_below_transforms(problem: Problem, x: Tensor, h0: Tensor | None, weight
 def numba_obstacle(x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> str | None:
     """Why elman's kernels cannot run this call, or None."""
     kinds = {type(x), *map(type, weights)} if h0 is None else {type(x), type(h0), *map(type, weights)}
-    if not kinds <= _PLAIN:
-        return f"a {(kinds - _PLAIN).pop().__name__} is no plain tensor"
+    if not kinds <= PLAIN:
+        return f"a {(kinds - PLAIN).pop().__name__} is no plain tensor"
     if not x.is_cpu:
         return f"the tensors are on {x.device}"
-    if x.dtype not in (torch.float32, torch.float64):
+    if x.dtype not in KERNEL_DTYPES:
         return f"it has no kernels for {x.dtype}"
     return _TABLE["numba"].unavailable() or mode_obstacle()
 

@@ -1,13 +1,13 @@
 """What a call may be given. Every complaint is torch's own, then a sentence that names the axes and the likely mend."""
 
-import functools
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+
+from elman._usual import weight_shapes, weights_are_usual
 
 if TYPE_CHECKING:
     from elman._rnn import RNN, RNNCell
@@ -56,16 +56,9 @@ def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, we
 
 def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
     """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
-    of = (rnn.input_size, rnn.hidden_size, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
-    plain = type(weights[0]) in (torch.nn.Parameter, Tensor)  # others may answer to fewer questions
-    if torch.compiler.is_compiling() or not plain:  # Dynamo warns of a cache, and does not know attrgetter
-        shapes = _weight_shapes(*of)
-    else:
-        shapes = _cached_weight_shapes(*of)
-        # by map, because this is a tenth of the time of a small layer's run
-        fit = list(map(Tensor.size, weights)) == shapes
-        if fit and len({*map(_dtype_of, weights)}) == 1 and all(map(_is_cpu, weights)):
-            return
+    if not torch.compiler.is_compiling() and weights_are_usual(rnn, weights):  # Dynamo does not know attrgetter
+        return
+    shapes = weight_shapes(rnn.input_size, rnn.hidden_size, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
     first = weights[0]
     for name, weight, shape in zip(rnn._flat_weights_names, weights, shapes, strict=True):
         if weight.shape != shape:
@@ -76,23 +69,6 @@ def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
                 f"Expected all tensors to be on the same device, but {name} is on {weight.device} "
                 f"and {rnn._flat_weights_names[0]} on {first.device}."
             )
-
-
-_dtype_of, _is_cpu = operator.attrgetter("dtype"), operator.attrgetter("is_cpu")
-
-
-def _weight_shapes(
-    input_size: int, hidden_size: int, layers: int, directions: int, bias: bool
-) -> list[tuple[int, ...]]:
-    shapes: list[tuple[int, ...]] = []
-    for layer in range(layers):
-        inputs = input_size if layer == 0 else directions * hidden_size
-        cell = [(hidden_size, inputs), (hidden_size, hidden_size), *([(hidden_size,)] * 2 if bias else [])]
-        shapes += cell * directions
-    return shapes
-
-
-_cached_weight_shapes = functools.lru_cache(maxsize=256)(_weight_shapes)
 
 
 def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:

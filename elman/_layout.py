@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils.rnn import PackedSequence
 
-from elman._autograd import run
-from elman._backends import asked_backend
+from elman._autograd import run, run_kernels
+from elman._backends import asked_backend, own_kernels
 from elman._checks import check_lengths, check_matmul_dtype, check_reset
 from elman.kernels import torch_native
 from elman.kernels.problem import Problem
@@ -28,6 +28,7 @@ def run_padded(
     weights: list[Tensor],
     lengths: Tensor | Sequence[int] | None,
     reset: Tensor | None,
+    usual: bool,  # as is_usual says
 ) -> tuple[Tensor, Tensor]:
     """The layer on a tensor: (T, N, I), (N, T, I) or (T, I)."""
     if reset is not None:
@@ -48,7 +49,11 @@ def run_padded(
         problem = problem._replace(reset=reset.to(input.device).clone(memory_format=torch.contiguous_format))
     if rnn.dropout and rnn.training and rnn.num_layers > 1:
         problem = problem._replace(masks=_masks(rnn, x.shape[:2], x))
-    output, h_n = _in_kernel_dtype(problem, x, h0, weights)
+    kernels = own_kernels() if usual else None
+    if kernels is not None:
+        output, h_n = run_kernels(kernels, problem, x, h0, weights)
+    else:
+        output, h_n = _in_kernel_dtype(problem, x, h0, weights)
     if input.dim() == 2:
         return output.squeeze(1), h_n.squeeze(1)
     return (output.transpose(0, 1) if rnn.batch_first else output), h_n

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman._checks import check_call, check_cell_call, check_weights
 from elman._layout import run_packed, run_padded, run_step
+from elman._usual import is_usual
 
 _MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
 
@@ -141,15 +142,17 @@ class RNN(RNNBase):
             TypeError: lengths are no whole numbers or reset is not bool.
         """
         weights = self._weights()
-        check_call(self, input, hx, weights[0])
-        check_weights(self, weights)
+        usual = is_usual(self, input, hx, weights)
+        if not usual:
+            check_call(self, input, hx, weights[0])
+            check_weights(self, weights)
         if isinstance(input, PackedSequence):
             if lengths is not None or reset is not None:
                 raise ValueError(
                     "A PackedSequence holds its own lengths: pass a padded tensor with lengths= or reset=."
                 )
             return run_packed(self, input, hx, weights)
-        return run_padded(self, input, hx, weights, lengths, reset)
+        return run_padded(self, input, hx, weights, lengths, reset, usual)
 
     @classmethod
     def from_weights(

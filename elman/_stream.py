@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elman import _fork
-from elman._backends import asked_backend, choose, mode_obstacle
+from elman._backends import choose, nothing_is_asked
 from elman._checks import check_call, check_weights
 from elman._layout import problem_of
 from elman._rnn import RNN
@@ -82,9 +82,7 @@ class Stream:
             and steps.fits(x_t)
             and not (x_t.requires_grad and torch.is_grad_enabled())
             and self._seen == _identity(self._rnn)
-            and mode_obstacle() is None
-            and asked_backend() in (None, "numba")
-            and not _any_autocast()
+            and nothing_is_asked()
         ):
             return steps(x_t)
         if isinstance(x_t, Tensor) and x_t.requires_grad and torch.is_grad_enabled():
@@ -182,7 +180,6 @@ class Stream:
 
 
 _address_of: Any = Tensor.data_ptr
-_any_autocast = torch._C._is_any_autocast_enabled
 _version_of = operator.attrgetter("_version")
 
 

@@ -3,6 +3,7 @@
 import functools
 import math
 import struct
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +21,11 @@ from elman.kernels.problem import Problem
 _BLOCK = 96  # steps in one task of a product over many steps
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
+_SMALL = 1 << 16  # bytes of scratch memory that every thread keeps
 _LINE = 64  # bytes: every array in scratch memory starts at a multiple
+_address_of: Any = Tensor.data_ptr
+_is_contiguous: Any = Tensor.is_contiguous
+_is_neg: Any = Tensor.is_neg
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -31,13 +36,13 @@ def rnn_forward(
     weights: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """output (T, N, D * H) or (R, D * H), h_n (L * D, N, H), and what rnn_backward needs."""
-    x, weights = plain(x), _all_plain(weights)
+    x, weights, at_weights = plain(x), *_addressed(weights)
     prepared = prepare(problem, x, weights, backward=False)
     # sizes one by one: given as a tuple they cost torch twice the time
     output, h_n = x.new_empty(*prepared.output), x.new_empty(*prepared.h_n)
     inner = x.new_empty(problem.num_layers - 1, *prepared.output) if problem.num_layers > 1 else None
     dropped = None if inner is None or problem.masks is None else torch.empty_like(inner)
-    _run(prepared, problem, weights, (), (x, h0, h_n, output, inner), dropped, ())
+    _run(prepared, problem, x, h0, h_n, output, inner, dropped, (0, 0, 0, 0), at_weights, at_weights)
     return output, h_n, (output, inner, dropped)
 
 
@@ -52,43 +57,69 @@ def rnn_backward(
     needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
 ) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights. Those at the weights come all together, or none if none is needed."""
-    x, weights = plain(x), _all_plain(weights)
+    x, weights, at_weights = plain(x), *_addressed(weights)
     d_x = torch.empty(*x.shape, dtype=x.dtype) if needs[0] else None
     d_h0 = torch.empty(*h0.shape, dtype=x.dtype) if h0 is not None and needs[1] else None
     d_weights: list[Tensor | None] = [None] * len(weights)
     if True in needs[2:]:
         d_weights = [*map(torch.empty_like, weights)]
-    output, inner, dropped = saved
+    output, inner, dropped, d_output, d_h_n = (None if a is None else plain(a) for a in (*saved, d_output, d_h_n))
     assert output is not None
     prepared = prepare(problem, x, weights, backward=True)
-    _run(prepared, problem, weights, d_weights, (x, h0, None, output, inner), dropped, (d_output, d_h_n, d_x, d_h0))
+    at_gradients = [0 if g is None else g.data_ptr() for g in (d_output, d_h_n, d_x, d_h0)]
+    at_d_weights = [0 if g is None else g.data_ptr() for g in d_weights]
+    _run(prepared, problem, x, h0, None, output, inner, dropped, at_gradients, at_weights, at_d_weights)
     return [d_x, d_h0, *d_weights]
 
 
 def _run(
     prepared: "Prepared",
     problem: Problem,
-    weights: Sequence[Tensor],
-    d_weights: Sequence[Tensor | None],  # forward (), as gradients
-    values: tuple[Tensor, Tensor | None, Tensor | None, Tensor, Tensor | None],  # x, h0, h_n, output, inner
+    x: Tensor,
+    h0: Tensor | None,
+    h_n: Tensor | None,
+    output: Tensor,
+    inner: Tensor | None,
     dropped: Tensor | None,
-    gradients: tuple[Tensor | None, ...],  # d_output, d_h_n, d_x, d_h0
+    at_gradients: Sequence[int],  # of d_output, d_h_n, d_x, d_h0
+    at_weights: Sequence[int],
+    at_d_weights: Sequence[int],  # forward any, as many
 ) -> None:
     """Runs the kernel, forward or backward, on contiguous memory."""
-    lengths = problem.lengths if problem.batch_sizes is None else problem.batch_sizes
-    given = (*values, problem.masks, dropped, problem.reset, lengths, *gradients)
-    # what is made contiguous here is kept until the kernel is back; written out, as a call for each costs more
-    arrays = [a if a is None or (a.is_contiguous() and not a.is_neg()) else plain(a) for a in given]
-    addresses = [0 if a is None else a.data_ptr() for a in arrays]
-    at_weights = [w.data_ptr() for w in weights]
-    if not gradients:
-        addresses += [0] * 4
-        at_d_weights = at_weights
-    else:
-        at_d_weights = [0 if w is None else w.data_ptr() for w in d_weights]
-    memory = torch.empty(prepared.scratch, dtype=torch.uint8)
-    words = (memory.data_ptr(), values[3].nbytes, *addresses, *at_weights, *at_d_weights)
+    _, _, _, _, lengths, reset, masks, batch_sizes = problem
+    # what is made contiguous here is kept until the kernel is back
+    lengths = lengths if batch_sizes is None else batch_sizes
+    h0, masks = h0 if h0 is None else plain(h0), masks if masks is None else plain(masks)
+    reset, lengths = reset if reset is None else plain(reset), lengths if lengths is None else plain(lengths)
+    scratch = None if prepared.scratch <= _SMALL else torch.empty(prepared.scratch, dtype=torch.uint8)
+    words = (
+        _memory.address if scratch is None else scratch.data_ptr(),
+        output.nbytes,
+        x.data_ptr(),
+        0 if h0 is None else h0.data_ptr(),
+        0 if h_n is None else h_n.data_ptr(),
+        output.data_ptr(),
+        0 if inner is None else inner.data_ptr(),
+        0 if masks is None else masks.data_ptr(),
+        0 if dropped is None else dropped.data_ptr(),
+        0 if reset is None else reset.data_ptr(),
+        0 if lengths is None else lengths.data_ptr(),
+        *at_gradients,
+        *at_weights,
+        *at_d_weights,
+    )
     prepared.start(prepared.head + prepared.rest.pack(*words))
+
+
+class _Memory(threading.local):
+    """Scratch memory that a thread keeps for runs that need little: to ask for it each time costs a microsecond."""
+
+    def __init__(self) -> None:
+        self.tensor = torch.empty(_SMALL, dtype=torch.uint8)
+        self.address = self.tensor.data_ptr()
+
+
+_memory = _Memory()
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -100,9 +131,13 @@ def plain(tensor: Tensor) -> Tensor:
     return tensor.resolve_neg().contiguous()
 
 
-def _all_plain(weights: Sequence[Tensor]) -> Sequence[Tensor]:
-    fine = all(map(Tensor.is_contiguous, weights)) and not any(map(Tensor.is_neg, weights))
-    return weights if fine and not any(map(Tensor._is_zerotensor, weights)) else [plain(w) for w in weights]
+def _addressed(weights: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[int]]:
+    """The weights as `plain` makes them, and their addresses."""
+    at = [*map(_address_of, weights)]
+    if 0 in at or not all(map(_is_contiguous, weights)) or any(map(_is_neg, weights)):
+        weights = [plain(w) for w in weights]
+        at = [*map(_address_of, weights)]
+    return weights, at
 
 
 class Prepared(NamedTuple):

@@ -207,8 +207,8 @@ def column_tile(dtype: type, width: int, mr: int, nv: int) -> Any:
 def transposing_tile(dtype: type, width: int) -> Any:
     """Writes the transpose of a (width, width) block. A row of either is so many numbers after the one before.
 
-    Row i is interleaved with row i + width / 2 into rows 2i and 2i + 1, for all i, log2(width) times: each time the first
-    bit of an element's row number becomes the last of its column number, and the other way round.
+    Row i is interleaved with row i + width / 2 into rows 2i and 2i + 1, for all i, log2(width) times: each time the
+    first bit of an element's row number becomes the last of its column number, and the other way round.
     """
     half = width // 2
 
