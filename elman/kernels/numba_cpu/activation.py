@@ -8,6 +8,7 @@ from numba import njit, types
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.sizes import VECTOR_BYTES
+from elman.kernels.numba_cpu.tile import masked_copy, pointer_to
 
 contracted = njit(error_model="numpy", fastmath={"contract"}, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 """As `part`, and a * b + c may become one instruction."""
@@ -72,29 +73,30 @@ def make_tanh(dtype: type) -> Any:
 
 
 def make_activation(dtype: type) -> Any:
-    """`activate(row, n, relu, tail)`: row = f(row), NaN and infinity as in torch; tail is memory for one vector."""
+    """`activate(row, n, relu, tail)`: row = f(row), NaN and infinity as in torch; both are addresses, and tail is memory
+    for one vector."""
     tanh = make_tanh(dtype)
-    zero = dtype(0)
-    width = VECTOR_BYTES // np.dtype(dtype).itemsize
+    zero, size = dtype(0), np.dtype(dtype).itemsize
+    width = VECTOR_BYTES // size
+    numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
+    read, write = masked_copy(dtype, width)
 
     @contracted
     def activate(row, n, relu, tail):
+        x = numbers(row)
         if relu:
             for j in range(n):
-                row[j] = zero if row[j] < zero else row[j]
+                x[j] = zero if x[j] < zero else x[j]
             return
         whole = n // width * width
         for j in range(whole):
-            row[j] = tanh(row[j])
+            x[j] = tanh(x[j])
         if whole < n:  # the rest as a vector too: one by one they would take longer than all the others
+            rest = numbers(tail)
+            read(row + size * whole, n - whole, tail)
             for j in range(width):
-                tail[j] = zero
-            for j in range(n - whole):
-                tail[j] = row[whole + j]
-            for j in range(width):
-                tail[j] = tanh(tail[j])
-            for j in range(n - whole):
-                row[whole + j] = tail[j]
+                rest[j] = tanh(rest[j])
+            write(row + size * whole, n - whole, tail)
 
     return activate
 

@@ -124,7 +124,7 @@ def make_forward(dtype: type) -> Any:
         state = size * h_size
         cell = layer * p.directions + d
         output, w_hh = output_at(p, layer), packed_hh_at(p, layer, d)
-        tail = numbers(tail_at(p, thread))
+        tail = tail_at(p, thread)
         packed, resets, relu = p.ragged == 2, p.reset != 0, p.relu
         later = state * p.directions * p.sequences * (-1 if d else 1)  # from a row to that of the next step read
         for k in range(count):
@@ -152,7 +152,7 @@ def make_forward(dtype: type) -> Any:
                 read_columns(p, layer, d, first, count, 0, h_size, thread)
             call(p.product, active, before_table, h_size, w_hh, h_size, h_table, h_table)
             for k in range(active):
-                activate(numbers(h[k]), h_size, relu, tail)
+                activate(h[k], h_size, relu, tail)
                 h_before[k] = h[k]
         for k in range(count):
             last = numbers(h_before[k])
@@ -185,7 +185,7 @@ def make_forward(dtype: type) -> Any:
         wait(plan, phase, s * a_step)
         call(p.product, p.sequences, before_table, h_size, w_hh, j1 - j0, h_table, h_table)
         for i in range(p.sequences):
-            activate(numbers(h[i]), j1 - j0, p.relu, numbers(tail_at(p, thread)))
+            activate(h[i], j1 - j0, p.relu, tail_at(p, thread))
             if s == p.steps - 1:
                 last, h_n = numbers(h[i]), numbers(p.h_n + state * (cell * p.sequences + i) + size * j0)
                 for j in range(j1 - j0):

@@ -240,6 +240,32 @@ def transposing_tile(dtype: type, width: int) -> Any:
     return tile
 
 
+def masked_copy(dtype: type, width: int) -> tuple[Any, Any]:
+    """(read, write) between `count` < width numbers somewhere and a whole vector at `vector`, which reads 0 in the rest."""
+
+    @intrinsic
+    def read(_: Any, source: Any, count: Any, vector: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = _emitter(builder, dtype, width)
+            source, count, vector = arguments
+            e.store(e.masked_load(source, e.mask(count)), vector)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 3), codegen
+
+    @intrinsic
+    def write(_: Any, target: Any, count: Any, vector: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = _emitter(builder, dtype, width)
+            target, count, vector = arguments
+            e.masked_store(e.load(vector), target, e.mask(count))
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 3), codegen
+
+    return read, write
+
+
 def pointer_to(kind: Any) -> Any:
     """An intrinsic that reads an integer address as a pointer to `kind`, for numba's carray."""
 
