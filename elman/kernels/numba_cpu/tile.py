@@ -241,7 +241,7 @@ def transposing_tile(dtype: type, width: int) -> Any:
 
 
 def masked_copy(dtype: type, width: int) -> tuple[Any, Any]:
-    """(read, write) between `count` < width numbers somewhere and a whole vector at `vector`, which reads 0 in the rest."""
+    """(read, write): `count` numbers, fewer than a vector's, into the whole vector at `vector`, then 0; and back."""
 
     @intrinsic
     def read(_: Any, source: Any, count: Any, vector: Any) -> Any:
