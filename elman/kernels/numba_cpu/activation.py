@@ -73,8 +73,8 @@ def make_tanh(dtype: type) -> Any:
 
 
 def make_activation(dtype: type) -> Any:
-    """`activate(row, n, relu, tail)`: row = f(row), NaN and infinity as in torch. Row and tail are addresses, the latter
-    of memory for one vector."""
+    """`activate(row, n, relu, tail)`: row = f(row), NaN and infinity as in torch. Row and tail are addresses, tail
+    that of memory for one vector."""
     tanh = make_tanh(dtype)
     zero, size = dtype(0), np.dtype(dtype).itemsize
     width = VECTOR_BYTES // size
