@@ -272,7 +272,8 @@ def groups_of_columns(steps: int, sequences: int, h: int, size: int, directions:
     panel = vectors_a_tile() * VECTOR_BYTES // size
     groups = min(threads, -(-h // panel))
     too_few = sequences * directions < threads and sequences < groups
-    evenly = steps == 1 and h % (panel * threads) == 0
+    one_each = sequences == threads and directions == 1  # then each thread would read all of W_hh for one sequence
+    evenly = (steps == 1 or one_each) and h % (panel * threads) == 0
     if groups > 1 and (too_few or evenly or h * h * size > _MATRIX_BYTES):
         return groups
     return 0
