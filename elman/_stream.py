@@ -12,6 +12,7 @@ from elman._backends import choose, nothing_is_asked
 from elman._checks import check_call, check_weights
 from elman._layout import problem_of
 from elman._rnn import RNN
+from elman._usual import weights_are_usual
 
 if TYPE_CHECKING:
     from elman.kernels.numba_cpu.steps import Steps
@@ -106,7 +107,13 @@ class Stream:
     def state(self, state: Tensor | None) -> None:
         _check_is_state("state", state)
         self._state = None if state is None else state.detach().clone(memory_format=torch.contiguous_format)
-        self._steps = None
+        if self._steps is None:
+            return
+        weights = self._rnn._weights()
+        if weights_are_usual(self._rnn, weights) and self._steps.can_begin(state, weights):
+            self._steps.begin(state)
+        else:
+            self._steps = None
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what holds addresses: a copy packs its own weights."""
@@ -142,7 +149,9 @@ class Stream:
 
     def _current(self) -> Tensor | None:
         """The state itself."""
-        return self._state if self._steps is None else self._steps.state
+        if self._steps is None or (self._state is None and not self._steps.begun):
+            return self._state
+        return self._steps.state
 
     def _checked_step(self, x_t: Tensor, weights: list[Tensor]) -> Tensor:
         """A step with all checks; from now on the fast one, where it can be."""

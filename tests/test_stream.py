@@ -152,6 +152,68 @@ def test_data_replaced_twice_between_two_steps_is_seen() -> None:
         torch.testing.assert_close(stream(x), expected[0].detach())
 
 
+def written(w: torch.Tensor) -> None:
+    w.data.mul_(-2)
+
+
+def transposed(w: torch.Tensor) -> None:
+    w.data = w.data.t()
+
+
+def negated(w: torch.Tensor) -> None:
+    w.data = w.data._neg_view()
+
+
+@pytest.mark.parametrize("change", [written, transposed, negated])
+@pytest.mark.parametrize("begin", ["reset", "set"])
+@pytest.mark.parametrize("before", [None, transposed])
+def test_a_stream_that_begins_again_reads_the_weights_as_they_are(
+    change: Callable[[torch.Tensor], None], begin: str, before: Callable[[torch.Tensor], None] | None
+) -> None:
+    """Versions and addresses do not show what happens through .data."""
+    layer, x = elman.RNN(3, 4), torch.randn(2, 3)
+    if before is not None:
+        before(layer.weight_hh_l0)
+    stream = elman.Stream(layer)
+    stream(x)
+    kept = stream.state if begin == "set" else None
+    change(layer.weight_hh_l0)
+    if begin == "set":
+        stream.state = kept
+    else:
+        stream.reset()
+    expected, h_n = layer(torch.stack([x, x]), kept)
+    torch.testing.assert_close(torch.stack([stream(x), stream(x)]), expected.detach())
+    torch.testing.assert_close(stream.state, h_n.detach())
+
+
+def test_a_state_that_was_set_goes_on_before_the_first_step() -> None:
+    """Every way to ask for the state, to change rows of it or to copy the stream, between a reset and a step."""
+    layer, x = elman.RNN(3, 4, 2), torch.randn(5, 3)
+    h = torch.randn(2, 5, 4)
+    stream = elman.Stream(layer)
+    stream(x)
+    stream.state = h
+    torch.testing.assert_close(stream.state, h)
+    stream.reset([1, 4])
+    h[:, [1, 4]] = 0
+    torch.testing.assert_close(stream.state, h)
+    other = copy.deepcopy(stream)
+    for each in (stream, other):
+        torch.testing.assert_close(each(x), layer(x.unsqueeze(0), h)[0][0].detach())
+    stream.reset()
+    assert stream.state is None
+    stream.reset([0])
+    assert stream.state is None
+    assert copy.copy(stream).state is None
+    torch.testing.assert_close(stream(x), layer(x.unsqueeze(0))[0][0].detach())
+    with torch.inference_mode():
+        stream = elman.Stream(layer)
+        stream(x)
+    stream.reset()
+    torch.testing.assert_close(stream(x), layer(x.unsqueeze(0))[0][0].detach())
+
+
 def test_training_mode_and_thread_count_are_followed() -> None:
     layer, x = elman.RNN(3, 40, 2, dropout=0.9).eval(), torch.randn(1, 3)
     stream = elman.Stream(layer)

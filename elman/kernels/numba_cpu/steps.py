@@ -22,7 +22,9 @@ class Steps:
         self.state, self._spare = state, torch.empty_like(state)  # a step reads one and writes the other
         self.shape, self._dtype = torch.Size(shape), state.dtype
         # aliases, which keep the memory even if a parameter gets other data: so no other weight comes to its address
-        weights = [plain(w.detach()) for w in weights]
+        aliases = [w.detach() for w in weights]
+        weights = [*map(plain, aliases)]
+        self._in_place = all(w is alias for w, alias in zip(weights, aliases, strict=True))
         sequence = state.new_empty(1, *shape) if len(shape) == 2 else state.new_empty(1, 1, *shape)
         prepared = prepare(problem, sequence, weights, backward=False)
         memory, inner = torch.empty(prepared.scratch, dtype=torch.uint8), torch.empty_like(state)
@@ -37,6 +39,23 @@ class Steps:
         self._at, before = ctypes.addressof(self._plan), HEADER_BYTES + 8 * 2 * len(weights)
         self._counters = (self._at + before, 0, len(plan) - before) if len(plan) > before else None
         self._addresses = (self.state.data_ptr(), self._spare.data_ptr())
+
+    def can_begin(self, state: Tensor | None, weights: Sequence[Tensor]) -> bool:
+        """Whether a state fits, and weights of the same shapes are read where they are, as they lie there."""
+        own = self.state
+        fits = state is None or (state.shape == own.shape and state.dtype is own.dtype and state.is_cpu)
+        return fits and self._in_place and all(w.is_contiguous() and not w.is_neg() for w in weights)
+
+    def begin(self, state: Tensor | None) -> None:
+        """Goes on from a state that fits, by default zeros, with the weights as they are now."""
+        with torch.inference_mode():  # the own state may have been made in it
+            self.state.zero_() if state is None else self.state.copy_(state)
+        self._plan[_PREPARED] = False
+
+    @property
+    def begun(self) -> bool:
+        """Whether a step was taken since this was made or began again."""
+        return bool(self._plan[_PREPARED])
 
     def fits(self, x: Tensor) -> bool:
         """Whether a step can be taken from x."""
