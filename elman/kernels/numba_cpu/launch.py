@@ -95,6 +95,7 @@ def _run(
     words = (
         _memory.address if scratch is None else scratch.data_ptr(),
         output.nbytes,
+        False,
         x.data_ptr(),
         0 if h0 is None else h0.data_ptr(),
         0 if h_n is None else h_n.data_ptr(),
@@ -225,7 +226,6 @@ def _prepare(
         directions=directions,
         weights_a_cell=weights_a_cell,
         relu=nonlinearity == "relu",
-        prepared=False,
         ragged=ragged,
         threads=threads,
         table=table,

@@ -21,7 +21,6 @@ class Sizes(NamedTuple):
     directions: int  # D
     weights_a_cell: int  # 4, or 2 without bias
     relu: int
-    prepared: int  # whether scratch still holds the packed weights of the run before, as in a stream
     ragged: int  # 0: all sequences have T steps, 1: padded to T, 2: packed
     threads: int  # that may come; one more turns back
     table: int  # rows of the longest table: at least block, and the sequences of a chunk
@@ -55,13 +54,14 @@ class Sizes(NamedTuple):
 
 
 class Arrays(NamedTuple):
-    """What differs from call to call: addresses, 0 where there is nothing, and one size.
+    """What differs from call to call: addresses, 0 where there is nothing, and two other numbers.
 
     Then the plan lists the weights and their gradients, cell by cell.
     """
 
     memory: int  # scratch
     layer_bytes: int  # of the output (T, N, D * H) of one layer, or packed (R, D * H)
+    prepared: int  # whether scratch still holds the packed weights of the run before, as in a stream
     x: int  # (T, N, I), or packed (R, I)
     h0: int  # (L * D, N, H)
     h_n: int  # (L * D, N, H)

@@ -1,6 +1,7 @@
 """One step after the other with the weights packed once: what a stream runs."""
 
 import ctypes
+import struct
 from collections.abc import Sequence
 
 import torch
@@ -11,16 +12,20 @@ from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.problem import Problem
 
 _empty_like = torch.empty_like
-_X, _OUTPUT, _H0, _H_N, _PREPARED = (FIELDS.index(name) for name in ("x", "output", "h0", "h_n", "prepared"))
+_write = struct.Struct("5q").pack_into  # what stands side by side in the plan: prepared, x, h0, h_n, output
+_PREPARED = 8 * FIELDS.index("prepared")
 
 
 class Steps:
     """The steps of one batch, with weights as they are when this is made."""
 
     def __init__(self, problem: Problem, shape: Sequence[int], state: Tensor, weights: Sequence[Tensor]) -> None:
-        """For inputs of `shape`, (N, I) or (I,); `self.state`, (L, N, H) or (L, H), is then the state after each."""
-        self.state, self._spare = state, torch.empty_like(state)  # a step reads one and writes the other
+        """For inputs of `shape`, (N, I) or (I,), from a state (L, N, H) or (L, H), which is then written to."""
+        self.begun = False  # whether a step was taken since this was made or began again
         self.shape, self._dtype = torch.Size(shape), state.dtype
+        spare = torch.empty_like(state)  # a step reads one and writes the other
+        at, at_spare = state.data_ptr(), spare.data_ptr()
+        self._turn, self._next = (state, at, at_spare), (spare, at_spare, at)
         # aliases, which keep the memory even if a parameter gets other data: so no other weight comes to its address
         aliases = [w.detach() for w in weights]
         weights = [*map(plain, aliases)]
@@ -38,7 +43,11 @@ class Steps:
         self._plan = (ctypes.c_int64 * (len(plan) // 8)).from_buffer_copy(plan)
         self._at, before = ctypes.addressof(self._plan), HEADER_BYTES + 8 * 2 * len(weights)
         self._counters = (self._at + before, 0, len(plan) - before) if len(plan) > before else None
-        self._addresses = (self.state.data_ptr(), self._spare.data_ptr())
+
+    @property
+    def state(self) -> Tensor:
+        """(L, N, H) or (L, H): the state itself after the last step, to read and to write to."""
+        return self._turn[0]
 
     def can_begin(self, state: Tensor | None, weights: Sequence[Tensor]) -> bool:
         """Whether a state fits, and weights of the same shapes are read where they are, as they lie there."""
@@ -50,12 +59,7 @@ class Steps:
         """Goes on from a state that fits, by default zeros, with the weights as they are now."""
         with torch.inference_mode():  # the own state may have been made in it
             self.state.zero_() if state is None else self.state.copy_(state)
-        self._plan[_PREPARED] = False
-
-    @property
-    def begun(self) -> bool:
-        """Whether a step was taken since this was made or began again."""
-        return bool(self._plan[_PREPARED])
+        self.begun = False
 
     def fits(self, x: Tensor) -> bool:
         """Whether a step can be taken from x."""
@@ -65,13 +69,11 @@ class Steps:
         """The last layer's state, (N, H) or (H,), after one more step from its input x, which fits."""
         x = plain(x)
         y = _empty_like(self._like_y)
-        plan = self._plan
-        plan[_X], plan[_OUTPUT] = x.data_ptr(), y.data_ptr()
-        plan[_H0], plan[_H_N] = self._addresses
+        _, before, after = turn = self._turn
+        _write(self._plan, _PREPARED, self.begun, x.data_ptr(), before, after, y.data_ptr())
         if self._counters:
             ctypes.memset(*self._counters)
         self._start(self._at)
-        plan[_PREPARED] = True
-        self.state, self._spare = self._spare, self.state
-        self._addresses = self._addresses[::-1]
+        self.begun = True
+        self._turn, self._next = self._next, turn
         return y
