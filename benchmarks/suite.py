@@ -21,8 +21,8 @@ Entrant = tuple[str, str]  # a framework and its variant
 class Plan:
     """How long a row takes: rounds, seconds a turn, and the seconds after which at least three rounds suffice."""
 
-    rounds: int = 7
-    seconds: float = 0.1
+    rounds: int = 15
+    seconds: float = 0.05
     enough: float = 40.0
 
 
