@@ -6,6 +6,7 @@ python docs/compatibility.py --check    # only fails where torch passes and elma
 
 import copy
 import io
+import pickle
 import platform
 import sys
 import tempfile
@@ -17,11 +18,14 @@ from typing import Any
 
 import torch
 import typer
-from torch import Tensor, nn
+from torch import Tensor, multiprocessing, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils import parametrizations, parametrize, prune
 from torch.nn.utils._per_sample_grad import call_for_per_sample_grads
 from torch.nn.utils.rnn import pack_sequence
+from torch.optim import swa_utils
 from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -77,6 +81,33 @@ def _(cls: Layer) -> None:
         (g,) = torch.autograd.grad(value, x, create_graph=True)
         value = g.square().sum()
     value.backward()
+
+
+@row("Training", "the output is written to before backward: +=, [t] = 0, relu_")
+def _(cls: Layer) -> None:
+    results = []
+    for in_place in (False, True):
+        torch.manual_seed(0)
+        layer = cls(3, 8)
+        output, _ = layer(X)
+        if in_place:
+            output += 0.1
+            output[2] = 0
+            output.relu_()
+        else:
+            output = ((output + 0.1) * (torch.arange(5) != 2).view(5, 1, 1)).relu()
+        output.sin().sum().backward()
+        results.append(layer.weight_hh_l0.grad)
+    same(*results)
+
+
+@row("Training", "saved_tensors_hooks, save_on_cpu, detect_anomaly")
+def _(cls: Layer) -> None:
+    layer = cls(3, 8)
+    identity = torch.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t)
+    for context in (identity, torch.autograd.graph.save_on_cpu(), torch.autograd.detect_anomaly(check_nan=True)):
+        with context:
+            layer(X)[0].sin().sum().backward()
 
 
 @row("Training", "backward in eval mode")
@@ -263,6 +294,21 @@ def _(cls: Layer) -> None:
         torch.onnx.export(cls(3, 8).eval(), (X,), Path(folder) / "old.onnx", dynamo=False)
 
 
+@row("Compilers and exporters", "torch.fx.symbolic_trace of a model")
+def _(cls: Layer) -> None:
+    model, call = Model(cls), example()
+    same(torch.fx.symbolic_trace(model)(*call), model(*call))
+
+
+@row("Compilers and exporters", "make_fx, FakeTensorMode, the meta device")
+def _(cls: Layer) -> None:
+    model, call = Model(cls), example()
+    same(make_fx(model)(*call)(*call), model(*call))
+    with FakeTensorMode():
+        Model(cls)(torch.empty(5, 4, 3), torch.empty(1, 4, 8))
+    model.to("meta")(*(t.to("meta") for t in call))
+
+
 @row("Compilers and exporters", "torch.jit.trace")
 def _(cls: Layer) -> None:
     model, call = Model(cls).eval(), example()
@@ -323,6 +369,40 @@ def _(cls: Layer) -> None:
     torch.load(file, weights_only=True)
     functional_call(layer, weights_of(layer), (X,))
     assert seen
+
+
+@row("As a module", "saved whole, loaded with assign=True and mmap=True, state_dict hooks")
+def _(cls: Layer) -> None:
+    layer, seen = cls(3, 8), []
+    layer.register_state_dict_pre_hook(lambda *_: seen.append(1))
+    layer.register_load_state_dict_post_hook(lambda *_: seen.append(2))
+    same(pickle.loads(pickle.dumps(cls(3, 8, 2)))(X)[0].shape, (5, 4, 8))
+    with tempfile.TemporaryDirectory() as folder:
+        torch.save(layer.state_dict(), Path(folder) / "weights.pt")
+        loaded = torch.load(Path(folder) / "weights.pt", mmap=True)
+        expected = layer(X)
+        layer.load_state_dict(loaded, assign=True)
+        same(layer(X), expected)
+    assert seen == [1, 2]
+
+
+@row("As a module", "AveragedModel, parameters_to_vector, DataParallel on the CPU")
+def _(cls: Layer) -> None:
+    layer = cls(3, 8)
+    same(swa_utils.AveragedModel(layer)(X), layer(X))
+    vector = nn.utils.parameters_to_vector(layer.parameters())
+    nn.utils.vector_to_parameters(vector, layer.parameters())
+    same(nn.DataParallel(layer)(X), layer(X))
+
+
+@row("As a module", "share_memory, another process by fork")
+def _(cls: Layer) -> None:
+    layer, context = cls(3, 8).share_memory(), multiprocessing.get_context("fork")
+    queue = context.SimpleQueue()
+    process = context.Process(target=lambda: queue.put(layer(X)[0].tolist()))
+    process.start()
+    same(torch.tensor(queue.get()), layer(X)[0])
+    process.join()
 
 
 @row("As a module", "weight_norm, orthogonal, spectral_norm, pruning take effect")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman import _levels, _ops, _transforms
+from elman import _levels, _ops, _saved, _transforms
 from elman._backends import Kernels, choose, runs_below_transforms
 from elman._checks import check_batch_sizes
 from elman.kernels import bptt, reference
@@ -58,21 +58,23 @@ class _Stack(torch.autograd.Function):
     def forward(
         ctx: Any, problem: Problem, kernels: Kernels, x: Tensor, h0: Tensor | None, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
-        output, h_n, saved = kernels.rnn_forward(problem, x, h0, list(weights))
-        ctx.save_for_backward(x, h0, *weights, *saved)
+        output, h_n, (_, *others) = kernels.rnn_forward(problem, x, h0, list(weights))
+        ctx.save_for_backward(x, h0, *weights, _saved.keep(output), *others)
         ctx.problem, ctx.kernels, ctx.count = problem, kernels, len(weights)
         ctx.set_materialize_grads(False)
         return output, h_n
 
     @staticmethod
     def backward(ctx: Any, d_output: Tensor | None, d_h_n: Tensor | None) -> tuple[Tensor | None, ...]:
-        x, h0, *rest = ctx.saved_tensors
+        x, h0, *rest = _saved.unpack(ctx, output=2 + ctx.count)
         weights, saved = rest[: ctx.count], rest[ctx.count :]
         needs = ctx.needs_input_grad[2:]
         arguments = (ctx.problem, x, h0, weights)
         if _must_stay_visible(d_output) or _must_stay_visible(d_h_n):
             found = bptt.rnn_backward(*arguments, (), d_output, d_h_n, needs)
         else:
+            if saved[0] is None:
+                _, _, saved = ctx.kernels.rnn_forward(*arguments)
             found = ctx.kernels.rnn_backward(*arguments, saved, d_output, d_h_n, needs)
         return None, None, *found
 

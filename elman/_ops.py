@@ -12,7 +12,7 @@ from torch._decomp import register_decomposition
 from torch._library.autograd import Info, make_autograd_impl
 from torch.utils.flop_counter import register_flop_formula
 
-from elman import _onnx, _run
+from elman import _onnx, _run, _saved
 from elman._backends import numba_obstacle
 from elman._flops import rnn_backward_flops, rnn_flops
 from elman._transforms import differentiate_backward
@@ -114,15 +114,18 @@ def _rnn_in_pieces(x: Tensor, h0: Tensor | None, weights: list[Tensor], *problem
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
     x, h0, weights, lengths, reset, masks, *ctx.rest = inputs
-    ctx.save_for_backward(x, h0, lengths, reset, masks, output[0], output[2], *weights)
+    ctx.save_for_backward(x, h0, lengths, reset, masks, _saved.keep(output[0]), output[2], *weights)
     ctx.mark_non_differentiable(output[2])
     ctx.set_materialize_grads(False)
 
 
 def _differentiate(ctx: Any, d_output: Tensor | None, d_h_n: Tensor | None, _: None) -> tuple[Any, ...]:
-    x, h0, lengths, reset, masks, output, inner, *weights = ctx.saved_tensors
+    x, h0, lengths, reset, masks, output, inner, *weights = _saved.unpack(ctx, output=5)
     needs = [*ctx.needs_input_grad[:2], *ctx.needs_input_grad[2]]
     problem = (lengths, reset, masks, *ctx.rest)
+    if output is None:
+        with torch.no_grad():
+            output, _, inner = torch.ops.elman.rnn(x, h0, weights, *problem)
     given = (x, h0, weights, output, inner, d_output, d_h_n)
     found = iter(torch.ops.elman.rnn_backward(*given, needs, None, *problem))
     d_x, d_h0, *d_weights = (next(found) if needed else None for needed in needs)

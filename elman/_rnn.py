@@ -7,10 +7,12 @@ from typing import Any, Literal, Never, Self, overload
 
 import torch
 from torch import Tensor
+from torch.fx import Proxy
 from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
 from elman._checks import check_call, check_cell_call, check_weights
+from elman._fx import as_one_node
 from elman._layout import run_packed, run_padded, run_step
 from elman._usual import is_usual
 
@@ -144,6 +146,8 @@ class RNN(RNNBase):
         weights = self._weights()
         usual = is_usual(self, input, hx, weights)
         if not usual:
+            if isinstance(input, Proxy):
+                return as_one_node(self, input, hx=hx, lengths=lengths, reset=reset)
             check_call(self, input, hx, weights[0])
             check_weights(self, weights)
         if isinstance(input, PackedSequence):
@@ -327,6 +331,8 @@ class RNNCell(torch.nn.RNNCell):
         """
         if self.nonlinearity not in _MODES:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}. Select from 'tanh' or 'relu'.")
+        if isinstance(input, Proxy):
+            return as_one_node(self, input, hx=hx)
         check_cell_call(self, input, hx)
         weights = [self.weight_ih, self.weight_hh]
         if self.bias_ih is not None or self.bias_hh is not None:

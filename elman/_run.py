@@ -1,14 +1,14 @@
 """One run on tensors that hold numbers, for operators and transforms: what it saves for its backward is two tensors."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from elman._backends import choose
 from elman._checks import check_length_values
-from elman.kernels import bptt, by_group
+from elman.kernels import bptt
 from elman.kernels.problem import Problem
 from elman.kernels.reference import where_there
 
@@ -45,29 +45,13 @@ def backward(
 ) -> list[Tensor]:
     """The gradients at x, h0 and the weights that are asked for."""
     backend, _ = choose(problem, x, h0, weights)
-    kernels = backend.kernels()
+    kernels = cast(Any, backend.kernels())
     output, inner = output.contiguous(), inner.contiguous()  # a backend takes what it wrote as it was
     if backend.name != "numba":
         found = bptt.rnn_backward(problem, x, h0, weights, (), d_output, d_h_n, needs, groups)
-    elif groups is None or not any(needs[2:]):
-        saved = _saved_again(problem, output, inner)
-        found = kernels.rnn_backward(problem, x, h0, weights, saved, d_output, d_h_n, needs)
     else:
-
-        def one_layer(
-            problem: Problem,
-            h0: Tensor | None,
-            weights: Sequence[Tensor],
-            output: Tensor,
-            d_output: Tensor | None,
-            d_h_n: Tensor | None,
-        ) -> tuple[Tensor, Tensor | None]:
-            saved = _saved_again(problem, output, inner)
-            wanted = (True, needs[1], *[False] * len(weights))
-            d_x, d_h0, *_ = kernels.rnn_backward(problem, output, h0, weights, saved, d_output, d_h_n, wanted)
-            return cast(Tensor, d_x), d_h0
-
-        found = by_group.rnn_backward(one_layer, groups, problem, x, h0, weights, output, inner, d_output, d_h_n, needs)
+        saved = _saved_again(problem, output, inner)
+        found = kernels.rnn_backward(problem, x, h0, weights, saved, d_output, d_h_n, needs, groups)
     return [g for g, needed in zip(found, needs, strict=True) if needed and g is not None]
 
 

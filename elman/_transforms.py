@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman import _levels, _run
+from elman import _levels, _run, _saved
 from elman._vmap import vmap_backward, vmap_forward
 from elman.kernels import bptt
 from elman.kernels.problem import Problem
@@ -82,13 +82,16 @@ class _Forward(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, d_output: Tensor | None, d_h_n: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        output, inner, *present = ctx.saved_tensors
+        output, inner, *present = _saved.unpack(ctx, output=0)
         lengths, reset, masks, x, h0, *weights = ctx.fixed.restore(present)
         needs = tuple(map(bool, ctx.fixed.restore(ctx.needs_input_grad[1:])[3:]))
         problem = ctx.fixed.with_tensors(lengths, reset, masks)
         if forward_ad._current_level >= 0:  # a tangent to carry
             found = bptt.rnn_backward(problem, x, h0, weights, (), d_output, d_h_n, needs)
         else:
+            if output is None:
+                with torch.no_grad():
+                    output, _, inner = ctx.fixed.apply(_Forward, ctx.fixed.restore(present))
             found = run_backward(problem, needs, (x, h0, output, inner, d_output, d_h_n, *weights))
         return None, *ctx.fixed.present([None, None, None, *found])
 

@@ -1,4 +1,4 @@
-"""How the kernels cut a run into pieces - spans of steps, groups of columns - changes nothing."""
+"""How the kernels cut a run into pieces - spans of steps, groups of columns, chunks of sequences - changes nothing."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,9 @@ from cases import Case, assert_same
 from torch import Tensor
 
 import elman
+from elman.kernels import bptt
 from elman.kernels.numba_cpu import launch, team
+from elman.kernels.problem import Problem
 
 CASES = [
     Case("one direction", 11, 3, 4, 5),
@@ -23,7 +25,7 @@ CASES = [
 @pytest.fixture(params=[2, 3, 5])
 def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Spans of so many steps instead of about a thousand."""
-    monkeypatch.setattr(launch, "steps_of_a_span", lambda sequences, step_bytes: request.param)
+    monkeypatch.setattr(launch, "steps_of_a_span", lambda *sizes: request.param)
     monkeypatch.setattr(team, "_TEAM_WORK", 0)  # a second thread even for work as small as this
     monkeypatch.setattr(team, "_TEAM_STEP", 0)
     launch._prepare.cache_clear()
@@ -67,3 +69,37 @@ def gradients(layer: torch.nn.Module, input: Tensor, h0: Tensor, output: Tensor,
     tensors = {"x": input, "h0": h0, **dict(layer.named_parameters())}
     found = torch.autograd.grad(output.sin().sum() + h_n.cos().sum(), list(tensors.values()))
     return {"output": output, "h_n": h_n} | {f"d{name}": g for name, g in zip(tensors, found, strict=True)}
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 12])
+@pytest.mark.parametrize("groups", [1, 4, 12])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["whole", "lengths", "reset lengths", "from zero"])
+@pytest.mark.parametrize("case", [CASES[2], CASES[3], CASES[4]], ids=lambda case: case.why)
+def test_weight_gradients_of_groups_however_it_is_cut(
+    case: Case, kind: str, threads: int, groups: int, chunk: int, spans_of: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of each group of neighbouring sequences apart, beside the pass in plain operators, for every tensor."""
+    monkeypatch.setattr(launch, "_CHUNK", chunk)
+    torch.set_num_threads(threads)
+    T, N, dtype = case.T, 12, torch.float64
+    problem = Problem(
+        case.nonlinearity,
+        case.L,
+        case.D,
+        case.bias,
+        lengths=torch.randint(0, T + 1, (N,)) if "lengths" in kind else None,
+        reset=torch.rand(T, N) < 0.3 if "reset" in kind else None,
+        masks=2.0 * (torch.rand(case.L - 1, T, N, case.D * case.H) < 0.5).to(dtype) if case.L > 1 else None,
+    )
+    weights = [w.detach() for w in case.layer(elman.RNN, dtype).parameters()]
+    x, h0 = torch.randn(T, N, case.I, dtype=dtype), torch.randn(case.L * case.D, N, case.H, dtype=dtype)
+    h0 = None if kind == "from zero" else h0
+    output, h_n, saved = launch.rnn_forward(problem, x, h0, weights)
+    arguments = torch.randn_like(output), torch.randn_like(h_n), (True, h0 is not None, *[True] * len(weights)), groups
+    ours = launch.rnn_backward(problem, x, h0, weights, saved, *arguments)
+    expected = bptt.rnn_backward(problem, x, h0, weights, (), *arguments)
+    assert ours[2].shape == (groups, case.H, case.I)
+    names = ["dx", "dh0", *(name for name, _ in case.layer(elman.RNN).named_parameters())]
+    kept = [name for name, g in zip(names, expected, strict=True) if g is not None]
+    assert_same(*({n: g for n, g in zip(names, found, strict=True) if n in kept} for found in (ours, expected)))

@@ -129,25 +129,9 @@ def weight_gradients(
     groups: int | None,
 ) -> list[Tensor | None]:
     """dW_ih (H, K), dW_hh (H, H), db_ih and db_hh (H,): sums over all steps, or over those of each group apart."""
-    of_ih = product_over_steps(dz, x, groups) if needs[0] else None
-    of_hh = product_over_steps(dz, before, groups) if needs[1] else None
-    return [of_ih, of_hh, *sums_over_steps(dz, needs[2:], groups)]
-
-
-def product_over_steps(dz: Tensor, read: Tensor, groups: int | None) -> Tensor:
-    """dz^T `read`, (H, K), over all steps; for each group of the batch apart (groups, H, K)."""
-    return _rows(dz, groups).mT @ _rows(read, groups)
-
-
-def sums_over_steps(dz: Tensor, needs: Sequence[bool], groups: int | None) -> list[Tensor | None]:
-    """For each bias that needs it the sum of dz (H,), or (groups, H), each in memory of its own."""
-    sums: list[Tensor | None] = []
-    total = None
-    for needed in needs:
-        if needed:
-            total = _rows(dz, groups).sum(-2) if total is None else total.clone()
-        sums.append(total if needed else None)
-    return sums
+    rows = _rows(dz, groups)
+    products = [rows.mT @ _rows(read, groups) if need else None for read, need in zip((x, before), needs, strict=False)]
+    return [*products, *(rows.sum(-2) if need else None for need in needs[2:])]
 
 
 def _rows(tensor: Tensor, groups: int | None) -> Tensor:

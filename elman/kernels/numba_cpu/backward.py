@@ -10,8 +10,14 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from elman.kernels.numba_cpu.backward_in_time import below_at, make_recurrence, make_rows, tasks_of_clearing
-from elman.kernels.numba_cpu.sequences import clear_padding, rows_in
+from elman.kernels.numba_cpu.backward_in_time import (
+    below_at,
+    first_row,
+    make_recurrence,
+    make_rows,
+    tasks_of_clearing,
+)
+from elman.kernels.numba_cpu.sequences import chunk_of, clear_padding, groups_of, length_of, place_of, rows_in
 from elman.kernels.numba_cpu.sizes import INNER
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
 from elman.kernels.numba_cpu.work import (
@@ -50,18 +56,16 @@ def make_backward(dtype: type) -> Any:
         return max(0, s1 - p.span), s1
 
     @part
-    def pass_down(p, layer, d, task, thread, rows):
-        """dx = dz W_ih for one block of a span's steps; a second direction is added to the first."""
-        first = task * p.block
-        count = min(p.block, rows - first)
+    def pass_down(p, layer, d, first, count, thread):
+        """dx = dz W_ih for some of a span's steps; a second direction is added to the first."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
-        most = p.span * p.sequences
+        first += first_row(p, d, thread)
         target = below_at(p, layer - 1) if layer else p.d_x
         dz_table, start_table, d_x_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         dz, start, d_x = addresses(dz_table), addresses(start_table), addresses(d_x_table)
-        x_rows = addresses(p.memory + p.x_rows + 8 * (d * most + first))
+        x_rows = addresses(p.memory + p.x_rows + 8 * first)
         for k in range(count):
-            dz[k] = p.memory + p.dz + size * h_size * (d * most + first + k)
+            dz[k] = p.memory + p.dz + size * h_size * (first + k)
             d_x[k] = target + x_rows[k] - input_at(p, layer)
             start[k] = d_x[k] if p.directions == 2 else p.memory + p.zeros
         call(p.product, count, dz_table, h_size, packed_ih_at(p, layer, d), inputs, start_table, d_x_table)
@@ -84,31 +88,50 @@ def make_backward(dtype: type) -> Any:
                 row[j] *= mask[j]
 
     @part
-    def sum_weights(p, plan, layer, d, task, thread, rows, begin):
-        """Adds one span's part to dW_ih, dW_hh and db, for one block of hidden units; the first span begins at 0."""
+    def begin_weights(p, plan, layer, d, unit, count):
+        """Writes 0 into `count` rows of dW_ih, dW_hh and db, of all groups' hidden units."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
-        first = task * p.columns
-        count = min(p.columns, h_size - first)
-        most = p.span * p.sequences
-        dz = p.memory + p.dz + size * (h_size * d * most + first)
-        d_w_ih = gradient_at(plan, layer, d, 0) + size * first * inputs
-        d_w_hh = gradient_at(plan, layer, d, 1) + size * first * h_size
-        if begin:
-            clear(d_w_ih, size * (count * inputs))
-            clear(d_w_hh, size * (count * h_size))
-        call(p.product_t, rows, dz, h_size, count, p.memory + p.x_rows + 8 * d * most, inputs, d_w_ih)
-        call(p.product_t, rows, dz, h_size, count, p.memory + p.h_rows + 8 * d * most, h_size, d_w_hh)
+        clear(gradient_at(plan, layer, d, 0) + size * unit * inputs, size * (count * inputs))
+        clear(gradient_at(plan, layer, d, 1) + size * unit * h_size, size * (count * h_size))
         if p.weights_a_cell == 4:
-            d_b, d_b_hh = gradient_at(plan, layer, d, 2) + size * first, gradient_at(plan, layer, d, 3) + size * first
+            clear(gradient_at(plan, layer, d, 2) + size * unit, size * count)
+            clear(gradient_at(plan, layer, d, 3) + size * unit, size * count)
+
+    @part
+    def sum_weights(p, plan, layer, d, group, first, count, row, rows, thread):
+        """Adds so many rows of dz, from a `row` on, to a group's dW_ih, dW_hh and db, for `count` hidden units."""
+        inputs, h_size = inputs_of(p, layer), p.hidden_size
+        unit = group * h_size + first
+        dz, row_address = p.memory + p.dz + size * (h_size * row + first), p.memory + 8 * row
+        d_w_ih = gradient_at(plan, layer, d, 0) + size * unit * inputs
+        d_w_hh = gradient_at(plan, layer, d, 1) + size * unit * h_size
+        call(p.product_t, rows, dz, h_size, count, row_address + p.x_rows, inputs, d_w_ih)
+        call(p.product_t, rows, dz, h_size, count, row_address + p.h_rows, h_size, d_w_hh)
+        if p.weights_a_cell == 4:
+            d_b, d_b_hh = gradient_at(plan, layer, d, 2) + size * unit, gradient_at(plan, layer, d, 3) + size * unit
             of_block = p.memory + p.sums + size * h_size * thread
-            if begin:
-                clear(d_b, size * count)
             for r0 in range(0, rows, INNER):  # in blocks, as product_t does
                 clear(of_block, size * count)
                 for r in range(r0, min(r0 + INNER, rows)):
                     add_row(of_block, dz + size * h_size * r, count)
                 add_row(d_b, of_block, count)
             copy_row(d_b_hh, d_b, count)  # the same numbers
+
+    @part
+    def follow_apart(p, plan, layer, d, chunk, thread, s0, s1):
+        """All that follows from a span's dz of one chunk, whose groups have weight gradients of their own."""
+        first, count = chunk_of(p, chunk)
+        a_group, h_size = p.sequences // p.apart, p.hidden_size
+        if s1 == p.steps:
+            first_group, groups = groups_of(p, chunk)
+            begin_weights(p, plan, layer, d, first_group * h_size, groups * h_size)
+        for k in range(count):
+            i = first + k
+            row, rows = k * (s1 - s0), max(0, min(length_of(p, i), s1) - s0)
+            for r in range(0, rows if layer > 0 or p.d_x else 0, p.block):
+                pass_down(p, layer, d, row + r, min(p.block, rows - r), thread)
+            row += first_row(p, d, thread)
+            sum_weights(p, plan, layer, d, place_of(p, i) // a_group, 0, h_size, row, rows, thread)
 
     @part
     def clear_below(p, layer, task):
@@ -124,7 +147,7 @@ def make_backward(dtype: type) -> Any:
     @part
     def phases_a_layer(p):
         """For each span: the recurrence, then what follows from its dz, with a phase more for a second direction; at
-        last the dropout masks."""
+        last the dropout masks. Sequences that are apart do both in one, a phase for each direction."""
         return 1 + (1 + p.directions) * max(1, (p.steps + p.span - 1) // p.span)
 
     @part
@@ -154,10 +177,12 @@ def make_backward(dtype: type) -> Any:
             return blocks_of(p, all_rows(p)) if layer > 0 and p.masks else 0
         s0, s1 = last_steps(p, span)
         if kind == 0:
-            chunks = p.chunks
+            chunks = 0 if p.apart else p.chunks
             if p.groups:
                 chunks = p.groups * (s1 - s0 + (1 if s0 == 0 and p.d_h0 else 0))
             return p.directions * chunks + (tasks_of_clearing(p, layer) if span == 0 else 0)
+        if p.apart:
+            return p.chunks
         tasks = blocks_of(p, rows_in(p, s0, s1)) if layer > 0 or p.d_x else 0
         if kind == 1 and gradient_at(plan, 0, 0, 0):
             tasks += (p.hidden_size + p.columns - 1) // p.columns * p.directions
@@ -170,21 +195,28 @@ def make_backward(dtype: type) -> Any:
             drop(p, layer, task)
             return
         s0, s1 = last_steps(p, span)
-        rows = rows_in(p, s0, s1)
-        if kind == 0:
-            clearing = tasks_of_clearing(p, layer) if span == 0 else 0
-            if task < clearing:
-                clear_below(p, layer, task)
-            elif p.groups:
-                recur_together(p, plan, phase, layer, task - clearing, thread, s0, s1)
-            else:
-                recur(p, layer, (task - clearing) % p.directions, (task - clearing) // p.directions, thread, s0, s1)
-            return
-        blocks = blocks_of(p, rows) if layer > 0 or p.d_x else 0
-        if task < blocks:
-            pass_down(p, layer, kind - 1, task, thread, rows)
+        clearing = tasks_of_clearing(p, layer) if kind == 0 and span == 0 else 0
+        if task < clearing:
+            clear_below(p, layer, task)
+        elif p.groups and kind == 0:
+            recur_together(p, plan, phase, layer, task - clearing, thread, s0, s1)
+        elif p.apart or kind == 0:
+            d, chunk = (task - clearing) % p.directions, (task - clearing) // p.directions
+            if p.apart:
+                d, chunk = kind - 1, task
+            recur(p, layer, d, chunk, thread, s0, s1)
+            if p.apart:
+                follow_apart(p, plan, layer, d, chunk, thread, s0, s1)
         else:
-            part_number, d = (task - blocks) // p.directions, (task - blocks) % p.directions
-            sum_weights(p, plan, layer, d, part_number, thread, rows, span == 0)
+            rows = rows_in(p, s0, s1)
+            blocks = blocks_of(p, rows) if layer > 0 or p.d_x else 0
+            if task < blocks:
+                pass_down(p, layer, kind - 1, task * p.block, min(p.block, rows - task * p.block), thread)
+            else:
+                first, d = (task - blocks) // p.directions * p.columns, (task - blocks) % p.directions
+                count = min(p.columns, p.hidden_size - first)
+                if span == 0:
+                    begin_weights(p, plan, layer, d, first, count)
+                sum_weights(p, plan, layer, d, 0, first, count, first_row(p, d, thread), rows, thread)
 
     return columns_to_pack, pack, phases, tasks_of, work_on

@@ -8,6 +8,7 @@ from numba import types
 from elman.kernels.numba_cpu.activation import make_derivative
 from elman.kernels.numba_cpu.sequences import (
     chunk_of,
+    distance,
     h0_at,
     length_of,
     number_of,
@@ -35,6 +36,12 @@ from elman.kernels.numba_cpu.work import (
 def below_at(p, layer):
     """Where the gradient at the output of a layer that is not the last lies."""
     return p.memory + (p.below if layer % 2 else p.below_too)
+
+
+@part
+def first_row(p, d, thread):
+    """Where a span's rows begin in dz."""
+    return p.span_rows * (thread if p.apart else d)
 
 
 @part
@@ -89,8 +96,8 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
         after_table, dh_table, dz_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)  # after: dz of the next step
         q = addresses(table_at(p, thread, 3))  # the rows of output and d_output
-        most = p.span * p.sequences
-        x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * d * most), addresses(p.memory + p.h_rows + 8 * d * most)
+        row, a_sequence = first_row(p, d, thread), distance(p, s0, s1)
+        x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
         of_d = state * d * p.sequences
         at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d
         active = 0
@@ -108,14 +115,14 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
             while active < count and length_of(p, first + active) > s:
                 active += 1
             r0 = number_of(p, chunk, s, s0, s1)
-            dz_0 = p.memory + p.dz + state * (d * most + r0)
+            dz_0 = p.memory + p.dz + state * (row + r0)
             for k in range(active):
                 if padded and k < running and s < s1 - 1:
                     q[k] += earlier
                 else:
                     i = first + k
                     q[k] = row_of(p, length_of(p, i) - 1 - s if d else s, i)
-                dz[k] = dz_0 + state * k
+                dz[k] = dz_0 + state * (a_sequence * k)
                 dh[k] = d_output + width * q[k] + state * d if d_output else zeros
             for k in range(running, active):  # the last step read: nothing comes after it but h_n
                 copy_row(dz[k], dh[k], h_size)
@@ -125,7 +132,7 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
             for k in range(active):
                 differentiate(numbers(dz[k]), numbers(output + width * q[k]), h_size, relu)
                 after[k] = dz[k]
-                r, i = r0 + k, first + k
+                r, i = r0 + a_sequence * k, first + k
                 x_rows[r] = x + x_bytes * q[k]
                 if s == 0 or (resets and starts_again(p, d, length_of(p, i) - 1 - s if d else s, i)):
                     h_rows[r] = h0_at(p, cell, i, size)
@@ -164,8 +171,8 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
         d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
         after_table, dh_table, dz_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)
-        most = p.span * p.sequences
-        x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * d * most), addresses(p.memory + p.h_rows + 8 * d * most)
+        row = first_row(p, d, thread)
+        x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
         of_d = state * d * p.sequences
         at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d
         t = p.steps - 1 - s if d else s
@@ -175,7 +182,7 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
                 dz[i] = p.d_h0 + states + state * i + size * j0
                 continue
             r = (s - s0) * p.sequences + i
-            dz[i] = p.memory + p.dz + state * (d * most + r) + size * j0
+            dz[i] = p.memory + p.dz + state * (row + r) + size * j0
             dh[i] = d_output + width * row_of(p, t, i) + state * d + size * j0 if d_output else zeros
             if s == s1 - 1:
                 after[i] = carry + state * i

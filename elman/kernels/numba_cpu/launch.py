@@ -15,10 +15,11 @@ from elman import _fork
 from elman.kernels.numba_cpu import team
 from elman.kernels.numba_cpu.compiled import code_for
 from elman.kernels.numba_cpu.plan import Sizes, after_sizes
-from elman.kernels.numba_cpu.sizes import VECTOR_BYTES, padded_columns, vectors_a_tile
+from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, padded_columns, vectors_a_tile
 from elman.kernels.problem import Problem
 
 _BLOCK = 96  # steps in one task of a product over many steps
+_CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
 _SMALL = 1 << 16  # bytes of scratch memory that every thread keeps
@@ -55,17 +56,20 @@ def rnn_backward(
     d_output: Tensor | None,  # as output
     d_h_n: Tensor | None,  # (L * D, N, H)
     needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
+    groups: int | None = None,  # of the batch, each of which gets weight gradients apart: (groups, ...)
 ) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights. Those at the weights come all together, or none if none is needed."""
     x, weights, at_weights = plain(x), *_addressed(weights)
     d_x = torch.empty(*x.shape, dtype=x.dtype) if needs[0] else None
     d_h0 = torch.empty(*h0.shape, dtype=x.dtype) if h0 is not None and needs[1] else None
     d_weights: list[Tensor | None] = [None] * len(weights)
+    apart = 0
     if True in needs[2:]:
-        d_weights = [*map(torch.empty_like, weights)]
+        apart = groups or 0
+        d_weights = [w.new_empty(apart, *w.shape) for w in weights] if apart else [*map(torch.empty_like, weights)]
     output, inner, dropped, d_output, d_h_n = (None if a is None else plain(a) for a in (*saved, d_output, d_h_n))
     assert output is not None
-    prepared = prepare(problem, x, weights, backward=True)
+    prepared = prepare(problem, x, weights, backward=True, apart=apart)
     at_gradients = [0 if g is None else g.data_ptr() for g in (d_output, d_h_n, d_x, d_h0)]
     at_d_weights = [0 if g is None else g.data_ptr() for g in d_weights]
     _run(prepared, problem, x, h0, None, output, inner, dropped, at_gradients, at_weights, at_d_weights)
@@ -153,7 +157,7 @@ class Prepared(NamedTuple):
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_sizes says
 
 
-def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bool) -> Prepared:
+def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bool, apart: int = 0) -> Prepared:
     """What a run needs besides addresses."""
     shape, h = x.shape, weights[1].shape[0]
     nonlinearity, layers, directions, bias, lengths, _, _, batch_sizes = problem
@@ -161,7 +165,7 @@ def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bo
         ragged, steps, sequences = 0 if lengths is None else 1, shape[0], shape[1]
     else:
         ragged, steps, sequences = 2, batch_sizes.shape[0], int(batch_sizes[0])
-    of = (nonlinearity, layers, directions, bias, ragged, steps, sequences, shape, h, x.dtype, backward)
+    of = (nonlinearity, layers, directions, bias, ragged, steps, sequences, shape, h, x.dtype, backward, apart)
     return _prepare(*of, torch.get_num_threads(), _fork.forked)
 
 
@@ -178,6 +182,7 @@ def _prepare(
     h: int,
     torch_dtype: torch.dtype,
     backward: bool,
+    apart: int,  # groups of sequences whose weight gradients are apart; 0: one sum over all
     available: int,
     forked: bool,  # then other threads run the kernel
 ) -> Prepared:
@@ -188,12 +193,19 @@ def _prepare(
     dtype = _DTYPES[torch_dtype]
     size, width = np.dtype(dtype).itemsize, directions * h
     chunks = max(1, min(sequences, -(-threads // directions)))
+    if apart:
+        chunks = min(apart, max(threads, -(-sequences // _CHUNK)))
     columns = h if threads == 1 else max(12, -(-h * directions // (4 * threads)))
     groups = groups_of_columns(steps, sequences, h, size, directions, threads)
-    groups = groups if ragged == 0 and steps * sequences > 0 else 0
-    table = max(block, sequences if groups or ragged else -(-sequences // chunks))
+    groups = groups if ragged == 0 and steps * sequences > 0 and not apart else 0
+    a_chunk = -(-apart // chunks) * (sequences // apart) if apart else -(-sequences // chunks)
+    table = max(block, sequences if groups or ragged else a_chunk)
     of_step = max(1, sequences * width)  # numbers
-    span = max(1, min(steps, steps_of_a_span(sequences, of_step * size)) if backward else steps)
+    once = 1 if backward else 0  # arrays that only the backward pass needs
+    kept, times = (a_chunk, threads) if apart else (sequences, directions)  # sequences whose dz is kept, how many times
+    step_bytes = size * max(1, kept * (h if apart else width))
+    span = max(1, min(steps, steps_of_a_span(kept, step_bytes, apart)) if backward else steps)
+    in_spans = once * times * span * kept  # rows of dz
     phases = 1 + layers * (1 + (1 + directions) * max(1, -(-steps // span)) if backward else 2)
     rest = after_sizes(layers * directions, weights_a_cell, phases, threads)
     scratch = 0
@@ -212,7 +224,6 @@ def _prepare(
     ih_first, ih_next = of_ih(input_size), of_ih(width)
     hh, bias_bytes = _in_lines(size * h * padded_columns(dtype, h)), _in_lines(size * h)
     code = code_for(dtype)
-    once = 1 if backward else 0  # arrays that only the backward pass needs
     below_too = take(once * steps * of_step if layers > 1 else 0, size)
     sizes = Sizes(
         pack=code.pack,
@@ -231,9 +242,11 @@ def _prepare(
         table=table,
         chunks=chunks,
         groups=groups,
+        apart=apart,
         block=block,
         columns=columns,
         span=span,
+        span_rows=span * kept,
         ih_first=ih_first,
         ih_next=ih_next,
         hh=hh,
@@ -252,18 +265,19 @@ def _prepare(
         below_too=below_too,
         at_start=take(once * of_step, size),
         carry=take(once * of_step, size),
-        dz=take(once * span * of_step, size),
-        x_rows=take(once * span * sequences * directions, 8),
-        h_rows=take(once * span * sequences * directions, 8),
+        dz=take(in_spans * h, size),
+        x_rows=take(in_spans, 8),
+        h_rows=take(in_spans, 8),
     )
     head = struct.pack(f"{len(sizes)}q", *sizes)
     start = team.starter(code.backward if backward else code.forward, threads)
     return Prepared(start, scratch, (*shape[:-1], width), (layers * directions, sequences, h), head, rest)
 
 
-def steps_of_a_span(sequences: int, step_bytes: int) -> int:
+def steps_of_a_span(sequences: int, step_bytes: int, apart: int) -> int:
     """The steps of one span of the backward pass, for so many bytes of dz a step."""
-    return max(2, -(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // step_bytes)
+    least = INNER if apart else 2  # of each sequence that is apart, as many as a product sums at once
+    return max(least, -(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // step_bytes)
 
 
 def groups_of_columns(steps: int, sequences: int, h: int, size: int, directions: int, threads: int) -> int:

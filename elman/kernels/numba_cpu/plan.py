@@ -26,9 +26,11 @@ class Sizes(NamedTuple):
     table: int  # rows of the longest table: at least block, and the sequences of a chunk
     chunks: int  # into how many the sequences are split in the recurrence
     groups: int  # into how many the columns are split, all sequences in each; 0: the sequences are split, not they
+    apart: int  # groups of neighbouring sequences whose weight gradients are sums apart; 0: they are sums over all
     block: int  # rows of one task in a product over many steps
     columns: int  # rows of a weight gradient that one task sums
     span: int  # steps after which the backward pass turns dz into the other gradients
+    span_rows: int  # of dz in one span: of one direction, or of one chunk of sequences that are apart
     ih_first: int  # bytes of a packed W_ih in the first layer
     ih_next: int  # and above
     hh: int  # bytes of a packed W_hh
@@ -48,9 +50,9 @@ class Sizes(NamedTuple):
     below_too: int  # the same for every other layer, if two directions read and write it in different orders
     at_start: int  # (D, N, H) sum of dz over the steps that read h_0
     carry: int  # (D, N, H) dz of the first step of the span before
-    dz: int  # (D, span * N, H) gradient at the pre-activations in one span of one layer
-    x_rows: int  # (D, span * N) addresses of the input rows each step read
-    h_rows: int  # (D, span * N) addresses of the states each step started from
+    dz: int  # (D, or apart threads, span_rows, H) gradient at the pre-activations in one span of one layer
+    x_rows: int  # (as dz without H) addresses of the input rows each step read
+    h_rows: int  # (the same) addresses of the states each step started from
 
 
 class Arrays(NamedTuple):

@@ -75,8 +75,19 @@ def _sort_chunk(p, chunk, given):
 
 
 @part
+def groups_of(p, chunk):
+    """(first, count) of the groups of sequences in a chunk, where groups are apart."""
+    first = chunk * p.apart // p.chunks
+    return first, (chunk + 1) * p.apart // p.chunks - first
+
+
+@part
 def chunk_of(p, chunk):
     """(first, count) of the sequences in a chunk."""
+    if p.apart:
+        first_group, groups = groups_of(p, chunk)
+        a_group = p.sequences // p.apart
+        return first_group * a_group, groups * a_group
     if p.ragged:
         firsts = addresses(p.memory + p.firsts)
         return firsts[chunk], firsts[chunk + 1] - firsts[chunk]
@@ -120,8 +131,16 @@ def rows_in(p, s0, s1):
 
 
 @part
+def distance(p, s0, s1):
+    """From the number of a step to that of the next sequence's same step: where they are apart, each has its own."""
+    return s1 - s0 if p.apart else 1
+
+
+@part
 def number_of(p, chunk, s, s0, s1):
     """The number that step s of a chunk's first sequence has among the real steps from s0 to before s1."""
+    if p.apart:
+        return s - s0
     if p.ragged == 0:
         return (s - s0) * p.sequences + chunk_of(p, chunk)[0]
     rows = _before(p, chunk, s) - _before(p, chunk, s0)

@@ -1,0 +1,123 @@
+"""The output of a layer may be written to before the way back, as of torch.nn.RNN on the CPU; beside it, in float64."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import torch
+from cases import Case, assert_same
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+from torch.utils.checkpoint import checkpoint
+
+import elman
+
+DTYPE = torch.float64
+CASE = Case("two layers, both directions", 5, 4, 3, 6, L=2, D=2)
+WRITES: dict[str, Callable[[Tensor], Any]] = {
+    "relu_": torch.relu_,
+    "a residual": lambda y: y.add_(torch.linspace(-1, 1, y.shape[-1], dtype=y.dtype)),
+    "a mask": lambda y: y[1:3].zero_(),
+    "a step of it": lambda y: y[2].mul_(3),
+}
+writes = pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+
+
+def loss_after(write: Callable[[Tensor], Any], layer: torch.nn.Module, input: Tensor) -> Tensor:
+    output, h_n = layer(input)
+    write(output)
+    return output.sin().sum() + h_n.cos().sum()
+
+
+def gradients(loss: Callable[[torch.nn.Module, Tensor], Tensor], cls: type, **options: Any) -> dict[str, Tensor]:
+    layer, x = CASE.layer(cls, DTYPE), CASE.input(DTYPE)
+    for name, value in options.items():
+        setattr(layer, name, value)
+    torch.manual_seed(6)
+    loss(layer, x).backward()
+    return {"x": x.grad} | {name: p.grad for name, p in layer.named_parameters()}
+
+
+def saved_on_cpu(write: Callable[[Tensor], Any], layer: torch.nn.Module, input: Tensor) -> Tensor:
+    with torch.autograd.graph.save_on_cpu():
+        return loss_after(write, layer, input)
+
+
+def checkpointed(write: Callable[[Tensor], Any], layer: torch.nn.Module, input: Tensor) -> Tensor:
+    return checkpoint(partial(loss_after, write, layer), input, use_reentrant=False)
+
+
+def penalised(write: Callable[[Tensor], Any], layer: torch.nn.Module, input: Tensor) -> Tensor:
+    loss = loss_after(write, layer, input)
+    found = torch.autograd.grad(loss, [input, *layer.parameters()], create_graph=True)
+    return sum(g.square().sum() for g in found)
+
+
+def compiled(write: Callable[[Tensor], Any], layer: torch.nn.Module, input: Tensor) -> Tensor:
+    loss = partial(loss_after, write, layer)
+    whole = torch.compile(loss, backend="aot_eager", fullgraph=True)  # which torch's layer cannot be
+    return whole(input) if isinstance(layer, elman.RNN) else loss(input)
+
+
+@pytest.mark.parametrize("way", [loss_after, saved_on_cpu, checkpointed, penalised, compiled])
+@writes
+def test_gradients_are_torchs(write: Callable[[Tensor], Any], way: Callable[..., Tensor]) -> None:
+    ours, theirs = (gradients(partial(way, write), cls) for cls in (elman.RNN, torch.nn.RNN))
+    assert_same(ours, theirs)
+
+
+@pytest.mark.parametrize("options", [{"dropout": 0.5}, {"batch_first": True}], ids=str)
+def test_with_dropout_and_other_layouts(options: dict[str, Any]) -> None:
+    loss = partial(loss_after, torch.relu_)
+    assert_same(*(gradients(loss, cls, **options) for cls in (elman.RNN, torch.nn.RNN)))
+
+
+@pytest.mark.parametrize("kind", ["lengths", "reset"])
+def test_what_torch_has_no_words_for(kind: str) -> None:
+    options = {"lengths": {"lengths": [5, 0, 2, 4]}, "reset": {"reset": torch.eye(5, 4).bool()}}[kind]
+    results = []
+    for in_place in (True, False):
+        layer, x = CASE.layer(elman.RNN, DTYPE), CASE.input(DTYPE)
+        output, _ = layer(x, **options)
+        (output.relu_() if in_place else output.relu()).sin().sum().backward()
+        results.append({"x": x.grad} | {name: p.grad for name, p in layer.named_parameters()})
+    assert_same(*results)
+
+
+@writes
+def test_under_transforms(write: Callable[[Tensor], Any]) -> None:
+    layer = CASE.layer(elman.RNN, DTYPE).requires_grad_(False)
+    theirs = CASE.layer(torch.nn.RNN, DTYPE).requires_grad_(False)
+    weights = {name: p.detach() for name, p in layer.named_parameters()}
+
+    def loss(of: torch.nn.Module, weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        return loss_after(write, lambda x: functional_call(of, weights, (x,)), x)
+
+    xs = torch.randn(3, CASE.T, 2, CASE.I, dtype=DTYPE)
+    expected = [grad(partial(loss, theirs))(weights, x) for x in xs]
+    assert_same(grad(partial(loss, layer))(weights, xs[0]), expected[0])
+    mapped = vmap(grad(partial(loss, layer)), (None, 0))(weights, xs)
+    assert_same(mapped, {name: torch.stack([e[name] for e in expected]) for name in weights})
+    twice = [grad(lambda w, of=of: grad(partial(loss, of), 1)(w, xs[0]).sin().sum())(weights) for of in (layer, theirs)]
+    assert_same(*twice)
+
+
+def test_the_way_back_may_be_gone_twice() -> None:
+    layer = CASE.layer(elman.RNN, DTYPE)
+    loss = loss_after(torch.relu_, layer, CASE.input(DTYPE))
+    first, second = (torch.autograd.grad(loss, list(layer.parameters()), retain_graph=True) for _ in range(2))
+    torch.testing.assert_close(first, second, rtol=0, atol=0)
+    loss.backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("what", ["weight_hh_l1", "input"])
+def test_other_writing_is_refused_in_torchs_words(what: str) -> None:
+    layer, x = CASE.layer(elman.RNN, DTYPE), CASE.input(DTYPE).detach()
+    loss = loss_after(torch.relu_, layer, x)
+    with torch.no_grad():
+        (x if what == "input" else getattr(layer, what)).mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
