@@ -114,7 +114,7 @@ def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:
 def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -> Tensor | None:
     """`lengths` as an int64 tensor (N,) on the CPU, every one from 0 to T; None if all are T."""
     if not isinstance(lengths, Tensor):
-        lengths = torch.as_tensor(lengths)
+        lengths = torch.as_tensor(lengths, device="cpu")  # whatever torch.set_default_device says
         if lengths.numel() == 0:
             lengths = lengths.long()
     if lengths.dtype.is_floating_point or lengths.dtype.is_complex or lengths.dtype == torch.bool:

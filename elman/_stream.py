@@ -107,13 +107,13 @@ class Stream:
     def state(self, state: Tensor | None) -> None:
         _check_is_state("state", state)
         self._state = None if state is None else state.detach().clone(memory_format=torch.contiguous_format)
-        if self._steps is None:
+        steps, self._steps = self._steps, None
+        if steps is None or not nothing_is_asked():
             return
         weights = self._rnn._weights()
-        if weights_are_usual(self._rnn, weights) and self._steps.can_begin(state, weights):
-            self._steps.begin(state)
-        else:
-            self._steps = None
+        if weights_are_usual(self._rnn, weights) and steps.can_begin(state, weights):
+            steps.begin(state)
+            self._steps = steps
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what holds addresses: a copy packs its own weights."""
@@ -195,7 +195,7 @@ _version_of = operator.attrgetter("_version")
 def _identity(rnn: RNN) -> list[object]:
     """What changes when a parameter is replaced or written to, or when the layer is to run in another way."""
     parameters = rnn._parameters.values()
-    way = (rnn.training, rnn.dropout, torch.get_num_threads(), _fork.forked)
+    way = (rnn.nonlinearity, rnn.training, rnn.dropout, torch.get_num_threads(), _fork.forked)
     return [*way, *map(_version_of, parameters), *map(_address_of, parameters)]
 
 

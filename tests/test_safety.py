@@ -3,14 +3,18 @@
 import subprocess
 import sys
 import textwrap
+import weakref
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
+from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
+from elman.kernels.numba_cpu import launch
 
 
 def pair(**options: object) -> tuple[elman.RNN, torch.nn.RNN]:
@@ -171,3 +175,44 @@ def test_cell_with_one_bias_keeps_it() -> None:
         cell.bias_hh = None
     x = torch.randn(2, 3)
     torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.parametrize("hidden_size", [4, 200])  # scratch memory that the thread keeps, and of the call's own
+def test_the_default_device_is_for_new_tensors_only(hidden_size: int) -> None:
+    """A kernel that was given the address of memory on another device would write to address 0."""
+    layer, x = elman.RNN(3, hidden_size), torch.randn(5, 2, 3, requires_grad=True)
+    lengths, packed = [5, 2], pack_padded_sequence(x, torch.tensor([5, 2]))
+
+    def numbers() -> list[Tensor]:
+        output, h_n = layer(x, lengths=lengths)
+        with elman.use_backend("reference"):
+            other = layer(packed)[0].data
+        steps = elman.Stream(layer)(x[0].detach())
+        return [output, h_n, other, steps, *torch.autograd.grad(output.sum(), [x, *layer.parameters()])]
+
+    expected = numbers()
+    with torch.device("meta"):
+        found = numbers()
+    torch.testing.assert_close(found, expected)
+
+
+def test_scratch_memory_lasts_as_long_as_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python ends it clears what threads keep, while a daemon thread may still be in the kernel."""
+    layer, x = elman.RNN(3, 5), torch.randn(5, 2, 3)
+    expected = layer(x)
+    prepare = launch.prepare
+
+    def prepared(*arguments: Any, **options: Any) -> launch.Prepared:
+        made = prepare(*arguments, **options)
+
+        def start(plan: bytes) -> None:
+            memory = weakref.ref(launch._memory.tensor)
+            launch._memory.__dict__.clear()
+            assert memory() is not None
+            launch._memory.tensor = memory()
+            made.start(plan)
+
+        return made._replace(start=start)
+
+    monkeypatch.setattr(launch, "prepare", prepared)
+    torch.testing.assert_close(layer(x), expected)

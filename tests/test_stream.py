@@ -8,6 +8,7 @@ import pytest
 import torch
 from cases import CASES, Case
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 import elman
 from elman.kernels.numba_cpu import team
@@ -212,6 +213,37 @@ def test_a_state_that_was_set_goes_on_before_the_first_step() -> None:
         stream(x)
     stream.reset()
     torch.testing.assert_close(stream(x), layer(x.unsqueeze(0))[0][0].detach())
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_the_nonlinearity_is_followed(again: bool) -> None:
+    layer, x = elman.RNN(3, 4), torch.randn(2, 3)
+    stream = elman.Stream(layer)
+    stream(x)
+    layer.nonlinearity = "relu"
+    if again:
+        stream.reset()
+    expected, _ = layer(x.unsqueeze(0), stream.state)
+    torch.testing.assert_close(stream(x), expected[0].detach())
+
+
+def test_a_stream_begins_again_under_transforms_and_modes() -> None:
+    """They do not let a state of before be written over with theirs."""
+    layer, x, h = elman.RNN(3, 4, 2), torch.randn(6, 2, 3), torch.randn(6, 2, 2, 4)
+    stream = elman.Stream(layer)
+    stream(x[0])
+
+    def step(h_i: Tensor, x_i: Tensor) -> Tensor:
+        stream.state = h_i
+        return stream(x_i)
+
+    expected = torch.stack([layer(x_i.unsqueeze(0), h_i)[0][0].detach() for h_i, x_i in zip(h, x, strict=True)])
+    torch.testing.assert_close(torch.vmap(step)(h, x), expected)
+    stream.state = None
+    stream(x[0])
+    with FakeTensorMode():
+        stream.reset()
+    torch.testing.assert_close(stream(x[0]), layer(x[:1])[0][0].detach())
 
 
 def test_training_mode_and_thread_count_are_followed() -> None:

@@ -71,7 +71,7 @@ def pad(rows: Tensor, batch_sizes: Tensor) -> Tensor:
 
 def padded_problem(problem: Problem, batch_sizes: Tensor) -> tuple[Problem, Tensor]:
     """The problem for padded rows, and its lengths (N,)."""
-    lengths = (batch_sizes > torch.arange(int(batch_sizes[0])).unsqueeze(1)).sum(1)
+    lengths = (batch_sizes > torch.arange(int(batch_sizes[0]), device=batch_sizes.device).unsqueeze(1)).sum(1)
     masks = None if problem.masks is None else torch.stack([pad(mask, batch_sizes) for mask in problem.masks])
     return problem._replace(batch_sizes=None, lengths=lengths, masks=masks), lengths
 
@@ -118,7 +118,7 @@ def one_direction(
 
 def where_there(lengths: Tensor, steps: int, device: torch.device) -> Tensor:
     """Whether each step of each sequence is there, (T, N, 1)."""
-    return (torch.arange(steps).unsqueeze(1) < lengths).unsqueeze(-1).to(device)
+    return (torch.arange(steps, device=lengths.device).unsqueeze(1) < lengths).unsqueeze(-1).to(device)
 
 
 def rnn_backward(

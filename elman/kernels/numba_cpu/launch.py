@@ -60,8 +60,8 @@ def rnn_backward(
 ) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights. Those at the weights come all together, or none if none is needed."""
     x, weights, at_weights = plain(x), *_addressed(weights)
-    d_x = torch.empty(*x.shape, dtype=x.dtype) if needs[0] else None
-    d_h0 = torch.empty(*h0.shape, dtype=x.dtype) if h0 is not None and needs[1] else None
+    d_x = x.new_empty(*x.shape) if needs[0] else None
+    d_h0 = x.new_empty(*h0.shape) if h0 is not None and needs[1] else None
     d_weights: list[Tensor | None] = [None] * len(weights)
     apart = 0
     if True in needs[2:]:
@@ -95,9 +95,9 @@ def _run(
     lengths = lengths if batch_sizes is None else batch_sizes
     h0, masks = h0 if h0 is None else plain(h0), masks if masks is None else plain(masks)
     reset, lengths = reset if reset is None else plain(reset), lengths if lengths is None else plain(lengths)
-    scratch = None if prepared.scratch <= _SMALL else torch.empty(prepared.scratch, dtype=torch.uint8)
+    scratch = _memory.tensor if prepared.scratch <= _SMALL else scratch_memory(prepared.scratch)
     words = (
-        _memory.address if scratch is None else scratch.data_ptr(),
+        scratch.data_ptr(),
         output.nbytes,
         False,
         x.data_ptr(),
@@ -116,12 +116,16 @@ def _run(
     prepared.start(prepared.head + prepared.rest.pack(*words))
 
 
+def scratch_memory(count: int) -> Tensor:
+    """So many bytes of the CPU's memory, whatever torch's default device is."""
+    return torch.empty(count, dtype=torch.uint8, device="cpu")
+
+
 class _Memory(threading.local):
     """Scratch memory that a thread keeps for runs that need little: to ask for it each time costs a microsecond."""
 
     def __init__(self) -> None:
-        self.tensor = torch.empty(_SMALL, dtype=torch.uint8)
-        self.address = self.tensor.data_ptr()
+        self.tensor = scratch_memory(_SMALL)
 
 
 _memory = _Memory()

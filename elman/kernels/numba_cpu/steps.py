@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.launch import plain, prepare
+from elman.kernels.numba_cpu.launch import plain, prepare, scratch_memory
 from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.problem import Problem
 
@@ -32,7 +32,7 @@ class Steps:
         self._in_place = all(w is alias for w, alias in zip(weights, aliases, strict=True))
         sequence = state.new_empty(1, *shape) if len(shape) == 2 else state.new_empty(1, 1, *shape)
         prepared = prepare(problem, sequence, weights, backward=False)
-        memory, inner = torch.empty(prepared.scratch, dtype=torch.uint8), torch.empty_like(state)
+        memory, inner = scratch_memory(prepared.scratch), torch.empty_like(state)
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
         self._like_y = torch.empty_like(state[0])
