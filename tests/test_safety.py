@@ -15,6 +15,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
 from elman.kernels.numba_cpu import launch
+from elman.kernels.numba_cpu.prepared import Prepared
 
 
 def pair(**options: object) -> tuple[elman.RNN, torch.nn.RNN]:
@@ -202,7 +203,7 @@ def test_scratch_memory_lasts_as_long_as_the_run(monkeypatch: pytest.MonkeyPatch
     expected = layer(x)
     prepare = launch.prepare
 
-    def prepared(*arguments: Any, **options: Any) -> launch.Prepared:
+    def prepared(*arguments: Any, **options: Any) -> Prepared:
         made = prepare(*arguments, **options)
 
         def start(plan: bytes) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 import elman
 from elman.kernels import bptt
-from elman.kernels.numba_cpu import launch, team
+from elman.kernels.numba_cpu import launch, prepared, team
 from elman.kernels.problem import Problem
 
 CASES = [
@@ -25,21 +25,21 @@ CASES = [
 @pytest.fixture(params=[2, 3, 5])
 def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Spans of so many steps instead of about a thousand."""
-    monkeypatch.setattr(launch, "steps_of_a_span", lambda *sizes: request.param)
+    monkeypatch.setattr(prepared, "steps_of_a_span", lambda *sizes: request.param)
     monkeypatch.setattr(team, "_TEAM_WORK", 0)  # a second thread even for work as small as this
     monkeypatch.setattr(team, "_TEAM_STEP", 0)
-    launch._prepare.cache_clear()
+    prepared._prepare.cache_clear()
     yield request.param
-    launch._prepare.cache_clear()
+    prepared._prepare.cache_clear()
 
 
 @pytest.fixture(params=["sequences", "columns"])
 def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the threads of the recurrence share, whatever the sizes; the caches are cleared by spans_of."""
     if request.param == "columns":
-        monkeypatch.setattr(launch, "groups_of_columns", lambda *sizes: 2 if sizes[-1] > 1 else 0)
+        monkeypatch.setattr(prepared, "groups_of_columns", lambda *sizes: 2 if sizes[-1] > 1 else 0)
     else:
-        monkeypatch.setattr(launch, "groups_of_columns", lambda *sizes: 0)
+        monkeypatch.setattr(prepared, "groups_of_columns", lambda *sizes: 0)
     return request.param
 
 
@@ -80,7 +80,7 @@ def test_weight_gradients_of_groups_however_it_is_cut(
     case: Case, kind: str, threads: int, groups: int, chunk: int, spans_of: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those of each group of neighbouring sequences apart, beside the pass in plain operators, for every tensor."""
-    monkeypatch.setattr(launch, "_CHUNK", chunk)
+    monkeypatch.setattr(prepared, "_CHUNK", chunk)
     torch.set_num_threads(threads)
     T, N, dtype = case.T, 12, torch.float64
     problem = Problem(

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.launch import plain, prepare, scratch_memory
+from elman.kernels.numba_cpu.launch import plain, scratch_memory
 from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
+from elman.kernels.numba_cpu.prepared import prepare
 from elman.kernels.problem import Problem
 
 _empty_like = torch.empty_like
