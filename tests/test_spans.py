@@ -103,3 +103,33 @@ def test_weight_gradients_of_groups_however_it_is_cut(
     names = ["dx", "dh0", *(name for name, _ in case.layer(elman.RNN).named_parameters())]
     kept = [name for name, g in zip(names, expected, strict=True) if g is not None]
     assert_same(*({n: g for n, g in zip(names, found, strict=True) if n in kept} for found in (ours, expected)))
+
+
+@pytest.mark.parametrize("groups", [None, 3])
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["whole", "lengths", "reset lengths"])
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
+def test_a_batch_first_layer_is_read_where_it_lies(
+    case: Case, kind: str, threads: int, groups: int | None, split: str, spans_of: int
+) -> None:
+    """x and the gradient at the output as (N, T, .) in memory give the bits that their copies in order give."""
+    torch.set_num_threads(threads)
+    T, N, D = case.T, 3, case.D
+    problem = Problem(
+        case.nonlinearity,
+        case.L,
+        D,
+        case.bias,
+        lengths=torch.tensor([T - 2, T, 0]) if "lengths" in kind else None,
+        reset=torch.rand(T, N) < 0.3 if "reset" in kind else None,
+    )
+    weights = [w.detach() for w in case.layer(elman.RNN).parameters()]
+    turned = [torch.randn(N, T, size).transpose(0, 1) for size in (case.I, D * case.H)]
+    found = []
+    for x, d_output in (turned, [t.contiguous() for t in turned]):
+        _, _, saved = launch.rnn_forward(problem, x, None, weights)
+        for d_x in (False, True):
+            needs = (d_x, False, *[True] * len(weights))
+            found.append(launch.rnn_backward(problem, x, None, weights, saved, d_output, None, needs, groups))
+    for ours, expected in zip(found[:2], found[2:], strict=True):
+        torch.testing.assert_close(ours, expected, rtol=0, atol=0)

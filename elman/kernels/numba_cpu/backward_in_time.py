@@ -16,6 +16,7 @@ from elman.kernels.numba_cpu.sequences import (
     row_of,
     starts_again,
     tasks_of_padding,
+    turned_row,
 )
 from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
@@ -95,7 +96,8 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
         d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
         after_table, dh_table, dz_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)  # after: dz of the next step
-        q = addresses(table_at(p, thread, 3))  # the rows of output and d_output
+        q = addresses(table_at(p, thread, 3))  # the rows of output
+        x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
         row, a_sequence = first_row(p, d, thread), distance(p, s0, s1)
         x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
         of_d = state * d * p.sequences
@@ -123,7 +125,8 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
                     i = first + k
                     q[k] = row_of(p, length_of(p, i) - 1 - s if d else s, i)
                 dz[k] = dz_0 + state * (a_sequence * k)
-                dh[k] = d_output + width * q[k] + state * d if d_output else zeros
+                row_of_d = turned_row(p, d, s, first + k) if d_turned else q[k]
+                dh[k] = d_output + width * row_of_d + state * d if d_output else zeros
             for k in range(running, active):  # the last step read: nothing comes after it but h_n
                 copy_row(dz[k], dh[k], h_size)
                 if p.d_h_n:
@@ -133,7 +136,7 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
                 differentiate(numbers(dz[k]), numbers(output + width * q[k]), h_size, relu)
                 after[k] = dz[k]
                 r, i = r0 + a_sequence * k, first + k
-                x_rows[r] = x + x_bytes * q[k]
+                x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q[k])
                 if s == 0 or (resets and starts_again(p, d, length_of(p, i) - 1 - s if d else s, i)):
                     h_rows[r] = h0_at(p, cell, i, size)
                     add_row(at_start + state * i, dz[k], h_size)
@@ -176,6 +179,7 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
         of_d = state * d * p.sequences
         at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d
         t = p.steps - 1 - s if d else s
+        x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
         for i in range(p.sequences):
             if s < 0:
                 after[i], dh[i] = at_start + state * i, zeros
@@ -183,7 +187,8 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
                 continue
             r = (s - s0) * p.sequences + i
             dz[i] = p.memory + p.dz + state * (row + r) + size * j0
-            dh[i] = d_output + width * row_of(p, t, i) + state * d + size * j0 if d_output else zeros
+            row_of_d = turned_row(p, d, s, i) if d_turned else row_of(p, t, i)
+            dh[i] = d_output + width * row_of_d + state * d + size * j0 if d_output else zeros
             if s == s1 - 1:
                 after[i] = carry + state * i
             elif starts_again(p, d, t - 1 if d else t + 1, i):
@@ -210,7 +215,7 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
                 copy_row(carry + state * i + size * j0, zeros if again else dz[i], j1 - j0)
             if j0 == 0:
                 r = (s - s0) * p.sequences + i
-                x_rows[r] = x + x_bytes * q
+                x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q)
                 before_it = output + width * row_of(p, t + 1 if d else t - 1, i)
                 h_rows[r] = h0_at(p, layer * p.directions + d, i, size) if again else before_it
 

@@ -45,7 +45,7 @@ def rnn_backward(
     groups: int | None = None,  # of the batch, each of which gets weight gradients apart: (groups, ...)
 ) -> list[Tensor | None]:
     """The gradients at x, h0 and the weights. Those at the weights come all together, or none if none is needed."""
-    x, weights, at_weights = plain(x), *_addressed(weights)
+    (x, x_turned), weights, at_weights = _as_it_lies(x, not needs[0]), *_addressed(weights)
     d_x = x.new_empty(*x.shape) if needs[0] else None
     d_h0 = x.new_empty(*h0.shape) if h0 is not None and needs[1] else None
     d_weights: list[Tensor | None] = [None] * len(weights)
@@ -53,9 +53,10 @@ def rnn_backward(
     if True in needs[2:]:
         apart = groups or 0
         d_weights = [w.new_empty(apart, *w.shape) for w in weights] if apart else [*map(torch.empty_like, weights)]
-    output, inner, dropped, d_output, d_h_n = (None if a is None else plain(a) for a in (*saved, d_output, d_h_n))
+    output, inner, dropped, d_h_n = (None if a is None else plain(a) for a in (*saved, d_h_n))
+    d_output, d_output_turned = (None, False) if d_output is None else _as_it_lies(d_output)
     assert output is not None
-    prepared = prepare(problem, x, weights, backward=True, apart=apart)
+    prepared = prepare(problem, x, weights, True, apart, x_turned, d_output_turned)
     at_gradients = [0 if g is None else g.data_ptr() for g in (d_output, d_h_n, d_x, d_h0)]
     at_d_weights = [0 if g is None else g.data_ptr() for g in d_weights]
     _run(prepared, problem, x, h0, None, output, inner, dropped, at_gradients, at_weights, at_d_weights)
@@ -124,6 +125,14 @@ def plain(tensor: Tensor) -> Tensor:
     if tensor.is_contiguous() and not tensor.is_neg():
         return tensor
     return tensor.resolve_neg().contiguous()
+
+
+def _as_it_lies(tensor: Tensor, fine: bool = True) -> tuple[Tensor, bool]:
+    """The tensor (T, N, .) as `plain` makes it, or if that is `fine` as it is in memory (N, T, .), and which."""
+    turned = fine and not tensor.is_contiguous() and tensor.dim() == 3 and tensor.transpose(0, 1).is_contiguous()
+    if turned and not tensor.is_neg() and not tensor._is_zerotensor():
+        return tensor, True
+    return plain(tensor), False
 
 
 def _addressed(weights: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[int]]:

@@ -37,7 +37,15 @@ class Prepared(NamedTuple):
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_sizes says
 
 
-def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bool, apart: int = 0) -> Prepared:
+def prepare(
+    problem: Problem,
+    x: Tensor,
+    weights: Sequence[Tensor],
+    backward: bool,
+    apart: int = 0,
+    x_turned: bool = False,
+    d_output_turned: bool = False,
+) -> Prepared:
     """What a run needs besides addresses."""
     shape, h = x.shape, weights[1].shape[0]
     nonlinearity, layers, directions, bias, lengths, _, _, batch_sizes = problem
@@ -46,7 +54,7 @@ def prepare(problem: Problem, x: Tensor, weights: Sequence[Tensor], backward: bo
     else:
         ragged, steps, sequences = 2, batch_sizes.shape[0], int(batch_sizes[0])
     of = (nonlinearity, layers, directions, bias, ragged, steps, sequences, shape, h, x.dtype, backward, apart)
-    return _prepare(*of, torch.get_num_threads(), _fork.forked)
+    return _prepare(*of, x_turned, d_output_turned, torch.get_num_threads(), _fork.forked)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -63,6 +71,8 @@ def _prepare(
     torch_dtype: torch.dtype,
     backward: bool,
     apart: int,  # groups of sequences whose weight gradients are apart; 0: one sum over all
+    x_turned: bool,
+    d_output_turned: bool,
     available: int,
     forked: bool,  # then other threads run the kernel
 ) -> Prepared:
@@ -118,6 +128,8 @@ def _prepare(
         weights_a_cell=weights_a_cell,
         relu=nonlinearity == "relu",
         ragged=ragged,
+        x_turned=x_turned,
+        d_output_turned=d_output_turned,
         threads=threads,
         table=table,
         chunks=chunks,

@@ -114,6 +114,13 @@ def row_of(p, t, i):
 
 
 @part
+def turned_row(p, d, s, i):
+    """Where the s-th step that direction d reads of the i-th sequence lies in memory that is (N, T, .)."""
+    t = length_of(p, i) - 1 - s if d else s
+    return place_of(p, i) * p.steps + t
+
+
+@part
 def _before(p, chunk, t):
     """The number of real steps in a chunk before t; as many steps are the first t of all its sequences."""
     return addresses(p.memory + p.starts)[chunk * (p.steps + 1) + t]
