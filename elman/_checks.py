@@ -60,7 +60,12 @@ def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
         return
     shapes = weight_shapes(rnn.input_size, rnn.hidden_size, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
     first = weights[0]
-    for name, weight, shape in zip(rnn._flat_weights_names, weights, shapes, strict=True):
+    for place, (name, weight, shape) in enumerate(zip(rnn._flat_weights_names, weights, shapes, strict=True)):
+        if not isinstance(weight, Tensor):
+            raise TypeError(
+                f"expected Tensor as element {place} in argument 2, but got {type(weight).__name__}. "
+                f"{name} was replaced; a layer without biases is made with bias=False."
+            )
         if weight.shape != shape:
             raise RuntimeError(f"{name} should have the shape {shape}, got {_shape(weight)}.")
         check_matmul_dtype(name, weight, first)
