@@ -33,6 +33,7 @@ class Kernels(Protocol):
         d_output: Tensor | None,
         d_h_n: Tensor | None,
         needs: tuple[bool, ...],
+        groups: int | None = None,  # which elman's kernels alone take
     ) -> list[Tensor | None]: ...
 
 

@@ -1,7 +1,6 @@
 """One run on tensors that hold numbers, for operators and transforms: what it saves for its backward is two tensors."""
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -45,7 +44,7 @@ def backward(
 ) -> list[Tensor]:
     """The gradients at x, h0 and the weights that are asked for."""
     backend, _ = choose(problem, x, h0, weights)
-    kernels = cast(Any, backend.kernels())
+    kernels = backend.kernels()
     output, inner = output.contiguous(), inner.contiguous()  # a backend takes what it wrote as it was
     if backend.name != "numba":
         found = bptt.rnn_backward(problem, x, h0, weights, (), d_output, d_h_n, needs, groups)

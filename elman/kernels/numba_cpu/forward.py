@@ -17,6 +17,7 @@ from elman.kernels.numba_cpu.sequences import (
     rows_in,
     starts_again,
     tasks_of_padding,
+    turned,
 )
 from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.tile import call, part, pointer_to
@@ -92,7 +93,7 @@ def make_forward(dtype: type) -> Any:
                 q = z[k]
                 if layer > 0 and d == 0 and p.masks:
                     drop(p, layer, q)
-                x[k] = input_at(p, layer) + size * inputs * q
+                x[k] = input_at(p, layer) + size * inputs * (turned(p, q) if layer == 0 and p.x_turned else q)
                 z[k] = output_at(p, layer) + size * h_size * (q * p.directions + d)
                 bias[k] = bias_at(p, layer, d)
             call(p.product, count, x_table, inputs, packed_ih_at(p, layer, d), h_size, bias_table, z_table)

@@ -23,8 +23,8 @@ def rnn_forward(
     weights: Sequence[Tensor],
 ) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
     """output (T, N, D * H) or (R, D * H), h_n (L * D, N, H), and what rnn_backward needs."""
-    x, weights, at_weights = plain(x), *_addressed(weights)
-    prepared = prepare(problem, x, weights, backward=False)
+    (x, x_turned), weights, at_weights = _as_it_lies(x), *_addressed(weights)
+    prepared = prepare(problem, x, weights, False, x_turned=x_turned)
     # sizes one by one: given as a tuple they cost torch twice the time
     output, h_n = x.new_empty(*prepared.output), x.new_empty(*prepared.h_n)
     inner = x.new_empty(problem.num_layers - 1, *prepared.output) if problem.num_layers > 1 else None
@@ -129,10 +129,10 @@ def plain(tensor: Tensor) -> Tensor:
 
 def _as_it_lies(tensor: Tensor, fine: bool = True) -> tuple[Tensor, bool]:
     """The tensor (T, N, .) as `plain` makes it, or if that is `fine` as it is in memory (N, T, .), and which."""
-    turned = fine and not tensor.is_contiguous() and tensor.dim() == 3 and tensor.transpose(0, 1).is_contiguous()
-    if turned and not tensor.is_neg() and not tensor._is_zerotensor():
-        return tensor, True
-    return plain(tensor), False
+    if tensor.is_contiguous() or not fine or tensor.dim() != 3 or tensor.is_neg() or tensor._is_zerotensor():
+        return plain(tensor), False
+    turned = tensor.transpose(0, 1).is_contiguous()
+    return (tensor, True) if turned else (plain(tensor), False)
 
 
 def _addressed(weights: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[int]]:

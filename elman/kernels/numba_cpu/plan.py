@@ -22,7 +22,7 @@ class Sizes(NamedTuple):
     weights_a_cell: int  # 4, or 2 without bias
     relu: int
     ragged: int  # 0: all sequences have T steps, 1: padded to T, 2: packed
-    x_turned: int  # whether x is (N, T, I) in memory; only on the way back
+    x_turned: int  # whether x is (N, T, I) in memory
     d_output_turned: int  # whether d_output is (N, T, D * H)
     threads: int  # that may come; one more turns back
     table: int  # rows of the longest table: at least block, and the sequences of a chunk

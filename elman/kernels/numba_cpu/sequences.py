@@ -121,6 +121,12 @@ def turned_row(p, d, s, i):
 
 
 @part
+def turned(p, q):
+    """Where row q of memory (T, N, .) lies in memory that is (N, T, .)."""
+    return q % p.sequences * p.steps + q // p.sequences
+
+
+@part
 def _before(p, chunk, t):
     """The number of real steps in a chunk before t; as many steps are the first t of all its sequences."""
     return addresses(p.memory + p.starts)[chunk * (p.steps + 1) + t]
