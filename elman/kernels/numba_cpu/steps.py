@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from elman._usual import PLAIN
 from elman.kernels.numba_cpu.launch import plain, scratch_memory
 from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.numba_cpu.prepared import prepare
@@ -53,7 +54,9 @@ class Steps:
     def can_begin(self, state: Tensor | None, weights: Sequence[Tensor]) -> bool:
         """Whether a state fits, and weights of the same shapes are read where they are, as they lie there."""
         own = self.state
-        fits = state is None or (state.shape == own.shape and state.dtype is own.dtype and state.is_cpu)
+        fits = state is None or (
+            type(state) in PLAIN and state.shape == own.shape and state.dtype is own.dtype and state.is_cpu
+        )
         return fits and self._in_place and all(w.is_contiguous() and not w.is_neg() for w in weights)
 
     def begin(self, state: Tensor | None) -> None:
