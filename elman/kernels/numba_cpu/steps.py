@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elman._usual import PLAIN
-from elman.kernels.numba_cpu.launch import plain, scratch_memory
+from elman.kernels.numba_cpu.launch import no_address, plain, scratch_memory
 from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.numba_cpu.prepared import prepare
 from elman.kernels.problem import Problem
@@ -38,7 +38,7 @@ class Steps:
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
         self._like_y = torch.empty_like(state[0])
-        at_weights = [w.data_ptr() for w in weights]
+        at_weights = [w.data_ptr() or no_address(w) for w in weights]
         nothing = Arrays(*[0] * len(Arrays._fields))
         arrays = nothing._replace(memory=memory.data_ptr(), layer_bytes=state[0].nbytes, inner=inner.data_ptr())
         plan = prepared.head + prepared.rest.pack(*arrays, *at_weights, *at_weights)
@@ -74,7 +74,7 @@ class Steps:
         x = plain(x)
         y = _empty_like(self._like_y)
         _, before, after = turn = self._turn
-        _write(self._plan, _PREPARED, self.begun, x.data_ptr(), before, after, y.data_ptr())
+        _write(self._plan, _PREPARED, self.begun, x.data_ptr() or no_address(x), before, after, y.data_ptr())
         if self._counters:
             ctypes.memset(*self._counters)
         self._start(self._at)
