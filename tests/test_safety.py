@@ -217,3 +217,22 @@ def test_scratch_memory_lasts_as_long_as_the_run(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(launch, "prepare", prepared)
     torch.testing.assert_close(layer(x), expected)
+
+
+@pytest.mark.parametrize("which", ["input", "hx", "weight_ih_l0", "bias_hh_l0"])
+def test_freed_memory_is_refused_as_by_torch(which: str) -> None:
+    """Sharding takes the memory of weights away; the shape stays."""
+    ours, theirs = pair()
+    stream = elman.Stream(ours)
+    stream(torch.ones(2, 3))
+    for layer in (theirs, ours):
+        given = {"input": torch.ones(5, 2, 3), "hx": torch.ones(1, 2, 4)}
+        (given[which] if which in given else getattr(layer, which)).untyped_storage().resize_(0)
+        with pytest.raises(RuntimeError, match=r"not allocated|out of bounds for storage"):
+            layer(**given)
+    if which != "hx":
+        x_t = torch.ones(2, 3)
+        if which == "input":
+            x_t.untyped_storage().resize_(0)
+        with pytest.raises(RuntimeError, match="not allocated"):
+            stream(x_t)

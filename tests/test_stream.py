@@ -246,6 +246,17 @@ def test_a_stream_begins_again_under_transforms_and_modes() -> None:
     torch.testing.assert_close(stream(x[0]), layer(x[:1])[0][0].detach())
 
 
+def test_a_state_of_another_kind_of_tensor_stays_one() -> None:
+    class Labelled(Tensor):
+        pass
+
+    layer, x = elman.RNN(3, 4), torch.randn(2, 3)
+    stream = elman.Stream(layer)
+    stream(x)
+    stream.state = torch.zeros(1, 2, 4).as_subclass(Labelled)
+    assert isinstance(stream(x), Labelled)
+
+
 def test_training_mode_and_thread_count_are_followed() -> None:
     layer, x = elman.RNN(3, 40, 2, dropout=0.9).eval(), torch.randn(1, 3)
     stream = elman.Stream(layer)

@@ -87,10 +87,10 @@ def _run(
         scratch.data_ptr(),
         output.nbytes,
         False,
-        x.data_ptr(),
-        0 if h0 is None else h0.data_ptr(),
+        x.data_ptr() or no_address(x),
+        0 if h0 is None else h0.data_ptr() or no_address(h0),
         0 if h_n is None else h_n.data_ptr(),
-        output.data_ptr(),
+        output.data_ptr() or no_address(output),
         0 if inner is None else inner.data_ptr(),
         0 if masks is None else masks.data_ptr(),
         0 if dropped is None else dropped.data_ptr(),
@@ -140,5 +140,15 @@ def _addressed(weights: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[int]]:
     at = [*map(_address_of, weights)]
     if 0 in at or not all(map(_is_contiguous, weights)) or any(map(_is_neg, weights)):
         weights = [plain(w) for w in weights]
-        at = [*map(_address_of, weights)]
+        at = [w.data_ptr() or no_address(w) for w in weights]
     return weights, at
+
+
+def no_address(tensor: Tensor) -> int:
+    """0, the address of a tensor without numbers. Raises for one whose memory was freed."""
+    if tensor.numel() > 0:
+        raise RuntimeError(
+            "The tensor has a non-zero number of elements, but its data is not allocated yet. Its shape is "
+            f"{tuple(tensor.shape)}, and its storage was resized to 0 bytes, as sharding does with weights not in use."
+        )
+    return 0

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.launch import plain, scratch_memory
+from elman._usual import PLAIN
+from elman.kernels.numba_cpu.launch import no_address, plain, scratch_memory
 from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.numba_cpu.prepared import prepare
 from elman.kernels.problem import Problem
@@ -37,7 +38,7 @@ class Steps:
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
         self._like_y = torch.empty_like(state[0])
-        at_weights = [w.data_ptr() for w in weights]
+        at_weights = [w.data_ptr() or no_address(w) for w in weights]
         nothing = Arrays(*[0] * len(Arrays._fields))
         arrays = nothing._replace(memory=memory.data_ptr(), layer_bytes=state[0].nbytes, inner=inner.data_ptr())
         plan = prepared.head + prepared.rest.pack(*arrays, *at_weights, *at_weights)
@@ -53,7 +54,9 @@ class Steps:
     def can_begin(self, state: Tensor | None, weights: Sequence[Tensor]) -> bool:
         """Whether a state fits, and weights of the same shapes are read where they are, as they lie there."""
         own = self.state
-        fits = state is None or (state.shape == own.shape and state.dtype is own.dtype and state.is_cpu)
+        fits = state is None or (
+            type(state) in PLAIN and state.shape == own.shape and state.dtype is own.dtype and state.is_cpu
+        )
         return fits and self._in_place and all(w.is_contiguous() and not w.is_neg() for w in weights)
 
     def begin(self, state: Tensor | None) -> None:
@@ -71,7 +74,7 @@ class Steps:
         x = plain(x)
         y = _empty_like(self._like_y)
         _, before, after = turn = self._turn
-        _write(self._plan, _PREPARED, self.begun, x.data_ptr(), before, after, y.data_ptr())
+        _write(self._plan, _PREPARED, self.begun, x.data_ptr() or no_address(x), before, after, y.data_ptr())
         if self._counters:
             ctypes.memset(*self._counters)
         self._start(self._at)
