@@ -15,6 +15,7 @@ from elman.kernels.numba_cpu.backward_in_time import (
     first_row,
     make_recurrence,
     make_rows,
+    overlaps,
     tasks_of_clearing,
 )
 from elman.kernels.numba_cpu.sequences import chunk_of, clear_padding, groups_of, length_of, place_of, rows_in
@@ -56,10 +57,10 @@ def make_backward(dtype: type) -> Any:
         return max(0, s1 - p.span), s1
 
     @part
-    def pass_down(p, layer, d, first, count, thread):
+    def pass_down(p, layer, d, s0, first, count, thread):
         """dx = dz W_ih for some of a span's steps; a second direction is added to the first."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
-        first += first_row(p, d, thread)
+        first += first_row(p, d, thread, s0)
         target = below_at(p, layer - 1) if layer else p.d_x
         dz_table, start_table, d_x_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         dz, start, d_x = addresses(dz_table), addresses(start_table), addresses(d_x_table)
@@ -129,8 +130,8 @@ def make_backward(dtype: type) -> Any:
             i = first + k
             row, rows = k * (s1 - s0), max(0, min(length_of(p, i), s1) - s0)
             for r in range(0, rows if layer > 0 or p.d_x else 0, p.block):
-                pass_down(p, layer, d, row + r, min(p.block, rows - r), thread)
-            row += first_row(p, d, thread)
+                pass_down(p, layer, d, s0, row + r, min(p.block, rows - r), thread)
+            row += first_row(p, d, thread, s0)
             sum_weights(p, plan, layer, d, place_of(p, i) // a_group, 0, h_size, row, rows, thread)
 
     @part
@@ -145,10 +146,18 @@ def make_backward(dtype: type) -> Any:
             clear_padding(p, target, row_bytes, task)
 
     @part
+    def spans(p):
+        return max(1, (p.steps + p.span - 1) // p.span)
+
+    @part
     def phases_a_layer(p):
-        """For each span: the recurrence, then what follows from its dz, with a phase more for a second direction; at
-        last the dropout masks. Sequences that are apart do both in one, a phase for each direction."""
-        return 1 + (1 + p.directions) * max(1, (p.steps + p.span - 1) // p.span)
+        """For each span: the recurrence, then what follows from its dz, with a phase for each direction. At last the
+        dropout masks.
+
+        Where spans overlap, it is the span before that is followed, and for the first direction beside the recurrence:
+        threads whose sequences end early go on with it. So there is a place for one span more.
+        """
+        return 1 + (1 + p.directions) * (spans(p) + 1)
 
     @part
     def phases(p):
@@ -171,52 +180,83 @@ def make_backward(dtype: type) -> Any:
         return layer, place // (1 + p.directions), place % (1 + p.directions)
 
     @part
-    def tasks_of(p, plan, phase):
-        layer, span, kind = place_in(p, phase)
-        if span < 0:
-            return blocks_of(p, all_rows(p)) if layer > 0 and p.masks else 0
+    def followed(p, span):
+        """The span that is followed where `span` recurs."""
+        return span - 1 if overlaps(p) else span
+
+    @part
+    def tasks_of_recurrence(p, layer, span):
+        if span == spans(p):
+            return 0
         s0, s1 = last_steps(p, span)
-        if kind == 0:
-            chunks = 0 if p.apart else p.chunks
-            if p.groups:
-                chunks = p.groups * (s1 - s0 + (1 if s0 == 0 and p.d_h0 else 0))
-            return p.directions * chunks + (tasks_of_clearing(p, layer) if span == 0 else 0)
+        chunks = 0 if p.apart else p.chunks
+        if p.groups:
+            chunks = p.groups * (s1 - s0 + (1 if s0 == 0 and p.d_h0 else 0))
+        return p.directions * chunks + (tasks_of_clearing(p, layer) if span == 0 else 0)
+
+    @part
+    def tasks_that_follow(p, plan, layer, span, d):
+        if span < 0 or span == spans(p):
+            return 0
         if p.apart:
             return p.chunks
+        s0, s1 = last_steps(p, span)
         tasks = blocks_of(p, rows_in(p, s0, s1)) if layer > 0 or p.d_x else 0
-        if kind == 1 and gradient_at(plan, 0, 0, 0):
+        if d == 0 and gradient_at(plan, 0, 0, 0):
             tasks += (p.hidden_size + p.columns - 1) // p.columns * p.directions
         return tasks
 
     @part
-    def work_on(p, plan, phase, task, thread):
+    def tasks_of(p, plan, phase):
         layer, span, kind = place_in(p, phase)
         if span < 0:
+            return blocks_of(p, all_rows(p)) if layer > 0 and p.masks else 0
+        if kind == 0:
+            beside = tasks_that_follow(p, plan, layer, followed(p, span), 0) if overlaps(p) else 0
+            return tasks_of_recurrence(p, layer, span) + beside
+        return 0 if kind == 1 and overlaps(p) else tasks_that_follow(p, plan, layer, followed(p, span), kind - 1)
+
+    @part
+    def work_on(p, plan, phase, task, thread):
+        layer, span, kind = place_in(p, phase)
+        recurrence = tasks_of_recurrence(p, layer, span) if span >= 0 and kind == 0 else 0
+        if span < 0:
             drop(p, layer, task)
-            return
+        elif task < recurrence:
+            recur_in(p, plan, phase, layer, span, task, thread)
+        else:
+            follow(p, plan, layer, followed(p, span), max(0, kind - 1), task - recurrence, thread)
+
+    @part
+    def recur_in(p, plan, phase, layer, span, task, thread):
+        """A task of a span's recurrence, or of clearing before the first."""
         s0, s1 = last_steps(p, span)
-        clearing = tasks_of_clearing(p, layer) if kind == 0 and span == 0 else 0
+        clearing = tasks_of_clearing(p, layer) if span == 0 else 0
         if task < clearing:
             clear_below(p, layer, task)
-        elif p.groups and kind == 0:
+        elif p.groups:
             recur_together(p, plan, phase, layer, task - clearing, thread, s0, s1)
-        elif p.apart or kind == 0:
-            d, chunk = (task - clearing) % p.directions, (task - clearing) // p.directions
-            if p.apart:
-                d, chunk = kind - 1, task
-            recur(p, layer, d, chunk, thread, s0, s1)
-            if p.apart:
-                follow_apart(p, plan, layer, d, chunk, thread, s0, s1)
         else:
-            rows = rows_in(p, s0, s1)
-            blocks = blocks_of(p, rows) if layer > 0 or p.d_x else 0
-            if task < blocks:
-                pass_down(p, layer, kind - 1, task * p.block, min(p.block, rows - task * p.block), thread)
-            else:
-                first, d = (task - blocks) // p.directions * p.columns, (task - blocks) % p.directions
-                count = min(p.columns, p.hidden_size - first)
-                if span == 0:
-                    begin_weights(p, plan, layer, d, first, count)
-                sum_weights(p, plan, layer, d, 0, first, count, first_row(p, d, thread), rows, thread)
+            d, chunk = (task - clearing) % p.directions, (task - clearing) // p.directions
+            recur(p, layer, d, chunk, thread, s0, s1)
+
+    @part
+    def follow(p, plan, layer, span, d, task, thread):
+        """A task of what follows from a span's dz; of sequences that are apart the recurrence too."""
+        s0, s1 = last_steps(p, span)
+        if p.apart:
+            recur(p, layer, d, task, thread, s0, s1)
+            follow_apart(p, plan, layer, d, task, thread, s0, s1)
+            return
+        rows = rows_in(p, s0, s1)
+        blocks = blocks_of(p, rows) if layer > 0 or p.d_x else 0
+        if task < blocks:
+            pass_down(p, layer, d, s0, task * p.block, min(p.block, rows - task * p.block), thread)
+        else:
+            first, of = (task - blocks) // p.directions * p.columns, (task - blocks) % p.directions
+            count = min(p.columns, p.hidden_size - first)
+            if span == 0:
+                begin_weights(p, plan, layer, of, first, count)
+            sum_weights(p, plan, layer, of, 0, first, count, first_row(p, of, thread, s0), rows, thread)
 
     return columns_to_pack, pack, phases, tasks_of, work_on

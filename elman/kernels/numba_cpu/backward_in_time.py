@@ -40,9 +40,19 @@ def below_at(p, layer):
 
 
 @part
-def first_row(p, d, thread):
-    """Where a span's rows begin in dz."""
-    return p.span_rows * (thread if p.apart else d)
+def overlaps(p):
+    """Whether a span's recurrence runs beside what follows from the span before, so that dz of both is kept. Not with
+    shared columns, where a thread that waits counts tasks that are done."""
+    return p.threads > 1 and p.groups == 0 and p.apart == 0
+
+
+@part
+def first_row(p, d, thread, s0):
+    """Where the rows of the span that begins at s0 begin in dz."""
+    if p.apart:
+        return p.span_rows * thread
+    half = max(0, p.steps - s0 - 1) // p.span % 2 if overlaps(p) else 0
+    return p.span_rows * (d + p.directions * half)
 
 
 @part
@@ -98,7 +108,7 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
         after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)  # after: dz of the next step
         q = addresses(table_at(p, thread, 3))  # the rows of output
         x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
-        row, a_sequence = first_row(p, d, thread), distance(p, s0, s1)
+        row, a_sequence = first_row(p, d, thread, s0), distance(p, s0, s1)
         x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
         of_d = state * d * p.sequences
         at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d
@@ -174,7 +184,7 @@ def make_recurrence(dtype: type, add_row: Any, copy_row: Any) -> Any:
         d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
         after_table, dh_table, dz_table = table_at(p, thread, 0), table_at(p, thread, 1), table_at(p, thread, 2)
         after, dh, dz = addresses(after_table), addresses(dh_table), addresses(dz_table)
-        row = first_row(p, d, thread)
+        row = first_row(p, d, thread, s0)
         x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
         of_d = state * d * p.sequences
         at_start, carry = p.memory + p.at_start + of_d, p.memory + p.carry + of_d

@@ -52,7 +52,7 @@ class Sizes(NamedTuple):
     below_too: int  # the same for every other layer, if two directions read and write it in different orders
     at_start: int  # (D, N, H) sum of dz over the steps that read h_0
     carry: int  # (D, N, H) dz of the first step of the span before
-    dz: int  # (D, or apart threads, span_rows, H) gradient at the pre-activations in one span of one layer
+    dz: int  # (D, twice if spans overlap, or apart threads, span_rows, H) gradient at one layer's pre-activations
     x_rows: int  # (as dz without H) addresses of the input rows each step read
     h_rows: int  # (the same) addresses of the states each step started from
 

@@ -95,8 +95,9 @@ def _prepare(
     kept, times = (a_chunk, threads) if apart else (sequences, directions)  # sequences whose dz is kept, how many times
     step_bytes = size * max(1, kept * (h if apart else width))
     span = max(1, min(steps, steps_of_a_span(kept, step_bytes, apart)) if backward else steps)
-    in_spans = once * times * span * kept  # rows of dz
-    phases = 1 + layers * (1 + (1 + directions) * max(1, -(-steps // span)) if backward else 2)
+    halves = 2 if threads > 1 and not groups and not apart and span < steps else 1  # dz of two spans at once
+    in_spans = once * times * halves * span * kept  # rows of dz
+    phases = 1 + layers * (1 + (1 + directions) * (1 + max(1, -(-steps // span))) if backward else 2)
     rest = after_sizes(layers * directions, weights_a_cell, phases, threads)
     scratch = 0
 
