@@ -15,7 +15,6 @@ from elman.kernels.numba_cpu.backward_in_time import (
     first_row,
     make_recurrence,
     make_rows,
-    overlaps,
     tasks_of_clearing,
 )
 from elman.kernels.numba_cpu.sequences import chunk_of, clear_padding, groups_of, length_of, place_of, rows_in
@@ -182,7 +181,7 @@ def make_backward(dtype: type) -> Any:
     @part
     def followed(p, span):
         """The span that is followed where `span` recurs."""
-        return span - 1 if overlaps(p) else span
+        return span - 1 if p.overlap else span
 
     @part
     def tasks_of_recurrence(p, layer, span):
@@ -212,9 +211,9 @@ def make_backward(dtype: type) -> Any:
         if span < 0:
             return blocks_of(p, all_rows(p)) if layer > 0 and p.masks else 0
         if kind == 0:
-            beside = tasks_that_follow(p, plan, layer, followed(p, span), 0) if overlaps(p) else 0
+            beside = tasks_that_follow(p, plan, layer, followed(p, span), 0) if p.overlap else 0
             return tasks_of_recurrence(p, layer, span) + beside
-        return 0 if kind == 1 and overlaps(p) else tasks_that_follow(p, plan, layer, followed(p, span), kind - 1)
+        return 0 if kind == 1 and p.overlap else tasks_that_follow(p, plan, layer, followed(p, span), kind - 1)
 
     @part
     def work_on(p, plan, phase, task, thread):

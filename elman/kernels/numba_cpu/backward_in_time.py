@@ -40,18 +40,11 @@ def below_at(p, layer):
 
 
 @part
-def overlaps(p):
-    """Whether a span's recurrence runs beside what follows from the span before, so that dz of both is kept. Not with
-    shared columns, where a thread that waits counts tasks that are done."""
-    return p.threads > 1 and p.groups == 0 and p.apart == 0
-
-
-@part
 def first_row(p, d, thread, s0):
     """Where the rows of the span that begins at s0 begin in dz."""
     if p.apart:
         return p.span_rows * thread
-    half = max(0, p.steps - s0 - 1) // p.span % 2 if overlaps(p) else 0
+    half = max(0, p.steps - s0 - 1) // p.span % 2 if p.overlap else 0
     return p.span_rows * (d + p.directions * half)
 
 

@@ -32,6 +32,7 @@ class Sizes(NamedTuple):
     block: int  # rows of one task in a product over many steps
     columns: int  # rows of a weight gradient that one task sums
     span: int  # steps after which the backward pass turns dz into the other gradients
+    overlap: int  # whether a span's recurrence runs beside what follows from the span before, and dz of both is kept
     span_rows: int  # of dz in one span: of one direction, or of one chunk of sequences that are apart
     ih_first: int  # bytes of a packed W_ih in the first layer
     ih_next: int  # and above

@@ -95,8 +95,9 @@ def _prepare(
     kept, times = (a_chunk, threads) if apart else (sequences, directions)  # sequences whose dz is kept, how many times
     step_bytes = size * max(1, kept * (h if apart else width))
     span = max(1, min(steps, steps_of_a_span(kept, step_bytes, apart)) if backward else steps)
-    halves = 2 if threads > 1 and not groups and not apart and span < steps else 1  # dz of two spans at once
-    in_spans = once * times * halves * span * kept  # rows of dz
+    # not with shared columns, where a thread that waits counts tasks that are done
+    overlap = threads > 1 and span < steps and not groups and not apart
+    in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
     phases = 1 + layers * (1 + (1 + directions) * (1 + max(1, -(-steps // span))) if backward else 2)
     rest = after_sizes(layers * directions, weights_a_cell, phases, threads)
     scratch = 0
@@ -139,6 +140,7 @@ def _prepare(
         block=block,
         columns=columns,
         span=span,
+        overlap=overlap,
         span_rows=span * kept,
         ih_first=ih_first,
         ih_next=ih_next,
