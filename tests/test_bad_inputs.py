@@ -51,10 +51,10 @@ LABEL_FILES = {
     "latin.csv": ("text,label\nab,x\nöl,y\n".encode("latin-1"), "latin.csv, line 3, byte 1 is not UTF-8 (inv"),
     "korean.csv": (
         "문장,감정\n비가 온다,슬픔\n".encode("cp949"),
-        "korean.csv, line 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as UTF-8 (in Excel: "
+        "korean.csv, line 1, byte 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as UTF-8 (in Excel: "
         "CSV UTF-8), or: iconv -f CP949 -t UTF-8 FILE > NEW",
     ),
-    "utf16.csv": ("text,label\nab,x\n".encode("utf-16"), "utf16.csv, line 1 is not UTF-8 but seems to be UTF-16"),
+    "utf16.csv": ("text,label\nab,x\n".encode("utf-16"), "utf16.csv, line 1, byte 1 is not UTF-8 but seems to be UTF-16"),
     "line.csv": (
         "text,label\nab,x\n비가,y\n".encode("cp949"),
         "line.csv, line 3, byte 1 is not UTF-8 but seems to be CP949",
@@ -356,7 +356,7 @@ def test_broken_runs_are_said(trained, tmp_path, capsys, monkeypatch, case):
 
 def test_columns_of_lists_are_no_texts(tmp_path, capsys):
     pl.DataFrame({"text": [[1], [2]], "label": ["a", "b"]}).write_parquet(tmp_path / "a.parquet")
-    message = "column text holds List(Int64) where text is needed"
+    message = "column text holds List(Int64) where text or numbers are needed"
     refused(capsys, tmp_path, ["train", "labels", tmp_path / "a.parquet", "-o", tmp_path / "run"], message)
 
 

@@ -16,7 +16,7 @@ from elman.tasks.series_measures import Autoregression, baseline_forecasts, meas
 from elman.tasks.series_runs import JOB, MODEL, Forecaster, Source
 from elman.tasks.settings import LoopSettings, SeriesSettings
 from elman.tasks.tables import open_table
-from elman.tasks.times import Clock
+from elman.tasks.clock import Clock
 
 
 def read(folder: Path, content: str, *columns: str) -> tuple[series_data.Read, SeriesArrays]:
