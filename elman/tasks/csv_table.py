@@ -83,16 +83,18 @@ class CsvTable:
         values, into how many it splits it, and whether it is the one that the file's name promises."""
         with self._open() as stream:
             reader = csv.reader(stream, delimiter=separator, strict=True)
+            rows: list[list[str]] = []
+            broken = False
             try:
-                header = next(reader, [])
+                for row in islice(reader, HEAD + 1):
+                    rows.append(row)
             except csv.Error:
-                return False, 0.0, 0, False
-            widths = []
-            try:
-                widths += [len(row) for row in islice(reader, HEAD) if row]
-            except csv.Error:
-                widths.append(0)
-        share = widths.count(len(header)) / len(widths) if widths else 1.0
+                broken = True
+        if not rows:
+            return False, 0.0, 0, False
+        header, *others = rows
+        alike = [len(row) == len(header) for row in others if row] + [False] * broken
+        share = sum(alike) / len(alike) if alike else 1.0
         return len(header) > 1, share, len(header), separator == "\t" and self.file.suffix.lower() == ".tsv"
 
     def _read(self) -> Iterator[tuple[int, list[str], int]]:

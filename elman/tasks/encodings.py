@@ -12,7 +12,7 @@ from pathlib import Path
 from elman.tasks.errors import DataError
 
 SAMPLE = 1 << 20  # bytes that are looked at
-LEAST = 2  # characters beyond ASCII: one alone says nothing
+LEAST = 2  # different characters beyond ASCII: one alone says nothing
 AHEAD = 1.5  # times as good as the next one, or neither is named
 
 SIGNS = "°€£§©®±²³µ·×÷¿¡«»‘’‚“”„†•…–—´¨ºª"
@@ -29,7 +29,7 @@ class Encoding:
         allowed: a class of a regular expression, of everything beyond ASCII.
         common: the most frequent of these characters, as such a class.
         share: of what is beyond ASCII, that has to be common.
-        least: characters beyond ASCII that there must be.
+        least: different characters beyond ASCII that there must be.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Encoding:
         except UnicodeDecodeError:
             return 0.0
         beyond = re.sub(r"[\x00-\x7f]", "", text)
-        if len(beyond) < self.least or re.sub(f"[{self.allowed}]", "", beyond):
+        if len(set(beyond)) < self.least or re.sub(f"[{self.allowed}]", "", beyond):
             return 0.0
         found = len(re.findall(f"[{self.common}]", beyond)) / len(beyond)
         return found / self.share if found >= self.share else 0.0
@@ -87,8 +87,8 @@ ENCODINGS = (
     Encoding("SHIFT_JIS", "cp932", f"{KANA}{HAN}{EAST}", "ぁ-んァ-ヶー", 0.25),
     Encoding("GB18030", "gb18030", f"{HAN}{EAST}", SIMPLE, 0.2),
     Encoding("BIG5", "big5", f"{HAN}{EAST}", TRADITIONAL, 0.2),
-    Encoding("WINDOWS-1251", "cp1251", f"{CYRILLIC}«»–—“”„…№°", "оеаинтсрвл", 0.45, 10),
-    Encoding("KOI8-R", "koi8_r", f"{CYRILLIC}°", "оеаинтсрвл", 0.45, 10),
+    Encoding("WINDOWS-1251", "cp1251", f"{CYRILLIC}«»–—“”„…№°", "оеаинтсрвл", 0.45, 6),
+    Encoding("KOI8-R", "koi8_r", f"{CYRILLIC}°", "оеаинтсрвл", 0.45, 6),
     Encoding("WINDOWS-1252", "cp1252", f"{WESTERN}{SIGNS}", "ÄÖÜäöüßéèêàçñáíóúåøæ°€", 0.6),
 )
 MARKS = {
@@ -109,6 +109,8 @@ def guess(data: bytes) -> str | None:
     for mark, name in MARKS.items():
         if data.startswith(mark):
             return name
+    if b"\0" in data:  # UTF-16 without its mark, or no text at all
+        return None
     ranked = sorted(((encoding.score(data), encoding.name) for encoding in ENCODINGS), reverse=True)
     (best, name), (second, _) = ranked[:2]
     return name if best > AHEAD * second else None
