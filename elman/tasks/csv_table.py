@@ -149,4 +149,4 @@ class CsvTable:
 
 def _frame(columns: Sequence[str], rows: list[Any]) -> pl.DataFrame:
     values = [rows] if len(columns) == 1 else zip(*rows, strict=True)
-    return pl.DataFrame([pl.Series(name, some, dtype=pl.String) for name, some in zip(columns, values, strict=True)])
+    return pl.DataFrame(dict(zip(columns, values, strict=True)), schema=dict.fromkeys(columns, pl.String))
