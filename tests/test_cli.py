@@ -178,6 +178,18 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
     assert demo._free_folder(Path("elman-demo")) == Path("elman-demo-3")
 
 
+def test_demo_without_matplotlib_names_no_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "ROUNDS", 1)
+    monkeypatch.setattr(demo, "ROUND_STEPS", 1)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert exit_code("demo", "--steps", 2, "-o", tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    assert "no picture without matplotlib" in out
+    assert f"everything is in {tmp_path / 'run'}\n" in out
+    assert "loss.png" not in out
+
+
 def test_demo_text_is_the_documentation_of_this_python():
     from pydoc_data.topics import topics
 

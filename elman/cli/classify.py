@@ -50,6 +50,9 @@ def classify(
         examples = open_examples(
             sets.find(data), text_column=text_column, label_column=label_column, labelled=wanted, usual=columns
         )
+        guessed = getattr(examples, "text", None)
+        if guessed is not None and guessed not in (text_column, *columns):
+            print(f"the first line of {examples.name} names its columns: the texts are {guessed!r}", file=sys.stderr)
     if output is None:
         count, right = _write(classifier, examples, lambda rows: print(rows, end=""))
     else:
