@@ -51,10 +51,13 @@ LABEL_FILES = {
     "latin.csv": ("text,label\nab,x\nöl,y\n".encode("latin-1"), "latin.csv, line 3, byte 1 is not UTF-8 (inv"),
     "korean.csv": (
         "문장,감정\n비가 온다,슬픔\n".encode("cp949"),
-        "korean.csv, line 1, byte 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as UTF-8 (in Excel: "
-        "CSV UTF-8), or: iconv -f CP949 -t UTF-8 FILE > NEW",
+        "korean.csv, line 1, byte 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as "
+        "UTF-8 (in Excel: CSV UTF-8), or: iconv -f CP949 -t UTF-8 FILE > NEW",
     ),
-    "utf16.csv": ("text,label\nab,x\n".encode("utf-16"), "utf16.csv, line 1, byte 1 is not UTF-8 but seems to be UTF-16"),
+    "utf16.csv": (
+        "text,label\nab,x\n".encode("utf-16"),
+        "utf16.csv, line 1, byte 1 is not UTF-8 but seems to be UTF-16",
+    ),
     "line.csv": (
         "text,label\nab,x\n비가,y\n".encode("cp949"),
         "line.csv, line 3, byte 1 is not UTF-8 but seems to be CP949",
@@ -398,7 +401,9 @@ def test_a_forecast_keeps_the_digits_that_tell_its_quantiles_apart(tmp_path, cap
 
 def test_a_first_line_of_values_is_not_taken_for_names(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("".join(GOOD_SERIES.splitlines(keepends=True)[1:]))
-    message = "line 1 holds values where the columns' names should be: put a line of names before it, such as time,value"
+    message = (
+        "line 1 holds values where the columns' names should be: put a line of names before it, such as time,value"
+    )
     refused(capsys, tmp_path, ["train", "series", tmp_path / "a.csv", "-o", tmp_path / "run", *SERIES.split()], message)
 
 

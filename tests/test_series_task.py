@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from elman.tasks import loop, runs, series, series_data, series_runs, tables
+from elman.tasks.clock import Clock
 from elman.tasks.errors import DataError
 from elman.tasks.series import Scale, SeriesModel, SeriesTask, fit_scale, pinball, seasonal_places, split_series
 from elman.tasks.series_data import SeriesArrays, choose_columns, read_series
@@ -16,7 +17,6 @@ from elman.tasks.series_measures import Autoregression, baseline_forecasts, meas
 from elman.tasks.series_runs import JOB, MODEL, Forecaster, Source
 from elman.tasks.settings import LoopSettings, SeriesSettings
 from elman.tasks.tables import open_table
-from elman.tasks.clock import Clock
 
 
 def read(folder: Path, content: str, *columns: str) -> tuple[series_data.Read, SeriesArrays]:

@@ -59,7 +59,9 @@ def test_a_form_is_found_and_written_back_without_a_hole(form):
     assert [clock.at(i) for i in range(len(times))] == times
 
 
-@pytest.mark.parametrize("form", ["YYYYMM", "YYYY.MM", "YYYYQ", "YYYYWW", "YYYYDDD", "YYYYMMDD", "YYYYMMDDHH", "YYYYMMDDHHMMSS"])
+@pytest.mark.parametrize(
+    "form", ["YYYYMM", "YYYY.MM", "YYYYQ", "YYYYWW", "YYYYDDD", "YYYYMMDD", "YYYYMMDDHH", "YYYYMMDDHHMMSS"]
+)
 def test_calendars_in_digits_are_read_from_columns_of_numbers_too(form):
     _, times = written(form)
     numbers = pl.Series([float(t) if "." in t else int(t) for t in times])

@@ -63,7 +63,9 @@ def series(
 
     def read() -> series_runs.Source:
         table = open_table(file)
-        return series_runs.Source(table, choose_columns(table, time_column, column, time_format), runs.file_sha256(file))
+        return series_runs.Source(
+            table, choose_columns(table, time_column, column, time_format), runs.file_sha256(file)
+        )
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
         return {"time_column": config["time"], "column": config["columns"], "time_format": config["clock"]["form"]}

@@ -63,7 +63,7 @@ class ArrayWriter:
 
 
 def open_array(
-    path: Path, dtype: npt.DTypeLike, dimensions: int = 1, *, writable: bool = False, older: npt.DTypeLike = None
+    path: Path, dtype: npt.DTypeLike, dimensions: int = 1, *, writable: bool = False, older: npt.DTypeLike | None = None
 ) -> Array:
     """An array of a run, mapped into memory.
 

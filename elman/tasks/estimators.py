@@ -311,7 +311,7 @@ def _columns(y: npt.ArrayLike) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # numpy only warns where it drops an imaginary part or a mask
-            masked = np.ma.asarray(y)
+            masked: Any = np.ma.asarray(y)
             if masked.dtype.kind in "mM":
                 raise TypeError(f"it holds {masked.dtype}")
             values = np.asarray(masked.data, dtype=np.float64)

@@ -274,7 +274,9 @@ def as_list(values: Any, what: str) -> list[Any]:
     """
     if isinstance(values, str | bytes):
         raise DataError(f"{what} must be a list, not a single text: put it in brackets, [{_short(str(values))}]")
-    if hasattr(values, "to_numpy"):  # a data frame: as an iterable it is its names; a column: its index may begin anywhere
+    if hasattr(
+        values, "to_numpy"
+    ):  # a data frame: as an iterable it is its names; a column: its index may begin anywhere
         values = values.to_numpy()
     if not isinstance(values, Iterable) or isinstance(values, Mapping | Set) or getattr(values, "ndim", 1) == 0:
         raise DataError(f"{what} must be a list or an array, not {type(values).__name__}")

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import polars as pl
 
 from elman.tasks.arrays import ArrayWriter, blocks, open_array
-from elman.tasks.errors import DataError, SettingError
 from elman.tasks.clock import Clock, find_clock, steps_between
+from elman.tasks.errors import DataError, SettingError
 from elman.tasks.tables import Table, as_strings, choose_column, is_index
 from elman.tasks.times import ACCEPTED, FORMS, NUMBER, Reading, readings
 
@@ -64,12 +64,10 @@ class Read:
     skipped: int  # first steps left out, because a column had not begun
 
 
-def choose_columns(
-    table: Table, time: str | None, values: list[str] | None, time_format: str | None = None
-) -> Columns:
+def choose_columns(table: Table, time: str | None, values: list[str] | None, time_format: str | None = None) -> Columns:
     """The columns that were named; else the time column by its usual name or as the first, and all that hold numbers.
 
-    A column without a name is the index that pandas writes: it may hold the times, but is not forecast unless asked for.
+    A column without a name is the index that pandas writes: it may hold the times, but is forecast only if asked for.
 
     Raises:
         DataError: there is no such column, none with numbers, or the first line holds values in place of names.
@@ -94,8 +92,8 @@ def choose_columns(
         raise DataError(f"{table.file} has no column of numbers beside its time column {time!r}{begins}")
     if head.height and _is_row(time, chosen, head):
         raise DataError(
-            f"{table.file}, line 1 holds values where the columns' names should be: put a line of names before it, such "
-            f"as time,value"
+            f"{table.file}, line 1 holds values where the columns' names should be: put a line of names before it, "
+            f"such as time,value"
         )
     if values:
         return Columns(time, values, time_format=time_format)
@@ -178,7 +176,11 @@ def _reading(table: Table, columns: Columns, usual: Reading | None) -> Reading:
         found = _readings(table, column)
         if columns.time_format is not None:
             return _asked_for(columns.time_format, found)
-        if usual is not None and not usual.times(column).null_count() and not isinstance(column.dtype, pl.Date | pl.Datetime):
+        if (
+            usual is not None
+            and not usual.times(column).null_count()
+            and not isinstance(column.dtype, pl.Date | pl.Datetime)
+        ):
             return usual
         if len(found) > 1:
             ways = " or ".join(f"--time-format {way.form}" for way in found)

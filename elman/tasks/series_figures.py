@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from elman.tasks.clock import Clock
 from elman.tasks.figures import picture
 from elman.tasks.series_runs import MODEL, Measured, Past, Run
-from elman.tasks.clock import Clock
 
 Array = npt.NDArray[Any]
 

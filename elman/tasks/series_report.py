@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from elman.tasks import readme
 from elman.tasks.checkpoint import replacing
+from elman.tasks.clock import DIGITS, Clock
 from elman.tasks.series import Parts
 from elman.tasks.series_runs import MODEL, Measured, Run
-from elman.tasks.clock import DIGITS, Clock
 from elman.tasks.times import doubtful
 
 LEAST_DIGITS = 6
@@ -54,7 +54,9 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
     if about["left_out"]:
         lines.append(f"left out, for they hold no numbers: {', '.join(about['left_out'])}")
     if about.get("index"):  # not there in runs of older versions
-        lines.append(f"left out, for it has no name and numbers the rows: column {' and '.join(map(repr, about['index']))}")
+        lines.append(
+            f"left out, for it has no name and numbers the rows: column {' and '.join(map(repr, about['index']))}"
+        )
     if doubtful(clock.form):
         lines.append(f"the times are read as {clock.form}, the first is {clock.at(0)}; --time-format says it otherwise")
     return lines

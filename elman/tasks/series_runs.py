@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from elman.tasks import runs
+from elman.tasks.clock import Clock
 from elman.tasks.errors import DataError, RunError
 from elman.tasks.series import Scale, SeriesModel, SeriesTask, fit_scale, split_series
 from elman.tasks.series_data import Columns, Read, SeriesArrays, choose_columns, read_series
 from elman.tasks.series_measures import Errors, baseline_forecasts, measure_forecasts
 from elman.tasks.settings import SeriesSettings
 from elman.tasks.tables import Table, open_table
-from elman.tasks.clock import Clock
 
 Array = npt.NDArray[Any]
 Run = runs.Run[SeriesSettings, SeriesTask]

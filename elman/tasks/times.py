@@ -1,7 +1,7 @@
 """The time column of a series: which way its times are written, read as numbers, and written back as they came.
 
-A time may be written in digits alone: 202312, 20244, 2024152. As plain numbers such times have holes (after 202312 comes
-202401), so a column that fits a calendar as a whole is read as one; where it fits two readings, the user is asked.
+A time may be written in digits alone: 202312, 20244, 2024152. As plain numbers such times have holes (202401 comes after
+202312), so a column that fits a calendar as a whole is read as one; where it fits two readings, the user is asked.
 """
 
 import datetime
@@ -62,7 +62,13 @@ class Form:
         return plain.str.to_datetime(self.read, time_unit="us", strict=False, exact=True).cast(pl.Int64)
 
 
-Y, MONTH, DAY_, HOUR, SIXTY = r"((?:1[5-9]|2[01])\d{2})", r"(0[1-9]|1[0-2])", r"(0[1-9]|[12]\d|3[01])", r"([01]\d|2[0-3])", r"([0-5]\d)"
+Y, MONTH, DAY_, HOUR, SIXTY = (
+    r"((?:1[5-9]|2[01])\d{2})",
+    r"(0[1-9]|1[0-2])",
+    r"(0[1-9]|[12]\d|3[01])",
+    r"([01]\d|2[0-3])",
+    r"([0-5]\d)",
+)
 ISO = "%Y-%m-%d %H:%M:%S"
 
 
@@ -77,7 +83,9 @@ def _forms() -> list[Form]:
         Form("YYYY-MM-DDTHH:MM", rf"^{day}T\d{{2}}:\d{{2}}$", "", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M"),
         Form("YYYY-MM-DD HH:MM:SS", f"^{day} {seconds}$", "", "%Y-%m-%d %H:%M:%S%.f", " "),
         Form(LOCAL, f"^{day}T{seconds}$", "", "%Y-%m-%dT%H:%M:%S%.f", "T"),
-        Form(INSTANT, rf"^({day})[T ]({seconds}(?:Z|[+-]\d{{2}}:?\d{{2}}))$", "${1}T${2}", "%Y-%m-%dT%H:%M:%S%.f%#z", "T"),
+        Form(
+            INSTANT, rf"^({day})[T ]({seconds}(?:Z|[+-]\d{{2}}:?\d{{2}}))$", "${1}T${2}", "%Y-%m-%dT%H:%M:%S%.f%#z", "T"
+        ),
         Form("YYYYQ1", r"^(\d{4})Q([1-4])$", "${1}-Q${2}", "%Y-%m-%d", "%YQ{q}", QUARTERS),
         Form("YYYY-Q1", r"^(\d{4})-Q([1-4])$", "${1}-Q${2}", "%Y-%m-%d", "%Y-Q{q}", QUARTERS),
         Form("YYYY-W01", r"^(\d{4})-W(\d{2})$", "${1}-W${2}-1", "%G-W%V-%u", "%G-W%V"),
@@ -247,6 +255,6 @@ def write_time(moment: datetime.datetime, reading: Reading) -> str:
         return moment.replace(tzinfo=_zone(reading.zone)).isoformat()
     write = reading.form if "%" in reading.form else FORMS[reading.form].write
     if "%" not in write:
-        return moment.isoformat(sep=write) + ("Z" if reading.form == INSTANT else "")  # type: ignore[arg-type]
+        return moment.isoformat(sep=write) + ("Z" if reading.form == INSTANT else "")
     plain = {"{q}": (moment.month + 2) // 3, "{m}": moment.month, "{d}": moment.day}
     return re.sub(r"{[qmd]}", lambda found: str(plain[found[0]]), moment.strftime(write))
