@@ -68,9 +68,9 @@ def test_labels_end_where_each_sequence_ends(one_hot, layers, both):
 
 
 def test_labels_of_numbers_are_scaled_inside():
-    model = LabelsModel(3, LabelsSettings(hidden_size=7), tokens=None, mean=[5.0, -3.0], std=[2.0, 0.5])
+    model = LabelsModel(3, LabelsSettings(hidden_size=7), tokens=None, mean=[1.7e9, 1.7e9 - 8], std=[2.0, 0.5])
     run = session(export.labels_graph(shaken(model)))
-    values, lengths = torch.randn(9, 4, 2) * 3 + 4, torch.tensor([9, 2, 5, 1])
+    values, lengths = torch.randn(9, 4, 2, dtype=torch.float64) * 3 + 1.7e9, torch.tensor([9, 2, 5, 1])
     (found,) = run.run(None, {"values": values.numpy(), "lengths": lengths.numpy()})
     close(found, model(values, lengths).softmax(1))
 

@@ -1,7 +1,7 @@
 """The time column of a series: which way its times are written, read as numbers, and written back as they came.
 
-A time may be written in digits alone: 202312, 20244, 2024152. As plain numbers such times have holes (202401 comes after
-202312), so a column that fits a calendar as a whole is read as one; where it fits two readings, the user is asked.
+A time may be written in digits alone: 202312, 20244, 2024152. As plain numbers such times have holes (202312 and
+202401), so a column that fits a calendar as a whole is read as one; where it fits two readings, the user is asked.
 """
 
 import datetime
