@@ -386,6 +386,14 @@ def test_a_file_without_an_example_has_none_to_classify(trained, tmp_path, capsy
         refused(capsys, tmp_path, ["classify", trained / "labels", tmp_path / "none.csv", *more], "holds no example")
 
 
+def test_a_first_line_that_was_taken_for_a_name_is_said(trained, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("ab ab\nab\n")
+    assert exit_code("classify", trained / "labels", tmp_path / "a.csv") == 0
+    assert "the first line of a.csv was read as the column's name, 'ab ab'" in capsys.readouterr().err
+    assert exit_code("classify", trained / "labels", trained / "labels.csv") == 0
+    assert "was read as" not in capsys.readouterr().err
+
+
 def test_a_forecast_keeps_the_digits_that_tell_its_quantiles_apart(tmp_path, capsys):
     rows = [f"{2000 + i // 12}-{i % 12 + 1:02d},{51_700_000 + 30 * (i * 7 % 5)}\n" for i in range(80)]
     (tmp_path / "a.csv").write_text("month,y\n" + "".join(rows))

@@ -50,9 +50,6 @@ def classify(
         examples = open_examples(
             sets.find(data), text_column=text_column, label_column=label_column, labelled=wanted, usual=columns
         )
-        guessed = getattr(examples, "text", None)
-        if guessed is not None and guessed not in (text_column, *columns):
-            print(f"the first line of {examples.name} names its columns: the texts are {guessed!r}", file=sys.stderr)
     if output is None:
         count, right = _write(classifier, examples, lambda rows: print(rows, end=""))
     else:
@@ -60,6 +57,9 @@ def classify(
         with replacing(output) as file:
             count, right = _write(classifier, examples, lambda rows: file.write(rows.encode()))
         print(f"{count:,} labels are in {output}", file=sys.stderr)
+    guessed = getattr(examples, "text", None)
+    if guessed is not None and guessed not in (text_column, *classifier.config["data"].get("columns", ())):
+        print(f"the first line of {examples.name} was read as the column's name, {guessed!r}", file=sys.stderr)
     if examples.labelled:
         print(f"{right:,} of {count:,} labels were found: accuracy {right / count:.3f}", file=sys.stderr)
         print(f"next: {run / 'confusion.csv'} says which label is taken for which", file=sys.stderr)
