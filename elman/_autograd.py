@@ -10,8 +10,8 @@ from torch.autograd import forward_ad
 from elman import _levels, _ops, _saved, _transforms
 from elman._backends import Kernels, choose, runs_below_transforms
 from elman._checks import check_batch_sizes
-from elman.kernels import bptt, reference
-from elman.kernels.problem import Problem
+from elman.kernels import _old_bptt as bptt, _old_reference as reference
+from elman.kernels._old_problem import Problem
 
 
 def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: list[Tensor]) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from elman._usual import KERNEL_DTYPES, PLAIN
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 
 class Kernels(Protocol):
@@ -71,8 +71,8 @@ _TABLE = {
     backend.name: backend
     for backend in (
         Backend("numba", "elman.kernels.numba_cpu.launch", False, "numba", "elman's kernels for the CPU"),
-        Backend("torch", "elman.kernels.torch_native", True, None, "torch's own operators"),
-        Backend("reference", "elman.kernels.reference", True, None, "the definition, a loop over time"),
+        Backend("torch", "elman.kernels._old_native", True, None, "torch's own operators"),
+        Backend("reference", "elman.kernels._old_reference", True, None, "the definition, a loop over time"),
     )
 }
 _asked: ContextVar[str | None] = ContextVar("elman_backend", default=None)

@@ -12,8 +12,8 @@ from torch.nn.utils.rnn import PackedSequence
 from elman._autograd import run, run_kernels
 from elman._backends import asked_backend, own_kernels
 from elman._checks import check_lengths, check_matmul_dtype, check_reset
-from elman.kernels import torch_native
-from elman.kernels.problem import Problem
+from elman.kernels import _old_native as torch_native
+from elman.kernels._old_problem import Problem
 
 if TYPE_CHECKING:
     from elman._rnn import RNN

@@ -17,7 +17,7 @@ from elman._backends import numba_obstacle
 from elman._flops import rnn_backward_flops, rnn_flops
 from elman._transforms import differentiate_backward
 from elman._vmap import vmap_backward, vmap_forward
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 _LIBRARY: Any = torch.library.Library("elman", "FRAGMENT")  # type: ignore[no-untyped-call]
 _PROBLEM = "Tensor? lengths, Tensor? reset, Tensor? masks, str nonlinearity, int num_layers, bool bidirectional"

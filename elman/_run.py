@@ -7,9 +7,9 @@ from torch import Tensor
 
 from elman._backends import choose
 from elman._checks import check_length_values
-from elman.kernels import bptt
-from elman.kernels.problem import Problem
-from elman.kernels.reference import where_there
+from elman.kernels import _old_bptt as bptt
+from elman.kernels._old_problem import Problem
+from elman.kernels._old_reference import where_there
 
 
 def forward(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:

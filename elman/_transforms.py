@@ -9,8 +9,8 @@ from torch.autograd import forward_ad
 
 from elman import _levels, _run, _saved
 from elman._vmap import vmap_backward, vmap_forward
-from elman.kernels import bptt
-from elman.kernels.problem import Problem
+from elman.kernels import _old_bptt as bptt
+from elman.kernels._old_problem import Problem
 
 
 def run(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@ from cases import CASES, Case, assert_same
 from torch import Tensor
 
 import elman
-from elman.kernels import bptt, reference
-from elman.kernels.problem import Problem
+from elman.kernels import _old_bptt as bptt, _old_reference as reference
+from elman.kernels._old_problem import Problem
 
 DTYPE = torch.float64
 

@@ -136,7 +136,7 @@ def test_packed_sequences_break_the_graph_and_compute() -> None:
 
 
 def test_use_backend_holds_where_the_graph_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from elman.kernels import reference
+    from elman.kernels import _old_reference as reference
 
     compiled, ran = torch.compile(elman.RNN(3, 8), fullgraph=True, backend="aot_eager"), []
     forward = reference.rnn_forward

@@ -8,9 +8,9 @@ from cases import Case, assert_same
 from torch import Tensor
 
 import elman
-from elman.kernels import bptt
+from elman.kernels import _old_bptt as bptt
 from elman.kernels.numba_cpu import launch, prepared, team
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 CASES = [
     Case("one direction", 11, 3, 4, 5),

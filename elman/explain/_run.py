@@ -11,9 +11,9 @@ from elman._autograd import run
 from elman._backends import choose
 from elman._checks import check_call, check_lengths, check_weights
 from elman.explain._trace import Trace
-from elman.kernels import reference
-from elman.kernels.problem import Problem
-from elman.kernels.reference import Step
+from elman.kernels import _old_reference as reference
+from elman.kernels._old_problem import Problem
+from elman.kernels._old_reference import Step
 
 if TYPE_CHECKING:
     from elman._rnn import RNN

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from elman.explain._arithmetic import DIRECTIONS, index
 from elman.explain._numbers import short
-from elman.kernels import reference
-from elman.kernels.reference import Step
+from elman.kernels import _old_reference as reference
+from elman.kernels._old_reference import Step
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace

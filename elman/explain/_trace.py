@@ -13,7 +13,7 @@ from elman.explain._labels import Labels, make_labels
 from elman.explain._ledger import Ledger, ledger
 from elman.explain._sensitivity import Sensitivity, sensitivity
 from elman.explain._text import Table, summary, summary_html, table
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

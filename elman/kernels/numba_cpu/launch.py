@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.numba_cpu.prepared import Prepared, prepare
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 _SMALL = 1 << 16  # bytes of scratch memory that every thread keeps
 _address_of: Any = Tensor.data_ptr

@@ -15,7 +15,7 @@ from elman.kernels.numba_cpu import team
 from elman.kernels.numba_cpu.compiled import code_for
 from elman.kernels.numba_cpu.plan import Sizes, after_sizes
 from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, padded_columns, vectors_a_tile
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 _BLOCK = 96  # steps in one task of a product over many steps
 _CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows

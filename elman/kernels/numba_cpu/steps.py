@@ -11,7 +11,7 @@ from elman._usual import PLAIN
 from elman.kernels.numba_cpu.launch import no_address, plain, scratch_memory
 from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.numba_cpu.prepared import prepare
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 _empty_like = torch.empty_like
 _write = struct.Struct("5q").pack_into  # what stands side by side in the plan: prepared, x, h0, h_n, output

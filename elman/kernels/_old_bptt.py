@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from elman.kernels.problem import Problem
-from elman.kernels.reference import one_direction, pad, padded_problem, where_there
+from elman.kernels._old_problem import Problem
+from elman.kernels._old_reference import one_direction, pad, padded_problem, where_there
 
 
 def rnn_backward(

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from elman.kernels.problem import Problem
-from elman.kernels.reference import differentiate
+from elman.kernels._old_problem import Problem
+from elman.kernels._old_reference import differentiate
 
 
 def rnn_forward(

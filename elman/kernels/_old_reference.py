@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 
 class Step(NamedTuple):
