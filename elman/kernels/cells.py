@@ -7,18 +7,25 @@ class Cell(NamedTuple):
     """One kind of recurrence."""
 
     name: str
-    """Unique, as the operators and the machine code know it."""
+    """Unique, as the machine code knows it."""
+    layer: str
+    """The operators of torch.ops.elman that run it."""
     gates: tuple[str, ...]
     """The rows of the weights, H each, in torch's order."""
     states: tuple[str, ...]
     """What is carried from step to step; the first is the output."""
+    saved: tuple[str, ...]
+    """What elman's kernels keep of a run for its way back."""
+    nonlinearity: str | None = None
+    """Where a layer has the choice."""
 
 
+_OF_RNN = {"layer": "rnn", "gates": ("h",), "states": ("h",), "saved": ("inner", "dropped")}
 _TABLE = (
-    Cell("rnn_tanh", gates=("h",), states=("h",)),
-    Cell("rnn_relu", gates=("h",), states=("h",)),
-    Cell("gru", gates=("r", "z", "n"), states=("h",)),
-    Cell("lstm", gates=("i", "f", "g", "o"), states=("h", "c")),
+    Cell("rnn_tanh", **_OF_RNN, nonlinearity="tanh"),
+    Cell("rnn_relu", **_OF_RNN, nonlinearity="relu"),
+    Cell("gru", "gru", gates=("r", "z", "n"), states=("h",), saved=("inner", "dropped", "gates")),
+    Cell("lstm", "lstm", gates=("i", "f", "g", "o"), states=("h", "c"), saved=("inner", "dropped", "gates", "c")),
 )
 
 CELLS = {cell.name: cell for cell in _TABLE}

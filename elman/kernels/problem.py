@@ -94,10 +94,13 @@ class Problem(NamedTuple):
         return (self.x, *self.states, *self.weights)
 
     def with_inputs(self, inputs: Sequence[Tensor]) -> Self:
-        """The same problem of other numbers."""
-        x, *rest = inputs
-        count = len(self.states)
-        return self._replace(x=x, states=tuple(rest[:count]), weights=tuple(rest[count:]))
+        """The same problem of other numbers, as many."""
+        after = 1 + len(self.states)
+        return self._replace(x=inputs[0], states=tuple(inputs[1:after]), weights=tuple(inputs[after:]))
+
+    def without_inputs(self) -> Self:
+        """What `with_inputs` makes a problem of, and keeps none of them alive."""
+        return self._replace(x=None, states=(None,) * len(self.states), weights=())
 
 
 class Run(NamedTuple):
