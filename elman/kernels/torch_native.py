@@ -1,0 +1,103 @@
+"""torch's own operators: other devices, and numbers that elman's kernels do not have, complex ones among them."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+from elman.kernels.cells import Cell
+from elman.kernels.problem import Problem, Run
+
+States = tuple[Tensor, ...]
+
+
+def obstacle(problem: Problem) -> str | None:
+    """Why torch's operators cannot run this call, or None."""
+    if problem.reset is not None:
+        return "torch's operators know no reset"
+    if problem.x.shape[0] == 0:
+        return "torch's operators refuse T = 0"
+    if problem.lengths is not None and problem.x.shape[1] == 0:
+        return "torch's packed sequences refuse N = 0"
+    if torch._C._are_functorch_transforms_active():
+        return "torch's operators fail under vmap"
+    return None
+
+
+def forward(problem: Problem, save: bool = False) -> Run:
+    """Runs every layer. Nothing is saved, since autograd goes through torch's operators by itself."""
+    states = problem.states or _zeros(problem)
+    if problem.masks is None:
+        return Run(*_layers(problem, problem.x, states, problem.weights))
+    per_layer = problem.num_directions * problem.weights_a_direction
+    x, last = problem.x, []
+    for layer in range(problem.num_layers):
+        if layer > 0:
+            x = x * problem.masks[layer - 1]
+        own = slice(layer * problem.num_directions, (layer + 1) * problem.num_directions)
+        weights = problem.weights[layer * per_layer : (layer + 1) * per_layer]
+        x, after = _layers(problem, x, tuple(s[own] for s in states), weights, layers=1)
+        last.append(after)
+    return Run(x, tuple(torch.cat(of_state) for of_state in zip(*last, strict=True)))
+
+
+def _zeros(problem: Problem) -> States:
+    """The states where none are given. Of packed rows, N is a tensor and stays one, as torch.jit.trace needs it."""
+    x, sizes = problem.x, problem.batch_sizes
+    sequences = x.shape[1] if sizes is None else cast(int, sizes[0])
+    count = problem.num_layers * problem.num_directions
+    return tuple(x.new_zeros(count, sequences, width) for width in problem.state_widths())
+
+
+def _layers(
+    problem: Problem, x: Tensor, states: States, weights: Sequence[Tensor], layers: int | None = None
+) -> tuple[Tensor, States]:
+    """So many layers in one call: output and the last states."""
+    layers = problem.num_layers if layers is None else layers
+    if problem.batch_sizes is not None:
+        return _call(problem, (x, problem.batch_sizes), states, weights, layers)
+    if problem.lengths is None:
+        return _call(problem, (x,), states, weights, layers)
+    # torch's packed sequences have no empty ones: such a sequence runs one step of zeros, which is then taken back
+    empty = (problem.lengths == 0).to(x.device).unsqueeze(-1)  # (N, 1)
+    x = torch.where(empty, 0, x)
+    packed = pack_padded_sequence(x, problem.lengths.clamp(min=1), enforce_sorted=False)
+    order, back = cast(Tensor, packed.sorted_indices), cast(Tensor, packed.unsorted_indices)
+    in_order = tuple(s.index_select(1, order) for s in states)
+    rows, last = _call(problem, (packed.data, packed.batch_sizes), in_order, weights, layers)
+    output, _ = pad_packed_sequence(PackedSequence(rows, *packed[1:]), total_length=x.shape[0])
+    after = tuple(torch.where(empty, s, n.index_select(1, back)) for s, n in zip(states, last, strict=True))
+    return torch.where(empty, 0, output), after
+
+
+def _call(
+    problem: Problem, rows: Sequence[Tensor], states: States, weights: Sequence[Tensor], layers: int
+) -> tuple[Tensor, States]:
+    """torch's operator, of x, or of packed rows and batch_sizes. cuDNN can go back only through a forward pass in
+    training mode: it always is."""
+    function: Any = getattr(torch, problem.cell.name)  # the cells have torch's names
+    hx = states[0] if len(states) == 1 else states
+    batch_first = [False] if len(rows) == 1 else []
+    bidirectional = problem.num_directions == 2
+    output, *last = function(*rows, hx, list(weights), problem.bias, layers, 0.0, True, bidirectional, *batch_first)
+    return output, tuple(last)
+
+
+def step(cell: Cell, x: Tensor, states: States, weights: Sequence[Tensor]) -> States:
+    """The states, (N, H) each, after one step of an RNNCell, GRUCell or LSTMCell; for x (I,), (H,).
+
+    Args:
+        cell: which.
+        x: (N, I) or (I,).
+        states: those of the cell, (N, H) or (H,) each; none at all: zeros.
+        weights: w_ih and w_hh, with bias b_ih and b_hh.
+    """
+    function: Any = getattr(torch, f"{cell.name}_cell")
+    if x.dim() == 1:
+        return tuple(s.squeeze(0) for s in step(cell, x.unsqueeze(0), tuple(s.unsqueeze(0) for s in states), weights))
+    if not states:
+        states = (x.new_zeros(x.shape[0], weights[1].shape[1]),) * len(cell.states)
+    after = function(x, states[0] if len(states) == 1 else states, *weights)
+    return after if isinstance(after, tuple) else (after,)
