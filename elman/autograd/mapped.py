@@ -23,9 +23,10 @@ def _batch_axes(problem: Problem) -> Problem:
     return axes.with_inputs([1, *[1] * len(problem.states), *[None] * len(problem.weights)])  # type: ignore[arg-type]
 
 
-def _of_saved(saved: Sequence[Tensor | None]) -> tuple[int | None, ...]:
-    """That of what a backend saves, (., T, N, .); None: of what stands for nothing."""
-    return tuple(2 if a is not None and a.dim() == 4 else None for a in saved)
+def _of_saved(saved: Sequence[Tensor | None], axes: Axes) -> tuple[int | None, ...]:
+    """That of what a backend saves, (., T, N, .), mapped on these axes; None: of what stands for nothing."""
+    own = [0 if a is None else a.dim() - (axis is not None) for a, axis in zip(saved, axes, strict=True)]
+    return tuple(2 if axes == 4 else None for axes in own)
 
 
 def map_forward(
@@ -48,7 +49,7 @@ def map_forward(
         return tuple(stacked), (0,) * len(stacked)
     found = run(flat.of(_fold_all(tensors, axes, flat.at(_batch_axes(problem)), size)))
     form = Flat(found)
-    places = form.at(Run(1, (1,) * len(found.last), _of_saved(found.saved)))  # type: ignore[arg-type]
+    places = form.at(Run(1, (1,) * len(found.last), _of_saved(found.saved, (None,) * len(found.saved))))  # type: ignore[arg-type]
     return tuple(_unfold(t, axis, size) for t, axis in zip(form.at(found), places, strict=True)), tuple(places)
 
 
@@ -70,11 +71,13 @@ def map_backward(
         size, axes, flat, tensors: as in `map_forward`; flat makes a pair (Problem, Back).
     """
     problem, back = flat.of(tensors)
-    if any(axis is not None for axis in flat.of(axes)[0].weights):
+    axes_of_problem, axes_of_back = flat.of(axes)
+    if any(axis is not None for axis in axes_of_problem.weights):
         runs = [run(*flat.of(_select(tensors, axes, place)), groups) for place in range(size)]
         stacked = [torch.stack(same) for same in zip(*(_given(found) for found in runs), strict=True)]
         return tuple(stacked), (0,) * len(stacked)
-    batch = (_batch_axes(problem), Back(1, _of_saved(back.saved), 1, (1,) * len(back.d_last)))  # type: ignore[arg-type]
+    saved = _of_saved(back.saved, axes_of_back.saved)
+    batch = (_batch_axes(problem), Back(1, saved, 1, (1,) * len(back.d_last)))  # type: ignore[arg-type]
     folded = flat.of(_fold_all(tensors, axes, flat.at(batch), size))
     found = run(*folded, size if groups is None else size * groups)
     of_rows = 1 + len(problem.states)

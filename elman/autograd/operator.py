@@ -201,8 +201,8 @@ class _Layer:
         torch.library.register_vmap(forward.name(), self.map, lib=_LIBRARY)
         torch.library.register_vmap(backward.name(), self.map_back, lib=_LIBRARY)
         count: Callable[..., Any] = register_flop_formula
-        count(forward)(self.flops)
-        count(backward)(self.flops_back)
+        count(getattr(torch.ops.elman, self.name))(self.flops)
+        count(getattr(torch.ops.elman, f"{self.name}_backward"))(self.flops_back)
 
     def _problem_of_back(self, arguments: Sequence[Any]) -> Problem:
         return self.problem(arguments[: self.count])

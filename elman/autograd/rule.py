@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman.kernels import moment
+from elman.kernels.numba_cpu.obstacle import DTYPES
 from elman.kernels.problem import Problem, Run
 from elman.kernels.reference import by_hand
 from elman.kernels.reference.loop import where_there
@@ -54,16 +54,20 @@ def forward(problem: Problem) -> Run:
 
 def saved_shapes(problem: Problem) -> tuple[tuple[int, ...], ...]:
     """The shapes of what `forward` saves besides the mark; (0,) of what is not there."""
-    return tuple((0,) if shape is None else shape for shape in OWN.kernels.saved_shapes(problem))
+    shapes: Sequence[tuple[int, ...] | None] = (None,) * len(problem.cell.saved)
+    if problem.x.is_cpu and problem.x.dtype in DTYPES and OWN.unavailable() is None:
+        shapes = OWN.kernels.saved_shapes(problem)
+    return tuple((0,) if shape is None else shape for shape in shapes)
 
 
 def _all_there(problem: Problem, array: Tensor | None, shape: tuple[int, ...]) -> Tensor:
     """The array with 0 where nothing was written: in the padding, or everywhere."""
     if array is None:
         return problem.x.new_zeros(shape)
-    if problem.lengths is None or array.numel() == 0:
+    there = where_there(problem)
+    if there is None or array.numel() == 0:
         return array
-    return torch.where(where_there(problem.lengths, problem.steps, array.device), array, 0)
+    return torch.where(there, array, 0)
 
 
 def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int | None) -> Gradients:

@@ -129,7 +129,7 @@ def remarks(trace: "Trace") -> list[str]:
 
 def idle(trace: "Trace", hidden: Tensor) -> float:
     """The share of a layer's states that pass hardly any gradient: saturated, or for relu 0."""
-    still = hidden == 0 if trace.problem.nonlinearity == "relu" else hidden.abs() > SATURATED
+    still = hidden == 0 if trace.problem.cell.nonlinearity == "relu" else hidden.abs() > SATURATED
     return float(still.double().mean())
 
 
@@ -139,7 +139,7 @@ def activity(trace: "Trace", hidden: Tensor) -> str:
         return f"{_percent(broken)} of the hidden states are NaN or infinite: look for it in the input and the weights"
     share = idle(trace, hidden)
     many = "no hidden state is" if share == 0 else f"{_percent(share)} of the hidden states are"
-    if trace.problem.nonlinearity == "relu":
+    if trace.problem.cell.nonlinearity == "relu":
         return f"{many} 0, where no gradient passes; the largest is {short(float(hidden.max()))}"
     return f"{many} saturated (beyond ±{SATURATED}), where hardly any gradient passes"
 

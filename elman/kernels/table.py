@@ -92,7 +92,7 @@ _TABLE = {
     for backend in (
         Backend("numba", "elman.kernels.numba_cpu.api", False, "numba", "elman's kernels for the CPU", numba_obstacle),
         Backend("torch", "elman.kernels.torch_native", True, None, "torch's own operators", torch_obstacle),
-        Backend("reference", "elman.kernels.reference", True, None, "the definition, a loop over time", _none),
+        Backend("reference", "elman.kernels.reference.loop", True, None, "the definition, a loop over time", _none),
     )
 }
 OWN = _TABLE["numba"]

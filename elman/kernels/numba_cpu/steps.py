@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman._usual import PLAIN
+from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.launch import no_address, plain, scratch_memory
 from elman.kernels.numba_cpu.plan import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.numba_cpu.prepared import prepare

@@ -1,25 +1,19 @@
-"""The layer: parameters and the call. No arithmetic here."""
+"""The Elman layer and its cell. No arithmetic here."""
 
-import copy
-import warnings
 from collections.abc import Sequence
 from typing import Any, Literal, Never, Self, overload
 
 import torch
 from torch import Tensor
-from torch.fx import Proxy
-from torch.nn import RNNBase
 from torch.nn.utils.rnn import PackedSequence
 
-from elman._checks import check_call, check_cell_call, check_weights
-from elman._fx import as_one_node
-from elman._layout import run_packed, run_padded, run_step
-from elman._usual import is_usual
+from elman.kernels.cells import CELLS, Cell
+from elman.nn.recurrent import Recurrent, RecurrentCell
 
-_MODES = {"tanh": "RNN_TANH", "relu": "RNN_RELU"}
+_CELLS = {"tanh": CELLS["rnn_tanh"], "relu": CELLS["rnn_relu"]}
 
 
-class RNN(RNNBase):
+class RNN(Recurrent):
     r"""An Elman RNN of one or several layers, for one or both directions: `torch.nn.RNN` with its numbers, faster.
 
     For every step t of every layer, with x_t the layer's input (the output of the layer below, above the first):
@@ -61,6 +55,7 @@ class RNN(RNNBase):
         (torch.Size([5, 3, 20]), torch.Size([2, 3, 20]))
     """
 
+    _kind = "RNN"
     nonlinearity: str
 
     def __init__(
@@ -81,11 +76,11 @@ class RNN(RNNBase):
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         if unknown:
             raise TypeError(f"RNN.__init__() got an unexpected keyword argument '{next(iter(unknown))}'")
-        if not isinstance(nonlinearity, str) or nonlinearity not in _MODES:
+        if not isinstance(nonlinearity, str) or nonlinearity not in _CELLS:
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         self.nonlinearity = nonlinearity
         super().__init__(
-            _MODES[nonlinearity],
+            f"RNN_{nonlinearity.upper()}",
             input_size,
             hidden_size,
             num_layers,
@@ -143,20 +138,7 @@ class RNN(RNNBase):
             RuntimeError: input or hx has a wrong size, hx another dtype, or they lie on another device.
             TypeError: lengths are no whole numbers or reset is not bool.
         """
-        weights = self._weights()
-        usual = is_usual(self, input, hx, weights)
-        if not usual:
-            if isinstance(input, Proxy):
-                return as_one_node(self, input, hx=hx, lengths=lengths, reset=reset)
-            check_call(self, input, hx, weights[0])
-            check_weights(self, weights)
-        if isinstance(input, PackedSequence):
-            if lengths is not None or reset is not None:
-                raise ValueError(
-                    "A PackedSequence holds its own lengths: pass a padded tensor with lengths= or reset=."
-                )
-            return run_packed(self, input, hx, weights)
-        return run_padded(self, input, hx, weights, lengths, reset, usual)
+        return self._call(input, hx, () if hx is None else (hx,), lengths, reset)
 
     @classmethod
     def from_weights(
@@ -202,7 +184,7 @@ class RNN(RNNBase):
             >>> output[0]
             tensor([0.1974, 0.3799], grad_fn=<SelectBackward0>)
         """
-        from elman._from_weights import from_weights
+        from elman.nn.from_weights import from_weights
 
         return from_weights(
             cls,
@@ -216,71 +198,16 @@ class RNN(RNNBase):
             dtype=dtype,
         )
 
-    def _weights(self) -> list[Tensor]:
-        """The parameters as they are now, in the order of `_flat_weights_names`."""
-        parameters = self._parameters
-        weights = []
-        for name in self._flat_weights_names:
-            weight = parameters.get(name)  # several times faster than getattr
-            weights.append(getattr(self, name) if weight is None else weight)
-        return weights
+    @property
+    def _cell(self) -> Cell:
+        return _CELLS[self.nonlinearity]
 
     def extra_repr(self) -> str:
         said = super().extra_repr()
         return said if self.nonlinearity == "tanh" else f"{said}, nonlinearity={self.nonlinearity}"
 
-    def __prepare_scriptable__(self) -> torch.nn.Module:
-        """What torch.jit.script compiles in place of this layer: torch's, of the same Parameters."""
-        return _scriptable(self)
 
-    def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The call under torch's tracer. The old ONNX exporter passes what is keyword-only, too, in a row."""
-        if torch.onnx.is_in_onnx_export():
-            args, kwargs = args[:2], kwargs | dict(zip(("lengths", "reset"), args[2:], strict=False))
-        return super()._slow_forward(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    # torch keeps a second list of the weights for cuDNN, which goes stale when a weight is replaced. Here is none.
-
-    def flatten_parameters(self) -> None:
-        """Does nothing: there is no flat copy of the weights."""
-
-    def _init_flat_weights(self) -> None:
-        pass
-
-    @property
-    def _flat_weights(self) -> list[Tensor]:  # type: ignore[override]
-        return self._weights()
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "qconfig" and value is not None:
-            warnings.warn(
-                "torch's dynamic quantization has no form of RNN: it leaves torch.nn.RNN as it is, and elman.RNN too. "
-                "The weights of this layer stay what they are.",
-                stacklevel=2,
-            )
-        torch.nn.Module.__setattr__(self, name, value)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__.copy()
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        torch.nn.Module.__setstate__(self, state)  # type: ignore[no-untyped-call]
-
-    def _replicate_for_data_parallel(self) -> Any:
-        return torch.nn.Module._replicate_for_data_parallel(self)  # type: ignore[no-untyped-call]
-
-
-def _scriptable(layer: torch.nn.Module) -> torch.nn.Module:
-    """torch's layer of the same Parameters: TorchScript's language has no words for the kernels.
-
-    torch.jit.script puts it into the model it was given, too.
-    """
-    from elman._convert import to_torch
-
-    return to_torch(copy.copy(layer)).module
-
-
-class RNNCell(torch.nn.RNNCell):
+class RNNCell(RecurrentCell, torch.nn.RNNCell):
     r"""One step of an Elman RNN: h' = tanh(x W_ih^T + b_ih + h W_hh^T + b_hh); `torch.nn.RNNCell` with its numbers.
 
     For whole sequences `RNN` is many times faster than a loop over a cell.
@@ -302,6 +229,8 @@ class RNNCell(torch.nn.RNNCell):
         >>> cell(torch.randn(3, 10)).shape
         torch.Size([3, 20])
     """
+
+    _kind = "RNN"
 
     def __init__(
         self,
@@ -329,26 +258,10 @@ class RNNCell(torch.nn.RNNCell):
             ValueError: input or hx has not 1 or 2 axes.
             RuntimeError: a size, dtype or device does not fit, or the nonlinearity is unknown.
         """
-        if self.nonlinearity not in _MODES:
+        return self._call(input, hx, () if hx is None else (hx,))
+
+    @property
+    def _cell(self) -> Cell:
+        if self.nonlinearity not in _CELLS:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}. Select from 'tanh' or 'relu'.")
-        if isinstance(input, Proxy):
-            return as_one_node(self, input, hx=hx)
-        check_cell_call(self, input, hx)
-        weights = [self.weight_ih, self.weight_hh]
-        if self.bias_ih is not None or self.bias_hh is not None:
-            zero = self.weight_hh.new_zeros(self.hidden_size)
-            weights += [zero if b is None else b for b in (self.bias_ih, self.bias_hh)]
-        return run_step(self.nonlinearity, len(weights) == 4, input, hx, weights)
-
-    def __prepare_scriptable__(self) -> torch.nn.Module:
-        """What torch.jit.script compiles in place of this cell: torch's, of the same Parameters."""
-        return _scriptable(self)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == "qconfig":  # which torch's quantizers give to every module they come upon
-            warnings.warn(
-                "torch's quantization looks for torch's own classes and leaves elman.RNNCell as it is. Call "
-                "elman.to_torch(model) first, and it becomes torch's quantized cell.",
-                stacklevel=2,
-            )
-        super().__setattr__(name, value)
+        return _CELLS[self.nonlinearity]

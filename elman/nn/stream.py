@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from elman import _fork
-from elman._backends import choose, nothing_is_asked
-from elman._checks import check_call, check_weights
-from elman._layout import problem_of
-from elman._rnn import RNN
-from elman._usual import weights_are_usual
+from elman.kernels.table import OWN, choose, nothing_is_asked
+from elman.call.checks import check_call, check_weights
+from elman.call.layout import problem_of
+from elman.nn.rnn import RNN
+from elman.call.usual import weights_are_usual
 
 if TYPE_CHECKING:
     from elman.kernels.numba_cpu.steps import Steps
@@ -111,7 +111,7 @@ class Stream:
         if steps is None or not nothing_is_asked():
             return
         weights = self._rnn._weights()
-        if weights_are_usual(self._rnn, weights) and steps.can_begin(state, weights):
+        if weights_are_usual(self._rnn, weights, weights[0].dtype) and steps.can_begin(state, weights):
             steps.begin(state)
             self._steps = steps
 
@@ -164,13 +164,14 @@ class Stream:
             state = x_t.new_zeros(rnn.num_layers, *x_t.shape[:-1], rnn.hidden_size)
         time = 1 if rnn.batch_first and x_t.dim() == 2 else 0
         sequence = x_t.unsqueeze(time)  # of one step
-        check_call(rnn, sequence, state, weights[0])
+        check_call(rnn, sequence, (state,), weights[0])
         check_weights(rnn, weights)
         self._state, self._steps = state, None
         if self._can_be_fast(x_t, weights):
             from elman.kernels.numba_cpu.steps import Steps
 
-            self._steps = Steps(problem_of(rnn), x_t.shape, state, weights)
+            from elman.kernels._old_problem import Problem as Old
+            self._steps = Steps(Old(rnn.nonlinearity, rnn.num_layers, 1, rnn.bias), x_t.shape, state, weights)
             self._seen = _identity(rnn)
             return self._steps(x_t)
         output: Tensor
@@ -180,12 +181,13 @@ class Stream:
 
     def _can_be_fast(self, x_t: Tensor, weights: list[Tensor]) -> bool:
         """Whether elman's kernels take the steps, without dropout, from weights whose changes can be seen."""
-        backend, _ = choose(problem_of(self._rnn), x_t, self._state, weights)
+        sequence = x_t.unsqueeze(0) if x_t.dim() == 2 else x_t.view(1, 1, -1)
+        backend, _ = choose(problem_of(self._rnn, sequence, (), weights))
         dropout = self._rnn.training and self._rnn.dropout > 0 and self._rnn.num_layers > 1
         # every weight is a parameter, and not one of those that torch.inference_mode made, which have no version
         parameters = {*map(id, self._rnn._parameters.values())}
         watched = all(id(w) in parameters and not w.is_inference() for w in weights)
-        return backend.name == "numba" and watched and not dropout and not torch.is_autocast_enabled("cpu")
+        return backend is OWN and watched and not dropout and not torch.is_autocast_enabled("cpu")
 
 
 _address_of: Any = Tensor.data_ptr

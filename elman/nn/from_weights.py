@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from elman._rnn import RNN
+    from elman.nn.rnn import RNN
 
 Layer = TypeVar("Layer", bound="RNN")
 CONVENTIONS = ("x W", "W x")

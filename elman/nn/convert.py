@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.rnn import RNNCellBase
 from torch.nn.utils import parametrize
 
-from elman._rnn import RNN, RNNCell
+from elman.nn.rnn import RNN, RNNCell
 
 _OURS: dict[type[nn.Module], type[nn.Module]] = {nn.RNN: RNN, nn.RNNCell: RNNCell}
 _TORCHS = {ours: theirs for theirs, ours in _OURS.items()}
@@ -58,7 +58,7 @@ def convert(module: nn.Module) -> Conversion:
         >>> print(elman.convert(model))
         1 converted: encoder. Left alone: decoder (elman has no GRU).
         >>> type(model["encoder"])
-        <class 'elman._rnn.RNN'>
+        <class 'elman.nn.rnn.RNN'>
     """
     return _change(module, _OURS)
 
@@ -168,7 +168,7 @@ def patch() -> Iterator[list[nn.Module]]:
         >>> built
         [RNN(3, 4)]
         >>> type(model[1])
-        <class 'elman._rnn.RNN'>
+        <class 'elman.nn.rnn.RNN'>
     """
     _watch_constructors(1)
     token = _built.set([])

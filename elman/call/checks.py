@@ -1,66 +1,79 @@
 """What a call may be given. Every complaint is torch's own, then a sentence that names the axes and the likely mend."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman._usual import weight_shapes, weights_are_usual
+from elman.call.usual import sizes_of, weight_shapes, weights_are_usual
 
 if TYPE_CHECKING:
-    from elman._rnn import RNN, RNNCell
+    from elman.nn.recurrent import Recurrent, RecurrentCell
 
 
-def check_call(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor | None, weight: Tensor) -> None:
-    """Raises what torch.nn.RNN raises for an input or h_0 that does not fit; `weight` is any parameter."""
+def check_call(
+    layer: "Recurrent", input: Tensor | PackedSequence, states: tuple[Tensor, ...], weight: Tensor
+) -> None:
+    """Raises what torch's layer raises for an input or states that do not fit; `weight` is any parameter."""
     packed = isinstance(input, PackedSequence)
+    kind = layer._kind
     data = input.data if isinstance(input, PackedSequence) else input
-    _check_is_tensor("RNN", "input", data, " or a PackedSequence")
-    if hx is not None:
-        _check_is_tensor("RNN", "hx", hx)
+    _check_is_tensor(kind, "input", data, " or a PackedSequence")
+    for state in states:
+        _check_is_tensor(kind, "hx", state)
     if not packed and data.dim() not in (2, 3):
         raise ValueError(
-            f"RNN: Expected input to be 2D or 3D, got {data.dim()}D tensor instead. "
-            f"Pass {_input_axes(rnn)} for a batch or (time, input_size) for one sequence; got {_shape(data)}."
+            f"{kind}: Expected input to be 2D or 3D, got {data.dim()}D{' tensor' if kind == 'RNN' else ''} instead. "
+            f"Pass {_input_axes(layer)} for a batch or (time, input_size) for one sequence; got {_shape(data)}."
         )
-    if hx is not None and not packed and hx.dim() != data.dim():
-        kind = "batched 3-D" if data.dim() == 3 else "unbatched 2-D"
-        axes = "(layers * directions, batch, hidden_size)" if data.dim() == 3 else "(layers * directions, hidden_size)"
-        raise RuntimeError(
-            f"For {kind} input, hx should also be {data.dim()}-D but got {hx.dim()}-D tensor. "
-            f"Pass hx as {axes} = {_shape_list(_h0_shape(rnn, _batch(rnn, input))[:: 1 if data.dim() == 3 else 2])}; "
-            f"got {_shape(hx)}. {_read_as(rnn, data)}."
-        )
-    _check_dtype("RNN input", data, weight)
+    if not packed and any(state.dim() != data.dim() for state in states):
+        _raise_for_axes_of_states(layer, data, states)
+    _check_dtype("RNN input", data, weight)  # torch says RNN for every layer
     if packed and data.dim() != 2:
         raise RuntimeError(
             f"input must have 2 dimensions, got {data.dim()}. "
             f"The data of a PackedSequence is (steps of all sequences, input_size); got {_shape(data)}."
         )
-    if data.shape[-1] != rnn.input_size:
+    if data.shape[-1] != layer.input_size:
         raise RuntimeError(
-            f"input.size(-1) must be equal to input_size. Expected {rnn.input_size}, got {data.shape[-1]}. "
-            f"{'The last axis is the feature axis' if packed else _read_as(rnn, data)}{_misplaced_hint(rnn, data)}."
+            f"input.size(-1) must be equal to input_size. Expected {layer.input_size}, got {data.shape[-1]}. "
+            f"{'The last axis is the feature axis' if packed else _read_as(layer, data)}{_misplaced_hint(layer, data)}."
         )
     if data.device != weight.device:
         raise RuntimeError(
             f"Input and parameter tensors are not at the same device, found input tensor at {data.device} "
             f"and parameter tensor at {weight.device}. "
-            f"Move one: input.to('{weight.device}') or rnn.to('{data.device}')."
+            f"Move one: input.to('{weight.device}') or {kind.lower()}.to('{data.device}')."
         )
-    if hx is not None:
-        _check_h0(rnn, input, hx)
+    for place, state in enumerate(states):
+        _check_state(layer, input, place, state)
 
 
-def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
+def _raise_for_axes_of_states(layer: "Recurrent", data: Tensor, states: tuple[Tensor, ...]) -> Never:
+    batched = data.dim() == 3
+    said = f"For {'batched 3-D' if batched else 'unbatched 2-D'} input, "
+    if len(states) == 1:
+        said += f"hx should also be {data.dim()}-D but got {states[0].dim()}-D tensor"
+    else:
+        said += f"hx and cx should also be {data.dim()}-D but got ({states[0].dim()}-D, {states[1].dim()}-D) tensors"
+    axes = "(layers * directions, batch, hidden_size)" if batched else "(layers * directions, hidden_size)"
+    batch = _batch(layer, data)
+    shapes = [_shape_list(_state_shape(layer, batch, place)[:: 1 if batched else 2]) for place in range(len(states))]
+    names = ("hx",) if len(states) == 1 else ("h_0", "c_0")
+    wanted = " and ".join(f"{name} as {axes} = {shape}" for name, shape in zip(names, shapes, strict=True))
+    got = " and ".join(map(_shape, states))
+    raise RuntimeError(f"{said}. Pass {wanted}; got {got}. {_read_as(layer, data)}.")
+
+
+def check_weights(layer: "Recurrent", weights: list[Tensor]) -> None:
     """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
-    if not torch.compiler.is_compiling() and weights_are_usual(rnn, weights):  # Dynamo does not know attrgetter
-        return
-    shapes = weight_shapes(rnn.input_size, rnn.hidden_size, rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.bias)
+    if not torch.compiler.is_compiling() and weights_are_usual(layer, weights, weights[0].dtype):
+        return  # Dynamo does not know attrgetter
+    shapes = weight_shapes(*sizes_of(layer))
     first = weights[0]
-    for place, (name, weight, shape) in enumerate(zip(rnn._flat_weights_names, weights, shapes, strict=True)):
+    for place, (name, weight, shape) in enumerate(zip(layer._flat_weights_names, weights, shapes, strict=True)):
         if not isinstance(weight, Tensor):
             raise TypeError(
                 f"expected Tensor as element {place} in argument 2, but got {type(weight).__name__}. "
@@ -72,48 +85,48 @@ def check_weights(rnn: "RNN", weights: list[Tensor]) -> None:
         if weight.device != first.device:
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but {name} is on {weight.device} "
-                f"and {rnn._flat_weights_names[0]} on {first.device}."
+                f"and {layer._flat_weights_names[0]} on {first.device}."
             )
 
 
-def check_cell_call(cell: "RNNCell", input: Tensor, hx: Tensor | None) -> None:
-    """Raises what torch.nn.RNNCell raises for an input or state that does not fit."""
-    weight = cell.weight_ih
-    _check_is_tensor("RNNCell", "input", input)
-    if hx is not None:
-        _check_is_tensor("RNNCell", "hx", hx)
-    for name, tensor, axis in (("input", input, "input_size"), ("hidden", hx, "hidden_size")):
-        if tensor is not None and tensor.dim() not in (1, 2):
+def check_cell_call(cell: "RecurrentCell", input: Tensor, states: tuple[Tensor, ...]) -> None:
+    """Raises what torch's cell raises for an input or state that does not fit."""
+    weight, kind = cell.weight_ih, f"{cell._kind}Cell"
+    _check_is_tensor(kind, "input", input)
+    for state in states:
+        _check_is_tensor(kind, "hx", state)
+    names = ("hidden",) if len(states) == 1 else ("hx[0]", "hx[1]")
+    for name, tensor, axis in (("input", input, "input_size"), *((n, s, "hidden_size") for n, s in zip(names, states))):
+        if tensor.dim() not in (1, 2):
             raise ValueError(
-                f"RNNCell: Expected {name} to be 1D or 2D, got {tensor.dim()}D instead. A cell takes one step: pass "
-                f"(batch, {axis}) or ({axis},); for whole sequences use RNN. Got {_shape(tensor)}."
+                f"{kind}: Expected {name} to be 1D or 2D, got {tensor.dim()}D instead. A cell takes one step: pass "
+                f"(batch, {axis}) or ({axis},); for whole sequences use {cell._kind}. Got {_shape(tensor)}."
             )
     if input.shape[-1] != cell.input_size:
         raise RuntimeError(
             f"input has inconsistent input_size: got {input.shape[-1]} expected {cell.input_size}. "
             f"The last axis of the input is the feature axis; got {_shape(input)}."
         )
-    if hx is not None:
+    for place, given in enumerate(states):
         batch = input.shape[0] if input.dim() == 2 else 1
-        state = hx if input.dim() == 2 else hx.unsqueeze(0)
+        state = given if input.dim() == 2 else given.unsqueeze(0)
         if state.shape[0] != batch:
             raise RuntimeError(
-                f"Input batch size {batch} doesn't match hidden0 batch size {state.shape[0]}. "
-                f"The input is (batch, input_size) = {_shape(input)}, hx is {_shape(hx)}: their batch axes must agree."
+                f"Input batch size {batch} doesn't match hidden{place} batch size {state.shape[0]}. "
+                f"The input is (batch, input_size) = {_shape(input)}, hx is {_shape(given)}: their batch axes must agree."
             )
         if state.shape[1] != cell.hidden_size or state.dim() != 2:
             raise RuntimeError(
-                f"hidden0 has inconsistent hidden_size: got {state.shape[1]}, expected {cell.hidden_size}. "
-                f"hx is {'(batch, hidden_size)' if input.dim() == 2 else '(hidden_size,)'}; got {_shape(hx)}."
+                f"hidden{place} has inconsistent hidden_size: got {state.shape[1]}, expected {cell.hidden_size}. "
+                f"hx is {'(batch, hidden_size)' if input.dim() == 2 else '(hidden_size,)'}; got {_shape(given)}."
             )
-    for name, tensor in (("input", input), ("hx", hx)):
-        if tensor is not None and tensor.device != weight.device:
+    for name, tensor in (("input", input), *(("hx", state) for state in states)):
+        if tensor.device != weight.device:
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but found {name} on {tensor.device} "
                 f"and the weights on {weight.device}. Move one: .to('{weight.device}')."
             )
-        if tensor is not None:
-            check_matmul_dtype(name, tensor, weight)
+        check_matmul_dtype(name, tensor, weight)
 
 
 def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -> Tensor | None:
@@ -129,8 +142,8 @@ def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -
             f"lengths should hold one length for each sequence of the batch, ({sequences},), got {_shape(lengths)}."
         )
     lengths = lengths.to("cpu", torch.int64, copy=True)  # backward must see what forward saw
-    if torch.compiler.is_compiling() or torch._C._functorch.is_functorch_wrapped_tensor(lengths):
-        return lengths  # what they hold is seen when the call runs
+    if _is_captured(lengths):
+        return lengths  # what they hold is seen when the program runs
     return lengths if check_length_values(lengths, steps, sequences) else None
 
 
@@ -148,8 +161,10 @@ def check_length_values(lengths: Tensor, steps: int, sequences: int) -> bool:
     return least < steps
 
 
-def check_batch_sizes(batch_sizes: Tensor, rows: int, h0: Tensor | None) -> None:
+def check_batch_sizes(batch_sizes: Tensor, rows: int, states: tuple[Tensor, ...]) -> None:
     """Raises where the parts of a PackedSequence do not fit: one can be made by hand, and kernels take it as given."""
+    if _is_captured(batch_sizes):
+        return  # what they hold is seen when the program runs
     fits = batch_sizes.dtype == torch.int64 and batch_sizes.dim() == 1 and batch_sizes.numel() > 0
     if not (
         fits
@@ -161,20 +176,28 @@ def check_batch_sizes(batch_sizes: Tensor, rows: int, h0: Tensor | None) -> None
             "The batch_sizes of a PackedSequence are int64 on one axis, never increase, and add up to the rows of its "
             f"data, {rows}; got {batch_sizes}. pack_padded_sequence and pack_sequence make such ones."
         )
-    if h0 is not None and h0.shape[1] != int(batch_sizes[0]):
-        raise RuntimeError(
-            f"Expected hidden size {(h0.shape[0], int(batch_sizes[0]), h0.shape[2])}, got {list(h0.shape)}. "
-            "The sorted_indices of the PackedSequence are not as many as its sequences."
-        )
+    for state in states:
+        if state.shape[1] != int(batch_sizes[0]):
+            raise RuntimeError(
+                f"Expected hidden size {(state.shape[0], int(batch_sizes[0]), state.shape[2])}, got "
+                f"{list(state.shape)}. The sorted_indices of the PackedSequence are not as many as its sequences."
+            )
 
 
-def check_reset(rnn: "RNN", reset: Tensor, input: Tensor) -> None:
+def _is_captured(tensor: Tensor) -> bool:
+    """Whether a program is being written down, in which a tensor may hold other numbers than now."""
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack() > 0:
+        return True
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def check_reset(layer: "Recurrent", reset: Tensor, input: Tensor) -> None:
     """Raises for a reset that is no bool tensor over the input's own time and batch axes."""
     if not isinstance(reset, Tensor) or reset.dtype != torch.bool:
         kind = reset.dtype if isinstance(reset, Tensor) else type(reset).__name__
         raise TypeError(f"reset should be a bool tensor, True where the state is h_0 again, got {kind}.")
     if reset.shape != input.shape[:-1]:
-        axes = "(time,)" if input.dim() == 2 else _input_axes(rnn).replace(", input_size", "")
+        axes = "(time,)" if input.dim() == 2 else _input_axes(layer).replace(", input_size", "")
         raise ValueError(
             f"reset should be over {axes} in the input's own order, {_shape_list(input.shape[:-1])}; "
             f"got {_shape(reset)}."
@@ -215,12 +238,14 @@ def check_matmul_dtype(name: str, tensor: Tensor, weight: Tensor, autocast: bool
         )
 
 
-def _check_h0(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> None:
+def _check_state(layer: "Recurrent", input: Tensor | PackedSequence, place: int, hx: Tensor) -> None:
     data = input.data if isinstance(input, PackedSequence) else input
-    expected = _h0_shape(rnn, _batch(rnn, input))
+    expected = _state_shape(layer, _batch(layer, input), place)
     got = hx.unsqueeze(1) if data.dim() == 2 and not isinstance(input, PackedSequence) else hx
     if tuple(got.shape) != expected:
-        raise RuntimeError(f"Expected hidden size {expected}, got {list(got.shape)}. {_h0_hint(rnn, input, got)}")
+        which = "hidden" if len(layer._cell.states) == 1 else f"hidden[{place}]"
+        said = f"Expected {which} size {expected}, got {list(got.shape)}"
+        raise RuntimeError(f"{said}. {_state_hint(layer, input, place, got)}")
     if hx.device != data.device:
         raise RuntimeError(
             f"Input and hidden tensors are not at the same device, found input tensor at {data.device} "
@@ -229,63 +254,68 @@ def _check_h0(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> None:
     check_matmul_dtype("hx", hx, data)
 
 
-def _h0_hint(rnn: "RNN", input: Tensor | PackedSequence, hx: Tensor) -> str:
-    layers, batch, hidden = _h0_shape(rnn, _batch(rnn, input))
-    axes = f"hx is (layers * directions {layers}, batch {batch}, hidden_size {hidden}) whatever batch_first says"
-    if hx.dim() != 3:
-        return f"{axes}; got {hx.dim()} axes."
+def _state_hint(layer: "Recurrent", input: Tensor | PackedSequence, place: int, state: Tensor) -> str:
+    layers, batch, width = _state_shape(layer, _batch(layer, input), place)
+    names = [*layer._cell.states]
+    name = "hx" if len(names) == 1 else f"{names[place]}_0"
+    feature = "proj_size" if place == 0 and layer.proj_size else "hidden_size"
+    axes = f"{name} is (layers * directions {layers}, batch {batch}, {feature} {width}) whatever batch_first says"
+    if state.dim() != 3:
+        return f"{axes}; got {state.dim()} axes."
     wrong = [
-        f"{name} {got} where {size} was expected"
-        for name, got, size in zip(
-            ("layers * directions", "batch", "hidden_size"), hx.shape, (layers, batch, hidden), strict=True
+        f"{axis} {got} where {size} was expected"
+        for axis, got, size in zip(
+            ("layers * directions", "batch", feature), state.shape, (layers, batch, width), strict=True
         )
         if got != size
     ]
     said = f"{axes}; this one has {' and '.join(wrong)}."
+    if len(names) > 1 and tuple(state.shape) == _state_shape(layer, batch, 1 - place):
+        return f"{said} h_0 and c_0 are swapped: pass (h_0, c_0)."
     if isinstance(input, PackedSequence):
         return f"{said} The batch of a PackedSequence is its first batch size."
-    if input.dim() == 3 and hx.shape[1] != batch:
-        time, other = (1, 0) if rnn.batch_first else (0, 1)
-        said += f" {_read_as(rnn, input)} because batch_first={rnn.batch_first}"
-        if hx.shape[1] == input.shape[time] and input.shape[time] != input.shape[other]:
-            return f"{said}; batch_first={not rnn.batch_first} would fit."
+    if input.dim() == 3 and state.shape[1] != batch:
+        time, other = (1, 0) if layer.batch_first else (0, 1)
+        said += f" {_read_as(layer, input)} because batch_first={layer.batch_first}"
+        if state.shape[1] == input.shape[time] and input.shape[time] != input.shape[other]:
+            return f"{said}; batch_first={not layer.batch_first} would fit."
         return f"{said}."
-    if tuple(hx.shape) == (batch, layers, hidden):
-        return f"{said} Its first two axes are swapped: hx.transpose(0, 1) would fit."
+    if tuple(state.shape) == (batch, layers, width):
+        return f"{said} Its first two axes are swapped: {name}.transpose(0, 1) would fit."
     return said
 
 
-def _misplaced_hint(rnn: "RNN", data: Tensor) -> str:
-    places = [i for i, size in enumerate(data.shape[:-1]) if size == rnn.input_size]
+def _misplaced_hint(layer: "Recurrent", data: Tensor) -> str:
+    places = [i for i, size in enumerate(data.shape[:-1]) if size == layer.input_size]
     if not places:
         return ""
     axis = places[0]
-    return f". Axis {axis} has {rnn.input_size}: if that is the feature axis, input.movedim({axis}, -1) would fit"
+    return f". Axis {axis} has {layer.input_size}: if that is the feature axis, input.movedim({axis}, -1) would fit"
 
 
-def _read_as(rnn: "RNN", input: Tensor) -> str:
+def _read_as(layer: "Recurrent", input: Tensor) -> str:
     """How the axes of the input were understood."""
     sizes = [f"{size}" for size in input.shape]  # Dynamo knows no str() of a symbol
     if input.dim() == 2:
         return f"The input was read as one sequence (time {sizes[0]}, features {sizes[1]})"
-    first, second = ("batch", "time") if rnn.batch_first else ("time", "batch")
+    first, second = ("batch", "time") if layer.batch_first else ("time", "batch")
     return f"The input was read as ({first} {sizes[0]}, {second} {sizes[1]}, features {sizes[2]})"
 
 
-def _batch(rnn: "RNN", input: Tensor | PackedSequence) -> int:
+def _batch(layer: "Recurrent", input: Tensor | PackedSequence) -> int:
     if isinstance(input, PackedSequence):
         return int(input.batch_sizes[0])
     if input.dim() == 2:
         return 1
-    return input.shape[0 if rnn.batch_first else 1]  # a symbol, where torch.export traces
+    return input.shape[0 if layer.batch_first else 1]  # a symbol, where torch.export traces
 
 
-def _h0_shape(rnn: "RNN", batch: int) -> tuple[int, int, int]:
-    return rnn.num_layers * (2 if rnn.bidirectional else 1), batch, rnn.hidden_size
+def _state_shape(layer: "Recurrent", batch: int, place: int) -> tuple[int, int, int]:
+    return layer.num_layers * (2 if layer.bidirectional else 1), batch, layer._state_widths()[place]
 
 
-def _input_axes(rnn: "RNN") -> str:
-    return "(batch, time, input_size)" if rnn.batch_first else "(time, batch, input_size)"
+def _input_axes(layer: "Recurrent") -> str:
+    return "(batch, time, input_size)" if layer.batch_first else "(time, batch, input_size)"
 
 
 def _shape(tensor: Tensor) -> str:
