@@ -19,8 +19,10 @@ def obstacle(problem: Problem) -> str | None:
         return "torch's operators know no reset"
     if problem.x.shape[0] == 0:
         return "torch's operators refuse T = 0"
+    if problem.lengths is not None and problem.x.is_complex():
+        return "torch packs no complex numbers that have gradients"
     if problem.lengths is not None and problem.x.shape[1] == 0:
-        return "torch's packed sequences refuse N = 0"
+        return "torch packs no sequences where N = 0"
     if torch._C._are_functorch_transforms_active():
         return "torch's operators fail under vmap"
     return None
@@ -62,14 +64,14 @@ def _layers(
         return _call(problem, (x,), states, weights, layers)
     # torch's packed sequences have no empty ones: such a sequence runs one step of zeros, which is then taken back
     empty = (problem.lengths == 0).to(x.device).unsqueeze(-1)  # (N, 1)
-    x = torch.where(empty, 0, x)
-    packed = pack_padded_sequence(x, problem.lengths.clamp(min=1), enforce_sorted=False)
-    order, back = cast(Tensor, packed.sorted_indices), cast(Tensor, packed.unsorted_indices)
+    lengths, order = problem.lengths.clamp(min=1).sort(descending=True)
+    order, back = order.to(x.device), order.argsort().to(x.device)
+    packed = pack_padded_sequence(torch.where(empty, 0, x).index_select(1, order), lengths)
     in_order = tuple(s.index_select(1, order) for s in states)
     rows, last = _call(problem, (packed.data, packed.batch_sizes), in_order, weights, layers)
-    output, _ = pad_packed_sequence(PackedSequence(rows, *packed[1:]), total_length=x.shape[0])
-    after = tuple(torch.where(empty, s, n.index_select(1, back)) for s, n in zip(states, last, strict=True))
-    return torch.where(empty, 0, output), after
+    padded, _ = pad_packed_sequence(PackedSequence(rows, packed.batch_sizes), total_length=x.shape[0])
+    output = torch.where(empty, 0, padded.index_select(1, back))
+    return output, tuple(torch.where(empty, s, n.index_select(1, back)) for s, n in zip(states, last, strict=True))
 
 
 def _call(

@@ -5,6 +5,7 @@ are differentiated, and where a forward pass has no backward of its own.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.kernels.problem import Problem, Weights
 from elman.kernels.reference.cells import EQUATIONS, States, Step
-from elman.kernels.reference.loop import complete, pad, pad_problem, run_layers, starts_of, where_there
+from elman.kernels.reference.loop import complete, pad, pad_problem, run_layers, starts_of, where_there, zero_of
 
 
 def backward(
@@ -28,7 +29,8 @@ def backward(
     The states are computed again here, so that they depend visibly on the inputs. Where autocast is on, it is not for
     this: what computed in float32 forward does so backward.
     """
-    with torch.autocast(problem.x.device.type, enabled=False):
+    device = problem.x.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
         sizes = problem.batch_sizes
         if sizes is None:
             return _backward(problem, d_output, d_last, needs, groups)
@@ -188,11 +190,11 @@ def _flat(tensor: Tensor, groups: int | None) -> Tensor:
 def _no_step(
     problem: Problem, d_last: Sequence[Tensor | None], needs: Sequence[bool], groups: int | None
 ) -> list[Tensor | None]:
-    """What T = 0 gives: the states are the first ones, and no weight was read."""
+    """What T = 0 gives: the last states are the first ones, and no weight was read."""
     leading = () if groups is None else (groups,)
     found = [
         torch.zeros_like(problem.x),
         *(torch.zeros_like(s) if d is None else d for s, d in zip(problem.states, d_last, strict=False)),
         *(w.new_zeros(*leading, *w.shape) for w in problem.weights),
     ]
-    return [gradient if needed else None for gradient, needed in zip(found, needs, strict=True)]
+    return [d + zero_of(problem) if needed else None for d, needed in zip(found, needs, strict=True)]

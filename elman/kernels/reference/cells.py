@@ -97,7 +97,54 @@ def _rnn_relu_back(step: Step, u: Tensor, d_states: States) -> Gradients:
     return Gradients(da)
 
 
+def _gru(v: Tensor, u: Tensor, before: States) -> Computed:
+    v_r, v_z, v_n = v.chunk(3, -1)
+    u_r, u_z, u_n = u.chunk(3, -1)
+    a_r, a_z = v_r + u_r, v_z + u_z
+    r, z = torch.sigmoid(a_r), torch.sigmoid(a_z)
+    a_n = v_n + r * u_n
+    n = torch.tanh(a_n)
+    h = (1 - z) * n + z * before[0]
+    return Computed(torch.cat([a_r, a_z, a_n], -1), torch.cat([r, z, n], -1), (h,))
+
+
+def _gru_back(step: Step, u: Tensor, d_states: States) -> Gradients:
+    r, z, n = step.gates.chunk(3, -1)
+    u_n = u.chunk(3, -1)[2]
+    (dh,) = d_states
+    da_n = dh * (1 - z) * (1 - n * n)
+    da_z = dh * (step.before - n) * z * (1 - z)
+    da_r = da_n * u_n * r * (1 - r)
+    dv = torch.cat([da_r, da_z, da_n], -1)
+    du = torch.cat([da_r, da_z, da_n * r], -1)
+    return Gradients(dv, du, d_before=dh * z)
+
+
+def _lstm(v: Tensor, u: Tensor, before: States) -> Computed:
+    a = v + u
+    a_i, a_f, a_g, a_o = a.chunk(4, -1)
+    i, f, g, o = torch.sigmoid(a_i), torch.sigmoid(a_f), torch.tanh(a_g), torch.sigmoid(a_o)
+    c = f * before[1] + i * g
+    h = o * torch.tanh(c)
+    return Computed(a, torch.cat([i, f, g, o], -1), (h, c))
+
+
+def _lstm_back(step: Step, u: Tensor, d_states: States) -> Gradients:
+    i, f, g, o = step.gates.chunk(4, -1)
+    c_before, c = step.states_before[1], step.states[1]
+    dh, dc = d_states
+    tanh_c = torch.tanh(c)
+    dc = dc + dh * o * (1 - tanh_c * tanh_c)
+    da_i = dc * g * i * (1 - i)
+    da_f = dc * c_before * f * (1 - f)
+    da_g = dc * i * (1 - g * g)
+    da_o = dh * tanh_c * o * (1 - o)
+    return Gradients(torch.cat([da_i, da_f, da_g, da_o], -1), d_others_before=(dc * f,))
+
+
 EQUATIONS = {
     "rnn_tanh": Equation(_rnn_tanh, _rnn_tanh_back),
     "rnn_relu": Equation(_rnn_relu, _rnn_relu_back),
+    "gru": Equation(_gru, _gru_back, multiplies_u=True),
+    "lstm": Equation(_lstm, _lstm_back),
 }

@@ -23,6 +23,8 @@ def forward(problem: Problem, save: bool = False, keep: Keep | None = None) -> R
         padded, lengths = pad_problem(problem, problem.batch_sizes)
         run = forward(padded, save)
         return run._replace(output=pack_padded_sequence(run.output, lengths).data)
+    if problem.x.shape[0] == 0:
+        return _no_step(problem)
     inputs, last = run_layers(problem, starts_of(problem), keep)
     return Run(inputs[-1], tuple(torch.stack(of_state) for of_state in zip(*last, strict=True)))
 
@@ -117,7 +119,7 @@ def _run_direction(
         else:
             states = tuple(torch.where(there[t], s_t, s) for s_t, s in zip(after, states, strict=True))
             outputs[t] = torch.where(there[t], after[0], 0)
-    return (torch.stack(outputs), states) if steps else _no_step(x, start, weights)
+    return torch.stack(outputs), states
 
 
 def complete(recurrent_term: Tensor, weights: Weights, problem: Problem) -> Tensor:
@@ -127,8 +129,13 @@ def complete(recurrent_term: Tensor, weights: Weights, problem: Problem) -> Tens
     return recurrent_term + weights.b_hh
 
 
-def _no_step(x: Tensor, start: States, weights: Weights) -> tuple[Tensor, States]:
-    """What T = 0 gives: no output and the states that were there, with a graph wherever a step would have one."""
-    nothing = sum((w[:0].sum() for w in weights if w is not None), x.sum())
-    output = x.new_zeros(0, *start[0].shape) + nothing
-    return output, tuple(s + nothing for s in start)
+def _no_step(problem: Problem) -> Run:
+    """What T = 0 gives: no output, and the states that were there."""
+    none = problem.x.new_zeros(*problem.x.shape[:2], problem.num_directions * problem.output_size)
+    last = (torch.stack(of_state) for of_state in zip(*starts_of(problem), strict=True))
+    return Run(none + zero_of(problem), tuple(states + zero_of(problem) for states in last))
+
+
+def zero_of(problem: Problem) -> Tensor:
+    """0, with a graph that holds every input: what T = 0 gives has one wherever a step would give it one."""
+    return torch.stack([tensor[:0].sum() for tensor in problem.inputs]).sum()
