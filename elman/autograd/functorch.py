@@ -65,24 +65,25 @@ class _Forward(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
         ctx.form, *tensors = inputs
         ctx.form_of_run = _form_of_run(ctx.form.of(tensors))
-        ctx.save_for_backward(*output, *tensors)
-        ctx.mark_non_differentiable(*ctx.form_of_run.of(output).saved)
+        run: Run = ctx.form_of_run.of(output)
+        ctx.save_for_backward(run.output, *run.saved, *tensors)
+        ctx.mark_non_differentiable(*run.saved)
         ctx.set_materialize_grads(False)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        kept, count = unpack_saved(ctx, output=0), len(gradients)
-        problem: Problem = ctx.form.of(kept[count:])
-        run: Run = ctx.form_of_run.of(kept[:count])
         at: Run = ctx.form_of_run.of(gradients)
+        output, *kept = unpack_saved(ctx, output=0)
+        saved, tensors = tuple(kept[: len(at.saved)]), kept[len(at.saved) :]
+        problem: Problem = ctx.form.of(tensors)
         needs = tuple(map(bool, ctx.form.of(ctx.needs_input_grad[1:]).inputs))
         if forward_ad._current_level >= 0:  # a tangent to carry
             found = by_hand.backward(problem, at.output, at.last, needs)
         else:
-            if run.output is None:
+            if output is None:
                 with torch.no_grad():
-                    run = _forward(problem)
-            found = _backward(problem, Back(run.output, run.saved, at.output, at.last), needs, None)
+                    output, _, saved = _forward(problem)
+            found = _backward(problem, Back(output, saved, at.output, at.last), needs, None)
         return None, *ctx.form.at(_gradients_at(problem, found))
 
     @staticmethod
