@@ -9,7 +9,8 @@ from torch import Tensor
 
 import elman
 from elman.kernels import _old_bptt as bptt
-from elman.kernels.numba_cpu import launch, prepared, team
+from elman.kernels.numba_cpu import launch, team
+from elman.kernels.numba_cpu.plan import prepared
 from elman.kernels._old_problem import Problem
 
 CASES = [
@@ -37,9 +38,9 @@ def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the threads of the recurrence share, whatever the sizes; the caches are cleared by spans_of."""
     if request.param == "columns":
-        monkeypatch.setattr(prepared, "groups_of_columns", lambda *sizes: 2 if sizes[-1] > 1 else 0)
+        monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: 2 if sizes[-1] > 1 else 0)
     else:
-        monkeypatch.setattr(prepared, "groups_of_columns", lambda *sizes: 0)
+        monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: 0)
     return request.param
 
 

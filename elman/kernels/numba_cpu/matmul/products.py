@@ -7,14 +7,16 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, vectors_a_tile
-from elman.kernels.numba_cpu.tile import column_tile, part, pointer_to, row_tile, transposing_tile
+from elman.kernels.numba_cpu.compile.parts import part, pointer_to
+from elman.kernels.numba_cpu.matmul.tile import column_tile, row_tile, transposing_tile
 
 _ROW_BLOCKS = (6, 4, 2, 1)  # rows of a tile, tried in this order
 
 
 class Products(NamedTuple):
     """The operations for one dtype. Matrices are given by addresses; rows of A, C_in, C, and of B in product_t, by
-    tables of addresses."""
+    tables of addresses. A packed matrix is panels of so many columns, one after the other, each (k, columns) with its
+    columns padded with 0 to whole vectors."""
 
     pack: Callable[..., None]
     product: Callable[..., None]
@@ -31,7 +33,7 @@ def make_products(dtype: type) -> Products:
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
 
     def rows_of(nv: int) -> Any:
-        t6, t4, t2, t1 = (row_tile(dtype, width, mr, nv) for mr in _ROW_BLOCKS)
+        t6, t4, t2, t1 = (row_tile(dtype, mr, nv) for mr in _ROW_BLOCKS)
 
         @part
         def rows(m, a, b, k, c_in, c, a_offset, c_offset, valid):
@@ -51,7 +53,7 @@ def make_products(dtype: type) -> Products:
         return rows
 
     def columns_of(nv: int) -> Any:
-        t6, t4, t2, t1 = (column_tile(dtype, width, mr, nv) for mr in _ROW_BLOCKS)
+        t6, t4, t2, t1 = (column_tile(dtype, mr, nv) for mr in _ROW_BLOCKS)
 
         @part
         def columns(m, a, a_step, b, b_offset, count, c, c_step, valid):
@@ -70,39 +72,34 @@ def make_products(dtype: type) -> Products:
 
         return columns
 
-    transpose = transposing_tile(dtype, width)
+    transpose = transposing_tile(dtype)
     rows1, rows2 = rows_of(1), rows_of(2)
     columns1, columns2 = columns_of(1), columns_of(2)
     rows3, rows4 = (rows_of(3), rows_of(4)) if most == 4 else (rows2, rows2)
     columns3, columns4 = (columns_of(3), columns_of(4)) if most == 4 else (columns2, columns2)
 
     @part
-    def pack(source, row_step, column_step, k, n, target, j0):
-        """Write the panel from column j0 on of the (k, n) matrix at `source`: contiguous, rows padded with 0.
+    def pack(source, row_step, column_step, k, n, target, padded):
+        """Writes the (k, n) matrix at `source` into a panel, whose rows are `padded` numbers, from `target` on.
 
         One of the steps is 1: the matrix lies there as it is, or transposed.
         """
-        valid = min(panel, n - j0)
-        padded = (valid + width - 1) // width * width
-        to = numbers(target + size * j0 * k)
         if column_step == 1:
             for i in range(k):
-                row = numbers(source + size * (i * row_step + j0))
-                for j in range(valid):
-                    to[i * padded + j] = row[j]
-        else:
-            whole_k, whole = k // width * width, valid // width * width
-            for j in range(0, whole, width):
-                for i in range(0, whole_k, width):
-                    at = source + size * (i + (j0 + j) * column_step)
-                    transpose(at, column_step, target + size * (j0 * k + i * padded + j), padded)
-            for j in range(valid):
-                column = numbers(source + size * (j0 + j) * column_step)
-                for i in range(whole_k if j < whole else 0, k):
-                    to[i * padded + j] = column[i]
-        for i in range(k):
-            for j in range(valid, padded):
-                to[i * padded + j] = 0
+                row, to = numbers(source + size * i * row_step), numbers(target + size * i * padded)
+                for j in range(n):
+                    to[j] = row[j]
+            return
+        to = numbers(target)
+        whole_k, whole = k // width * width, n // width * width
+        for j in range(0, whole, width):
+            for i in range(0, whole_k, width):
+                at = source + size * (i + j * column_step)
+                transpose(at, column_step, target + size * (i * padded + j), padded)
+        for j in range(n):
+            column = numbers(source + size * j * column_step)
+            for i in range(whole_k if j < whole else 0, k):
+                to[i * padded + j] = column[i]
 
     @part
     def product(m, a, k, b, n, c_in, c):

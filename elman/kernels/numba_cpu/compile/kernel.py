@@ -1,34 +1,40 @@
-"""What there is to compile, in LLVM's language: forward, backward, and the products."""
+"""What there is to compile, in LLVM's language: the passes of a cell, and the products."""
 
 import contextlib
 import gc
-from collections.abc import Iterator
+import importlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numba import types
 from numba.core import codegen, config
 from numba.core.compiler_lock import global_compiler_lock
 
-from elman.kernels.numba_cpu.backward import make_backward
-from elman.kernels.numba_cpu.forward import make_forward
-from elman.kernels.numba_cpu.phases import make_phases
-from elman.kernels.numba_cpu.products import make_products
+from elman.kernels.numba_cpu.matmul.products import make_products
+from elman.kernels.numba_cpu.passes.backward import make_backward
+from elman.kernels.numba_cpu.passes.forward import make_forward
+from elman.kernels.numba_cpu.passes.phases import make_kernel
 
 
-def kernel_in_llvm(dtype: type) -> Iterator[tuple[str, str]]:
-    """LLVM modules of backward(plan), forward(plan), pack, product and product_t, C functions of 64-bit integers.
+def in_llvm(names: Sequence[str], cell: str, dtype: type) -> Iterator[tuple[str, str]]:
+    """LLVM modules of those named of backward(plan), forward(plan), pack, product and product_t, C functions of 64-bit
+    integers.
 
-    They come one by one, as each is translated, with their names; the one that takes longest first. Not yet optimised;
-    free of Python, and of numba when they run.
+    They come one by one, as each is translated, with their names. Not yet optimised; free of Python, and of numba when
+    they run.
     """
-    functions = {
-        "backward": (make_phases(dtype, make_backward(dtype)), 1),
-        "forward": (make_phases(dtype, make_forward(dtype)), 1),
-    }
-    functions |= {name: (function, 7) for name, function in make_products(dtype)._asdict().items()}
     with _translating_only():
-        for name, (function, count) in functions.items():
-            yield name, _as_c_function(name, function, count)
+        for name in names:
+            yield name, _as_c_function(name, *_function(name, cell, dtype))
+
+
+def _function(name: str, cell: str, dtype: type) -> tuple[Any, int]:
+    """A function to compile, and how many arguments it takes."""
+    if name not in ("forward", "backward"):
+        return getattr(make_products(dtype), name), 7
+    room = getattr(importlib.import_module(f"elman.kernels.numba_cpu.cells.{cell}"), cell)(dtype)
+    make = make_forward if name == "forward" else make_backward
+    return make_kernel(dtype, room.slots, make(dtype, room)), 1
 
 
 @contextlib.contextmanager

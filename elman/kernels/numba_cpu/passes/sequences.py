@@ -5,15 +5,15 @@ A chunk is what one task runs: neighbours, which `sort` puts in order where thei
 
 from numba import types
 
-from elman.kernels.numba_cpu.tile import part, pointer_to
-from elman.kernels.numba_cpu.work import addresses, clear
+from elman.kernels.numba_cpu.compile.parts import addresses, part, pointer_to
+from elman.kernels.numba_cpu.plan.addresses import clear
 
 _flags = pointer_to(types.uint8)
 
 
 @part
 def sort(p):
-    """Fills the tables of sequences of different lengths: those of Sizes from `ordered` to `offsets`.
+    """Fills the tables of sequences of different lengths: those of Shapes from `ordered` to `offsets`.
 
     A chunk is a range of places with its share of all steps, the longest sequence first: neighbours in memory, so that
     no two threads write to the same cache line.
@@ -76,17 +76,17 @@ def _sort_chunk(p, chunk, given):
 
 @part
 def groups_of(p, chunk):
-    """(first, count) of the groups of sequences in a chunk, where groups are apart."""
-    first = chunk * p.apart // p.chunks
-    return first, (chunk + 1) * p.apart // p.chunks - first
+    """(first, count) of the groups of sequences in a chunk, where their weight gradients are apart."""
+    first = chunk * p.groups // p.chunks
+    return first, (chunk + 1) * p.groups // p.chunks - first
 
 
 @part
 def chunk_of(p, chunk):
     """(first, count) of the sequences in a chunk."""
-    if p.apart:
+    if p.groups:
         first_group, groups = groups_of(p, chunk)
-        a_group = p.sequences // p.apart
+        a_group = p.sequences // p.groups
         return first_group * a_group, groups * a_group
     if p.ragged:
         firsts = addresses(p.memory + p.firsts)
@@ -146,13 +146,13 @@ def rows_in(p, s0, s1):
 @part
 def distance(p, s0, s1):
     """From the number of a step to that of the next sequence's same step: where they are apart, each has its own."""
-    return s1 - s0 if p.apart else 1
+    return s1 - s0 if p.groups else 1
 
 
 @part
 def number_of(p, chunk, s, s0, s1):
     """The number that step s of a chunk's first sequence has among the real steps from s0 to before s1."""
-    if p.apart:
+    if p.groups:
         return s - s0
     if p.ragged == 0:
         return (s - s0) * p.sequences + chunk_of(p, chunk)[0]
@@ -218,8 +218,16 @@ def starts_again(p, d, t, i):
 
 
 @part
-def h0_at(p, cell, i, size):
-    """The address of h_0 of the i-th sequence."""
+def h0_at(p, direction, i, size):
+    """The address of h_0 of the i-th sequence, in one direction of all layers'."""
     if p.h0 == 0:
         return p.memory + p.zeros
-    return p.h0 + size * p.hidden_size * (cell * p.sequences + place_of(p, i))
+    return p.h0 + size * p.output_size * (direction * p.sequences + place_of(p, i))
+
+
+@part
+def c0_at(p, direction, i, size):
+    """The same of c_0."""
+    if p.c0 == 0:
+        return p.memory + p.zeros
+    return p.c0 + size * p.hidden_size * (direction * p.sequences + place_of(p, i))

@@ -33,7 +33,7 @@ _lock = threading.Lock()
 
 
 class Code(NamedTuple):
-    """Addresses of C functions; what they take stands in kernel.py."""
+    """Addresses of C functions; what they take stands in compile/kernel.py."""
 
     forward: int
     backward: int
@@ -42,33 +42,43 @@ class Code(NamedTuple):
     product_t: int
 
 
-_loaded: dict[type, Code] = {}
+_loaded: dict[tuple[str, type], dict[str, int]] = {}  # addresses by name, of a cell's functions or the shared ones
 _engines: list[Any] = []  # own the machine code
+_OF_A_CELL, _SHARED = ("backward", "forward"), ("product", "product_t", "pack")  # what takes longest first
+_ALL_CELLS = "all"
 
 
-def code_for(dtype: type) -> Code:
-    """The machine code for float32 or float64, compiled or read from the cache at the first call."""
+def code_for(cell: str, dtype: type) -> Code:
+    """A cell's machine code for float32 or float64, compiled or read from the cache at the first call."""
     with _lock:
-        if dtype not in _loaded:
-            _loaded[dtype] = _load(dtype)
-        return _loaded[dtype]
+        if (cell, dtype) not in _loaded:
+            _load(cell, dtype)
+        return Code(**_loaded[cell, dtype], **_loaded[_ALL_CELLS, dtype])
 
 
-def _load(dtype: type) -> Code:
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine_code.target_machine())
+def _load(cell: str, dtype: type) -> None:
+    """Both the cell's functions and those that all cells of the dtype share."""
+    wanted = {(cell, name) for name in _OF_A_CELL}
+    if (_ALL_CELLS, dtype) not in _loaded:
+        wanted |= {(_ALL_CELLS, name) for name in _SHARED}
     folder, key = _cache_folder(), _key()
-    paths = {name: folder / f"{dtype.__name__}-{name}-{key}.o" for name in Code._fields}
-    codes = {name: code for name, path in paths.items() if (code := _read(path)) is not None}
-    if len(codes) < len(paths):
-        codes = _compile(dtype)
-        _write({paths[name]: code for name, code in codes.items()})
+    paths = {(of, name): folder / f"{of}-{dtype.__name__}-{name}-{key}.o" for of, name in wanted}
+    codes = {which: code for which, path in paths.items() if (code := _read(path)) is not None}
+    missing = [name for name in _OF_A_CELL + _SHARED for which in wanted - {*codes} if which[1] == name]
+    if missing:
+        made = _compile(missing, cell, dtype)
+        codes |= {which: made[which[1]] for which in wanted - {*codes}}
+        _write({paths[which]: codes[which] for which in wanted if which[1] in made})
     for name, function in _foreign().items():
         llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-    for code in codes.values():
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
-    _engines.append(engine)
-    return Code(*(engine.get_function_address(f"elman_{name}") for name in Code._fields))
+    for of in {of for of, _ in wanted}:
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine_code.target_machine())
+        names = [name for which, name in wanted if which == of]
+        for name in names:
+            engine.add_object_file(llvm.ObjectFileRef.from_data(codes[of, name]))
+        engine.finalize_object()
+        _engines.append(engine)
+        _loaded[of, dtype] = {name: engine.get_function_address(f"elman_{name}") for name in names}
 
 
 def _foreign() -> dict[str, Any]:
@@ -80,7 +90,9 @@ def _foreign() -> dict[str, Any]:
 
 def _key() -> str:
     """Everything the machine code depends on, in one word."""
-    parts = [file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py"))]
+    root = Path(__file__).parents[1]
+    files = sorted(root.rglob("*.py"))
+    parts = [part for file in files for part in (str(file.relative_to(root)).encode(), file.read_bytes())]
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
     machine = [platform.machine(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
     return hashlib.sha256(b"\0".join(parts) + "\0".join(versions + machine).encode()).hexdigest()[:32]
@@ -129,14 +141,14 @@ def _warn_once(message: str) -> None:
     warnings.warn(message, stacklevel=3)
 
 
-def _compile(dtype: type) -> dict[str, bytes]:
+def _compile(names: list[str], cell: str, dtype: type) -> dict[str, bytes]:
     """Object code by the functions' names. LLVM works on one function while numba translates the next."""
-    log.warning("elman: compiling its kernels for %s, once on this machine (some seconds)", dtype.__name__)
+    log.warning("elman: compiling its %s kernels for %s, once on this machine (some seconds)", cell, dtype.__name__)
     begin = time.perf_counter()
-    from elman.kernels.numba_cpu.kernel import kernel_in_llvm
+    from elman.kernels.numba_cpu.compile.kernel import in_llvm
 
     with ThreadPoolExecutor(2) as pool:
-        jobs = {name: pool.submit(_object_code, text) for name, text in kernel_in_llvm(dtype)}
+        jobs = {name: pool.submit(_object_code, text) for name, text in in_llvm(names, cell, dtype)}
         codes = {name: job.result() for name, job in jobs.items()}
     log.info("elman: compiled in %.1f s", time.perf_counter() - begin)
     return codes
