@@ -17,9 +17,11 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from elman.kernels.numba_cpu.obstacle import DTYPES
+from elman.kernels.numba_cpu.saved import saved_shapes as own_shapes
 from elman.kernels.problem import Problem, Run
 from elman.kernels.reference import by_hand
 from elman.kernels.reference.loop import where_there
+from elman.kernels.shapes import check_values
 from elman.kernels.table import OWN, Backend, choose
 
 Gradients = list[Tensor | None]
@@ -43,6 +45,7 @@ def forward(problem: Problem) -> Run:
 
     `saved` begins with the mark of the backend, and has the shapes of `saved_shapes` whatever the backend.
     """
+    check_values(problem)
     backend, _ = choose(problem)
     output, last, saved = backend.kernels.forward(problem, True)
     shapes = saved_shapes(problem)
@@ -56,7 +59,7 @@ def saved_shapes(problem: Problem) -> tuple[tuple[int, ...], ...]:
     """The shapes of what `forward` saves besides the mark; (0,) of what is not there."""
     shapes: Sequence[tuple[int, ...] | None] = (None,) * len(problem.cell.saved)
     if problem.x.is_cpu and problem.x.dtype in DTYPES and OWN.unavailable() is None:
-        shapes = OWN.kernels.saved_shapes(problem)
+        shapes = own_shapes(problem)
     return tuple((0,) if shape is None else shape for shape in shapes)
 
 

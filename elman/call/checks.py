@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.call.usual import sizes_of, weight_shapes, weights_are_usual
+from elman.kernels.shapes import check_length_values
 
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent, RecurrentCell
@@ -145,20 +146,6 @@ def check_lengths(lengths: Tensor | Sequence[int], steps: int, sequences: int) -
     if _is_captured(lengths):
         return lengths  # what they hold is seen when the program runs
     return lengths if check_length_values(lengths, steps, sequences) else None
-
-
-def check_length_values(lengths: Tensor, steps: int, sequences: int) -> bool:
-    """Raises for a length below 0 or above T; returns whether any is below T."""
-    if sequences == 0:
-        return False
-    least, most = (int(end) for end in lengths.aminmax())
-    if least < 0 or most > steps:
-        bad = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
-        raise ValueError(
-            f"lengths[{bad}] = {int(lengths[bad])}: a length lies between 0 and the number of steps, "
-            f"and the input was read as (time {steps}, batch {sequences}, ...)."
-        )
-    return least < steps
 
 
 def check_batch_sizes(batch_sizes: Tensor, rows: int, states: tuple[Tensor, ...]) -> None:

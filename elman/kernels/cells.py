@@ -21,11 +21,12 @@ class Cell(NamedTuple):
 
 
 _OF_RNN = {"layer": "rnn", "gates": ("h",), "states": ("h",), "saved": ("inner", "dropped")}
+_OF_GATED = ("inner", "dropped", "z", "c", "m")
 _TABLE = (
     Cell("rnn_tanh", **_OF_RNN, nonlinearity="tanh"),
     Cell("rnn_relu", **_OF_RNN, nonlinearity="relu"),
-    Cell("gru", "gru", gates=("r", "z", "n"), states=("h",), saved=("inner", "dropped", "gates")),
-    Cell("lstm", "lstm", gates=("i", "f", "g", "o"), states=("h", "c"), saved=("inner", "dropped", "gates", "c")),
+    Cell("gru", "gru", gates=("r", "z", "n"), states=("h",), saved=_OF_GATED),
+    Cell("lstm", "lstm", gates=("i", "f", "g", "o"), states=("h", "c"), saved=_OF_GATED),
 )
 
 CELLS = {cell.name: cell for cell in _TABLE}

@@ -1,6 +1,7 @@
 """Whether the tensors of a problem fit together, for what comes in past the layer: an operator may be called with
 anything."""
 
+import torch
 from torch import Tensor
 
 from elman.kernels.problem import Problem
@@ -34,7 +35,31 @@ def checked(problem: Problem) -> Problem:
         _check(f"{name}0", state, (cells, sequences, width), x)
     if problem.masks is not None:
         _check("masks", problem.masks, (problem.num_layers - 1, steps, sequences, directions * p), x)
+    if problem.lengths is not None:
+        _check_table("lengths", problem.lengths, (sequences,), torch.int64)
+    if problem.reset is not None:
+        _check_table("reset", problem.reset, (steps, sequences), torch.bool)
     return problem
+
+
+def check_values(problem: Problem) -> None:
+    """Raises ValueError for a length below 0 or above T."""
+    if problem.lengths is not None:
+        check_length_values(problem.lengths, *problem.x.shape[:2])
+
+
+def check_length_values(lengths: Tensor, steps: int, sequences: int) -> bool:
+    """Raises for a length below 0 or above T; returns whether any is below T."""
+    if sequences == 0:
+        return False
+    least, most = (int(end) for end in lengths.aminmax())
+    if least < 0 or most > steps:
+        bad = int(((lengths < 0) | (lengths > steps)).nonzero()[0])
+        raise ValueError(
+            f"lengths[{bad}] = {int(lengths[bad])}: a length lies between 0 and the number of steps, "
+            f"and the input was read as (time {steps}, batch {sequences}, ...)."
+        )
+    return least < steps
 
 
 def _check(name: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor) -> None:
@@ -43,4 +68,11 @@ def _check(name: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor) -> N
     if tensor.dtype != like.dtype or tensor.device != like.device:
         raise RuntimeError(
             f"{name} is {tensor.dtype} on {tensor.device}, and x is {like.dtype} on {like.device}: they must agree."
+        )
+
+
+def _check_table(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    if tensor.shape != shape or tensor.dtype != dtype:
+        raise RuntimeError(
+            f"{name} should be {dtype} of the shape {tuple(shape)}, got {tensor.dtype} and {tuple(tensor.shape)}."
         )

@@ -42,10 +42,6 @@ class OwnKernels(Kernels, Protocol):
         the batch apart."""
         ...
 
-    def saved_shapes(self, problem: Problem) -> tuple[tuple[int, ...] | None, ...]:
-        """The shapes of what forward saves."""
-        ...
-
 
 class Backend(NamedTuple):
     """One line of the table."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman._usual import PLAIN
+from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.memory import no_address, plain, scratch_memory
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
@@ -25,6 +25,7 @@ class StreamOfSteps:
         """For inputs like problem.x[0], where problem.x is one step (1, N, I), from problem.states, which are then
         written to. Not `batched`: N is 1, and inputs and outputs have no axis for it."""
         self.begun = False  # whether a step was taken since this was made or began again
+        self._batched = batched
         states, like = problem.states, problem.x
         spare = tuple(torch.empty_like(state) for state in states)  # a step reads these or those, and writes the others
         (h, c), (h_spare, c_spare) = (([s.data_ptr() for s in some] + [0])[:2] for some in (states, spare))
@@ -50,23 +51,24 @@ class StreamOfSteps:
 
     @property
     def states(self) -> tuple[Tensor, ...]:
-        """h (L, N, P), and c (L, N, H) where there is one: the states themselves after the last step, to read and to
-        write to."""
-        return self._turn[0]
+        """h (L, N, P), and c (L, N, H) where there is one, without N where inputs have none: the states themselves after
+        the last step, to read and to write to."""
+        states: tuple[Tensor, ...] = self._turn[0]
+        return states if self._batched else tuple(state.squeeze(1) for state in states)
 
-    def can_begin(self, states: tuple[Tensor, ...] | None, weights: Sequence[Tensor]) -> bool:
-        """Whether states fit, and weights of the same shapes are read where they are, as they lie there."""
-        fits = states is None or all(
+    def can_begin(self, states: tuple[Tensor, ...], weights: Sequence[Tensor]) -> bool:
+        """Whether states fit, or are none, and weights of the same shapes are read where they are, as they lie there."""
+        fits = all(
             type(new) in PLAIN and new.shape == own.shape and new.dtype is own.dtype and new.is_cpu
-            for new, own in zip(states, self.states, strict=True)
+            for new, own in zip(states, self.states, strict=False)
         )
         return fits and self._in_place and all(w.is_contiguous() and not w.is_neg() for w in weights)
 
-    def begin(self, states: tuple[Tensor, ...] | None) -> None:
-        """Goes on from states that fit, by default zeros, with the weights as they are now."""
+    def begin(self, states: tuple[Tensor, ...]) -> None:
+        """Goes on from states that fit, from zeros if there are none, with the weights as they are now."""
         with torch.inference_mode():  # the own states may have been made in it
             for k, own in enumerate(self.states):
-                own.zero_() if states is None else own.copy_(states[k])
+                own.copy_(states[k]) if states else own.zero_()
         self.begun = False
 
     def fits(self, x: Tensor) -> bool:

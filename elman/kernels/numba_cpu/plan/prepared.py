@@ -201,7 +201,7 @@ def _prepare(
         m_rows=take(in_spans if projected else 0, 8),
     )
     kept_shapes = [
-        (layers, rows, directions, numbers) if numbers else ()
+        (layers, *shape[:-1], directions * numbers) if numbers else ()
         for numbers in (slots if keeps else 0, h if keeps and kind.has_c else 0, h if keeps and projected else 0)
     ]
     last = [(layers * directions, sequences, p), (layers * directions, sequences, h)]
@@ -210,7 +210,7 @@ def _prepare(
         scratch,
         (*shape[:-1], width),
         (*last[: 1 + kind.has_c],),
-        (*kept_shapes,) if keeps else (),
+        (*kept_shapes,) if keeps and not kind.in_output else (),
         (layers - 1, *shape[:-1], width) if layers > 1 else (),
         [shape for layer in range(layers) for shape in _weight_shapes(kind, p, h, width if layer else input_size, bias, projected) * directions],
         struct.pack(f"{len(shapes)}q", *shapes),
