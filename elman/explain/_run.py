@@ -1,5 +1,6 @@
 """Runs a layer on the reference, and keeps what each step computed."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +15,7 @@ from elman.kernels.cells import CELLS
 from elman.kernels.problem import Problem
 from elman.kernels.reference import loop
 from elman.kernels.table import choose
+from elman.nn.convert import convert
 
 if TYPE_CHECKING:
     from elman.nn.rnn import RNN
@@ -59,7 +61,7 @@ def trace(
     """
     if not isinstance(rnn, nn.RNNBase) or rnn.mode not in _MODES:
         raise TypeError(f"trace takes an elman.RNN or a torch.nn.RNN, got {type(rnn).__name__}{_instead(rnn)}.")
-    layer = cast("RNN", rnn)
+    layer = cast("RNN", convert(copy.copy(rnn)).module)  # of the same parameters, for its checks
     weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}
     if any(w.is_complex() for w in weights.values()):
         raise TypeError("trace explains layers of real numbers; this one is complex.")
