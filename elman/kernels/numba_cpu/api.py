@@ -9,7 +9,7 @@ from elman.kernels.numba_cpu.memory import addressed, as_it_lies, no_address, pl
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.problem import Problem, Run
 
-Saved = tuple[Tensor | None, ...]  # inner, dropped, z, c and m of plan/record.py
+Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
 
 
 def forward(problem: Problem, save: bool) -> Run:
@@ -20,10 +20,9 @@ def forward(problem: Problem, save: bool) -> Run:
     output, last = x.new_empty(*prepared.output), [x.new_empty(*shape) for shape in prepared.last]
     inner = x.new_empty(*prepared.inner) if prepared.inner else None
     dropped = None if inner is None or problem.masks is None else torch.empty_like(inner)
-    kept: Saved = (None, None, None)
+    saved: Saved = (inner, dropped)
     if prepared.kept:
-        kept = tuple(x.new_empty(*shape) if shape else None for shape in prepared.kept)
-    saved = (inner, dropped, *kept)
+        saved += tuple(x.new_empty(*shape) if shape else None for shape in prepared.kept)
     weights, at_weights = addressed(problem.weights)
     _run(prepared, problem, x, last, output, saved, (), at_weights, at_weights)
     return Run(output, (*last,), saved if save else ())
@@ -83,7 +82,7 @@ def _run(
     given = (*_two(problem.states), problem.masks, problem.reset, lengths)
     # what is made contiguous here is kept until the kernel is back
     h0, c0, masks, reset, lengths = given = [None if a is None else plain(a) for a in given]
-    inner, dropped, *kept = saved
+    inner, dropped, *kept = saved if len(saved) > 2 else (*saved, None, None, None)
     scratch = scratch_for(prepared.scratch)
     at = [
         0 if a is None else a.data_ptr() or no_address(a)
