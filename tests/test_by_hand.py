@@ -1,6 +1,7 @@
 """The backward pass by hand (kernels/reference/by_hand.py) beside the definition that autograd differentiates."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -41,6 +42,22 @@ def test_no_sequence_and_no_step(cell: str) -> None:
     for T, N in ((4, 0), (0, 3)):
         made = given(Case("nothing to run", T, N, 3, 5, L=2, D=2), cell, "lengths reset")
         assert_same(backward(made), gradients(made))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_nothing_in_the_padding_reaches_a_gradient(cell: str) -> None:
+    """Neither a NaN from above nor a state that overflowed at the sequence's end."""
+    made = given(Case("one sequence and its padding", 4, 1, 2, 3), cell)
+    large = made.problem._replace(x=made.problem.x.detach().index_fill(0, torch.tensor([2]), 1e308).requires_grad_())
+    made = replace(made, problem=large._replace(lengths=torch.tensor([3])))
+    short = replace(made, problem=large._replace(x=large.x[:3]), d_output=made.d_output[:3])
+    expected = backward(short)
+    assert any(value.isfinite().all() and value.any() for value in expected.values())
+    made.d_output[3] = torch.nan
+    for actual in (backward(made), gradients(made)):
+        dx = actual.pop("dx")
+        assert not dx[3].any()
+        assert_same(actual | {"dx": dx[:3]}, {k: v for k, v in expected.items() if k != "dx"} | {"dx": expected["dx"]})
 
 
 @pytest.mark.parametrize("cell", CELLS)

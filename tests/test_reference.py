@@ -14,7 +14,13 @@ from elman.kernels.problem import Run
 from elman.kernels.reference import loop
 from elman.kernels.reference.cells import Step
 
-SOME = (*CASES[:4], *CASES[10:13])
+SOME = (
+    *CASES[:4],
+    *CASES[11:13],
+    Case(
+        "three layers both ways, with fewer sequences than there: each of its pieces runs apart", 6, 5, 5, 4, L=3, D=2
+    ),
+)
 SMALL = Case("two layers both ways: what is carried, up and down and between", 5, 4, 3, 4, L=2, D=2)
 CELLS = list(LAYERS)
 EVERY = [(case, cell, kinds) for case in SOME for cell in CELLS for kinds in kinds_of(cell, case)]

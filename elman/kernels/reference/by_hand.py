@@ -100,10 +100,8 @@ class _Rows(NamedTuple):
     """(T, N, G * H): dv itself, where the cell does nothing but add v and u."""
     before: Tensor
     """(T, N, P)"""
-    dh: Tensor
-    """(T, N, P)"""
-    unprojected: Tensor
-    """(T, N, H)"""
+    projection: tuple[Tensor, Tensor] | None
+    """The gradient (T, N, P) at what w_hr gives, and what it reads, (T, N, H)."""
     d_start: States
 
 
@@ -120,14 +118,17 @@ def _recur(
     """Back through the steps of one direction of one layer."""
     equation = EQUATIONS[problem.cell.name]
     T = len(steps)
-    dv, du, dh = ([start[0]] * T for _ in range(3))
+    dv, du, d_hidden = ([start[0]] * T for _ in range(3))
     d_start: States = tuple(torch.zeros_like(s) for s in start)
     d_states: States = tuple(zero if d is None else d for zero, d in zip(d_start, d_last, strict=True))
     for t in range(T) if backwards else reversed(range(T)):
         step = steps[t]
-        dh[t] = d_states[0] if d_output is None else d_states[0] + d_output[t]
-        d_after = (dh[t] if weights.w_hr is None else dh[t] @ weights.w_hr, *d_states[1:])
-        found = equation.step_back(step, complete(step.recurrent_term, weights, problem), d_after)
+        dh = d_states[0] if d_output is None else d_states[0] + d_output[t]
+        if weights.w_hr is not None:
+            d_hidden[t] = dh if there is None else torch.where(there[t], dh, 0)
+            dh = dh @ weights.w_hr
+        u = complete(step.recurrent_term, weights, problem)
+        found = equation.step_back(step, u, (dh, *d_states[1:]))
         dv[t] = found.dv if there is None else torch.where(there[t], found.dv, 0)
         du[t] = dv[t]
         if found.du is not None:
@@ -144,16 +145,15 @@ def _recur(
             d_before = tuple(torch.where(again, 0, d) for d in d_before)
         d_states = d_before
 
-    def together(rows: list[Tensor]) -> Tensor:  # what the padding holds is 0, since infinity times 0 is not
-        return torch.stack(rows) if there is None else torch.where(there, torch.stack(rows), 0)
-
+    in_time = [steps[t] for t in range(T)]
     rows_v = torch.stack(dv)
     return _Rows(
         dv=rows_v,
         du=torch.stack(du) if equation.multiplies_u else rows_v,
-        before=together([steps[t].before for t in range(T)]),
-        dh=together(dh),
-        unprojected=together([steps[t].unprojected for t in range(T)]),
+        before=torch.stack([step.before for step in in_time]),
+        projection=None
+        if weights.w_hr is None
+        else (torch.stack(d_hidden), torch.stack([step.unprojected for step in in_time])),
         d_start=tuple(d_0 + d for d_0, d in zip(d_start, d_states, strict=True)),
     )
 
@@ -168,15 +168,16 @@ def _weight_gradients(
     """Those of one direction of one layer: sums over all steps, or over those of each group apart."""
     dv = _flat(rows.dv, groups)
     du = dv if rows.du is rows.dv else _flat(rows.du, groups)
-    found = {
-        "w_ih": lambda: dv.mT @ _flat(x, groups),
-        "w_hh": lambda: du.mT @ _flat(rows.before, groups),
-        "b_ih": lambda: dv.sum(-2),
-        "b_hh": lambda: du.sum(-2),
-        "w_hr": lambda: _flat(rows.dh, groups).mT @ _flat(rows.unprojected, groups),
-    }
-    names = [name for name, weight in weights._asdict().items() if weight is not None]
-    return [found[name]() if needed else None for name, needed in zip(names, needs, strict=True)]
+    products: list[tuple[Tensor, Tensor | None]] = [(dv, x), (du, rows.before)]  # of a gradient and what was read
+    if weights.b_ih is not None:
+        products += [(dv, None), (du, None)]
+    if rows.projection is not None:
+        dh, unprojected = rows.projection
+        products.append((_flat(dh, groups), unprojected))
+    return [
+        None if not needed else d.sum(-2) if read is None else d.mT @ _flat(read, groups)
+        for (d, read), needed in zip(products, needs, strict=True)
+    ]
 
 
 def _flat(tensor: Tensor, groups: int | None) -> Tensor:

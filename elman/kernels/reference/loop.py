@@ -101,12 +101,14 @@ def _run_direction(
     states = start
     outputs = [start[0]] * steps
     v_at = v.unbind()  # a trace then refuses another T, where v[t] would leave out what is past the example's
-    for t in reversed(range(steps)) if backwards else range(steps):
+    for s, t in enumerate(reversed(range(steps)) if backwards else range(steps)):
         before = states
         edge = t + 1 if backwards else t  # backwards, the piece that starts at t + 1 ends before t
         if problem.reset is not None and edge < steps:
             again = problem.reset[edge].unsqueeze(-1)
-            before = tuple(torch.where(again, s_0, s) for s_0, s in zip(start, states, strict=True))
+            before = tuple(torch.where(again, first, old) for first, old in zip(start, states, strict=True))
+        if there is not None and s > 0:  # nor does a state that overflowed at the end: 0 times infinity is NaN
+            before = tuple(torch.where(there[t], old, 0) for old in before)
         recurrent_term = before[0] @ weights.w_hh.T
         computed = equation.step(v_at[t], complete(recurrent_term, weights, problem), before)
         h, *others = computed.states
@@ -117,7 +119,7 @@ def _run_direction(
         if there is None:
             states, outputs[t] = after, after[0]
         else:
-            states = tuple(torch.where(there[t], s_t, s) for s_t, s in zip(after, states, strict=True))
+            states = tuple(torch.where(there[t], new, old) for new, old in zip(after, states, strict=True))
             outputs[t] = torch.where(there[t], after[0], 0)
     return torch.stack(outputs), states
 
