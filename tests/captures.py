@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +20,9 @@ import torch
 from pieces import run_pieces
 from torch import Tensor
 from torch.export import Dim
+from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import elman
 
@@ -54,6 +56,9 @@ class Model(torch.nn.Module):
 
     def forward(self, x: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
         h0, rest = (rest[0], rest[1:]) if self.with_h0 else (None, rest)
+        if self.kind == "packed rows given":
+            output, h_n = self.rnn(PackedSequence(x, rest[0]), h0)
+            return output.data, h_n
         if self.kind.startswith("packed"):
             rows = pack_padded_sequence(x, rest[0], self.rnn.batch_first)
             output, h_n = self.rnn(rows, h0)
@@ -67,13 +72,17 @@ class Model(torch.nn.Module):
 
     def names(self) -> list[str]:
         words = ["lengths"] if self.kind.startswith("packed") else []
+        if self.kind == "packed rows given":
+            words = ["batch_sizes"]
         words += [name for name in ("lengths", "reset") if name in self.kind]
         return ["x", *["h0"] * self.with_h0, *words]
 
     def axes(self) -> dict[str, dict[int, str]]:
         """Which axis of which argument is T and which is N."""
         rows = {0: "N", 1: "T"} if self.rnn.batch_first else {0: "T", 1: "N"}
-        every = {"x": rows, "h0": {1: "N"}, "lengths": {0: "N"}, "reset": rows}
+        every = {"x": rows, "h0": {1: "N"}, "lengths": {0: "N"}, "reset": rows, "batch_sizes": {0: "T"}}
+        if self.kind == "packed rows given":
+            every["x"] = {0: "R"}
         return {name: every[name] for name in self.names()}
 
     def given(self, T: int, N: int, which: str) -> tuple[Tensor, ...]:
@@ -91,6 +100,8 @@ class Model(torch.nn.Module):
         reset = torch.rand(rows) < (0 if which == "nothing marked" else 0.4)
         states = self.rnn.num_layers * (2 if self.rnn.bidirectional else 1)
         every = {"x": torch.randn(*rows, I), "h0": torch.randn(states, N, H), "lengths": lengths, "reset": reset}
+        if self.kind == "packed rows given":
+            every["x"], every["batch_sizes"], *_ = pack_padded_sequence(every["x"], lengths, self.rnn.batch_first)
         return tuple(every[name] for name in self.names())
 
 
@@ -101,12 +112,16 @@ def traced(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
     return torch.jit.trace(model, example)
 
 
+def dynamic_shapes(model: Model) -> tuple[Any, ...]:
+    """The axes as torch.export takes them; what *rest takes is one argument."""
+    dims = {name: Dim(name, max=64) for name in ("T", "N")} | {"R": Dim("R", max=4096)}
+    first, *rest = ({axis: dims[name] for axis, name in each.items()} for each in model.axes().values())
+    return (first, tuple(rest)) if rest else (first,)
+
+
 def exported(strict: bool) -> Callable[..., Call]:
     def capture(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
-        dims = {name: Dim(name, max=64) for name in ("T", "N")}
-        axes = tuple({axis: dims[name] for axis, name in each.items()} for each in model.axes().values())
-        shapes = (axes[0], axes[1:])  # *rest is one argument
-        return torch.export.export(model, example, dynamic_shapes=shapes, strict=strict).module()
+        return torch.export.export(model, example, dynamic_shapes=dynamic_shapes(model), strict=strict).module()
 
     return capture
 
@@ -120,7 +135,12 @@ def compiled(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
 
 def fx(mode: str) -> Callable[..., Call]:
     def capture(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
-        return make_fx(model, tracing_mode=mode)(*example)
+        names, weights = zip(*model.named_parameters(), strict=True)
+
+        def function(weights: tuple[Tensor, ...], *given: Tensor) -> tuple[Tensor, Tensor]:
+            return functional_call(model, dict(zip(names, weights, strict=True)), given)
+
+        return partial(make_fx(function, tracing_mode=mode)(weights, *example), weights)
 
     return capture
 
@@ -131,9 +151,7 @@ def onnx(dynamo: bool) -> Callable[..., Call]:
 
         path, axes = folder / "model.onnx", model.axes()
         if dynamo:
-            dims = {name: Dim(name, max=64) for name in ("T", "N")}
-            each = tuple({axis: dims[name] for axis, name in one.items()} for one in axes.values())
-            words: dict[str, Any] = dict(dynamic_shapes=(each[0], each[1:]), verbose=False)
+            words: dict[str, Any] = dict(dynamic_shapes=dynamic_shapes(model), verbose=False)
         else:
             words = dict(input_names=list(axes), dynamic_axes=axes)
         torch.onnx.export(model, example, path, dynamo=dynamo, **words)
@@ -170,6 +188,7 @@ KINDS = {
     "lengths and reset": ("mixed", "all T"),
     "packed": ("mixed", "all T"),
     "packed, its rows": ("mixed", "all T"),
+    "packed rows given": ("mixed", "all T"),
 }
 LAYERS = ("L1 D1", "L2 D2 batch first")
 SIZES = ((6, 3), (9, 5), (4, 2), (1, 3))
@@ -191,9 +210,20 @@ def reason(error: BaseException) -> str | None:
 
 
 def judge(cell: Cell) -> tuple[str, list[str]]:
-    """The verdict of one cell, the worst of its calls, and what was said at each."""
-    models = [Model(cls, cell.kind, cell.h0 == "h_0", cell.layer).eval() for cls in (elman.RNN, torch.nn.RNN)]
-    ours, theirs = models
+    """The verdict of one cell, the worst of its calls, and what was said at each.
+
+    Where torch's layer is right in that capture, less than right is wrong.
+    """
+    verdict, said = judge_layer(cell, elman.RNN)
+    if verdict in (RIGHT, WRONG) or not cell.kind.startswith(("plain", "packed")):
+        return verdict, said
+    torchs, _ = judge_layer(cell, torch.nn.RNN)
+    return (WRONG, ["torch.nn.RNN is right here: " + said[0]]) if torchs == RIGHT else (verdict, said)
+
+
+def judge_layer(cell: Cell, cls: type[torch.nn.Module]) -> tuple[str, list[str]]:
+    """The same of one of the layers."""
+    ours, theirs = (Model(each, cell.kind, cell.h0 == "h_0", cell.layer).eval() for each in (cls, torch.nn.RNN))
     example, said, verdicts = ours.given(*SIZES[0], cell.example), [], {RIGHT}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -211,7 +241,7 @@ def judge(cell: Cell) -> tuple[str, list[str]]:
                     torch.testing.assert_close(y, right)
             except AssertionError as error:
                 verdicts.add(WRONG)
-                said.append(f"T{size[0]} N{size[1]} {kind}: {' '.join(str(error).split())[:160]}")
+                said.insert(0, f"T{size[0]} N{size[1]} {kind}: {' '.join(str(error).split())[:160]}")
             except Exception as error:  # noqa: BLE001 - the same
                 verdicts.add(REFUSED if reason(error) else WRONG)
                 said.append(f"T{size[0]} N{size[1]} {kind}: {reason(error) or repr(error)}"[:400])
