@@ -51,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    for argument in sys.argv[1:] if arguments is None else arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            return _fail(f"the argument {argument!r} is not UTF-8: type it so, or give the file another name")
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="elman", standalone_mode=False)
         sys.stdout.flush()
