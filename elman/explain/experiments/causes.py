@@ -46,6 +46,8 @@ def cause_of(way: list[Watched]) -> Cause | None:
 
 def _leaving_the_packed(way: list[Watched]) -> Watched:
     """The first operation; if the way begins with packing, which is right, the one that leaves the packed order."""
+    if not any(w.operation.name == "_pack_padded_sequence" and w.operation.code == way[0].operation.code for w in way):
+        return way[0]
     rows = None
     for watched in way:
         if watched.operation.name == "_pack_padded_sequence":

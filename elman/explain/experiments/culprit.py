@@ -13,7 +13,7 @@ from elman.explain.experiments.trial import Trial
 Test = Callable[[Influence | None], bool]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Watched:
     """An operation, and what each changed sample moved in its inputs and outputs; None where shapes differed."""
 

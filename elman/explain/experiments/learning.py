@@ -10,6 +10,7 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
+from elman.explain.experiments.influence import moved
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Results, differentiate
 from elman.explain.experiments.words import listed
@@ -34,7 +35,10 @@ def examine(patient: Patient) -> list[Finding]:
     missing = [name for name, gradient in found.items() if gradient is None]
     if missing:
         missing = _missing_in_training_too(patient, missing)
-    findings = [_unused(patient, missing)] if missing else []
+    cut = _cut_on_the_way(patient, missing) if missing else []
+    unused = [name for name in missing if name not in cut]
+    findings = [_cut(cut)] if cut else []
+    findings += [_unused(patient, unused)] if unused else []
     return findings + _zero(patient, _all_zero(found))
 
 
@@ -69,6 +73,46 @@ def _cut_off() -> Finding:
         say(
             "Look for torch.no_grad(), detach(), .data, .item(), .numpy() or argmax between parameters and results.",
             "파라미터와 결과 사이에 torch.no_grad(), detach(), .data, .item(), .numpy(), argmax가 없는지 보세요.",
+        ),
+    )
+
+
+def _cut_on_the_way(patient: Patient, missing: list[str]) -> list[str]:
+    """Those that a result is made of nevertheless: with other numbers in their place the results move."""
+    before = patient.run()
+    after = patient.attempt(patient.call, during=_jittered(patient.model, 1, set(missing)))
+    if after is None or all(not moved(before[name], after[name]).any() for name in before if name in after):
+        return []
+    cut = []
+    for name in missing:
+        one = patient.attempt(patient.call, during=_jittered(patient.model, 1, {name}))
+        if one is not None and any(bool(moved(before[n], one[n]).any()) for n in before if n in one):
+            cut.append(name)
+    return cut
+
+
+def _cut(names: list[str]) -> Finding:
+    s = "s" if len(names) == 1 else ""
+    return Finding(
+        "no-gradient",
+        "warning",
+        say(
+            f"{listed(names, 'Parameter')} get{s} no gradient although the results are made with them: it is cut off "
+            f"on "
+            f"the way.",
+            f"파라미터 {listed(names)}은(는) 결과를 만드는 데 쓰이는데도 기울기를 받지 못합니다. 가는 길에 끊겼습니다.",
+        ),
+        say(
+            "other numbers in their place moved the results, and autograd met them nowhere.",
+            "그 값을 바꾸면 결과가 달라지는데, 모든 결과를 미분해도 만나지 못했습니다.",
+        ),
+        say(
+            "Look for torch.no_grad(), detach(), .data, .item(), .numpy() or argmax between them and the results; if "
+            "they "
+            "are not to learn, say so with requires_grad_(False).",
+            "그것과 결과 사이에 torch.no_grad(), detach(), .data, .item(), .numpy(), argmax가 없는지 보세요. 일부러 "
+            "학습시키지 않는 "
+            "것이라면 requires_grad_(False)로 고정하세요.",
         ),
     )
 
@@ -169,12 +213,15 @@ def _all_zero(found: Gradients) -> set[str]:
 
 
 @contextlib.contextmanager
-def _jittered(model: nn.Module, draw: int) -> Iterator[None]:
-    """Other parameters in the place of the model's; the model's own come back when the next run starts."""
+def _jittered(model: nn.Module, draw: int, which: set[str] | None = None) -> Iterator[None]:
+    """Other parameters in the place of the model's, or of these by name; the model's own come back when the next run "
+    "starts."""
     generator = torch.Generator().manual_seed(draw)
     others: dict[int, nn.Parameter] = {}
-    for module in model.modules():
+    for path, module in model.named_modules():
         for name, parameter in list(module._parameters.items()):
+            if which is not None and f"{path}.{name}".lstrip(".") not in which:
+                continue
             if parameter is not None and parameter.is_floating_point():
                 scale = max(SCALES[draw % 2] * float(parameter.detach().double().std(correction=0)), 0.01)
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter.device, parameter.dtype)

@@ -135,11 +135,24 @@ def _looped_over_samples(seen: list[Seen], picks: tuple[int, ...], samples: int)
             continue
         read = [s.inputs[0].movers() for s in calls]
         known = [s.outputs[0].movers() for s in calls]
-        so_far = [[pick for pick in picks if pick <= k] for k in range(samples)]
-        alone = [[pick for pick in picks if pick == k] for k in range(samples)]
-        if known == so_far and read in (alone, so_far):
+        if _each_alone(read, picks) and _each_after_the_one_before(known, picks):
+            return calls
+        if _each_after_the_one_before(read, picks) and _each_after_the_one_before(known, picks):
             return calls
     return []
+
+
+def _each_alone(movers: list[list[int]], picks: tuple[int, ...]) -> bool:
+    return all(moved == [pick for pick in picks if pick == k] for k, moved in enumerate(movers))
+
+
+def _each_after_the_one_before(movers: list[list[int]], picks: tuple[int, ...]) -> bool:
+    """Whether the k-th was moved by sample k and the one before it, and by none that comes later; what lies further
+    back may have faded."""
+    return all(
+        {pick for pick in picks if k - 1 <= pick <= k} <= set(moved) and all(pick <= k for pick in moved)
+        for k, moved in enumerate(movers)
+    )
 
 
 def _loop(patient: Patient, calls: list[Seen], evidence: str) -> Finding:

@@ -159,6 +159,8 @@ class Patient:
             return say("the model holds a state of each sample", "모델이 샘플마다 상태를 지니고 있습니다")
         if self.known & {"batch-mixed", "batch-lost", "batch-order", "h_n-as-batch"}:
             return say("the samples are not apart", "샘플들이 서로 섞여 있습니다")
+        if self.known & {"lengths-mismatched"}:
+            return say("the lengths are those of other samples", "길이가 다른 샘플의 것입니다")
         return ""
 
     def attempt(self, call: Call, **options: Any) -> Results | None:
