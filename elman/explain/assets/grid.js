@@ -63,7 +63,7 @@ function buildGrid(app) {
     return node;
   };
   const label = (row, text, small) => {
-    const node = el("div", { class: "label" }, el("span", { text }), small ? el("small", { text: small }) : null);
+    const node = el("div", { class: "label", role: "rowheader" }, el("span", { text }), small ? el("small", { text: small }) : null);
     node.style.gridRow = row;
     node.style.gridColumn = "1";
     grid.append(node);
@@ -84,8 +84,8 @@ function buildGrid(app) {
   curtain.style.gridColumn = "1";
   curtain.style.gridRow = `1 / span ${line.influence}`;
   grid.append(curtain);
-  label(line.header, say.step("").trim()).classList.add("top");
-  const head = el("div", { role: "row", class: "row" });
+  const head = el("div", { role: "row", class: "row" }, label(line.header, say.step("").trim()));
+  head.firstChild.classList.add("top");
   grid.append(head);
   app.heads = [];
   for (let t = 0; t < T; t++) {
@@ -110,9 +110,11 @@ function buildGrid(app) {
     app.heads.push(button);
   }
   if (predictions) {
-    label(line.predicted, say.predicted);
+    const row = el("div", { role: "row", class: "row" }, label(line.predicted, say.predicted));
+    grid.append(row);
     predictions.forEach((guesses, t) => {
-      const box = put(el("div", { class: "guesses", title: say.predictedRow }), line.predicted, t);
+      const box = put(el("div", { class: "guesses", role: "gridcell", title: say.predictedRow }), line.predicted, t);
+      row.append(box);
       guesses
         .slice(0, 3)
         .forEach(({ token, probability }) =>
@@ -129,8 +131,8 @@ function buildGrid(app) {
   }
   for (const row of rows) {
     const name = row.kind === "y" ? say.output : row.kind === "x" ? say.input : say.layer(row.l);
-    label(line[row.key], name, row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null);
-    const group = el("div", { role: "row", class: `row row-${row.kind}` });
+    const way = row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null;
+    const group = el("div", { role: "row", class: `row row-${row.kind}` }, label(line[row.key], name, way));
     grid.append(group);
     for (let col = -1; col <= T; col++) {
       const place = placeAt(app, row.key, col);
@@ -164,10 +166,10 @@ function buildGrid(app) {
       app.cells.set(`${row.key}.${col}`, button);
     }
   }
-  label(line.influence, say.influence);
   app.bars = Array.from({ length: T }, (_, t) =>
-    put(el("div", { class: "bar", role: "img" }, el("i"), el("small")), line.influence, t),
+    put(el("div", { class: "bar", role: "gridcell" }, el("i"), el("small")), line.influence, t),
   );
+  grid.append(el("div", { role: "row", class: "row" }, label(line.influence, say.influence), ...app.bars));
   requestAnimationFrame(() => drawWires(app));
 }
 

@@ -21,7 +21,6 @@ function influenceOf(app) {
 function drawInfluence(app) {
   const { say, model, data } = app;
   const found = influenceOf(app);
-  byId("influence").classList.toggle("off", !found);
   const norms = found ? found.norms : [];
   const most = largest(norms);
   const least = norms.reduce((low, value) => (value > 0 ? Math.min(low, value) : low), most);
@@ -35,12 +34,13 @@ function drawInfluence(app) {
     bar.classList.toggle("most", value === most && most > 0);
     bar.lastChild.textContent = value === undefined ? "" : short(value);
     bar.title = value === undefined ? "" : `${app.stepName(t)}: ${short(value)}`;
-    bar.setAttribute("aria-label", bar.title);
+    bar.setAttribute("aria-label", bar.title || say.nothing);
   });
   const kinds = byId("influence-kind");
   kinds.replaceChildren();
   byId("influence-of").textContent = "";
-  byId("influence-said").textContent = "";
+  write(byId("influence-said"), found ? "" : say.influenceNone);
+  byId("influence-said").title = "";
   if (!found) return;
   const where = say.way(found.l, found.d, model.D);
   byId("influence-of").textContent = say.influenceOf(`h[${found.t}] · ${where}`, found.unit);
@@ -65,8 +65,8 @@ function drawInfluence(app) {
     }),
   );
   const [radius, own, carrier] = radiusOf(app, found);
-  const factor = radius === null ? "" : ` ${say.radius(short(radius), own === null ? "nan" : short(own), carrier)}`;
-  byId("influence-said").textContent = verdict(app, found) + factor;
+  write(byId("influence-said"), verdict(app, found) + (radius === null ? "" : ` ${say.radius(short(radius))}`));
+  if (radius !== null) byId("influence-said").title = say.radiusTitle(own === null ? "nan" : short(own), carrier);
 }
 
 // The largest spectral radius among the layers that the state rests on, and which layer it comes from.
@@ -86,5 +86,8 @@ function verdict(app, { d, t, norms }) {
   if (lag.length === 1) return say.influenceSaid("one");
   if (lag[0] === 0) return say.influenceSaid("none");
   const ratio = lag.at(-1) / lag[0];
-  return say.influenceSaid(ratio < 0.1 ? "vanish" : ratio > 10 ? "explode" : "keep", lag.length - 1, short(ratio));
+  const steps = lag.length - 1;
+  // A factor of 0.11 is a memory well kept after fifty steps, and hardly any after one.
+  const kept = ratio < 0.5 ** steps ? "shrink" : ratio > 2 ** Math.min(steps, 10) ? "grow" : "keep";
+  return say.influenceSaid(ratio < 0.1 ? "vanish" : ratio > 10 ? "explode" : kept, steps, short(ratio));
 }

@@ -114,7 +114,9 @@ function readAddress(app) {
   state.lang = Object.hasOwn(WORDS, asked.get("lang") ?? "") ? asked.get("lang") : preferred.slice(0, 2);
   state.b = whole(asked.get("b"), 0, model.N - 1) ?? 0;
   if (rows.some((row) => row.key === asked.get("row"))) state.row = asked.get("row");
-  state.t = whole(asked.get("t"), -1, model.T) ?? 0;
+  // At step 0 the recurrent term is 0, or h_0's: the step after it shows the layer at work.
+  state.t = whole(asked.get("t"), -1, model.T) ?? Math.min(1, model.lengths[state.b] - 1, model.T - 1);
+  if (state.t < 0 && !asked.has("t")) state.t = 0;
   state.unit = whole(asked.get("unit"), 0, model.D * model.H - 1) ?? 0;
   const [row, t] = (asked.get("pin") || "").split(".");
   if (rows.some((one) => one.key === row) && whole(t, -1, model.T) !== null)
@@ -128,12 +130,12 @@ function drawWords(app) {
   const told = (text) => (text ? (text[state.lang] ?? Object.values(text)[0]) : "");
   byId("title").textContent = told(data.title) || data.layer;
   byId("layer").hidden = !told(data.title);
-  byId("note").textContent = told(data.note);
+  write(byId("note"), told(data.note));
   document.title = byId("title").textContent;
   byId("language").textContent = say.language;
   byId("language").setAttribute("aria-label", say.languageLabel);
   byId("language").lang = state.lang === "en" ? "ko" : "en";
-  byId("kernels").textContent = [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · ");
+  write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · "));
   byId("sequence-of").textContent = say.sequenceOf(data.sequences.length, data.batch);
   drawLegend(app);
   drawLedger(app);
@@ -154,9 +156,9 @@ function drawControls(app) {
     const add = (id, action) => box.append(el("button", { type: "button", id, on: { click: action } }, icon(id)));
     add("first", () => app.moveTo(state.row, 0));
     add("previous", () => app.moveTo(state.row, state.t - 1));
-    add("play", () => play(app));
     add("next", () => app.moveTo(state.row, state.t + 1));
     add("last", () => app.moveTo(state.row, model.T - 1));
+    add("play", () => play(app));
     const choice = byId("sequence");
     app.data.sequences.forEach((n, b) => choice.append(el("option", { value: b, text: String(n) })));
     choice.addEventListener("change", () => app.set({ b: Number(choice.value), pin: null }));
@@ -166,9 +168,7 @@ function drawControls(app) {
     byId(id).setAttribute("aria-label", say[id]);
     byId(id).title = say[id];
   }
-  byId("play").replaceChildren(icon(app.playing ? "pause" : "play"));
-  byId("play").setAttribute("aria-label", app.playing ? say.pause : say.play);
-  byId("play").title = app.playing ? say.pause : say.play;
+  byId("play").replaceChildren(icon(app.playing ? "pause" : "play"), app.playing ? say.pause : say.play);
   byId("sequence").value = String(state.b);
   byId("step-said").textContent = say.stepOf(Math.max(0, Math.min(model.T - 1, state.t)), model.T);
 }
@@ -207,9 +207,14 @@ function selfCheck(app) {
 
 function sayCheck(app) {
   const { say, check } = app;
-  const good = check.relative <= 1e-5;
+  const equal = check.relative <= 1e-5;
+  const good = equal && !check.broken;
   const node = byId("check");
-  node.textContent = `${good ? "✓" : "✗"} ${(good ? say.check : say.checkBad)(check.cells, short(check.difference))}`;
+  const said = equal && check.broken ? say.checkNone(check.cells, check.broken) : null;
+  write(
+    node,
+    `${good ? "✓" : "✗"} ${said ?? (good ? say.check : say.checkBad)(check.cells, short(check.difference))}`,
+  );
   node.title = say.checkTitle;
   node.className = good ? "scripted good" : "scripted bad";
   node.dataset.difference = check.difference;
@@ -238,7 +243,24 @@ function listen(app) {
     buildGrid(app);
     draw(app);
   });
+  matchMedia("print").addEventListener("change", () => fitPaper(app));
+  addEventListener("beforeprint", () => fitPaper(app));
   document.addEventListener("keydown", (event) => onKey(app, event));
+}
+
+// A sheet is as wide as it is: a grid that is wider is drawn smaller, so that h_n is on it, too.
+const PAPER = 1040; // CSS pixels of A4 across, without its margins
+
+function fitPaper(app) {
+  byId("grid").style.setProperty("--print-zoom", Math.min(1, PAPER / byId("grid").scrollWidth));
+  if (!matchMedia("(prefers-color-scheme: dark)").matches) return;
+  app.colours = makeColours();
+  for (const [id, node] of app.cells) {
+    const [key, col] = id.split(".");
+    node.querySelectorAll("canvas, .tiles").forEach((old) => old.remove());
+    node.append(...cellBody(app, placeAt(app, key, Number(col))));
+  }
+  drawPanel(app);
 }
 
 function onKey(app, event) {

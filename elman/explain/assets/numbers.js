@@ -67,6 +67,7 @@ function makeModel(data) {
     h0: (l, d, b) => view(arrays.h_0, (l * D + d) * N + b, H),
     h: (l, d, t, b) => view(arrays.hidden, ((l * D + d) * T + t) * N + b, H),
     there: (t, b) => t >= 0 && t < data.lengths[b],
+    first: (d, b) => (d ? data.lengths[b] - 1 : 0),
     // The step at which a direction ends, whose state h_n holds; -1 where the sequence is empty.
     last: (d, b) => (data.lengths[b] === 0 ? -1 : d ? 0 : data.lengths[b] - 1),
     y: (t, b, layer = L - 1) => joined(Array.from({ length: D }, (_, d) => model.h(layer, d, t, b))),
@@ -107,7 +108,7 @@ function dot(matrix, row, vector) {
 // Returns how many numbers were compared and the largest difference, also relative to states above 1.
 function recompute(model) {
   const { T, H, L, D } = model;
-  const result = { count: 0, cells: 0, difference: 0, relative: 0, where: null };
+  const result = { count: 0, cells: 0, broken: 0, difference: 0, relative: 0, where: null };
   for (let b = 0; b < model.N; b++) {
     const steps = model.lengths[b];
     let below = Array.from({ length: steps }, (_, t) => Float64Array.from(model.x(t, b)));
@@ -134,6 +135,7 @@ function recompute(model) {
           above[t].set(next, d * H);
           state = next;
           result.cells += 1;
+          result.broken += next.every(Number.isFinite) ? 0 : 1;
           result.count += H;
         }
       }

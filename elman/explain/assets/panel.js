@@ -32,7 +32,7 @@ function drawPanel(app) {
         on: { click: () => (state.pin ? app.set({ pin: null }) : app.pinAt(state.row, state.t)) },
       }),
     ),
-    el("p", { class: "quiet", text: aboutPlace(app, place) || (state.pin ? "" : say.pinHint) }),
+    ...aboutPlace(app, place).map((text) => el("p", { class: "quiet", prose: text })),
     vectorOf(app, place, unit, state.pin ? say.pinned : null),
   );
   if (apart)
@@ -45,14 +45,18 @@ function drawPanel(app) {
   if (focused) panel.querySelector(`[data-focus="${focused}"]`)?.focus();
 }
 
+// What a learner should know of this place, in sentences.
 function aboutPlace(app, place) {
-  const { say, model } = app;
-  if (place.kind === "x") return say.isInput;
-  if (place.kind === "y") return model.D === 2 ? say.isOutputTwo : say.isOutput;
-  if (place.kind === "h0") return say.isH0;
+  const { say, model, state } = app;
+  if (place.kind === "x") return [say.isInput];
+  if (place.kind === "y") return [model.D === 2 ? say.isOutputTwo : say.isOutput];
+  if (place.kind === "h0") return [say.isH0];
   if (place.kind === "hn")
-    return place.t < 0 ? say.isHnEmpty : say.isHn(`h[${place.t}], ${say.way(place.l, place.d, model.D)}`);
-  return "";
+    return [place.t < 0 ? say.isHnEmpty : say.isHn(place.t, say.way(place.l, place.d, model.D))];
+  const said = state.pin ? [] : [say.pinHint];
+  if (place.t === model.first(place.d, state.b)) said.push(say.isFirst(app.stateIndex("h_0", place.l, place.d)));
+  if (place.l > 0) said.push(say.isAbove(place.l, place.t, model.D === 2));
+  return said;
 }
 
 // The vector as buttons, one a unit, laid out like the cell's picture.
@@ -139,7 +143,7 @@ function arithmeticOf(app, { l, d, t, u }, place) {
       ...sum.formula.split(/(?<= )(?=[-+=] )/).map((text) => el("span", { text })),
     ),
     el("div", { class: "plots" }, waterfall(app, sum), curve(app, sum)),
-    el("p", { class: "quiet", text: say.slope(model.name, rounded(model.slope(sum.value))) }),
+    el("p", { class: "quiet", prose: say.slope(model.name, rounded(model.slope(sum.value))) }),
     equalities(app, { l, d, t, u }, place),
     productTable(app, sum),
   );
