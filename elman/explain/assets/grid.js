@@ -30,8 +30,43 @@ function brief(value) {
   return text === "-0.00" ? "0.00" : text;
 }
 
+// Draws the numbers of every cell again, where the cells themselves stay.
+function paintGrid(app) {
+  for (const [id, node] of app.cells) {
+    const [key, col] = id.split(".");
+    const place = placeAt(app, key, Number(col));
+    node.querySelectorAll("canvas, .tiles").forEach((old) => old.remove());
+    node.append(...cellBody(app, place));
+    markMoved(app, node, place);
+    node.setAttribute("aria-label", spoken(app, place));
+  }
+  app.guesses?.forEach((box, t) => fillGuesses(app, box, t));
+}
+
+function markMoved(app, node, place) {
+  const share = movedShare(app, place);
+  node.classList.toggle("moved", share > 0);
+  node.classList.toggle("edited", isEdited(app, place));
+  node.style.setProperty("--moved", share);
+}
+
+function fillGuesses(app, box, t) {
+  box.replaceChildren(
+    ...expectedAt(app, t)
+      .slice(0, 3)
+      .map(({ token, probability }) =>
+        el(
+          "span",
+          {},
+          el("b", { text: visible(translated(app, token)) }),
+          el("small", { text: `${Math.round(100 * probability)}%` }),
+        ),
+      ),
+  );
+}
+
 function buildGrid(app) {
-  const { model, rows, say, data } = app;
+  const { model, rows, say } = app;
   const { T, H, D } = model;
   const grid = byId("grid");
   grid.replaceChildren();
@@ -51,7 +86,7 @@ function buildGrid(app) {
   grid.setAttribute("aria-label", say.grid);
   grid.classList.toggle("numbers", numbers);
 
-  const predictions = data.predictions && data.predictions[data.predictions.length > 1 ? b : 0];
+  const predictions = expects(app);
   const line = { header: 1, predicted: predictions ? 2 : null };
   const first = predictions ? 3 : 2;
   rows.forEach((row, k) => (line[row.key] = first + k));
@@ -112,23 +147,13 @@ function buildGrid(app) {
   if (predictions) {
     const row = el("div", { role: "row", class: "row" }, label(line.predicted, say.predicted));
     grid.append(row);
-    predictions.forEach((guesses, t) => {
+    app.guesses = Array.from({ length: T }, (_, t) => {
       const box = put(el("div", { class: "guesses", role: "gridcell", title: say.predictedRow }), line.predicted, t);
+      fillGuesses(app, box, t);
       row.append(box);
-      guesses
-        .slice(0, 3)
-        .forEach(({ token, probability }) =>
-          box.append(
-            el(
-              "span",
-              {},
-              el("b", { text: visible(token) }),
-              el("small", { text: `${Math.round(100 * probability)}%` }),
-            ),
-          ),
-        );
+      return box;
     });
-  }
+  } else app.guesses = null;
   for (const row of rows) {
     const name = row.kind === "y" ? say.output : row.kind === "x" ? say.input : say.layer(row.l);
     const way = row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null;
@@ -160,6 +185,7 @@ function buildGrid(app) {
         );
       }
       button.append(...cellBody(app, place));
+      markMoved(app, button, place);
       button.style.gridRow = line[row.key];
       button.style.gridColumn = String(col + 3);
       group.append(button);

@@ -64,7 +64,8 @@ function drawInfluence(app) {
       on: { click: () => app.set({ log: !app.state.log }) },
     }),
   );
-  const [radius, own, carrier] = radiusOf(app, found);
+  // The eigenvalues come from Python, for the run that it recorded.
+  const [radius, own, carrier] = isChanged(app.changes) ? [null] : radiusOf(app, found);
   write(byId("influence-said"), verdict(app, found) + (radius === null ? "" : ` ${say.radius(short(radius))}`));
   if (radius !== null) byId("influence-said").title = say.radiusTitle(own === null ? "nan" : short(own), carrier);
 }

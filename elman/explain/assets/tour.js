@@ -31,8 +31,8 @@ function unmark() {
 function drawTour(app, moved = false) {
   if (app.tour === null) return;
   const { say, data } = app;
-  const lastOutput = data.batched && app.state.batchFirst ? "output[:, -1]" : "output[-1]";
-  const about = { ...app.model, batched: data.batched, lastOutput };
+  const lastOutput = data.batched && app.batchFirst ? "output[:, -1]" : "output[-1]";
+  const about = { ...app.model, name: app.model.kind.name, canSwap: canSwap(app), batched: data.batched, lastOutput };
   const step = WORDS.en.tourSteps[app.tour]; // where to look is the same in every language
   const words = say.tourSteps[app.tour];
   const count = WORDS.en.tourSteps.length;

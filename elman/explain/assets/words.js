@@ -10,10 +10,32 @@ const WORDS = {
     axes: { time: "time", batch: "batch", feature: "feature", "layer·direction": "layer·direction" },
     axesShort: { feature: "feat.", "layer·direction": "lay·dir" },
     batchFirstOwn: (value) => `this layer: ${value ? "True" : "False"}`,
-    batchFirstSaid: (value) =>
-      `batch_first=${value ? "True" : "False"}: input and output are ${value ? "(batch, time, …)" : "(time, batch, …)"}; h_0 and h_n stay as they are.`,
+    batchFirstTitle: "Reads the same tensor with its first two axes the other way round, and computes everything anew.",
+    batchFirstSaid: (value, shape, N, T) =>
+      `batch_first=${value ? "True" : "False"}: the same tensor ${shape} is read as ${T} sequences of ${N} steps, not ${N} of ${T}, and everything is computed anew. input and output are ${value ? "(batch, time, …)" : "(time, batch, …)"}; h_0 and h_n keep their order.`,
+    batchFirstBack: (value) => `batch_first=${value ? "True" : "False"}: as it was recorded.`,
+    batchFirstRefused: (N, T) =>
+      `torch would refuse this call: the batch of h_0 is ${N} and would have to be ${T}. Here h_0 is 0.`,
+    batchFirstLengths: "The lengths do not fit this reading; every step is read.",
     batchFirstNone: "no batch axis here",
-    unchanged: "stays",
+    batchFirstPart: "not all sequences are in this page",
+    unchanged: "same order",
+    changes: "Try:",
+    zeroStates: "W_hh = 0",
+    zeroInput: (t) => `x[${t}] = 0`,
+    undo: "Undo",
+    restore: "As recorded",
+    change: (name) => `${name}, to be changed`,
+    fieldTitle: "Change it: everything is computed anew. Z takes it back.",
+    was: (value) => `was ${value}`,
+    moved: (count, cells, where, before, now) =>
+      `${count} of ${cells} hidden states moved; most of all ${where}: ${before} → ${now}.`,
+    movedNothing: "No hidden state moved.",
+    movedNone: "Click a number in the panel to change it, too.",
+    movedOther: "This is not the recorded run.",
+    typed: "Your own text:",
+    typedHint: (separator) => (separator ? "words, with spaces between" : "type here"),
+    typedUnknown: (tokens) => `not known here: ${tokens}`,
     sequence: "sequence",
     sequenceOf: (shown, all) => (shown === all ? `of ${all}` : `${shown} of ${all} are in this page`),
     first: "first step",
@@ -90,7 +112,7 @@ const WORDS = {
     checkTitle:
       "This page computes every hidden state anew from the input and the weights, in JavaScript, and compares it with the recorded one.",
     kernels: (backend, difference) => `${backend} kernels against the reference: ${difference}`,
-    keys: "Keys: ← → step, ↑ ↓ layer, Enter pins, Esc lets go, Home and End jump.",
+    keys: "Keys: ← → step, ↑ ↓ layer, Enter pins, Esc lets go, Home and End jump, Z takes a change back.",
     tourSteps: [
       {
         at: "row-x",
@@ -146,7 +168,7 @@ const WORDS = {
         title: "Where the batch goes",
         text: (m) =>
           m.batched
-            ? "Sequences of a batch are computed side by side and never meet. batch_first swaps time and batch of input and output. It leaves h_0 and h_n alone: their batch is always the second axis. Try the switch."
+            ? `Sequences of a batch are computed side by side and never meet. batch_first says which of input’s first two axes is time: with the switch the same tensor is read the other way, and every number changes. The axes of h_0 and h_n keep their order: their batch is always the second.${m.canSwap ? " Try the switch." : ""}`
             : "This run had one sequence and no batch axis. With one, input is (time, batch, feature), or with batch_first (batch, time, feature); h_0 and h_n are (layer·direction, batch, feature) in both cases.",
       },
       {
@@ -171,10 +193,32 @@ const WORDS = {
     axes: { time: "시간", batch: "배치", feature: "특성", "layer·direction": "층·방향" },
     axesShort: {},
     batchFirstOwn: (value) => `이 층: ${value ? "True" : "False"}`,
-    batchFirstSaid: (value) =>
-      `batch_first=${value ? "True" : "False"}: input과 output은 ${value ? "(배치, 시간, …)" : "(시간, 배치, …)"} 순서입니다. h_0과 h_n은 그대로입니다.`,
+    batchFirstTitle: "같은 텐서의 처음 두 축을 서로 바꿔 읽고 모두 다시 계산합니다.",
+    batchFirstSaid: (value, shape, N, T) =>
+      `batch_first=${value ? "True" : "False"}: 같은 텐서 ${shape}를 시점 ${T}개짜리 시퀀스 ${N}개가 아니라 시점 ${N}개짜리 시퀀스 ${T}개로 읽어 모두 다시 계산했습니다. input과 output은 ${value ? "(배치, 시간, …)" : "(시간, 배치, …)"} 순서이고, h_0과 h_n의 축 순서는 그대로입니다.`,
+    batchFirstBack: (value) => `batch_first=${value ? "True" : "False"}: 기록된 그대로입니다.`,
+    batchFirstRefused: (N, T) =>
+      `torch라면 이 호출은 오류입니다. h_0의 배치가 ${N}인데 ${T}이어야 하기 때문입니다. 여기서는 h_0을 0으로 두었습니다.`,
+    batchFirstLengths: "lengths는 이렇게 읽으면 맞지 않으므로 모든 시점을 읽습니다.",
     batchFirstNone: "여기에는 배치 축이 없음",
-    unchanged: "그대로",
+    batchFirstPart: "이 페이지에 시퀀스가 다 있지는 않음",
+    unchanged: "순서 그대로",
+    changes: "바꿔 보기:",
+    zeroStates: "W_hh = 0",
+    zeroInput: (t) => `x[${t}] = 0`,
+    undo: "되돌리기",
+    restore: "처음 기록대로",
+    change: (name) => `${name} 바꾸기`,
+    fieldTitle: "숫자를 바꾸면 모두 다시 계산합니다. Z 키로 되돌립니다.",
+    was: (value) => `원래 ${value}`,
+    moved: (count, cells, where, before, now) =>
+      `은닉 상태 ${cells}개 가운데 ${count}개가 바뀌었습니다. 가장 많이 바뀐 것은 ${where}: ${before} → ${now}`,
+    movedNothing: "바뀐 은닉 상태가 없습니다.",
+    movedNone: "오른쪽(좁은 화면에서는 아래)의 숫자를 눌러 바꿀 수도 있습니다.",
+    movedOther: "기록된 계산이 아닙니다.",
+    typed: "직접 입력:",
+    typedHint: (separator) => (separator ? "단어를 띄어 쓰세요" : "여기에 입력하세요"),
+    typedUnknown: (tokens) => `여기에 없는 것: ${tokens}`,
     sequence: "시퀀스",
     sequenceOf: (shown, all) => (shown === all ? `전체 ${all}개` : `전체 ${all}개 가운데 ${shown}개`),
     first: "첫 시점",
@@ -250,7 +294,7 @@ const WORDS = {
       `칸 ${cells}개 가운데 ${broken}개가 NaN이거나 무한대라서 비교할 값이 거의 없습니다. 입력과 가중치를 살펴보세요`,
     checkTitle: "이 페이지는 입력과 가중치만으로 모든 은닉 상태를 JavaScript로 다시 계산해 기록된 값과 비교합니다.",
     kernels: (backend, difference) => `${backend} 커널과 기준 구현의 차이: ${difference}`,
-    keys: "단축키: ← → 시점, ↑ ↓ 층, Enter 고정, Esc 해제, Home과 End는 처음과 끝.",
+    keys: "단축키: ← → 시점, ↑ ↓ 층, Enter 고정, Esc 해제, Home과 End 처음과 끝, Z 되돌리기.",
     tourSteps: [
       {
         title: "시퀀스를 한 시점씩",
@@ -292,7 +336,7 @@ const WORDS = {
         title: "배치는 어디로 가는가",
         text: (m) =>
           m.batched
-            ? "배치의 시퀀스들은 나란히 계산되고 서로 섞이지 않습니다. batch_first는 input과 output의 시간과 배치를 맞바꿉니다. h_0과 h_n은 그대로이고, 배치는 언제나 두 번째 축입니다. 스위치를 눌러 보세요."
+            ? `배치의 시퀀스들은 나란히 계산되고 서로 섞이지 않습니다. batch_first는 input의 처음 두 축 가운데 어느 것이 시간인지 정합니다. 스위치를 누르면 같은 텐서를 다르게 읽어 모든 숫자가 바뀝니다. h_0과 h_n의 축 순서는 그대로이고, 배치는 언제나 두 번째 축입니다.${m.canSwap ? " 스위치를 눌러 보세요." : ""}`
             : "여기서는 배치 축 없이 시퀀스 하나만 넣었습니다. 배치가 있으면 input은 (시간, 배치, 특성), batch_first이면 (배치, 시간, 특성)입니다. h_0과 h_n은 두 경우 모두 (층·방향, 배치, 특성)입니다.",
       },
       {
