@@ -101,11 +101,17 @@ function picture(vector, colours, scale) {
   const width = sideOf(vector.length);
   const height = Math.ceil(vector.length / width);
   const canvas = el("canvas", { width, height, class: "heat", "aria-hidden": "true" });
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  vector.forEach((value, k) => image.data.set([...colourOf(colours, value, scale), 255], 4 * k));
-  context.putImageData(image, 0, 0);
+  paintPicture(canvas, vector, colours, scale);
   return canvas;
+}
+
+function paintPicture(canvas, vector, colours, scale) {
+  const image = new ImageData(canvas.width, canvas.height);
+  vector.forEach((value, k) => {
+    const [r, g, b] = colourOf(colours, value, scale);
+    image.data.set([r, g, b, 255], 4 * k);
+  });
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 function largest(array) {

@@ -2,14 +2,26 @@
 
 const NUMBERS = 4; // a cell of up to four units shows them as numbers
 
+const scaleOf = (app, place) => (place.kind === "x" ? app.scales.x : app.scales.h);
+
+const halvesOf = ({ model }, { kind, vector }) =>
+  kind === "y" && model.D === 2 ? [vector.subarray(0, model.H), vector.subarray(model.H)] : [vector];
+
+// Draws a cell's numbers again; a picture stays the same element, since making hundreds anew takes the eye's patience.
+function paintBody(app, node, place) {
+  const pictures = node.querySelectorAll("canvas");
+  if (!pictures.length) {
+    node.querySelectorAll(".tiles").forEach((old) => old.remove());
+    node.append(...cellBody(app, place));
+    return;
+  }
+  halvesOf(app, place).forEach((half, k) => paintPicture(pictures[k], half, app.colours, scaleOf(app, place)));
+}
+
 function cellBody(app, place) {
-  const { colours, model } = app;
-  const scale = place.kind === "x" ? app.scales.x : app.scales.h;
-  const halves =
-    place.kind === "y" && model.D === 2
-      ? [place.vector.subarray(0, model.H), place.vector.subarray(model.H)]
-      : [place.vector];
-  return halves.map((half) => {
+  const { colours } = app;
+  const scale = scaleOf(app, place);
+  return halvesOf(app, place).map((half) => {
     if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
@@ -35,8 +47,7 @@ function paintGrid(app) {
   for (const [id, node] of app.cells) {
     const [key, col] = id.split(".");
     const place = placeAt(app, key, Number(col));
-    node.querySelectorAll("canvas, .tiles").forEach((old) => old.remove());
-    node.append(...cellBody(app, place));
+    paintBody(app, node, place);
     markMoved(app, node, place);
     node.setAttribute("aria-label", spoken(app, place));
   }

@@ -1,6 +1,8 @@
 // How much each input step moves the chosen state, as bars under the columns and in a sentence.
 
 const DECADES = 12; // that the logarithmic scale spans at most
+const QUICK = 2e7; // multiplications that are not felt
+const PAUSE = 120; // milliseconds without a further step or change
 const BUDGET = 6e8; // multiplications; above it one unit's gradient takes the place of the whole Jacobian
 
 function influenceOf(app) {
@@ -13,14 +15,32 @@ function influenceOf(app) {
     model.lengths[state.b] * (l + 1) * model.D * model.H * model.H * (model.H + Math.max(model.I, model.D * model.H));
   const unit = state.of === "unit" || cost > BUDGET ? u : null;
   const key = [l, d, t, state.b, unit].join();
-  if (app.influence?.key !== key)
-    app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, norms: sensitivity(model, l, d, t, state.b, unit) };
+  if (app.influence?.key !== key) {
+    const work = cost / (unit === null ? 1 : model.H);
+    app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, quick: work < QUICK, norms: null };
+  }
   return app.influence;
 }
 
+// The bars of a large run come a moment after the numbers, so that stepping and changing are not held up.
 function drawInfluence(app) {
-  const { say, model, data } = app;
   const found = influenceOf(app);
+  clearTimeout(app.waiting);
+  const finish = () => {
+    if (found && !found.norms) {
+      const { l, d, t, unit } = found;
+      found.norms = sensitivity(app.model, l, d, t, app.state.b, unit);
+    }
+    drawBars(app, found);
+  };
+  byId("influence").setAttribute("aria-busy", String(Boolean(found && !found.norms && !found.quick)));
+  if (!found || found.norms || found.quick) finish();
+  else app.waiting = setTimeout(finish, PAUSE);
+}
+
+function drawBars(app, found) {
+  const { say, model, data } = app;
+  byId("influence").setAttribute("aria-busy", "false");
   const norms = found ? found.norms : [];
   const most = largest(norms);
   const least = norms.reduce((low, value) => (value > 0 ? Math.min(low, value) : low), most);
