@@ -59,4 +59,4 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line where the tests of the page were left out."""
     if browser.missing():
-        terminalreporter.write_line(f"tests/test_browser.py was skipped: {browser.missing()}")
+        terminalreporter.write_line(f"tests/page/ was left out where it needs a browser: {browser.missing()}")

@@ -99,7 +99,7 @@ def test_page_asks_for_nothing_from_anywhere(tmp_path) -> None:
 
 
 def test_page_is_small_and_quickly_made(tmp_path, record_property) -> None:
-    """64 steps, two layers of 64 units, 64 inputs: under 300 KB."""
+    """64 steps, two layers of 64 units, 64 inputs: under 400 KB."""
     rnn, x = elman.RNN(64, 64, 2), torch.randn(64, 64)
     start = time.perf_counter()
     trace = elman.trace(rnn, x)
@@ -108,7 +108,7 @@ def test_page_is_small_and_quickly_made(tmp_path, record_property) -> None:
     record_property("trace_s", traced - start)
     record_property("save_s", time.perf_counter() - traced)
     record_property("bytes", path.stat().st_size)
-    assert path.stat().st_size < 300_000
+    assert path.stat().st_size < 400_000
 
 
 def test_only_the_sequences_that_fit_are_shown(tmp_path) -> None:
