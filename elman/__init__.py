@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from elman.nn.convert import convert as convert
     from elman.nn.convert import patch as patch
     from elman.nn.convert import to_torch as to_torch
+    from elman.nn.gru import GRU as GRU
+    from elman.nn.gru import GRUCell as GRUCell
+    from elman.nn.lstm import LSTM as LSTM
+    from elman.nn.lstm import LSTMCell as LSTMCell
     from elman.nn.rnn import RNN as RNN
     from elman.nn.rnn import RNNCell as RNNCell
     from elman.nn.stream import Stream as Stream
@@ -23,6 +27,10 @@ if TYPE_CHECKING:
     from elman.explain._run import trace as trace
 
 _HOMES = {
+    "GRU": "elman.nn.gru",
+    "GRUCell": "elman.nn.gru",
+    "LSTM": "elman.nn.lstm",
+    "LSTMCell": "elman.nn.lstm",
     "RNN": "elman.nn.rnn",
     "RNNCell": "elman.nn.rnn",
     "Report": "elman.explain._report",
@@ -36,7 +44,11 @@ _HOMES = {
     "use_backend": "elman.kernels.table",
 }
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
+    "GRUCell",
+    "LSTMCell",
     "RNNCell",
     "Report",
     "Stream",

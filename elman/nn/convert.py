@@ -11,9 +11,19 @@ from torch import nn
 from torch.nn.modules.rnn import RNNCellBase
 from torch.nn.utils import parametrize
 
+from elman.nn.gru import GRU, GRUCell
+from elman.nn.lstm import LSTM, LSTMCell
+from elman.nn.recurrent import Recurrent, RecurrentCell
 from elman.nn.rnn import RNN, RNNCell
 
-_OURS: dict[type[nn.Module], type[nn.Module]] = {nn.RNN: RNN, nn.RNNCell: RNNCell}
+_OURS: dict[type[nn.Module], type[nn.Module]] = {
+    nn.RNN: RNN,
+    nn.GRU: GRU,
+    nn.LSTM: LSTM,
+    nn.RNNCell: RNNCell,
+    nn.GRUCell: GRUCell,
+    nn.LSTMCell: LSTMCell,
+}
 _TORCHS = {ours: theirs for theirs, ours in _OURS.items()}
 
 
@@ -37,17 +47,17 @@ class Conversion(NamedTuple):
 
 
 def convert(module: nn.Module) -> Conversion:
-    """Makes every `torch.nn.RNN` and `torch.nn.RNNCell` in a module an `elman.RNN` and `elman.RNNCell`, in place.
+    """Makes every recurrent layer and cell of torch in a module (`RNN`, `GRU`, `LSTM`) elman's, in place.
 
     Each layer stays the same object with the same Parameters: an optimiser built before keeps working, and shared
     layers, tied weights, hooks, parametrizations, pruning and the training mode stay as they are.
 
     Args:
-        module: any module, also an `nn.RNN` itself.
+        module: any module, also a layer itself.
 
     Returns:
-        What was converted, and which recurrent layers were left alone and why: GRU and LSTM, which elman has not, and
-        subclasses, whose own code might be lost.
+        What was converted, and which recurrent layers were left alone and why: subclasses, whose own code might be
+        lost, and what is compiled or quantized.
 
     Raises:
         TypeError: module is no torch.nn.Module.
@@ -56,7 +66,7 @@ def convert(module: nn.Module) -> Conversion:
         >>> import elman, torch
         >>> model = torch.nn.ModuleDict({"encoder": torch.nn.RNN(3, 4), "decoder": torch.nn.GRU(4, 4)})
         >>> print(elman.convert(model))
-        1 converted: encoder. Left alone: decoder (elman has no GRU).
+        2 converted: encoder, decoder.
         >>> type(model["encoder"])
         <class 'elman.nn.rnn.RNN'>
     """
@@ -64,12 +74,12 @@ def convert(module: nn.Module) -> Conversion:
 
 
 def to_torch(module: nn.Module) -> Conversion:
-    """Makes every `elman.RNN` and `elman.RNNCell` in a module torch's again, in place: the way back from `convert`.
+    """Makes every layer and cell of elman's in a module torch's again, in place: the way back from `convert`.
 
     For code that asks for `isinstance(layer, torch.nn.RNN)`, such as torch's dynamic quantization.
 
     Args:
-        module: any module, also an `elman.RNN` itself.
+        module: any module, also a layer itself.
 
     Returns:
         What was converted, and which subclasses of elman's layers were left alone.
@@ -119,13 +129,24 @@ def _change_layer(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Modul
     if _has_class_of_parametrization(layer):
         own = {name: value for name, value in vars(type(layer)).items() if name not in ("__dict__", "__weakref__")}
         target = type(f"Parametrized{target.__name__}", (target,), own)
-    if isinstance(layer, nn.RNN):  # torch's lists of flat weights would only go stale
-        vars(layer).pop("_flat_weights", None)
-        layer._flat_weight_refs = []
+    if not isinstance(layer, nn.RNNBase):
+        layer.__class__ = target
+        return
+    put = _put_by_hand(layer)
+    vars(layer).pop("_flat_weights", None)  # torch's own list would only go stale
+    layer._flat_weight_refs = []
+    if layer.mode.startswith("RNN_"):
         layer.nonlinearity = layer.mode.removeprefix("RNN_").lower()
     layer.__class__ = target
-    if isinstance(layer, nn.RNN):
-        layer._init_flat_weights()
+    layer._init_flat_weights()
+    for name, weight in put.items():
+        layer._flat_weights[layer._flat_weights_names.index(name)] = weight
+
+
+def _put_by_hand(layer: nn.RNNBase) -> dict[str, Any]:
+    """What stands in `_flat_weights` in the place of a parameter."""
+    pairs = zip(layer._flat_weights_names, layer._flat_weights, strict=True)
+    return {name: weight for name, weight in pairs if weight is not getattr(layer, name, None)}
 
 
 def _reason_to_leave(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> str | None:
@@ -133,14 +154,14 @@ def _reason_to_leave(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Mo
     kind = _own_class(layer)
     if isinstance(layer, torch.jit.ScriptModule):
         named = getattr(layer, "original_name", None)
-        return f"a scripted {named} is compiled" if named in ("RNN", "RNNCell", "GRU", "LSTM") else None
+        return f"a scripted {named} is compiled" if named in {kind.__name__ for kind in _OURS} else None
     if kind in classes.values():
         return None
     for theirs in classes:
         if isinstance(layer, theirs):
             return f"{kind.__name__} is a subclass of {theirs.__module__.split('.')[0]}'s {theirs.__name__}"
-    if classes is _OURS and isinstance(layer, nn.RNNBase | RNNCellBase) and not isinstance(layer, RNN | RNNCell):
-        return f"elman has no {kind.__name__}"
+    if classes is _OURS and isinstance(layer, nn.RNNBase | RNNCellBase):
+        return None if isinstance(layer, Recurrent | RecurrentCell) else f"elman has no {kind.__name__}"
     return None
 
 
@@ -152,11 +173,11 @@ _originals: dict[type[nn.Module], Any] = {}
 
 @contextlib.contextmanager
 def patch() -> Iterator[list[nn.Module]]:
-    """Within the block, `torch.nn.RNN(...)` and `torch.nn.RNNCell(...)` build elman's layers.
+    """Within the block, `torch.nn.RNN(...)`, `GRU(...)`, `LSTM(...)` and their cells build elman's.
 
     For libraries that build the layer themselves, however they have imported it. A layer is converted when its
-    constructor returns, so `isinstance(layer, torch.nn.RNN)` is False. Subclasses, GRU and LSTM are built as ever, and
-    so is everything in other threads and tasks.
+    constructor returns, so `isinstance(layer, torch.nn.RNN)` is False. Subclasses are built as ever, and so is
+    everything in other threads and tasks.
 
     Yields:
         The list of the layers built so far: empty where nothing asked for one.

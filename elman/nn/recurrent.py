@@ -2,7 +2,7 @@
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -31,10 +31,15 @@ class Recurrent(RNNBase):
     _replaced: dict[str, tuple[Any, Tensor]] | None = None
     """Weights that stand in for parameters since they were put into `_flat_weights`, each with what it stands in for."""
 
-    @property
-    def _cell(self) -> Cell:
-        """What the layer computes."""
-        raise NotImplementedError
+    _cell: Cell
+    """What it computes."""
+
+    def _refuse_unknown(self, unknown: dict[str, Any]) -> None:
+        """For arguments of a constructor that are not among its own."""
+        if "proj_size" in unknown:
+            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
+        if unknown:
+            raise TypeError(f"{self._kind}.__init__() got an unexpected keyword argument '{next(iter(unknown))}'")
 
     def _state_widths(self) -> tuple[int, ...]:
         """The width of each state."""
@@ -122,7 +127,7 @@ class Recurrent(RNNBase):
 
     @property
     def _flat_weights(self) -> "FlatWeights":  # type: ignore[override]
-        return FlatWeights(self)
+        return FlatWeights(self._weights(), self)
 
     @_flat_weights.setter
     def _flat_weights(self, weights: Sequence[Tensor]) -> None:
@@ -156,13 +161,14 @@ class Recurrent(RNNBase):
 class FlatWeights(list[Tensor]):
     """The weights of a layer in a row. One that is put into it is what the layer computes with."""
 
-    def __init__(self, layer: Recurrent) -> None:
-        super().__init__(layer._weights())
+    def __init__(self, weights: Iterable[Tensor] = (), layer: Recurrent | None = None) -> None:
+        super().__init__(weights)
         self._layer = layer
 
     def __setitem__(self, place: Any, weight: Any) -> None:
         super().__setitem__(place, weight)
-        self._layer._flat_weights = list(self)  # type: ignore[assignment]
+        if self._layer is not None:  # otherwise a list like another, as torch makes of it
+            self._layer._flat_weights = list(self)  # type: ignore[assignment]
 
 
 class RecurrentCell(RNNCellBase):
@@ -171,10 +177,8 @@ class RecurrentCell(RNNCellBase):
     _kind: ClassVar[str]
     """The layer that runs it over sequences."""
 
-    @property
-    def _cell(self) -> Cell:
-        """What the cell computes."""
-        raise NotImplementedError
+    _cell: Cell
+    """What it computes."""
 
     def _call(self, input: Any, hx: Any, states: tuple[Any, ...]) -> Any:
         """The states after a step; `forward` says what it takes."""

@@ -72,10 +72,7 @@ class RNN(Recurrent):
         dtype: torch.dtype | None = None,
         **unknown: Never,
     ) -> None:
-        if "proj_size" in unknown:
-            raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
-        if unknown:
-            raise TypeError(f"RNN.__init__() got an unexpected keyword argument '{next(iter(unknown))}'")
+        self._refuse_unknown(unknown)
         if not isinstance(nonlinearity, str) or nonlinearity not in _CELLS:
             raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
         self.nonlinearity = nonlinearity
@@ -199,7 +196,7 @@ class RNN(Recurrent):
         )
 
     @property
-    def _cell(self) -> Cell:
+    def _cell(self) -> Cell:  # type: ignore[override]
         return _CELLS[self.nonlinearity]
 
     def extra_repr(self) -> str:
@@ -261,7 +258,7 @@ class RNNCell(RecurrentCell, torch.nn.RNNCell):
         return self._call(input, hx, () if hx is None else (hx,))
 
     @property
-    def _cell(self) -> Cell:
+    def _cell(self) -> Cell:  # type: ignore[override]
         if self.nonlinearity not in _CELLS:
             raise RuntimeError(f"Unknown nonlinearity: {self.nonlinearity}. Select from 'tanh' or 'relu'.")
         return _CELLS[self.nonlinearity]
