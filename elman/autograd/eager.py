@@ -60,7 +60,7 @@ class _Layer(torch.autograd.Function):
             found = by_hand.backward(problem, d_output, d_last, needs)
         else:
             problem = ctx.problem.with_inputs(read)
-            back = Back(output, tensors[place + 1 :], d_output, d_last)
+            back = Back(output, tuple(tensors[place + 1 :]), d_output, d_last)
             found = rule.backward_of(ctx.backend, problem, back, needs, output is None)
         return None, None, None, *found
 

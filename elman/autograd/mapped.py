@@ -17,10 +17,11 @@ Axes = Sequence[int | None]
 """The axis on which each tensor is mapped; None: it is the same for all."""
 
 
-def _batch_axes(problem: Problem) -> Problem:
+def _batch_axes(problem: Problem) -> Any:
     """The batch axis of each tensor of a problem; None: of the weights, which have none."""
-    axes = problem.without_inputs()._replace(lengths=0, reset=1, masks=2, batch_sizes=None)
-    return axes.with_inputs([1, *[1] * len(problem.states), *[None] * len(problem.weights)])  # type: ignore[arg-type]
+    tables: dict[str, Any] = {"lengths": 0, "reset": 1, "masks": 2, "batch_sizes": None}
+    inputs: list[Any] = [1, *[1] * len(problem.states), *[None] * len(problem.weights)]
+    return problem.without_inputs()._replace(**tables).with_inputs(inputs)
 
 
 def _of_saved(saved: Sequence[Tensor | None], axes: Axes) -> tuple[int | None, ...]:
@@ -49,12 +50,13 @@ def map_forward(
         return tuple(stacked), (0,) * len(stacked)
     found = run(flat.of(_fold_all(tensors, axes, flat.at(_batch_axes(problem)), size)))
     form = Flat(found)
-    places = form.at(Run(1, (1,) * len(found.last), _of_saved(found.saved, (None,) * len(found.saved))))  # type: ignore[arg-type]
+    batch: Any = 1, (1,) * len(found.last), _of_saved(found.saved, (None,) * len(found.saved))
+    places = form.at(Run(*batch))
     return tuple(_unfold(t, axis, size) for t, axis in zip(form.at(found), places, strict=True)), tuple(places)
 
 
 def map_backward(
-    run: Callable[[Problem, Back, int | None], Gradients],
+    run: Callable[..., Gradients],
     needs: Sequence[bool],
     groups: int | None,
     size: int,
@@ -65,7 +67,7 @@ def map_backward(
     """The gradients of a mapped run that are asked for, and the axes on which they are mapped.
 
     Args:
-        run: what is mapped: a way back, with the number of groups of its batch.
+        run: what is mapped: a way back, of a Problem, a Back and the number of groups of its batch.
         needs: for each input of the problem, whether its gradient is asked for.
         groups: into how many groups the batch of each run is divided, if it is.
         size, axes, flat, tensors: as in `map_forward`; flat makes a pair (Problem, Back).
@@ -77,8 +79,8 @@ def map_backward(
         stacked = [torch.stack(same) for same in zip(*(_given(found) for found in runs), strict=True)]
         return tuple(stacked), (0,) * len(stacked)
     saved = _of_saved(back.saved, axes_of_back.saved)
-    batch = (_batch_axes(problem), Back(1, saved, 1, (1,) * len(back.d_last)))  # type: ignore[arg-type]
-    folded = flat.of(_fold_all(tensors, axes, flat.at(batch), size))
+    batch: Any = 1, saved, 1, (1,) * len(back.d_last)
+    folded = flat.of(_fold_all(tensors, axes, flat.at((_batch_axes(problem), Back(*batch))), size))
     found = run(*folded, size if groups is None else size * groups)
     of_rows = 1 + len(problem.states)
     gradients, places = [], []

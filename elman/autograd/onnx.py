@@ -1,6 +1,7 @@
 """The layer in an ONNX model: one standard RNN, GRU or LSTM node for each layer, with T and N left open."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +16,8 @@ def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
     """output (T, N, D * H) and the last states (L * D, N, H) of nodes, for torch.onnx.export to write down."""
     if problem.reset is not None:
         raise ValueError(
-            f"ONNX's {problem.cell.layer.upper()} node knows no reset: export without reset=, one step or one piece at a "
-            "time with the state as input and output, and pass zeros for the state where it starts again."
+            f"ONNX's {problem.cell.layer.upper()} node knows no reset: export without reset=, one step or one piece at "
+            "a time with the state as input and output, and pass zeros for the state where it starts again."
         )
     if problem.projected:
         raise ValueError("ONNX's LSTM node knows no projection: a layer with proj_size has no standard form there.")
@@ -47,7 +48,7 @@ def _layer(
         return torch.cat([gates[gate] for gate in _ORDER.get(cell.layer, cell.gates)])
 
     biases = [torch.cat([ordered(w.b_ih), ordered(w.b_hh)]) for w in weights] if problem.bias else []
-    attributes = {"hidden_size": h, "direction": "bidirectional" if directions == 2 else "forward"}
+    attributes: dict[str, Any] = {"hidden_size": h, "direction": "bidirectional" if directions == 2 else "forward"}
     if cell.nonlinearity is not None:
         attributes["activations"] = [cell.nonlinearity.capitalize()] * directions
     if cell.layer == "gru":
@@ -71,6 +72,6 @@ def _layer(
     )
     if lengths is not None:  # ONNX leaves open what the last states are after no step
         none = (lengths == 0).unsqueeze(-1)
-        firsts = starts or (0,) * len(last)
+        firsts = starts or [torch.zeros_like(state) for state in last]
         last = [torch.where(none, first, state) for first, state in zip(firsts, last, strict=True)]
     return (y.squeeze(1) if directions == 1 else y.transpose(1, 2).flatten(2)), tuple(last)

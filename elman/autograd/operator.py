@@ -31,8 +31,8 @@ _LIBRARY: Any = torch.library.Library("elman", "FRAGMENT")  # type: ignore[no-un
 class _Layer:
     """The two operators of one class of layer, and how their arguments are a problem.
 
-    Forward takes x, h0 (and c0), the weights, lengths, reset, masks, the nonlinearity where there is a choice, num_layers
-    and bidirectional; it returns output, h_n (and c_n), the mark of the backend and what that saved. Backward takes the
+    Forward takes x, h0 (and c0), the weights, lengths, reset, masks, the nonlinearity where there is a choice,
+    num_layers and bidirectional; it returns output, h_n (and c_n), the mark of the backend and what that saved. Backward takes the
     same, then output, saved, the gradients at output and the last states, needs and groups, and returns the gradients
     that are needed.
     """
@@ -44,8 +44,15 @@ class _Layer:
         states = [f"{state}0" for state in self.cell.states]
         choice = ["nonlinearity"] if len(self.cells) > 1 else []
         names = ["x", *states, "weights", "lengths", "reset", "masks", *choice, "num_layers", "bidirectional"]
-        self.arguments: Any = namedtuple("arguments", names)  # noqa: PYI024 - its fields are known only now
-        kinds = {"x": "Tensor", "weights": "Tensor[]", "nonlinearity": "str", "num_layers": "int", "bidirectional": "bool"}
+        make: Any = namedtuple  # its fields are known only now
+        self.arguments = make("arguments", names)
+        kinds = {
+            "x": "Tensor",
+            "weights": "Tensor[]",
+            "nonlinearity": "str",
+            "num_layers": "int",
+            "bidirectional": "bool",
+        }
         taken = ", ".join(f"{kinds.get(name, 'Tensor?')} {name}" for name in names)
         gives = ["output", *(f"{state}_n" for state in self.cell.states), "mark", *self.cell.saved]
         given = ", ".join(f"Tensor {name}" for name in gives)
@@ -70,8 +77,8 @@ class _Layer:
         projected = count % 2 == 1
         if given.num_layers < 1 or left or not 2 <= count <= 5 or (projected and len(cell.states) == 1):
             raise RuntimeError(
-                f"elman::{self.name} takes w_ih, w_hh and with bias b_ih and b_hh for each of {given.num_layers} layers "
-                f"and {directions} directions; got {len(given.weights)} weights."
+                f"elman::{self.name} takes w_ih, w_hh and with bias b_ih and b_hh for each of {given.num_layers} "
+                f"layers and {directions} directions; got {len(given.weights)} weights."
             )
         states = tuple(state for state in given[1 : 1 + len(cell.states)] if state is not None)
         if len(states) not in (0, len(cell.states)):
@@ -94,9 +101,7 @@ class _Layer:
         back = Back(output, tuple(saved), d_output, tuple(d_last))
         return self.problem(arguments[: self.count]), back, tuple(needs), groups
 
-    def taken_of_back(
-        self, problem: Problem, back: Back, needs: Sequence[bool], groups: int | None
-    ) -> tuple[Any, ...]:
+    def taken_of_back(self, problem: Problem, back: Back, needs: Sequence[bool], groups: int | None) -> tuple[Any, ...]:
         given = back.output, list(back.saved), back.d_output, *back.d_last
         return (*self.taken_of(problem), *given, list(needs), groups)
 
@@ -106,8 +111,8 @@ class _Layer:
         return _row(rule.forward(checked(self.problem(arguments))))
 
     def compute_back(self, *arguments: Any) -> list[Tensor]:
-        problem, *rest = self.back(arguments)
-        return [g for g in rule.backward(checked(problem), *rest) if g is not None]
+        problem, back, needs, groups = self.back(arguments)
+        return [g for g in rule.backward(checked(problem), back, needs, groups) if g is not None]
 
     def fake(self, *arguments: Any) -> tuple[Tensor, ...]:
         problem = checked(self.problem(arguments))
@@ -191,7 +196,10 @@ class _Layer:
 
     def register(self) -> None:
         forward, backward = self.forward, self.backward
-        for operator, compute, fake in ((forward, self.compute, self.fake), (backward, self.compute_back, self.fake_back)):
+        for operator, compute, fake in (
+            (forward, self.compute, self.fake),
+            (backward, self.compute_back, self.fake_back),
+        ):
             name = operator.name()
             _LIBRARY.impl(name, compute, "CompositeExplicitAutograd")
             torch.library.register_fake(name, fake, lib=_LIBRARY)
@@ -233,8 +241,11 @@ class _At(NamedTuple):
 def _with_axes(arguments: Sequence[Any], axes: Sequence[Any]) -> list[Any]:
     """The arguments with axes in the places of tensors."""
     return [
-        [_At(axis) for axis in at] if isinstance(given, list) and given and isinstance(given[0], Tensor)
-        else _At(at) if isinstance(given, Tensor) else given
+        [_At(axis) for axis in at]
+        if isinstance(given, list) and given and isinstance(given[0], Tensor)
+        else _At(at)
+        if isinstance(given, Tensor)
+        else given
         for given, at in zip(arguments, axes, strict=True)
     ]
 

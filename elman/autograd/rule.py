@@ -2,11 +2,11 @@
 
 - Forward runs on one backend. Which one it was, and what that one saves, is kept together, and the way back is its own:
   nothing is chosen again. What it saved is opaque to everybody else.
-- What backward reads is what forward read: `keep` holds on to memory that nobody else can replace.
+- What backward reads is what forward read: a node saves aliases or views, whose memory nobody else can replace.
 - The output is in the user's hands. If it was written to before the way back, forward runs again.
-- A gradient that somebody has to see through (create_graph, a tangent, a batch of gradients) is computed by hand in plain
-  operators, from the inputs alone; so is the derivative of a backward pass, and the way back from a backend that kept
-  nothing.
+- A gradient that somebody has to see through (create_graph, a tangent, a batch of gradients) is computed by hand in
+  plain operators, from the inputs alone; so is the derivative of a backward pass, and the way back from a backend that
+  kept nothing.
 """
 
 from collections.abc import Sequence

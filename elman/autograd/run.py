@@ -1,6 +1,7 @@
 """Which of the ways into the rule a call takes: what is happening around it decides."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent, RecurrentCell
 
 
-def check_call(
-    layer: "Recurrent", input: Tensor | PackedSequence, states: tuple[Tensor, ...], weight: Tensor
-) -> None:
+def check_call(layer: "Recurrent", input: Tensor | PackedSequence, states: tuple[Tensor, ...], weight: Tensor) -> None:
     """Raises what torch's layer raises for an input or states that do not fit; `weight` is any parameter."""
     packed = isinstance(input, PackedSequence)
     kind = layer._kind
@@ -97,7 +95,8 @@ def check_cell_call(cell: "RecurrentCell", input: Tensor, states: tuple[Tensor, 
     for state in states:
         _check_is_tensor(kind, "hx", state)
     names = ("hidden",) if len(states) == 1 else ("hx[0]", "hx[1]")
-    for name, tensor, axis in (("input", input, "input_size"), *((n, s, "hidden_size") for n, s in zip(names, states))):
+    hidden = [(name, state, "hidden_size") for name, state in zip(names, states, strict=False)]
+    for name, tensor, axis in (("input", input, "input_size"), *hidden):
         if tensor.dim() not in (1, 2):
             raise ValueError(
                 f"{kind}: Expected {name} to be 1D or 2D, got {tensor.dim()}D instead. A cell takes one step: pass "
@@ -114,7 +113,8 @@ def check_cell_call(cell: "RecurrentCell", input: Tensor, states: tuple[Tensor, 
         if state.shape[0] != batch:
             raise RuntimeError(
                 f"Input batch size {batch} doesn't match hidden{place} batch size {state.shape[0]}. "
-                f"The input is (batch, input_size) = {_shape(input)}, hx is {_shape(given)}: their batch axes must agree."
+                f"The input is (batch, input_size) = {_shape(input)}, hx is {_shape(given)}: their batch axes must "
+                "agree."
             )
         if state.shape[1] != cell.hidden_size or state.dim() != 2:
             raise RuntimeError(
@@ -173,7 +173,11 @@ def check_batch_sizes(batch_sizes: Tensor, rows: int, states: tuple[Tensor, ...]
 
 def _is_captured(tensor: Tensor) -> bool:
     """Whether a program is being written down, in which a tensor may hold other numbers than now."""
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._len_torch_dispatch_stack() > 0:
+    if (
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch._C._len_torch_dispatch_stack() > 0
+    ):
         return True
     return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 

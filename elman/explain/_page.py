@@ -115,7 +115,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii) -> str:
     rows = trace.problem
     data: dict[str, Any] = {
         "layer": trace.layer,
-        "nonlinearity": rows.nonlinearity,
+        "nonlinearity": rows.cell.nonlinearity,
         "sizes": s | {"N": len(sequences)},
         "batch": s["N"],
         "sequences": sequences,

@@ -14,6 +14,7 @@ from elman.explain._trace import Trace
 from elman.kernels.cells import CELLS
 from elman.kernels.problem import Problem
 from elman.kernels.reference import loop
+from elman.kernels.reference.cells import Step
 from elman.kernels.table import choose
 from elman.nn.convert import convert
 
@@ -98,7 +99,7 @@ def trace(
     problem = problem.with_inputs([x, h_0, *weights.values()])
     kept = {name: x.new_zeros(L, D, T, N, H) for name in _KEPT}
 
-    def keep(layer: int, direction: int, t: int, step: loop.Step) -> None:
+    def keep(layer: int, direction: int, t: int, step: Step) -> None:
         for name in _KEPT:
             kept[name][layer, direction, t] = getattr(step, name)
 

@@ -20,11 +20,11 @@ class Cell(NamedTuple):
     """Where a layer has the choice."""
 
 
-_OF_RNN = {"layer": "rnn", "gates": ("h",), "states": ("h",), "saved": ("inner", "dropped")}
+_OF_RNN = ("inner", "dropped")
 _OF_GATED = ("inner", "dropped", "z", "c", "m")
 _TABLE = (
-    Cell("rnn_tanh", **_OF_RNN, nonlinearity="tanh"),
-    Cell("rnn_relu", **_OF_RNN, nonlinearity="relu"),
+    Cell("rnn_tanh", "rnn", gates=("h",), states=("h",), saved=_OF_RNN, nonlinearity="tanh"),
+    Cell("rnn_relu", "rnn", gates=("h",), states=("h",), saved=_OF_RNN, nonlinearity="relu"),
     Cell("gru", "gru", gates=("r", "z", "n"), states=("h",), saved=_OF_GATED),
     Cell("lstm", "lstm", gates=("i", "f", "g", "o"), states=("h", "c"), saved=_OF_GATED),
 )

@@ -1,7 +1,7 @@
 """What a run computes and what it gives: the records that every backend takes and returns, by name."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor
 
@@ -79,8 +79,8 @@ class Problem(NamedTuple):
         count = self.weights_a_direction
         first = (layer * self.num_directions + direction) * count
         own = self.weights[first : first + count]
-        biases = own[2:4] if self.bias else (None, None)
-        return Weights(own[0], own[1], *biases, own[-1] if self.projected else None)
+        b_ih, b_hh = own[2:4] if self.bias else (None, None)
+        return Weights(own[0], own[1], b_ih, b_hh, own[-1] if self.projected else None)
 
     def state_widths(self) -> tuple[int, ...]:
         """The width of each state: P of h, H of what else the cell carries."""
@@ -100,7 +100,8 @@ class Problem(NamedTuple):
 
     def without_inputs(self) -> Self:
         """What `with_inputs` makes a problem of, and keeps none of them alive."""
-        return self._replace(x=None, states=(None,) * len(self.states), weights=())
+        nothing: dict[str, Any] = {"x": None, "states": (None,) * len(self.states), "weights": ()}
+        return self._replace(**nothing)
 
 
 class Run(NamedTuple):

@@ -71,7 +71,7 @@ class Backend(NamedTuple):
         return _module(self.module)
 
 
-_module: Callable[[str], OwnKernels] = functools.cache(importlib.import_module)  # type: ignore[assignment]
+_module: Callable[[str], OwnKernels] = functools.cache(importlib.import_module)
 
 
 @functools.cache
@@ -167,7 +167,7 @@ def choose(problem: Problem) -> tuple[Backend, str]:
         if (obstacle := backend.obstacle(problem)) is not None:
             raise RuntimeError(f"Backend '{backend.name}' was asked for, and it cannot run this call: {obstacle}.")
         return backend, "asked for by use_backend"
-    reasons = []
+    reasons: list[str] = []
     for backend in _TABLE.values():
         obstacle = backend.obstacle(problem)
         if obstacle is None:

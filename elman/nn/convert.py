@@ -132,12 +132,13 @@ def _change_layer(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Modul
     if not isinstance(layer, nn.RNNBase):
         layer.__class__ = target
         return
+    same: Any = layer
     put = _put_by_hand(layer)
     vars(layer).pop("_flat_weights", None)  # torch's own list would only go stale
     layer._flat_weight_refs = []
     if layer.mode.startswith("RNN_"):
-        layer.nonlinearity = layer.mode.removeprefix("RNN_").lower()
-    layer.__class__ = target
+        same.nonlinearity = layer.mode.removeprefix("RNN_").lower()
+    same.__class__ = target
     layer._init_flat_weights()
     for name, weight in put.items():
         layer._flat_weights[layer._flat_weights_names.index(name)] = weight

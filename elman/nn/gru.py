@@ -41,7 +41,8 @@ class GRU(Recurrent):
             float16 there are computed in float32, everything else runs on torch's operators.
 
     Attributes:
-        weight_ih_l{k}, weight_ih_l{k}_reverse: (3 * H, I) in the first layer, (3 * H, D * H) above: the rows of r, z, n.
+        weight_ih_l{k}, weight_ih_l{k}_reverse: (3 * H, I) in the first layer, (3 * H, D * H) above: the rows of r, z
+            and n.
         weight_hh_l{k}, weight_hh_l{k}_reverse: (3 * H, H).
         bias_ih_l{k}, bias_hh_l{k}, and with _reverse: (3 * H,).
             All are drawn from U(-1/sqrt(H), 1/sqrt(H)), in torch's order.
@@ -124,7 +125,9 @@ class GRU(Recurrent):
             RuntimeError: input or hx has a wrong size, hx another dtype, or they lie on another device.
             TypeError: lengths are no whole numbers or reset is not bool.
         """
-        return self._call(input, hx, () if hx is None else (hx,), lengths, reset)
+        found: tuple[Tensor | PackedSequence, Tensor]
+        found = self._call(input, hx, () if hx is None else (hx,), lengths, reset)
+        return found
 
 
 class GRUCell(RecurrentCell, torch.nn.GRUCell):
@@ -178,4 +181,5 @@ class GRUCell(RecurrentCell, torch.nn.GRUCell):
             ValueError: input or hx has not 1 or 2 axes.
             RuntimeError: a size, dtype or device does not fit.
         """
-        return self._call(input, hx, () if hx is None else (hx,))
+        after: Tensor = self._call(input, hx, () if hx is None else (hx,))
+        return after

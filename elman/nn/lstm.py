@@ -24,8 +24,8 @@ class LSTM(Recurrent):
         c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t
         h_t = o_t ⊙ tanh(c_t),  with proj_size h_t = W_hr (o_t ⊙ tanh(c_t))
 
-    Source: S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997), with the forget gate of
-    F. Gers et al. (2000) and the projection of H. Sak et al. (2014), in the form of `torch.nn.LSTM`.
+    Source: S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997), with the forget gate
+    of F. Gers et al. (2000) and the projection of H. Sak et al. (2014), in the form of `torch.nn.LSTM`.
 
     Sizes: T steps, N sequences (batch), I input_size, H hidden_size, P proj_size or H, L num_layers, D directions (2 if
     bidirectional).
@@ -45,8 +45,8 @@ class LSTM(Recurrent):
             float16 there are computed in float32, everything else runs on torch's operators.
 
     Attributes:
-        weight_ih_l{k}, weight_ih_l{k}_reverse: (4 * H, I) in the first layer, (4 * H, D * P) above: the rows of i, f, g,
-            o.
+        weight_ih_l{k}, weight_ih_l{k}_reverse: (4 * H, I) in the first layer, (4 * H, D * P) above: the rows of i, f,
+            g and o.
         weight_hh_l{k}, weight_hh_l{k}_reverse: (4 * H, P).
         bias_ih_l{k}, bias_hh_l{k}, and with _reverse: (4 * H,).
         weight_hr_l{k}, weight_hr_l{k}_reverse: (P, H), with proj_size.
@@ -136,7 +136,8 @@ class LSTM(Recurrent):
             RuntimeError: input or a state has a wrong size, a state another dtype, or they lie on another device.
             TypeError: hx is no pair, lengths are no whole numbers or reset is not bool.
         """
-        return self._call(input, hx, pair_of("LSTM", hx), lengths, reset)
+        found: tuple[Tensor | PackedSequence, Pair] = self._call(input, hx, pair_of("LSTM", hx), lengths, reset)
+        return found
 
 
 class LSTMCell(RecurrentCell, torch.nn.LSTMCell):
@@ -192,7 +193,8 @@ class LSTMCell(RecurrentCell, torch.nn.LSTMCell):
             RuntimeError: a size, dtype or device does not fit.
             TypeError: hx is no pair.
         """
-        return self._call(input, hx, pair_of("LSTMCell", hx))
+        after: Pair = self._call(input, hx, pair_of("LSTMCell", hx))
+        return after
 
 
 def pair_of(kind: str, hx: Any) -> tuple[Any, ...]:

@@ -19,6 +19,14 @@ from elman.call.usual import is_usual
 from elman.kernels.cells import Cell
 
 States = tuple[Tensor, ...]
+_OF_QUANTIZATION = {
+    "RNN": "has no form of RNN: it leaves torch.nn.RNN as it is, and elman.RNN too. The weights of this layer stay what "
+    "they are."
+}
+_OTHERS = (
+    "looks for torch's own classes and leaves elman.{kind} as it is. Call elman.to_torch(model) first, and it becomes "
+    "torch's quantized {kind}."
+)
 
 
 class Recurrent(RNNBase):
@@ -29,7 +37,7 @@ class Recurrent(RNNBase):
     _gates: ClassVar[int] = 1
     """G: the weights have G * H rows."""
     _replaced: dict[str, tuple[Any, Tensor]] | None = None
-    """Weights that stand in for parameters since they were put into `_flat_weights`, each with what it stands in for."""
+    """Weights that stand in for parameters since they were put into `_flat_weights`, each with what it stands for."""
 
     _cell: Cell
     """What it computes."""
@@ -68,9 +76,9 @@ class Recurrent(RNNBase):
                 raise ValueError(
                     "A PackedSequence holds its own lengths: pass a padded tensor with lengths= or reset=."
                 )
-            output, last = run_packed(self, input, states, weights)
-        else:
-            output, last = run_padded(self, input, states, weights, lengths, reset, usual)
+            packed, last = run_packed(self, input, states, weights)
+            return packed, last if len(last) > 1 else last[0]
+        output, last = run_padded(self, input, states, weights, lengths, reset, usual)
         return output, last if len(last) > 1 else last[0]
 
     def _call_torchs(self, input: Any, hx: Any, lengths: Any, reset: Any) -> Any:
@@ -97,7 +105,7 @@ class Recurrent(RNNBase):
         return weights
 
     def _put_weight(self, name: str, weight: Tensor) -> None:
-        """Lets a tensor stand in for a parameter until that is set again, as an item of torch's `_flat_weights` does."""
+        """Lets a tensor stand in for a parameter until that is set again, as an item of torch's `_flat_weights`."""
         current = getattr(self, name, None)
         replaced = {**(self._replaced or {}), name: (weight, current)}
         if weight is current:
@@ -126,19 +134,18 @@ class Recurrent(RNNBase):
         pass
 
     @property
-    def _flat_weights(self) -> "FlatWeights":  # type: ignore[override]
+    def _flat_weights(self) -> Any:
         return FlatWeights(self._weights(), self)
 
     @_flat_weights.setter
-    def _flat_weights(self, weights: Sequence[Tensor]) -> None:
+    def _flat_weights(self, weights: Any) -> None:
         for name, weight in zip(self._flat_weights_names, weights, strict=True):
             self._put_weight(name, weight)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "qconfig" and value is not None:
             warnings.warn(
-                f"torch's dynamic quantization has no form of {self._kind}: it leaves torch.nn.{self._kind} as it is, and "
-                f"elman.{self._kind} too. The weights of this layer stay what they are.",
+                f"torch's dynamic quantization {_OF_QUANTIZATION.get(self._kind, _OTHERS).format(kind=self._kind)}",
                 stacklevel=2,
             )
         if self._replaced is not None and name in self._replaced:
@@ -168,7 +175,7 @@ class FlatWeights(list[Tensor]):
     def __setitem__(self, place: Any, weight: Any) -> None:
         super().__setitem__(place, weight)
         if self._layer is not None:  # otherwise a list like another, as torch makes of it
-            self._layer._flat_weights = list(self)  # type: ignore[assignment]
+            self._layer._flat_weights = list(self)
 
 
 class RecurrentCell(RNNCellBase):

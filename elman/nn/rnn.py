@@ -135,7 +135,9 @@ class RNN(Recurrent):
             RuntimeError: input or hx has a wrong size, hx another dtype, or they lie on another device.
             TypeError: lengths are no whole numbers or reset is not bool.
         """
-        return self._call(input, hx, () if hx is None else (hx,), lengths, reset)
+        found: tuple[Tensor | PackedSequence, Tensor]
+        found = self._call(input, hx, () if hx is None else (hx,), lengths, reset)
+        return found
 
     @classmethod
     def from_weights(
@@ -255,7 +257,8 @@ class RNNCell(RecurrentCell, torch.nn.RNNCell):
             ValueError: input or hx has not 1 or 2 axes.
             RuntimeError: a size, dtype or device does not fit, or the nonlinearity is unknown.
         """
-        return self._call(input, hx, () if hx is None else (hx,))
+        after: Tensor = self._call(input, hx, () if hx is None else (hx,))
+        return after
 
     @property
     def _cell(self) -> Cell:  # type: ignore[override]
