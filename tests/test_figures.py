@@ -89,7 +89,7 @@ def test_activations_show_every_state_and_name_the_worst_layer() -> None:
     assert share > 0.2
     assert reading.startswith(f"In layer 1 {share:.0%} of the hidden states are saturated")
     silent = elman.trace(elman.RNN(3, 5, nonlinearity="relu"), torch.randn(20, 3)).plot_activations().reading
-    assert "are 0, where no gradient passes" in silent
+    assert "are 0, and through those no gradient passes" in silent
 
 
 def test_sensitivity_is_drawn_by_lag(trace) -> None:

@@ -132,7 +132,7 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     _bare(ax)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.outline.set_visible(False)
-    if trace.problem.nonlinearity == "relu":
+    if trace.problem.cell.nonlinearity == "relu":
         bar.ax.set_ylim(0, scale)
     bar.set_label("hidden state", color=QUIET)
     _time_axis(ax, trace, batch)
@@ -161,7 +161,7 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     L, D, _, _, _ = trace.hidden.shape
     ax = _axes(ax, (7.0, 3.6))
     states = trace.hidden[:, :, trace.there]  # (L, D, steps, H)
-    relu = trace.problem.nonlinearity == "relu"
+    relu = trace.problem.cell.nonlinearity == "relu"
     scale = _scale(trace)
     bins = max(8, min(BINS, int((states.numel() / (L * D)) ** 0.5)))
     low, high = (0.0, scale) if relu else (-1.0, 1.0)
@@ -181,7 +181,7 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     ax.set_ylim(bottom=0)
     _plain_spines(ax)
     if L * D > 1:
-        ax.legend(frameon=False, fontsize=9)
+        _legend(ax)
     ax.set_title("How the hidden states are distributed", loc="left", fontsize=11)
     if not states.numel():
         return _read(ax, "There is no hidden state: the trace has no step.")
@@ -203,7 +203,7 @@ def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, u
     if found.spectral_radius > 0 and len(norms) > 1:
         guide = [norms[0] * found.spectral_radius**k for k in lags]
         ax.plot(lags, guide, color=QUIET, ls="--", lw=1.2, label=f"times {short(found.spectral_radius)} a step")
-        ax.legend(frameon=False, fontsize=9, title="spectral radius", title_fontsize=9)
+        _legend(ax, "spectral radius")
     ax.plot(lags, norms, color=TEAL, marker="o", markersize=4 if len(norms) <= 40 else 0, lw=1.8)
     ax.set_yscale("log")
     ax.set(xlabel="lag: steps between the input and the state", ylabel="norm of dh_t / dx_s")
@@ -215,6 +215,11 @@ def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, u
     ax.set_title(f"How much the input counts in the last {what} of {where}", loc="left", fontsize=11)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _read(ax, found.sentence)
+
+
+def _legend(ax: "Axes", title: str | None = None) -> None:
+    """Beside the axes, where it covers no line."""
+    ax.legend(frameon=False, fontsize=9, title=title, title_fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
 
 def _axes(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
@@ -274,7 +279,7 @@ def _largest(tensor: torch.Tensor) -> float:
 
 def _scale(trace: "Trace") -> float:
     """The value that has the full colour: 1 for tanh, the largest state for relu."""
-    return 1.0 if trace.problem.nonlinearity == "tanh" else _largest(trace.hidden)
+    return 1.0 if trace.problem.cell.nonlinearity == "tanh" else _largest(trace.hidden)
 
 
 def _name(trace: "Trace", layer: int, direction: int) -> str:

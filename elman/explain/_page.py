@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from elman.explain._trace import Trace
 
 MOST_BYTES = 1_000_000
-SCRIPTS = ("words", "numbers", "dom", "places", "wires", "grid", "panel", "ledger", "influence", "tour", "main")
+SCRIPTS = (
+    *("words", "numbers", "cells", "model", "changes", "head", "text"),
+    *("dom", "places", "wires", "grid", "panel", "edit", "ledger", "influence", "tour", "main"),
+)
 Radii = list[list[float | None]]
 TABLE_STEPS, TABLE_UNITS = 100, 8
 
@@ -112,7 +115,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii) -> str:
     rows = trace.problem
     data: dict[str, Any] = {
         "layer": trace.layer,
-        "nonlinearity": rows.nonlinearity,
+        "nonlinearity": rows.cell.nonlinearity,
         "sizes": s | {"N": len(sequences)},
         "batch": s["N"],
         "sequences": sequences,

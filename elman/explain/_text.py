@@ -129,7 +129,7 @@ def remarks(trace: "Trace") -> list[str]:
 
 def idle(trace: "Trace", hidden: Tensor) -> float:
     """The share of a layer's states that pass hardly any gradient: saturated, or for relu 0."""
-    still = hidden == 0 if trace.problem.nonlinearity == "relu" else hidden.abs() > SATURATED
+    still = hidden == 0 if trace.problem.cell.nonlinearity == "relu" else hidden.abs() > SATURATED
     return float(still.double().mean())
 
 
@@ -138,10 +138,17 @@ def activity(trace: "Trace", hidden: Tensor) -> str:
     if broken := float((~hidden.isfinite()).double().mean()):
         return f"{_percent(broken)} of the hidden states are NaN or infinite: look for it in the input and the weights"
     share = idle(trace, hidden)
-    many = "no hidden state is" if share == 0 else f"{_percent(share)} of the hidden states are"
-    if trace.problem.nonlinearity == "relu":
-        return f"{many} 0, where no gradient passes; the largest is {short(float(hidden.max()))}"
-    return f"{many} saturated (beyond ±{SATURATED}), where hardly any gradient passes"
+    if trace.problem.cell.nonlinearity == "relu":
+        largest = f"the largest is {short(float(hidden.max()))}"
+        if share == 0:
+            return f"no hidden state is 0, so gradients pass everywhere; {largest}"
+        return f"{_percent(share)} of the hidden states are 0, and through those no gradient passes; {largest}"
+    if share == 0:
+        return f"no hidden state is saturated (beyond ±{SATURATED}), so gradients pass everywhere"
+    return (
+        f"{_percent(share)} of the hidden states are saturated (beyond ±{SATURATED}), "
+        "and through those hardly any gradient passes"
+    )
 
 
 def _percent(share: float) -> str:

@@ -2,14 +2,26 @@
 
 const NUMBERS = 4; // a cell of up to four units shows them as numbers
 
+const scaleOf = (app, place) => (place.kind === "x" ? app.scales.x : app.scales.h);
+
+const halvesOf = ({ model }, { kind, vector }) =>
+  kind === "y" && model.D === 2 ? [vector.subarray(0, model.H), vector.subarray(model.H)] : [vector];
+
+// Draws a cell's numbers again; a picture stays the same element, since making hundreds anew takes the eye's patience.
+function paintBody(app, node, place) {
+  const pictures = node.querySelectorAll("canvas");
+  if (!pictures.length) {
+    node.querySelectorAll(".tiles").forEach((old) => old.remove());
+    node.append(...cellBody(app, place));
+    return;
+  }
+  halvesOf(app, place).forEach((half, k) => paintPicture(pictures[k], half, app.colours, scaleOf(app, place)));
+}
+
 function cellBody(app, place) {
-  const { colours, model } = app;
-  const scale = place.kind === "x" ? app.scales.x : app.scales.h;
-  const halves =
-    place.kind === "y" && model.D === 2
-      ? [place.vector.subarray(0, model.H), place.vector.subarray(model.H)]
-      : [place.vector];
-  return halves.map((half) => {
+  const { colours } = app;
+  const scale = scaleOf(app, place);
+  return halvesOf(app, place).map((half) => {
     if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
@@ -30,8 +42,42 @@ function brief(value) {
   return text === "-0.00" ? "0.00" : text;
 }
 
+// Draws the numbers of every cell again, where the cells themselves stay.
+function paintGrid(app) {
+  for (const [id, node] of app.cells) {
+    const [key, col] = id.split(".");
+    const place = placeAt(app, key, Number(col));
+    paintBody(app, node, place);
+    markMoved(app, node, place);
+    node.setAttribute("aria-label", spoken(app, place));
+  }
+  app.guesses?.forEach((box, t) => fillGuesses(app, box, t));
+}
+
+function markMoved(app, node, place) {
+  const share = movedShare(app, place);
+  node.classList.toggle("moved", share > 0);
+  node.classList.toggle("edited", isEdited(app, place));
+  node.style.setProperty("--moved", share);
+}
+
+function fillGuesses(app, box, t) {
+  box.replaceChildren(
+    ...expectedAt(app, t)
+      .slice(0, 3)
+      .map(({ token, probability }) =>
+        el(
+          "span",
+          {},
+          el("b", { text: visible(translated(app, token)) }),
+          el("small", { text: `${Math.round(100 * probability)}%` }),
+        ),
+      ),
+  );
+}
+
 function buildGrid(app) {
-  const { model, rows, say, data } = app;
+  const { model, rows, say } = app;
   const { T, H, D } = model;
   const grid = byId("grid");
   grid.replaceChildren();
@@ -51,7 +97,7 @@ function buildGrid(app) {
   grid.setAttribute("aria-label", say.grid);
   grid.classList.toggle("numbers", numbers);
 
-  const predictions = data.predictions && data.predictions[data.predictions.length > 1 ? b : 0];
+  const predictions = expects(app);
   const line = { header: 1, predicted: predictions ? 2 : null };
   const first = predictions ? 3 : 2;
   rows.forEach((row, k) => (line[row.key] = first + k));
@@ -63,7 +109,7 @@ function buildGrid(app) {
     return node;
   };
   const label = (row, text, small) => {
-    const node = el("div", { class: "label" }, el("span", { text }), small ? el("small", { text: small }) : null);
+    const node = el("div", { class: "label", role: "rowheader" }, el("span", { text }), small ? el("small", { text: small }) : null);
     node.style.gridRow = row;
     node.style.gridColumn = "1";
     grid.append(node);
@@ -84,8 +130,8 @@ function buildGrid(app) {
   curtain.style.gridColumn = "1";
   curtain.style.gridRow = `1 / span ${line.influence}`;
   grid.append(curtain);
-  label(line.header, say.step("").trim()).classList.add("top");
-  const head = el("div", { role: "row", class: "row" });
+  const head = el("div", { role: "row", class: "row" }, label(line.header, say.step("").trim()));
+  head.firstChild.classList.add("top");
   grid.append(head);
   app.heads = [];
   for (let t = 0; t < T; t++) {
@@ -110,27 +156,19 @@ function buildGrid(app) {
     app.heads.push(button);
   }
   if (predictions) {
-    label(line.predicted, say.predicted);
-    predictions.forEach((guesses, t) => {
-      const box = put(el("div", { class: "guesses", title: say.predictedRow }), line.predicted, t);
-      guesses
-        .slice(0, 3)
-        .forEach(({ token, probability }) =>
-          box.append(
-            el(
-              "span",
-              {},
-              el("b", { text: visible(token) }),
-              el("small", { text: `${Math.round(100 * probability)}%` }),
-            ),
-          ),
-        );
+    const row = el("div", { role: "row", class: "row" }, label(line.predicted, say.predicted));
+    grid.append(row);
+    app.guesses = Array.from({ length: T }, (_, t) => {
+      const box = put(el("div", { class: "guesses", role: "gridcell", title: say.predictedRow }), line.predicted, t);
+      fillGuesses(app, box, t);
+      row.append(box);
+      return box;
     });
-  }
+  } else app.guesses = null;
   for (const row of rows) {
     const name = row.kind === "y" ? say.output : row.kind === "x" ? say.input : say.layer(row.l);
-    label(line[row.key], name, row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null);
-    const group = el("div", { role: "row", class: `row row-${row.kind}` });
+    const way = row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null;
+    const group = el("div", { role: "row", class: `row row-${row.kind}` }, label(line[row.key], name, way));
     grid.append(group);
     for (let col = -1; col <= T; col++) {
       const place = placeAt(app, row.key, col);
@@ -158,16 +196,17 @@ function buildGrid(app) {
         );
       }
       button.append(...cellBody(app, place));
+      markMoved(app, button, place);
       button.style.gridRow = line[row.key];
       button.style.gridColumn = String(col + 3);
       group.append(button);
       app.cells.set(`${row.key}.${col}`, button);
     }
   }
-  label(line.influence, say.influence);
   app.bars = Array.from({ length: T }, (_, t) =>
-    put(el("div", { class: "bar", role: "img" }, el("i"), el("small")), line.influence, t),
+    put(el("div", { class: "bar", role: "gridcell" }, el("i"), el("small")), line.influence, t),
   );
+  grid.append(el("div", { role: "row", class: "row" }, label(line.influence, say.influence), ...app.bars));
   requestAnimationFrame(() => drawWires(app));
 }
 
