@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from commands import exit_code
 
-from elman.tasks import checkpoint
+from elman.tasks.training import checkpoint
 
 LABELS = "--steps 2 --hidden-size 4 --embedding-size 3 --batch-size 4 --held-out 0.2"
 SERIES = "--steps 2 --hidden-size 4 --batch-size 4 --window 6 --horizon 3 --season 4"

@@ -11,7 +11,7 @@ import pytest
 from commands import exit_code
 
 from elman.cli import demo, train
-from elman.tasks import text_runs
+from elman.tasks.text import run as text_runs
 
 COMMAND = [sys.executable, "-c", "import sys; from elman.cli import main; main(sys.argv[1:])"]
 SMALL = "--hidden-size 16 --embedding-size 8 --seq-len 16 --batch-size 4 --steps 60 --eval-every 20 --dropout 0"
@@ -231,7 +231,7 @@ def test_help_is_shown(arguments, capsys):
 
 def test_help_imports_no_torch():
     code = "import sys; import elman.cli as c\ntry: c.main(['train', 'text', '--help'])\nexcept SystemExit: pass\n"
-    code += "print(sorted({'torch', 'numba', 'matplotlib', 'elman.tasks.text'} & sys.modules.keys()))"
+    code += "print(sorted({'torch', 'numba', 'matplotlib', 'elman.tasks.text.task'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 

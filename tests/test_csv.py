@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from csv_files import make
 
-from elman.tasks import tables
 from elman.tasks.errors import DataError
-from elman.tasks.tables import open_table
+from elman.tasks.files import tables
+from elman.tasks.files.tables import open_table
 
 
 def rows_of(file: Path, columns: list[str] | None = None) -> list[tuple]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from elman.tasks.encodings import ENCODINGS, first_not_utf8, guess
+from elman.tasks.files.encodings import ENCODINGS, first_not_utf8, guess
 
 TEXTS = {
     "cp949": ["문장,감정\n비가 온다,슬픔\n", "비가,y\n", "날짜,기온\n", "이름,국적\n김민수,한국\n"],

@@ -15,11 +15,14 @@ import torch
 from commands import exit_code
 
 from elman import data
-from elman.tasks import checkpoint, export, text_runs
-from elman.tasks.labels import LabelsModel
-from elman.tasks.series import Scale, SeriesModel
+from elman.tasks import export
+from elman.tasks.labels.model import LabelsModel
+from elman.tasks.series.model import Scale, SeriesModel
 from elman.tasks.settings import LabelsSettings, SeriesSettings, TextSettings
-from elman.tasks.text import CharacterModel, generate
+from elman.tasks.text import run as text_runs
+from elman.tasks.text.generate import generate
+from elman.tasks.text.model import CharacterModel
+from elman.tasks.training import checkpoint
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "tasks.md"
 SCRIPTS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)

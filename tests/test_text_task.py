@@ -13,12 +13,16 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from elman.tasks import baselines, characters, loop, text
-from elman.tasks.characters import Vocabulary, encode_file
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.settings import LoopSettings, TextSettings
-from elman.tasks.task import SteadyDropout
-from elman.tasks.text import CharacterModel, TextTask
+from elman.tasks.text import data as characters
+from elman.tasks.text import measures as baselines
+from elman.tasks.text import task as text
+from elman.tasks.text.data import Vocabulary, encode_file
+from elman.tasks.text.model import CharacterModel
+from elman.tasks.text.task import TextTask
+from elman.tasks.training import loop
+from elman.tasks.training.modules import SteadyDropout
 
 KOREAN = "나는 학교에 간다.\r\n너는 집에 온다!\n"
 
