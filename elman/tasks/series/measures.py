@@ -35,12 +35,14 @@ class Errors:
     coverage: Array
 
 
-def pinball(errors: V, quantiles: V) -> V:
-    """The pinball loss of errors, truth less forecast, (..., Q), of quantiles, (Q,); of arrays and of tensors.
-
-    max(q e, (q - 1) e) = |e| / 2 + (q - 1/2) e
-    """
-    return abs(errors) / 2 + (quantiles - 0.5) * errors
+def pinball(
+    forecast: V,  # (..., Q)
+    truth: V,  # (...)
+    quantiles: V,  # (Q,)
+) -> V:
+    """The pinball loss max(q e, (q - 1) e) = |e| / 2 + (q - 1/2) e of each quantile forecast, e its error, (..., Q)."""
+    error = truth[..., None] - forecast
+    return abs(error) / 2 + (quantiles - 0.5) * error
 
 
 def measure_forecasts(
@@ -53,8 +55,7 @@ def measure_forecasts(
     """Compare forecasts with what came."""
     tail = (1 - interval) / 2
     quantiles = np.array([tail, 0.5, 1 - tail])
-    errors = truth[..., None] - forecasts
-    losses = pinball(errors, quantiles).mean(-1)
+    losses = pinball(forecasts, truth, quantiles).mean(-1)
     inside = (forecasts[..., 0] <= truth) & (truth <= forecasts[..., 2])
     count = known.sum((0, 1))
 
@@ -62,7 +63,7 @@ def measure_forecasts(
         total: Array = np.where(known, values, 0.0).sum((0, 1)) / count
         return total
 
-    return Errors(mean(np.abs(errors[..., 1])) / unit, mean(losses) / unit, mean(inside.astype(float)))
+    return Errors(mean(np.abs(truth - forecasts[..., 1])) / unit, mean(losses) / unit, mean(inside.astype(float)))
 
 
 def naive_points(values: Array, origins: Array, horizon: int, season: int = 1) -> Array:

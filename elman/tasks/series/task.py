@@ -124,8 +124,7 @@ class SeriesTask(Task):
     def _pinball(self, forecast: Tensor, places: Array, known: Array) -> Tensor:
         """The sum over known values of the mean over quantiles."""
         truth = (self._load(places) - self.model.mean) / self.model.std
-        errors = truth.to(forecast.dtype)[..., None] - forecast
-        losses = pinball(errors, self.quantiles).mean(-1) / self.unit_error
+        losses = pinball(forecast, truth.to(forecast.dtype), self.quantiles).mean(-1) / self.unit_error
         return (losses * torch.from_numpy(known).to(self.device)).sum()
 
     def _load(self, places: Array) -> Tensor:
