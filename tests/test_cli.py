@@ -175,7 +175,7 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
     assert out.splitlines()[-1].startswith("next: elman generate elman-demo ")
     assert exit_code("train", "text", f"elman-demo/{demo.TEXT}", "-o", "elman-demo", "--resume") == 0
     (tmp_path / "elman-demo-2").mkdir()
-    assert demo._free_folder(Path("elman-demo")) == Path("elman-demo-3")
+    assert demo.free_path(Path("elman-demo")) == Path("elman-demo-3")
 
 
 def test_demo_without_matplotlib_names_no_picture(tmp_path, monkeypatch, capsys):

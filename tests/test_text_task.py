@@ -355,7 +355,8 @@ def test_generate_repeats_under_a_seed_and_only_then(writer):
 
 def test_generate_without_a_prompt_starts_after_a_line_end(writer):
     model, vocabulary = writer
-    assert [*generate.generate(model, vocabulary, "", 30, seed=4)] == [*generate.generate(model, vocabulary, "\n", 30, seed=4)]
+    after_a_line_end = [*generate.generate(model, vocabulary, "\n", 30, seed=4)]
+    assert [*generate.generate(model, vocabulary, "", 30, seed=4)] == after_a_line_end
 
 
 # Settings

@@ -42,7 +42,8 @@ def pinball(
 ) -> V:
     """The pinball loss max(q e, (q - 1) e) = |e| / 2 + (q - 1/2) e of each quantile forecast, e its error, (..., Q)."""
     error = truth[..., None] - forecast
-    return abs(error) / 2 + (quantiles - 0.5) * error
+    loss: V = abs(error) / 2 + (quantiles - 0.5) * error
+    return loss
 
 
 def measure_forecasts(

@@ -4,7 +4,6 @@ The input's part of the pre-activations, x_t W_ih^T + b, needs no state: it is a
 runs in the order of time adds h_{t-1} W_hh^T and computes the cell.
 """
 
-from typing import Any
 
 import numpy as np
 
