@@ -87,7 +87,7 @@ def test_train_writes_the_run_folder(trained):
     }
     assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     rows = (trained / "metrics.csv").read_text().splitlines()
-    assert rows[0] == "step,training bits per character,held-out bits per character"
+    assert rows[0] == "step,training bits per character,bits per character on held-out text"
     assert [row.split(",")[0] for row in rows if re.fullmatch(r"\d+,,[\d.]+", row)] == ["20", "40", "60"]
     assert [row.split(",")[0] for row in rows if re.fullmatch(r"\d+,[\d.]+,", row)] == [str(i) for i in range(1, 61)]
 
@@ -411,6 +411,7 @@ def test_every_option_of_train_text_becomes_a_setting(corpus, tmp_path, monkeypa
         "clip": 2.5,
         "eval_every": 8,
         "seed": 77,
+        "patience": 5,
     }
     monkeypatch.setattr(train, "train_to_end", lambda run, file, **more: runs.append(run))
     monkeypatch.setattr(train, "show_sample", lambda run, prompt: None)

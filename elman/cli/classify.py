@@ -78,12 +78,14 @@ def _show_scores(
     pairs: Counter[tuple[str, str]],  # true label and the one that was found, with how often
 ) -> None:
     """Say how many of a file's own labels were found, and which were taken for which."""
+    import numpy as np
+
     from elman.tasks.labels.measures import confusion, f1_scores
 
     names = sorted({name for pair in pairs for name in pair})
     place = {name: i for i, name in enumerate(names)}
     every = [*pairs.elements()]
-    truth, found = ([place[pair[side]] for pair in every] for side in (0, 1))
+    truth, found = (np.array([place[pair[side]] for pair in every]) for side in (0, 1))
     f1 = f1_scores(confusion(truth, found, len(names)))
     there = {true for true, _ in pairs}
     right, count = sum(n for (true, other), n in pairs.items() if true == other), pairs.total()

@@ -65,6 +65,8 @@ def write_labels_readme(run: Run, scores: Mapping[str, Scores], notes: str) -> N
         f"table below."
     )
     words = f"{verdict(scores)} Macro-F1 is the mean over the labels, a rare one counting as much as a frequent one."
+    found = {name: {"accuracy": score.accuracy, "macro_f1": score.macro_f1} for name, score in scores.items()}
+    readme.write_metrics(run.folder, found, run.trainer.best_step)
     rows = [[name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}"] for name, score in scores.items()]
     header = [f"on {measure:,} held-out examples", "accuracy", "macro-F1"]
     readme.write_readme(

@@ -133,6 +133,15 @@ def write_series_readme(run: Run, measured: Measured) -> None:
         "\n".join(f"- {line}" for line in describe_series(run.config, run.task.parts)),
         readme.settings_in_words({**run.config["model"], "season": run.config["season"], **run.config["training"]}),
     ]
+    columns = run.config["columns"]
+    found = {
+        name: {
+            what: dict(zip(columns, getattr(errors, what).tolist(), strict=True))
+            for what in ("mase", "mae", "pinball", "coverage")
+        }
+        for name, errors in measured.errors.items()
+    }
+    readme.write_metrics(run.folder, found, run.trainer.best_step)
     rows = [
         [name, f"{e.mase.mean():.3f}", f"{e.pinball.mean():.3f}", f"{e.coverage.mean():.0%}"]
         for name, e in measured.errors.items()

@@ -33,6 +33,8 @@ def write_text_readme(run: Run, file: str, bits: Mapping[str, float]) -> None:
     words = "Lower is better."
     if others:
         words += f" {verdict(bits)}"
+    found = {name: {"bits_per_character": value} for name, value in bits.items()}
+    readme.write_metrics(run.folder, found, trainer.best_step)
     settings = dataclasses.asdict(run.settings) | dataclasses.asdict(trainer.settings)
     readme.write_readme(
         run.folder,
