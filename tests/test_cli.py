@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-c", "import sys; from elman.cli import main; main(s
 SMALL = "--hidden-size 16 --embedding-size 8 --seq-len 16 --batch-size 4 --steps 60 --eval-every 20 --dropout 0"
 BITS = [
     "this model",
-    "order-2 counts of the train text",
+    "order-5 counts of the train text",
     "bz2 on the held-out text",
     "bz2 on it after the train text",
 ]

@@ -85,7 +85,7 @@ def test_train_labels_says_all_there_is_to_know(place, labels, capsys):
     )
     start = out.index("on the 15 held-out examples:")
     found = {line[21:]: float(line[10:19]) for line in out[start + 2 : start + 5]}
-    assert [*found] == [labels_runs.MODEL, labels_runs.BAG, labels_runs.MAJORITY]
+    assert [*found] == [labels_runs.MODEL, labels_runs.GRAMS["words"][0], labels_runs.MAJORITY]
     assert found[labels_runs.MODEL] == 1.0
     assert found[labels_runs.MAJORITY] < 0.4
     matrix = [re.findall(r"[\d.]+", line)[1:] for line in out if re.match(r"\d (angry|happy|sad) ", line)]
