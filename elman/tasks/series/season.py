@@ -13,7 +13,8 @@ LATEST = 20_000  # values that are looked at
 LONGEST = 1000  # steps
 ORIGINS = 500
 LEAST = 0.3  # autocorrelation that a season which is not the usual one must have
-GAIN = 0.98  # of the error of no season, that one must reach
+AS_HIGH = 0.9  # of the highest peak of the autocorrelation: then a shorter lag is the season
+GAIN = 0.98  # of the error of no season that the usual one must reach; another one, of the usual one's
 
 
 def find_season(
@@ -51,7 +52,8 @@ def find_season(
         off = np.abs(values[places] - values[seasonal_places(origins, horizon, season)]) / scale
         return float(off[known[places]].mean()) if known[places].any() else 0.0
 
-    errors = {season: error(season) * (1 if season == 1 else 1 / GAIN) for season in sorted(seasons)}
+    least = {1: 1.0, usual: GAIN if usual > 1 else 1.0}
+    errors = {season: error(season) / least.get(season, GAIN**2) for season in sorted(seasons)}
     return min(errors, key=errors.__getitem__)
 
 
@@ -59,8 +61,8 @@ def strongest_lag(
     values: Array,  # (n, C)
     most: int,
 ) -> int:
-    """The lag of the highest peak in the autocorrelation of the changes from step to step, a mean over columns; 1 if
-    no peak is high."""
+    """The shortest lag of a peak about as high as any in the autocorrelation of the changes from step to step, a mean
+    over columns; 1 if no peak is high."""
     changes = np.diff(values, axis=0)
     changes = changes - changes.mean(0)
     most = min(most, len(changes) // 3)
@@ -72,4 +74,5 @@ def strongest_lag(
     middle = correlation[1:-1]
     peaks = np.flatnonzero((middle > correlation[:-2]) & (middle >= correlation[2:]) & (middle >= LEAST)) + 1
     peaks = peaks[peaks > 1]
-    return int(peaks[correlation[peaks].argmax()]) if len(peaks) else 1
+    # twice a season repeats as well as once
+    return int(peaks[correlation[peaks] >= AS_HIGH * correlation[peaks].max()][0]) if len(peaks) else 1
