@@ -82,8 +82,6 @@ def _backward(
                 d_x = below if d_x is None else d_x + below
         if d_x is not None and layer > 0 and problem.masks is not None:
             d_x = d_x * problem.masks[layer - 1]
-    if d_x is not None and there is not None:
-        d_x = torch.where(there, d_x, 0)
     d_states = [
         torch.stack([d_start[i] for d_start in d_starts]) if needed else None
         for i, needed in enumerate(needs[1:of_states])
