@@ -8,9 +8,9 @@ from torch import nn
 from elman.explain._examples import words
 from elman.explain._run import trace
 from elman.explain._trace import Trace
-from elman.tasks.characters import Vocabulary
 from elman.tasks.errors import DataError
-from elman.tasks.text import CharacterModel
+from elman.tasks.text.data import Vocabulary
+from elman.tasks.text.model import CharacterModel
 
 GUESSES = 5
 
