@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.explain._arithmetic import Arithmetic, arithmetic
 from elman.explain._labels import Labels, make_labels
@@ -95,8 +95,15 @@ class Trace:
         predictions: Sequence[Any] | None = None,
         title: str | Mapping[str, str] | None = None,
         note: str | Mapping[str, str] | None = None,
+        head: nn.Linear | None = None,
+        outcomes: Sequence[Any] | None = None,
+        targets: Sequence[Any] | None = None,
+        vocabulary: Mapping[str, Any] | None = None,
+        translations: Mapping[str, Mapping[str, str]] | None = None,
     ) -> "Trace":
-        """The same trace with words in place of numbers; all of it is data and shown as it is.
+        """The same trace with words in place of numbers, and with what stands before and after the layer.
+
+        All of it is data and shown as it is.
 
         Args:
             tokens: one for each step: T of them for all sequences alike, or N lists of T.
@@ -105,9 +112,18 @@ class Trace:
                 pairs, and N of those where there is more than one sequence.
             title: of the page. A mapping from "en" and "ko" gives it in both languages.
             note: a paragraph under the title, likewise.
+            head: the linear layer that reads output, y_t = W h_t + b. The page then shows y_t, a loss, and how its
+                gradient flows back.
+            outcomes: what the numbers of head are the scores of, one name each. The predictions follow from it.
+                Default: its numbers are values.
+            targets: what should come out at each step, an outcome's name or a number; None where there is no loss.
+                T of them, or N lists of T.
+            vocabulary: for each token the vector that the layer reads, (I,): an embedding's rows, for instance. One can
+                then type a text of one's own into the page.
+            translations: by language, "en" or "ko", what tokens, features and outcomes are called in it.
 
         Raises:
-            ValueError: a list is not as long as its axis.
+            ValueError: a list is not as long as its axis, or head does not read output.
 
         Example:
             >>> import elman, torch
@@ -115,7 +131,9 @@ class Trace:
             >>> trace.labels.tokens
             (('i', 'am', 'here'),)
         """
-        changes = make_labels(self, tokens, features, predictions, title, note)
+        changes = make_labels(
+            self, tokens, features, predictions, title, note, head, outcomes, targets, vocabulary, translations
+        )
         return replace(self, labels=replace(self.labels, **changes))
 
     def at(self, t: int, layer: int = 0, direction: int = 0, unit: int = 0, batch: int = 0) -> Arithmetic:

@@ -3,7 +3,6 @@
 import random
 import re
 import struct
-from pathlib import Path
 
 import pytest
 import torch
@@ -99,8 +98,12 @@ def test_arithmetic_of_every_layer_and_direction(tab, deep) -> None:
                 written[2:4] = map(fixed, values[2:4])  # which are fields
                 assert shown == written
                 largest = max((*number.from_input, *number.from_state), key=lambda product: abs(product.value))
-                cells = one.page.locator(".products tbody tr").first.locator("td").evaluate_all(
-                    "(all) => all.map((e) => [...e.children].map((part) => part.value || part.textContent))"
+                cells = (
+                    one.page.locator(".products tbody tr")
+                    .first.locator("td")
+                    .evaluate_all(
+                        "(all) => all.map((e) => [...e.children].map((part) => part.value || part.textContent))"
+                    )
                 )
                 assert cells[0] == [largest.weight, fixed(largest.factors[0])]
                 assert cells[1] == [largest.source, fixed(largest.factors[1])]
