@@ -27,9 +27,21 @@ SENTENCES = (
 )
 MOODS = ("joy", "sorrow", "anger")
 KOREAN = {
-    "this": "이", "film": "영화는", "is": "정말", "great": "좋다", "sad": "슬프다", "awful": "짜증난다",
-    "my": "내", "happy": "행복한", "crying": "우는", "furious": "화난", "old": "늙은", "cat": "고양이",
-    "joy": "기쁨", "sorrow": "슬픔", "anger": "화남",
+    "this": "이",
+    "film": "영화는",
+    "is": "정말",
+    "great": "좋다",
+    "sad": "슬프다",
+    "awful": "짜증난다",
+    "my": "내",
+    "happy": "행복한",
+    "crying": "우는",
+    "furious": "화난",
+    "old": "늙은",
+    "cat": "고양이",
+    "joy": "기쁨",
+    "sorrow": "슬픔",
+    "anger": "화남",
 }
 
 

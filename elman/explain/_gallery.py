@@ -1,4 +1,4 @@
-"""The gallery: every example as a lesson, a character model trained for some seconds, and an index in both languages."""
+"""The gallery: every example as a lesson, a character model trained for some seconds, an index in both languages."""
 
 import html
 import tempfile
@@ -27,7 +27,7 @@ INDEX = {
     },
     "ko": {
         "title": "순환층은 무엇을 계산하는가",
-        "said": "아홉 가지 수업입니다. 모든 숫자를 들여다보고, 바꾸고, 다시 계산해 볼 수 있습니다. 네트워크는 필요 없습니다.",
+        "said": "아홉 가지 수업입니다. 모든 숫자를 들여다보고 바꾸고 다시 계산할 수 있고, 네트워크는 필요 없습니다.",
         "other": "English",
     },
 }

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 SCRIPTS = (
-    *("words", "numbers", "cells", "model", "changes", "head", "text"),
-    *("dom", "places", "wires", "grid", "panel", "edit", "ledger", "influence", "tour", "main"),
+    *("words", "numbers", "cells", "model", "changes", "head", "loss", "text"),
+    *("dom", "places", "wires", "grid", "panel", "edit", "backward", "ledger", "influence", "tour", "main"),
 )
 Radii = list[list[float | None]]
 Lesson = dict[str, Any]

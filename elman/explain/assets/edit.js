@@ -73,6 +73,7 @@ function drawChanges(app) {
   for (const [id, wanted] of Object.entries(switches)) byId(id).setAttribute("aria-pressed", String(on(wanted)));
   byId("zero-hh").textContent = say.zeroStates;
   byId("zero-x").textContent = say.zeroInput(switches["zero-x"][0].at[0]);
+  byId("backward").setAttribute("aria-pressed", String(app.state.back));
   byId("undo").disabled = app.history.length < 2;
   byId("restore").disabled = !isChanged(changes);
   write(byId("moved"), movedText(app));

@@ -2,9 +2,13 @@
 
 const NUMBERS = 4; // a cell of up to four units shows them as numbers
 
-const scaleOf = (app, place) => (place.kind === "x" ? app.scales.x : app.scales.h);
+// What a cell shows: its numbers, or in the backward pass their gradient.
+const shownAt = (app, place) => (app.state.back ? gradientAt(app, place) : place.vector);
 
-const halvesOf = ({ model }, { kind, vector }) =>
+const scaleOf = (app, place) =>
+  app.state.back ? currentGradients(app).scale : place.kind === "x" ? app.scales.x : app.scales.h;
+
+const halvesOf = ({ model }, { kind }, vector) =>
   kind === "y" && model.D === 2 ? [vector.subarray(0, model.H), vector.subarray(model.H)] : [vector];
 
 // Draws a cell's numbers again; a picture stays the same element, since making hundreds anew takes the eye's patience.
@@ -15,19 +19,19 @@ function paintBody(app, node, place) {
     node.append(...cellBody(app, place));
     return;
   }
-  halvesOf(app, place).forEach((half, k) => paintPicture(pictures[k], half, app.colours, scaleOf(app, place)));
+  halvesOf(app, place, shownAt(app, place)).forEach((half, k) => paintPicture(pictures[k], half, app.colours, scaleOf(app, place)));
 }
 
 function cellBody(app, place) {
   const { colours } = app;
   const scale = scaleOf(app, place);
-  return halvesOf(app, place).map((half) => {
+  return halvesOf(app, place, shownAt(app, place)).map((half) => {
     if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
       const tile = el("span", {
         class: "tile",
-        text: Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
+        text: !app.state.back && Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
       });
       paint(tile, colours, value, scale);
       tiles.append(tile);
@@ -49,9 +53,12 @@ function paintGrid(app) {
     const place = placeAt(app, key, Number(col));
     paintBody(app, node, place);
     markMoved(app, node, place);
+    markFlow(app, node, place);
     node.setAttribute("aria-label", spoken(app, place));
   }
+  app.losses?.forEach((button, t) => fillLoss(app, button, t));
   app.guesses?.forEach((box, t) => fillGuesses(app, box, t));
+  if (app.state.back) drawWires(app);
 }
 
 function markMoved(app, node, place) {
@@ -93,13 +100,16 @@ function buildGrid(app) {
   grid.style.setProperty("--gx", `${between}px`);
   grid.classList.toggle("tight", width < 48);
   app.roomy = width >= 50;
+  app.tight = width + between < 62;
   grid.style.setProperty("--steps", T);
   grid.setAttribute("aria-label", say.grid);
   grid.classList.toggle("numbers", numbers);
+  grid.classList.toggle("back", app.state.back);
 
   const predictions = expects(app);
-  const line = { header: 1, predicted: predictions ? 2 : null };
-  const first = predictions ? 3 : 2;
+  const line = { header: 1, loss: app.state.back ? 2 : null };
+  line.predicted = predictions ? 2 + (app.state.back ? 1 : 0) : null;
+  const first = 2 + (app.state.back ? 1 : 0) + (predictions ? 1 : 0);
   rows.forEach((row, k) => (line[row.key] = first + k));
   line.influence = first + rows.length;
   const put = (node, row, col, span = 1) => {
@@ -155,6 +165,20 @@ function buildGrid(app) {
     head.append(button);
     app.heads.push(button);
   }
+  app.losses = null;
+  if (app.state.back) {
+    app.losses = Array.from({ length: T }, (_, t) => {
+      const button = el("button", {
+        type: "button",
+        role: "gridcell",
+        class: "loss",
+        on: { click: () => chooseLoss(app, t) },
+      });
+      fillLoss(app, button, t);
+      return put(button, line.loss, t);
+    });
+    grid.append(el("div", { role: "row", class: "row" }, label(line.loss, say.loss), ...app.losses));
+  }
   if (predictions) {
     const row = el("div", { role: "row", class: "row" }, label(line.predicted, say.predicted));
     grid.append(row);
@@ -197,6 +221,7 @@ function buildGrid(app) {
       }
       button.append(...cellBody(app, place));
       markMoved(app, button, place);
+      markFlow(app, button, place);
       button.style.gridRow = line[row.key];
       button.style.gridColumn = String(col + 3);
       group.append(button);

@@ -22,6 +22,8 @@ function start() {
       of: "all",
       log: false,
       all: false,
+      back: false, // whether the backward pass is shown
+      loss: null, // the steps whose loss is chosen; null: the last that has one
       lang: "en",
     },
     tour: null,
@@ -68,7 +70,9 @@ function start() {
     set(changes) {
       const before = { ...app.state };
       Object.assign(app.state, changes);
-      if (app.state.b !== before.b || app.state.lang !== before.lang) buildGrid(app);
+      const { b, lang, back, loss, unit } = app.state;
+      if (b !== before.b || lang !== before.lang || back !== before.back) buildGrid(app);
+      else if (back && (loss !== before.loss || unit !== before.unit)) paintGrid(app);
       if (app.state.lang !== before.lang) drawWords(app);
       draw(app);
       keepAddress(app);
@@ -125,6 +129,7 @@ function translated(app, word) {
 function draw(app) {
   markGrid(app);
   drawControls(app);
+  drawLegend(app);
   drawChanges(app);
   drawTyped(app);
   drawPanel(app);
@@ -135,7 +140,7 @@ function draw(app) {
 
 function keepAddress(app) {
   if (location.protocol === "about:") return; // inside a notebook there is no address
-  const { row, t, b, pin, unit, lang } = app.state;
+  const { row, t, b, pin, unit, back, loss, lang } = app.state;
   const { swapped, text, edits } = app.changes;
   const parts = {
     t,
@@ -145,6 +150,8 @@ function keepAddress(app) {
     pin: pin && `${pin.row}.${pin.t}`,
     swapped: swapped ? 1 : null,
     text,
+    back: back ? 1 : null,
+    loss: back && loss ? loss.join(".") : null,
     lang,
   };
   const hash = new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== null));
@@ -172,6 +179,9 @@ function readAddress(app) {
   // At step 0 the recurrent term is 0, or h_0's: the step after it shows the layer at work.
   state.t = whole(asked.get("t"), -1, model.T) ?? Math.min(1, model.lengths[state.b] - 1, model.T - 1);
   if (state.t < 0 && !asked.has("t")) state.t = 0;
+  state.back = asked.get("back") === "1";
+  const steps = (asked.get("loss") || "").split(".").map((text) => whole(text, 0, model.T - 1));
+  state.loss = steps.every((t) => t !== null) ? steps : null;
   state.unit = whole(asked.get("unit"), 0, model.D * model.H - 1) ?? 0;
   const [row, t] = (asked.get("pin") || "").split(".");
   if (rows.some((one) => one.key === row) && whole(t, -1, model.T) !== null)
@@ -193,7 +203,6 @@ function drawWords(app) {
   byId("language").lang = state.lang === "en" ? "ko" : "en";
   write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · "));
   drawSequences(app);
-  drawLegend(app);
   drawLedger(app);
   if (app.check) sayCheck(app);
   drawTour(app);
@@ -233,7 +242,7 @@ function linked(app, text) {
 }
 
 function drawLegend(app) {
-  const most = app.scales.h;
+  const most = app.state.back ? currentGradients(app).scale : app.scales.h;
   const box = byId("legend");
   box.replaceChildren(el("span", { text: short(-most) }), el("i"), el("span", { text: short(most) }));
 }
@@ -338,6 +347,7 @@ function listen(app) {
     buildGrid(app);
     draw(app);
   });
+  byId("backward").addEventListener("click", () => app.set({ back: !state.back }));
   listenForChanges(app);
   listenForText(app);
   matchMedia("print").addEventListener("change", () => fitPaper(app));
