@@ -30,6 +30,7 @@ SCRIPTS = (
 )
 Radii = list[list[float | None]]
 Lesson = dict[str, Any]
+HIDDEN = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")  # characters that turn or hide what stands around them
 
 
 def save(trace: "Trace", path: Path, batch: Sequence[int] | None = None, lesson: Lesson | None = None) -> Path:
@@ -165,6 +166,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
         ],
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 

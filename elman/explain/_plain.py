@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from elman.explain._labels import LANGUAGES
 from elman.explain._numbers import fixed
+from elman.explain._text import visible
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -71,7 +72,7 @@ def _states(trace: "Trace", n: int) -> list[str]:
 
 def _row(trace: "Trace", layer: int, d: int, t: int, n: int, units: int) -> str:
     token = trace.labels.token(t, n)
-    name = html.escape(str(t) if token is None else f"{t} {token}")
+    name = html.escape(str(t) if token is None else f"{t} {visible(token)}")
     if trace.there[t, n]:
         cells = "".join(f"<td>{fixed(value)}</td>" for value in trace.hidden[layer, d, t, n, :units].tolist())
     else:

@@ -17,6 +17,7 @@ ROWS = 40  # of a table that are shown
 COLUMNS = ("input_term", "recurrent_term", "b_ih", "b_hh", "pre_activation", "hidden")
 SATURATED = 0.99
 CLOSE = 1e-5
+NOTEBOOK_BYTES = 400_000  # of a page inside a notebook, which keeps every one that it shows
 # Multiplications of a Jacobian; a larger one, about a second and more, is computed when asked for only.
 EFFORT = 3 * 10**9
 
@@ -93,8 +94,27 @@ def summary(trace: "Trace") -> str:
     )
 
 
+def notebook_html(trace: "Trace") -> str:
+    """What a notebook shows: the page itself, and the summary for where a frame or scripts are not shown.
+
+    The frame is sandboxed: its scripts run, and reach neither the notebook nor the network.
+    """
+    from elman.explain._page import page
+
+    text = summary_html(trace)
+    try:
+        document = page(trace, most_bytes=NOTEBOOK_BYTES)
+    except ValueError:  # nothing to show, or too large to be kept in a notebook
+        return text
+    frame = (
+        f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(document)}" title="{html.escape(trace.layer)}" '
+        'style="width: 100%; height: 780px; border: 1px solid #8886"></iframe>'
+    )
+    return f"{frame}<details><summary>{html.escape(trace.layer)}</summary>{text}</details>"
+
+
 def summary_html(trace: "Trace") -> str:
-    """What a notebook shows."""
+    """The summary as HTML."""
     rows = "".join(
         f"<tr><th>{html.escape(name)}</th><td>({html.escape(described(axes))})</td></tr>"
         for name, axes in trace.shapes.rows.items()

@@ -12,7 +12,7 @@ from elman.explain._arithmetic import Arithmetic, arithmetic
 from elman.explain._labels import Labels, make_labels
 from elman.explain._ledger import Ledger, ledger
 from elman.explain._sensitivity import Sensitivity, sensitivity
-from elman.explain._text import Table, summary, summary_html, table
+from elman.explain._text import Table, notebook_html, summary, table
 from elman.kernels.problem import Problem
 
 if TYPE_CHECKING:
@@ -258,4 +258,4 @@ class Trace:
         return summary(self)
 
     def _repr_html_(self) -> str:
-        return summary_html(self)
+        return notebook_html(self)
