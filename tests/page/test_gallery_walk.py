@@ -117,7 +117,7 @@ def test_lesson_can_be_seen_and_used_by_everyone(tab, folder, name, locale) -> N
     page.set_viewport_size({"width": 375, "height": 740})
     page.wait_for_timeout(60)
     faults += look(page, "changed, 375", 375)
-    assert faults == []
+    assert faults == [], faults
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -130,7 +130,8 @@ def test_lesson_on_paper(tab, folder, name, locale) -> None:
         ).page
         page.emulate_media(media="print")
         page.wait_for_timeout(60)
-        assert look(page, f"paper, {scheme}", A4) == []
+        faults = look(page, f"paper, {scheme}", A4)
+        assert faults == [], faults
         assert page.locator("#tour-open, #steps button, #language, .pin").filter(visible=True).count() == 0
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         for part in (".cell.hn", ".bar i", "#legend i", ".units button"):

@@ -83,6 +83,13 @@ function fillGuesses(app, box, t) {
   );
 }
 
+// The width that the outcomes need beside their percentages.
+function roomForWords(app) {
+  const names = app.head?.names ?? [];
+  const widths = names.map((name) => [...translated(app, name)].reduce((sum, c) => sum + (c > "\u1100" ? 14 : 8), 0));
+  return Math.min(110, Math.max(0, ...widths) + 36) * (widths.some((width) => width > 16) ? 1 : 0);
+}
+
 function buildGrid(app) {
   const { model, rows, say } = app;
   const { T, H, D } = model;
@@ -91,8 +98,8 @@ function buildGrid(app) {
   app.cells = new Map();
   const b = app.state.b;
   const numbers = H <= NUMBERS;
-  const least = numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42;
-  const most = numbers ? (D === 2 ? 128 : 104) : 72;
+  const least = Math.max(numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42, roomForWords(app));
+  const most = Math.max(least, numbers ? (D === 2 ? 128 : 104) : 72);
   const between = T > 100 ? 10 : T > 32 ? 12 : T > 8 || innerWidth <= 640 ? 16 : 22;
   const room = (byId("scroller").clientWidth - 100) / (T + 2) - between;
   const width = Math.floor(Math.max(least, Math.min(most, room)));
@@ -147,12 +154,10 @@ function buildGrid(app) {
   for (let t = 0; t < T; t++) {
     const token = app.token(t);
     const button = el(
-      "button",
+      "div",
       {
-        type: "button",
         role: "columnheader",
         class: "head",
-        tabindex: "-1",
         "aria-label": app.stepName(t),
         on: { click: () => app.moveTo(app.state.row, t) },
       },
