@@ -12,6 +12,9 @@ from torch.library import opcheck
 from torch.utils.flop_counter import FlopCounterMode
 
 import elman
+from elman.kernels.cells import CELLS
+from elman.kernels.problem import Problem
+from elman.kernels.reference import loop
 
 elman.RNN  # noqa: B018 - the operators are registered with the first name used
 KINDS = ["plain", "from zero", "lengths reset", "dropout", "relu, no bias", "no steps", "no sequences"]
@@ -35,10 +38,11 @@ def given(kinds: str, dtype: torch.dtype = torch.float32) -> tuple[Any, ...]:
 def given_backward(kinds: str, groups: int | None = None) -> tuple[Any, ...]:
     """The arguments of torch.ops.elman.rnn_backward."""
     x, h0, weights, *problem = given(kinds)
-    output, h_n, inner = torch.ops.elman.rnn(x, h0, weights, *problem)
+    output, h_n, *saved = torch.ops.elman.rnn(x, h0, weights, *problem)
     d_output, d_h_n = (torch.randn_like(y).requires_grad_() for y in (output, h_n))
-    needs = [True, h0 is not None, *[True] * len(weights)]
-    return x, h0, weights, output.detach(), inner.detach(), d_output, d_h_n, needs, groups, *problem
+    needs = [True] * (1 + (h0 is not None) + len(weights))
+    kept = [a.detach() for a in saved]
+    return x, h0, weights, *problem, output.detach(), kept, d_output, d_h_n, needs, groups
 
 
 @pytest.mark.parametrize("kinds", KINDS)
@@ -62,16 +66,17 @@ def test_operator_computes_the_layer(kinds: str, backend: str) -> None:
     if backend == "torch" and kinds in ("lengths reset", "no steps"):
         pytest.skip("torch's operators know no reset and refuse T = 0")
     x, h0, weights, *problem = given(kinds, torch.float64)
-    output, h_n, _ = torch.ops.elman.rnn(x, h0, weights, *problem)
-    from elman._ops import _problem
-    from elman.kernels import reference
-
-    expected = reference.rnn_forward(_problem(weights, *problem), x, h0, weights)
+    output, h_n, *_ = torch.ops.elman.rnn(x, h0, weights, *problem)
+    lengths, reset, masks, nonlinearity, layers, _ = problem
+    states = () if h0 is None else (h0,)
+    form = CELLS[f"rnn_{nonlinearity}"], layers, 2, len(weights) == 16, False
+    run = loop.forward(Problem(*form, x, states, tuple(weights), lengths, reset, masks))
+    expected = run.output, run.last[0]
     wanted = {str(i): t for i, t in enumerate((x, h0, *weights)) if t is not None}
     torch.manual_seed(6)
     cotangents = [cotangent(output), cotangent(h_n)]
     results = []
-    for pair in ((output, h_n), expected[:2]):
+    for pair in ((output, h_n), expected):
         gradients = torch.autograd.grad(list(pair), list(wanted.values()), cotangents, materialize_grads=True)
         results.append({"output": pair[0], "h_n": pair[1]} | dict(zip(wanted, gradients, strict=True)))
     assert_same(*results)
@@ -89,7 +94,7 @@ def test_second_derivative_through_the_operators() -> None:
 @pytest.mark.parametrize("mapped", ["x", "h0", "weights", "everything"])
 def test_vmap_of_the_operators_is_a_loop(mapped: str) -> None:
     torch.manual_seed(6)
-    x, h0, weights, _, _, d_output, d_h_n, needs, groups, *problem = given_backward("lengths reset")
+    x, h0, weights, *problem, _, _, d_output, d_h_n, needs, groups = given_backward("lengths reset")
     names = ["x", "h0", *["weights"] * len(weights)]
     runs = [
         [
@@ -105,10 +110,9 @@ def test_vmap_of_the_operators_is_a_loop(mapped: str) -> None:
         return torch.ops.elman.rnn(x, h0, list(weights), *problem)
 
     def backward(x: Tensor, h0: Tensor, *weights: Tensor) -> Any:
-        output, _, inner = forward(x, h0, *weights)
-        return torch.ops.elman.rnn_backward(
-            x, h0, list(weights), output, inner, d_output, d_h_n, needs, groups, *problem
-        )
+        output, _, *saved = forward(x, h0, *weights)
+        given = output, saved, d_output, d_h_n, needs, groups
+        return torch.ops.elman.rnn_backward(x, h0, list(weights), *problem, *given)
 
     with torch.no_grad():
         for function in (forward, backward):

@@ -16,7 +16,7 @@ from elman.tasks.series_measures import Autoregression, baseline_forecasts, meas
 from elman.tasks.series_runs import JOB, MODEL, Forecaster, Source
 from elman.tasks.settings import LoopSettings, SeriesSettings
 from elman.tasks.tables import open_table
-from elman.tasks.times import Clock
+from elman.tasks.clock import Clock
 
 
 def read(folder: Path, content: str, *columns: str) -> tuple[series_data.Read, SeriesArrays]:
@@ -123,6 +123,42 @@ def test_irregular_times_are_said(tmp_path):
     found, arrays = read(tmp_path, csv_of([f"{t} 00:00" if len(t) == 10 else t for t in times], [1, 2, 3, 4]))
     assert not found.clock.regular
     assert arrays.values[:, 0].tolist() == [1, 2, 3, 4]
+
+
+UNNAMED = {
+    "rows numbered": (",date,y\n0,2020-01-01,1\n1,2020-01-02,2\n", "date", ["y"], [""]),
+    "rows numbered, time by another name": (",day_of,y\n0,2020-01-01,1\n1,2020-01-02,2\n", "day_of", ["y"], [""]),
+    "times without a name": (",y\n2020-01-01,1\n2020-01-02,2\n", "", ["y"], []),
+    "read and written again": ("date,Unnamed: 0,y\n2020-01-01,0,1\n2020-01-02,1,2\n", "date", ["y"], ["Unnamed: 0"]),
+    "no time at all": (",y\n0,1\n1,2\n", "", ["y"], []),
+}
+
+
+@pytest.mark.parametrize("case", UNNAMED)
+def test_a_column_without_a_name_is_not_forecast(tmp_path, case):
+    content, time, values, index = UNNAMED[case]
+    (tmp_path / "a.csv").write_text(content)
+    columns = choose_columns(open_table(tmp_path / "a.csv"), None, None)
+    assert (columns.time, columns.values, columns.index) == (time, values, index)
+
+
+def test_a_column_that_was_not_asked_for_is_not_said_to_hold_no_numbers(tmp_path):
+    (tmp_path / "a.csv").write_text("date,y,z\n2020-01-01,1,2\n2020-01-02,2,3\n")
+    assert choose_columns(open_table(tmp_path / "a.csv"), None, ["y"]).left_out == []
+
+
+@pytest.mark.parametrize("rows", [["2020-01-01,1.5", "2020-01-02,2"], ["1,1.5", "2,2"], ["202001,1,,3", "202002,2,,4"]])
+def test_a_first_row_of_values_is_no_header(tmp_path, rows):
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError, match=r"a\.csv, line 1 holds values where the columns' names should be"):
+        choose_columns(open_table(tmp_path / "a.csv"), None, None)
+
+
+def test_numbers_may_be_names(tmp_path):
+    (tmp_path / "a.csv").write_text("date,2020,2021\n2020-01-01,1,2\n2020-01-02,2,3\n")
+    assert choose_columns(open_table(tmp_path / "a.csv"), None, None).values == ["2020", "2021"]
+    (tmp_path / "b.csv").write_text("0,1\n2020-01-01,1\n2020-01-02,2\n")
+    assert choose_columns(open_table(tmp_path / "b.csv"), None, None).values == ["1"]
 
 
 def test_columns_without_numbers_are_left_out(tmp_path):

@@ -136,8 +136,8 @@ def test_difference_is_that_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> N
     right = _run.run
 
     def broken(*arguments):
-        output, h_n = right(*arguments)
-        return output, h_n + 0.25
+        output, (h_n,) = right(*arguments)
+        return output, (h_n + 0.25,)
 
     monkeypatch.setattr(_run, "run", broken)
     wrong = elman.trace(rnn, x)

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vjp, vmap
 
 import elman
-from elman.kernels.numba_cpu import launch
+from elman.kernels.numba_cpu import api
 
 DTYPE = torch.float64
 MANY = [CASES[0], CASES[1], CASES[2], CASES[11], CASES[12]]
@@ -72,9 +72,9 @@ def stacked(results: list[Any]) -> Any:
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the kernels that ran."""
     ran: list[str] = []
-    for name in ("rnn_forward", "rnn_backward"):
-        kernel = getattr(launch, name)
-        monkeypatch.setattr(launch, name, lambda *a, kernel=kernel, name=name: (ran.append(name), kernel(*a))[1])
+    for name in ("forward", "backward"):
+        kernel = getattr(api, name)
+        monkeypatch.setattr(api, name, lambda *a, kernel=kernel, name=name: (ran.append(name), kernel(*a))[1])
     return ran
 
 
@@ -85,7 +85,7 @@ def test_vmap_over_inputs_is_a_loop_over_torchs_layer(case: Case, calls: list[st
     theirs = layer_of(case, torch.nn.RNN)
     expected = stacked([theirs(x) for x in input])
     torch.testing.assert_close(vmap(layer_of(case))(input), expected)
-    assert calls == ["rnn_forward"], "all runs are one batch"
+    assert calls == ["forward"], "all runs are one batch"
 
 
 @pytest.mark.parametrize("mapped", ["input", "hx", "lengths", "reset", "input hx", "hx reset", "input lengths reset"])
@@ -100,7 +100,7 @@ def test_vmap_over_any_argument(case: Case, mapped: str, axis: int, calls: list[
     axes = {name: axis if name in mapped.split() else None for name in call}
     moved = {name: t.movedim(0, axis) if name in mapped.split() else t for name, t in call.items()}
     torch.testing.assert_close(vmap(lambda call: layer(**call), (axes,))(moved), stacked(results))
-    assert calls == ["rnn_forward"]
+    assert calls == ["forward"]
 
 
 @kinds
@@ -110,7 +110,7 @@ def test_per_sample_gradients_are_those_of_a_loop(case: Case, kinds: str, calls:
     layer, tensors = layer_of(case), given(case, kinds)
     weights, loss = weights_of(layer), loss_of(layer)
     ours = vmap(lambda call: grads(loss, weights, call))(tensors)
-    assert calls == ["rnn_forward", "rnn_backward"]
+    assert calls == ["forward", "backward"]
     expected = stacked([loop_grads(case, weights, at(tensors, b)) for b in range(B)])
     assert_same(ours, expected)
 
@@ -388,10 +388,10 @@ def test_a_backend_asked_for_is_taken(calls: list[str]) -> None:
     layer, input = layer_of(ONE), given(ONE)["input"]
     with elman.use_backend("numba"):
         ours = vmap(layer)(input)
-    assert calls == ["rnn_forward"]
+    assert calls == ["forward"]
     with elman.use_backend("reference"):
         torch.testing.assert_close(vmap(layer)(input), ours)
-    assert calls == ["rnn_forward"]
+    assert calls == ["forward"]
     with elman.use_backend("torch"), pytest.raises(RuntimeError, match="torch's operators fail under vmap"):
         vmap(layer)(input)
     with elman.use_backend("numba"), pytest.raises(RuntimeError, match="forward-mode"):

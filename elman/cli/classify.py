@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman.tasks.errors import UserError
+from elman.tasks.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from elman.tasks.examples import Examples
@@ -42,7 +43,7 @@ def classify(
     from elman.tasks.labels_runs import Classifier
 
     classifier = Classifier(run, device=device)
-    examples: Examples = Given(text or [""])
+    examples: Examples = Given(text or [""], name="--text")
     if data is not None:
         columns = classifier.config["data"].get("columns", ())
         wanted = True if label_column else None
@@ -68,10 +69,14 @@ def classify(
 
 def _write(classifier: "Classifier", examples: "Examples", write: Callable[[str], object]) -> tuple[int, int]:
     """Write a row of CSV for each example; returns how many there are, and how many labels are the true ones."""
+    batches = classifier.probabilities(examples)
+    first = next(batches, None)
+    if first is None:
+        raise DataError(f"{examples.name} holds no example")
     header = ["label", "probability"] if classifier.numeric else ["text", "label", "probability"]
     write(_as_csv([[*header, "true label"] if examples.labelled else header]))
     count = right = 0
-    for batch, probabilities in classifier.probabilities(examples):
+    for batch, probabilities in itertools.chain([first], batches):
         found = [classifier.labels[k] for k in probabilities.argmax(1)]
         columns: list[list[str]] = [found, [f"{p:.4f}" for p in probabilities.max(1)]]
         if not isinstance(batch.sequences, list):

@@ -46,7 +46,8 @@ def demo(
     train_to_end(run, folder / TEXT)
     show_sample(run, PROMPT)
     _show_race(run)
-    print(f"everything is in {folder}, the picture of the losses is {folder / 'loss.png'}")
+    picture = folder / "loss.png"  # not there without matplotlib, which was said
+    print(f"everything is in {folder}{f', the picture of the losses is {picture}' if picture.exists() else ''}")
     print(f'next: elman generate {folder} --prompt "{PROMPT}", or elman train text FILE -o RUN on a text of your own')
 
 

@@ -26,6 +26,7 @@ def series(
     resume: options.Resume = False,
     time_column: Annotated[str | None, typer.Option(help="The column of times, if not obvious.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="A column to forecast; may be given often.")] = None,
+    time_format: options.TimeFormat = None,
     horizon: Annotated[int, typer.Option(help="Steps to forecast.")] = SeriesSettings.horizon,
     window: Annotated[int, typer.Option(help="Steps to look back.")] = SeriesSettings.window,
     season: Annotated[int | None, typer.Option(help="Steps that repeat, 1 for none; found if not given.")] = None,
@@ -62,10 +63,10 @@ def series(
 
     def read() -> series_runs.Source:
         table = open_table(file)
-        return series_runs.Source(table, choose_columns(table, time_column, column), runs.file_sha256(file))
+        return series_runs.Source(table, choose_columns(table, time_column, column, time_format), runs.file_sha256(file))
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
-        return {"time_column": config["time"], "column": config["columns"]}
+        return {"time_column": config["time"], "column": config["columns"], "time_format": config["clock"]["form"]}
 
     run = open_run(context, series_runs.JOB, file, read, settings, loop, columns)
     for line in describe_series(run.config, run.task.parts):

@@ -100,7 +100,7 @@ def describe_model(trainer: "Trainer", hidden_size: int, layers: int) -> str:
 
 
 def draw(*pictures: Callable[[], None]) -> None:
-    """Draw pictures; what stands in the way of some is said once."""
+    """Draw pictures; what stands in the way of some is said, once."""
     said = set()
     for picture in pictures:
         try:

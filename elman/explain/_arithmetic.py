@@ -131,7 +131,7 @@ def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, ba
                 *([f"sequence {batch}"] if trace.batched else []),
             ]
         ),
-        nonlinearity=trace.problem.nonlinearity,
+        nonlinearity=str(trace.problem.cell.nonlinearity),
         from_input=products(f"weight_ih{suffix}", w_ih.tolist(), source, x.tolist()),
         from_state=products(f"weight_hh{suffix}", w_hh.tolist(), earlier, h.tolist()),
         b_ih=float(trace.b_ih[layer, direction, unit]),

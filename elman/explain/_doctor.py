@@ -1,44 +1,56 @@
 """`doctor`: what is silently wrong with a model, by experiment. The experiments are in `experiments/`, one a file."""
 
+import contextlib
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
+from elman.explain._language import language, say, speaking
 from elman.explain._report import Finding, Report, ordered
 from elman.explain.experiments import (
     causality,
+    detached,
+    ends,
     finite,
     learning,
     memory,
     padding,
+    position,
+    randomness,
     reach,
     readings,
+    registered,
     samples,
     units,
 )
 from elman.explain.experiments.call import Call, Lengths, make_call
-from elman.explain.experiments.patient import NotChecked, Patient, Refused
+from elman.explain.experiments.clock import Clock
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient, Refused
 
-CODES = (
-    *("input-not-finite", "not-repeatable", "nan"),
-    *("batch-mixed", "batch-lost", "batch-order", "h_n-as-batch", "batch-norm"),
-    *("not-causal", "padding-read", "two-direction-last-step", "first-step-only", "state-carried", "state-by-design"),
-    *("no-gradient", "saturated-units", "dead-units"),
-    *("vanishing-gradient", "exploding-gradient", "gradient-reach"),
+Experiment = Callable[[Patient], list[Finding]]
+
+# In this order: what comes later leaves out what earlier findings explain.
+_EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
+    ("NaN in the results", "결과의 NaN", finite.finite_results),
+    ("randomness in evaluation", "평가할 때의 난수", randomness.examine),
+    ("state from batch to batch", "배치에서 배치로 넘어가는 상태", memory.examine),
+    ("samples apart", "서로 섞이지 않는 샘플", samples.examine),
+    ("lengths of each sample", "샘플마다의 길이", ends.whose_lengths),
+    ("place in the batch", "배치 안의 자리", position.examine),
+    ("step that is taken", "꺼내 쓰는 시점", readings.examine),
+    ("padding without influence", "영향을 주지 않는 패딩", padding.examine),
+    ("last step", "마지막 시점", ends.last_step),
+    ("weights that are registered", "등록된 가중치", registered.examine),
+    ("gradient for every parameter", "파라미터마다의 기울기", learning.examine),
+    ("state with a past", "과거와 이어진 상태", detached.examine),
+    ("saturated and dead units", "포화되거나 죽은 유닛", units.examine),
+    ("gradients over the sequence", "시퀀스를 따라가는 기울기", reach.examine),
 )
-
-_EXPERIMENTS: dict[str, Callable[[Patient], list[Finding]]] = {
-    "NaN in the results": finite.finite_results,
-    "samples apart": samples.examine,
-    "step that is taken": readings.examine,
-    "padding without influence": padding.examine,
-    "state from batch to batch": memory.examine,
-    "gradient for every parameter": learning.examine,
-    "saturated and dead units": units.examine,
-    "gradients over the sequence": reach.examine,
-}
+_CAUSAL = ("causal", "인과성", causality.examine)
 
 
 def doctor(
@@ -49,13 +61,16 @@ def doctor(
     time_dim: int | None = None,
     causal: bool = False,
     lengths: Lengths | None = None,
+    lang: str | None = None,
+    time_limit: float | None = None,
+    progress: bool | None = None,
 ) -> Report:
     """Finds what is silently wrong with a model, by experiment: it changes the input and looks at what moves.
 
     It works on any module, with recurrent layers inside or not. Dropout is off and batch norm uses its running
     statistics while the model is examined; afterwards the model (mode, values, attributes, gradients, hooks) and the
     generators of random numbers are as they were before, also when the model raises. It runs the model some dozens of
-    times: give it a small batch of real data.
+    times: give it a small batch of real data, and a large model a time limit.
 
     Args:
         model: the module.
@@ -66,6 +81,11 @@ def doctor(
         causal: whether output at a step must not depend on later input. Default: False.
         lengths: the length of each sequence, if they are padded. Where forward has a free argument `lengths`, it is
             given them. Default: all are full.
+        lang: the language of the report, "en" or "ko". Default: the locale's, else English.
+        time_limit: seconds after which no further run of the model begins; what was not tried is then listed in
+            `.unchecked`. Default: none.
+        progress: whether to say on stderr what is being tried, once it takes longer than two seconds. Default: where
+            stderr is a terminal.
 
     Returns:
         A `Report`: `.ok`, the findings with code, severity, sentence, evidence and mend, `.raise_if_bad()` for tests.
@@ -73,13 +93,13 @@ def doctor(
     Raises:
         TypeError: model is no module, or what goes in or comes out holds no tensor.
         IndexError: the input has no axis batch_dim or time_dim.
-        ValueError: the input is empty, the axes are one, or lengths do not fit.
+        ValueError: the input is empty, the axes are one, lengths do not fit, or there is no such language.
         Exception: whatever the model raises for `input` as it is.
 
     Example:
         >>> import elman, torch
         >>> words = torch.randn(3, 5, 4)  # batch, time, feature
-        >>> report = elman.doctor(elman.RNN(4, 2), words)
+        >>> report = elman.doctor(elman.RNN(4, 2), words, lang="en")
         >>> report.codes
         ('batch-mixed',)
         >>> report.findings[0].mend.split(":")[0]
@@ -93,43 +113,63 @@ def doctor(
         raise TypeError(
             "elman.doctor cannot look into a scripted or traced module: give it the one that it was made of."
         )
-    patient = Patient(model, make_call(model, input, batch_dim, time_dim, lengths))
+    lang = language(lang)
+    clock = Clock(time_limit, sys.stderr.isatty() if progress is None else progress)
+    with speaking(lang), contextlib.closing(clock):
+        patient = Patient(model, make_call(model, input, batch_dim, time_dim, lengths), clock)
+        experiments = [*_EXPERIMENTS, _CAUSAL] if causal else list(_EXPERIMENTS)
+        with patient.left_as_found():
+            findings, checked, unchecked = _examined(patient, experiments)
+        found = ordered(findings)
+        return Report(
+            _about(patient, patient.call),
+            tuple(finding for finding in found if finding.severity != "note"),
+            tuple(finding for finding in found if finding.severity == "note"),
+            tuple(checked),
+            tuple(unchecked),
+            lang,
+        )
+
+
+def _examined(
+    patient: Patient, experiments: list[tuple[str, str, Experiment]]
+) -> tuple[list[Finding], list[str], list[tuple[str, str]]]:
+    """What was found, which experiments were made, and which were not."""
     findings: list[Finding] = []
     checked, unchecked = [], []
-    with patient.left_as_found():
+    try:
+        patient.clock.begin(say("the model as it is", "모델을 있는 그대로 실행"))
+        patient.run()
+        findings += finite.finite_input(patient)
+        findings += finite.repeatable(patient)
+    except Refused as refused:
+        raise refused.error from None
+    except NotChecked as reason:
+        return findings, [], [(say(en, ko), str(reason)) for en, ko, _ in experiments]
+    for en, ko, examine in experiments:
+        name = say(en, ko)
+        patient.clock.begin(name)
         try:
-            findings += finite.finite_input(patient)
-            findings += finite.repeatable(patient)
-        except Refused as refused:
-            raise refused.error from None
-        experiments = dict(_EXPERIMENTS)
-        if causal:
-            experiments["causal"] = causality.examine
-        for name, examine in experiments.items():
-            try:
-                if any(finding.code == "not-repeatable" for finding in findings):
-                    raise NotChecked("the model does not repeat itself")
-                findings += examine(patient)
-                checked.append(name)
-            except NotChecked as reason:
-                unchecked.append((name, str(reason)))
-    found = ordered(findings)
-    return Report(
-        _about(patient, patient.call),
-        tuple(finding for finding in found if finding.severity != "note"),
-        tuple(finding for finding in found if finding.severity == "note"),
-        tuple(checked),
-        tuple(unchecked),
-    )
+            if any(finding.code == "not-repeatable" for finding in findings):
+                raise NotChecked(say("the model does not repeat itself", "모델을 다시 실행하면 결과가 달라집니다"))
+            found = examine(patient)
+            patient.known |= {finding.code for finding in found}
+            findings += found
+            checked.append(name)
+        except NotChecked as reason:
+            unchecked.append((name, str(reason)))
+    return findings, checked, unchecked
 
 
 def _about(patient: Patient, call: Call) -> str:
-    shape = tuple(call.values.shape)
-    what = "packed sequences" if call.values is not call.sequences else f"input {shape}"
-    batch = "one sequence" if call.batch_dim is None else f"batch of {call.samples} on axis {call.batch_dim}"
-    if call.values is not call.sequences:
-        batch = f"batch of {call.samples}"
-    time = (
-        f", time of {call.steps}" + ("" if call.time_dim is None else f" on axis {call.time_dim}") if call.steps else ""
-    )
-    return f"{type(patient.model).__name__}, {what}, {batch}{time}"
+    shape, model = tuple(call.values.shape), type(patient.model).__name__
+    packed = call.values is not call.sequences
+    what = say("packed sequences", "패킹된 시퀀스") if packed else say(f"input {shape}", f"입력 {shape}")
+    batch = say(f"batch of {call.samples}", f"배치 {call.samples}개")
+    if not packed:
+        axis = call.batch_dim
+        batch = say(f"{batch} on axis {axis}", f"축 {axis}이 {batch}")
+        batch = say("one sequence", "시퀀스 하나") if axis is None else batch
+    on = "" if call.time_dim is None else say(f" on axis {call.time_dim}", f"축 {call.time_dim}이 ")
+    time = say(f", time of {call.steps}{on}", f", {on}시간 {call.steps}") if call.steps else ""
+    return f"{model}, {what}, {batch}{time}"

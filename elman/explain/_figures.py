@@ -132,7 +132,7 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     _bare(ax)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.outline.set_visible(False)
-    if trace.problem.nonlinearity == "relu":
+    if trace.problem.cell.nonlinearity == "relu":
         bar.ax.set_ylim(0, scale)
     bar.set_label("hidden state", color=QUIET)
     _time_axis(ax, trace, batch)
@@ -161,7 +161,7 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     L, D, _, _, _ = trace.hidden.shape
     ax = _axes(ax, (7.0, 3.6))
     states = trace.hidden[:, :, trace.there]  # (L, D, steps, H)
-    relu = trace.problem.nonlinearity == "relu"
+    relu = trace.problem.cell.nonlinearity == "relu"
     scale = _scale(trace)
     bins = max(8, min(BINS, int((states.numel() / (L * D)) ** 0.5)))
     low, high = (0.0, scale) if relu else (-1.0, 1.0)
@@ -279,7 +279,7 @@ def _largest(tensor: torch.Tensor) -> float:
 
 def _scale(trace: "Trace") -> float:
     """The value that has the full colour: 1 for tanh, the largest state for relu."""
-    return 1.0 if trace.problem.nonlinearity == "tanh" else _largest(trace.hidden)
+    return 1.0 if trace.problem.cell.nonlinearity == "tanh" else _largest(trace.hidden)
 
 
 def _name(trace: "Trace", layer: int, direction: int) -> str:

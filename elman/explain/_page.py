@@ -121,7 +121,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
     rows = trace.problem
     data: dict[str, Any] = {
         "layer": trace.layer,
-        "nonlinearity": rows.nonlinearity,
+        "nonlinearity": rows.cell.nonlinearity,
         "sizes": s | {"N": len(sequences)},
         "batch": s["N"],
         "sequences": sequences,

@@ -5,9 +5,23 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+from elman.explain._language import say, speaking
+
 Severity = Literal["error", "warning", "note"]
+
+CODES = (
+    *("input-not-finite", "input-uninitialised", "not-repeatable", "random-in-evaluation", "nan"),
+    *("batch-mixed", "batch-lost", "batch-order", "batch-position", "h_n-as-batch", "batch-norm"),
+    *("not-causal", "padding-read", "lengths-mismatched", "last-step-unread"),
+    *("two-direction-last-step", "first-step-only", "state-carried", "state-by-design"),
+    *("not-registered", "no-gradient", "state-detached", "saturated-units", "dead-units"),
+    *("vanishing-gradient", "exploding-gradient", "gradient-reach"),
+)
+"""Every code that a finding can have; docs/doctor.md explains each."""
+
 _ORDER = {"error": 0, "warning": 1, "note": 2}
 _COLOURS = {"error": "#b3261e", "warning": "#9a5b00", "note": "#4a5a70"}
+_IN_KOREAN = {"error": "오류", "warning": "경고", "note": "참고"}
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Report:
         notes: what is by design and worth knowing. A report with notes alone is ok.
         checked: the experiments that were made.
         unchecked: the experiments that could not be made, each with the reason.
+        lang: the language of its sentences, "en" or "ko".
 
     Example:
         >>> import elman, torch
@@ -55,6 +70,7 @@ class Report:
     notes: tuple[Finding, ...]
     checked: tuple[str, ...]
     unchecked: tuple[tuple[str, str], ...]
+    lang: str = "en"
 
     @property
     def ok(self) -> bool:
@@ -69,21 +85,27 @@ class Report:
     @property
     def text(self) -> str:
         """The report as plain text; print(report) shows the same."""
-        lines = [f"elman.doctor: {self.about}", self.verdict]
-        for finding in (*self.findings, *self.notes):
-            lines += ["", f"{finding.severity} {finding.code}: {finding.sentence}"]
-            lines += [f"  evidence: {finding.evidence}"]
-            lines += [f"  mend: {finding.mend}"] if finding.mend else []
-        lines += ["", f"checked: {', '.join(self.checked) or 'nothing'}"]
-        lines += [f"not checked: {name} ({reason})" for name, reason in self.unchecked]
+        with speaking(self.lang):
+            lines = [f"elman.doctor: {self.about}", self.verdict]
+            for finding in (*self.findings, *self.notes):
+                lines += ["", f"{severity(finding)} {finding.code}: {finding.sentence}"]
+                lines += [f"  {say('evidence', '근거')}: {finding.evidence}"]
+                lines += [f"  {say('mend', '고치는 법')}: {finding.mend}"] if finding.mend else []
+            lines += ["", _checked(self.checked)]
+            lines += [_not_checked(name, reason) for name, reason in self.unchecked]
         return "\n".join(lines)
 
     @property
     def verdict(self) -> str:
         """How many errors and warnings there are."""
         counts = [(sum(f.severity == severity for f in self.findings), severity) for severity in ("error", "warning")]
-        said = [f"{count} {severity}{'s' if count > 1 else ''}" for count, severity in counts if count]
-        return ", ".join(said) or "nothing wrong was found"
+        with speaking(self.lang):
+            said = [
+                say(f"{count} {severity}{'s' if count > 1 else ''}", f"{_IN_KOREAN[severity]} {count}개")
+                for count, severity in counts
+                if count
+            ]
+            return ", ".join(said) or say("nothing wrong was found", "잘못된 점을 찾지 못했습니다")
 
     def raise_if_bad(self, *, ignore: Collection[str] = ()) -> None:
         """For tests: passes where the report is ok.
@@ -96,9 +118,8 @@ class Report:
             ValueError: ignore names no code that there is.
         """
         __tracebackhide__ = True
-        from elman.explain._doctor import CODES
-
-        for code in (ignore,) if isinstance(ignore, str) else ignore:
+        ignore = (ignore,) if isinstance(ignore, str) else ignore
+        for code in ignore:
             if code not in CODES:
                 raise ValueError(f"There is no finding '{code}'. Select from {', '.join(CODES)}.")
         if any(code not in ignore for code in self.codes):
@@ -112,14 +133,15 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The report as a notebook shows it."""
-        rows = "".join(_row(finding) for finding in (*self.findings, *self.notes))
-        table = f'<table style="border-collapse:collapse;text-align:left">{rows}</table>' if rows else ""
-        unchecked = "".join(f"<br>not checked: {escape(name)} ({escape(reason)})" for name, reason in self.unchecked)
-        return (
-            f'<div style="max-width:60em"><p><b>elman.doctor</b>: {escape(self.about)}<br><b>{self.verdict}</b></p>'
-            f'{table}<p style="font-size:85%;opacity:.75">checked: '
-            f"{escape(', '.join(self.checked) or 'nothing')}{unchecked}</p></div>"
-        )
+        with speaking(self.lang):
+            rows = "".join(_row(finding) for finding in (*self.findings, *self.notes))
+            table = f'<table style="border-collapse:collapse;text-align:left">{rows}</table>' if rows else ""
+            unchecked = "".join(f"<br>{escape(_not_checked(name, reason))}" for name, reason in self.unchecked)
+            return (
+                f'<div lang="{self.lang}" style="max-width:60em"><p><b>elman.doctor</b>: {escape(self.about)}<br>'
+                f'<b>{self.verdict}</b></p>{table}<p style="font-size:85%;opacity:.75">'
+                f"{escape(_checked(self.checked))}{unchecked}</p></div>"
+            )
 
 
 def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
@@ -127,10 +149,24 @@ def ordered(findings: list[Finding]) -> tuple[Finding, ...]:
     return tuple(sorted(findings, key=lambda finding: _ORDER[finding.severity]))
 
 
+def severity(finding: Finding) -> str:
+    """How grave it is, as the text says it."""
+    return say(finding.severity, _IN_KOREAN[finding.severity])
+
+
+def _checked(names: tuple[str, ...]) -> str:
+    return f"{say('checked', '해 본 실험')}: {', '.join(names) or say('nothing', '없음')}"
+
+
+def _not_checked(name: str, reason: str) -> str:
+    return f"{say('not checked', '하지 못한 실험')}: {name} ({reason})"
+
+
 def _row(finding: Finding) -> str:
     cell = 'style="vertical-align:top;text-align:left;padding:.4em .8em;border-top:1px solid #8884"'
     badge = f"color:#fff;background:{_COLOURS[finding.severity]};padding:.1em .5em;border-radius:.3em"
-    mend = f"<br><b>mend:</b> {escape(finding.mend)}" if finding.mend else ""
+    mend = f"<br><b>{say('mend', '고치는 법')}:</b> {escape(finding.mend)}" if finding.mend else ""
     code = f'<code style="white-space:nowrap">{escape(finding.code)}</code>'
-    said = f"{escape(finding.sentence)}<br><b>evidence:</b> {escape(finding.evidence)}{mend}"
-    return f'<tr><td {cell}><span style="{badge}">{finding.severity}</span><br>{code}</td><td {cell}>{said}</td></tr>'
+    evidence = f"<b>{say('evidence', '근거')}:</b> {escape(finding.evidence)}"
+    said = f"{escape(finding.sentence)}<br>{evidence}{mend}"
+    return f'<tr><td {cell}><span style="{badge}">{severity(finding)}</span><br>{code}</td><td {cell}>{said}</td></tr>'

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from elman.explain._arithmetic import DIRECTIONS, index
 from elman.explain._numbers import short
-from elman.kernels import reference
-from elman.kernels.reference import Step
+from elman.kernels.reference import loop
+from elman.kernels.reference.cells import Step
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -104,7 +104,8 @@ def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None,
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         x = trace.x[:, batch : batch + 1].clone().requires_grad_()
         h_0 = trace.h_0[:, batch : batch + 1]
-        reference.rnn_forward(trace.problem._replace(lengths=lengths), x, h_0, list(trace.weights.values()), keep)
+        problem = trace.problem.with_inputs([x, h_0, *trace.weights.values()])
+        loop.forward(problem._replace(lengths=lengths), keep=keep)
         wanted = torch.eye(H, dtype=x.dtype) if unit is None else torch.eye(H, dtype=x.dtype)[unit : unit + 1]
         total = x.new_zeros(len(x))
         for rows in torch.split(wanted, ROWS):
@@ -117,7 +118,7 @@ def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None,
 
 def _slopes(trace: "Trace") -> Tensor:
     """f'(a), (L, D, T, N, H)."""
-    if trace.problem.nonlinearity == "relu":
+    if trace.problem.cell.nonlinearity == "relu":
         return (trace.pre_activation > 0).to(trace.hidden)
     return 1 - trace.hidden.square()
 

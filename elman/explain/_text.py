@@ -149,7 +149,7 @@ def remarks(trace: "Trace") -> list[str]:
 
 def idle(trace: "Trace", hidden: Tensor) -> float:
     """The share of a layer's states that pass hardly any gradient: saturated, or for relu 0."""
-    still = hidden == 0 if trace.problem.nonlinearity == "relu" else hidden.abs() > SATURATED
+    still = hidden == 0 if trace.problem.cell.nonlinearity == "relu" else hidden.abs() > SATURATED
     return float(still.double().mean())
 
 
@@ -158,7 +158,7 @@ def activity(trace: "Trace", hidden: Tensor) -> str:
     if broken := float((~hidden.isfinite()).double().mean()):
         return f"{_percent(broken)} of the hidden states are NaN or infinite: look for it in the input and the weights"
     share = idle(trace, hidden)
-    if trace.problem.nonlinearity == "relu":
+    if trace.problem.cell.nonlinearity == "relu":
         largest = f"the largest is {short(float(hidden.max()))}"
         if share == 0:
             return f"no hidden state is 0, so gradients pass everywhere; {largest}"

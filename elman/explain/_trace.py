@@ -29,7 +29,7 @@ class Trace:
     batch_first said: time comes before batch. Past a sequence's end all of them are 0.
 
     Attributes:
-        problem: nonlinearity, layers, directions, bias and lengths, as a backend takes them.
+        problem: the cell, layers, directions, bias and lengths, as a backend takes them.
         batch_first: how the layer reads its input's axes.
         batched: whether the input had a batch axis.
         x: (T, N, I), the input.

@@ -62,8 +62,17 @@ class ArrayWriter:
                 self._header()
 
 
-def open_array(path: Path, dtype: npt.DTypeLike, dimensions: int = 1, *, writable: bool = False) -> Array:
+def open_array(
+    path: Path, dtype: npt.DTypeLike, dimensions: int = 1, *, writable: bool = False, older: npt.DTypeLike = None
+) -> Array:
     """An array of a run, mapped into memory.
+
+    Args:
+        path: the file.
+        dtype: that it must have.
+        dimensions: likewise.
+        writable: whether it is to be changed.
+        older: the type that older versions wrote.
 
     Raises:
         RunError: the file is missing or not as it was written.
@@ -74,7 +83,7 @@ def open_array(path: Path, dtype: npt.DTypeLike, dimensions: int = 1, *, writabl
         array = np.lib.format.open_memmap(path, mode="r+" if writable else "r")
     except ValueError as error:
         raise RunError(f"{path} is broken ({error})") from error
-    if array.ndim != dimensions or array.dtype != dtype:
+    if array.ndim != dimensions or array.dtype not in (dtype, older or dtype):
         raise RunError(f"{path} is broken: its shape is {array.shape}, its type {array.dtype}")
     return array
 

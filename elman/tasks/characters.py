@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.tasks.errors import DataError, RunError, not_utf8
+from elman.tasks.encodings import not_utf8, sample_at
+from elman.tasks.errors import DataError, RunError
 from elman.tasks.progress import progress_bar
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
@@ -131,7 +132,7 @@ def open_tokens(path: Path) -> Ids:
 def _blocks(file: Path) -> Iterator[tuple[bytes, npt.NDArray[np.uint32]]]:
     """The file's bytes and its code points, block by block."""
     decoder = codecs.getincrementaldecoder("utf-8")()
-    position = 0
+    position, beyond_ascii = 0, False
     with file.open("rb") as stream:
         while True:
             data = stream.read(BLOCK)
@@ -140,8 +141,11 @@ def _blocks(file: Path) -> Iterator[tuple[bytes, npt.NDArray[np.uint32]]]:
                 text = decoder.decode(data, final=not data)
             except UnicodeDecodeError as error:
                 byte = position - held_back + error.start
-                raise not_utf8(f"{file}, byte {byte:,},", error) from error
+                beyond_ascii = beyond_ascii or not bytes(error.object)[: error.start].isascii()
+                sample = b"" if beyond_ascii else sample_at(file, byte)
+                raise not_utf8(f"{file}, byte {byte:,},", error, sample) from error
             position += len(data)
+            beyond_ascii = beyond_ascii or not text.isascii()
             yield data, np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
             if not data:
                 return

@@ -3,8 +3,9 @@
 import inspect
 import shutil
 import tempfile
+import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +15,7 @@ import polars as pl
 
 from elman.tasks import labels_runs, loop, runs, series_runs
 from elman.tasks.errors import DataError, UserError
-from elman.tasks.examples import Given
+from elman.tasks.examples import Given, as_list
 from elman.tasks.labels_runs import Classifier
 from elman.tasks.series_data import Columns
 from elman.tasks.series_runs import Forecaster
@@ -150,27 +151,32 @@ class LabelsClassifier(Estimator):
         """
         names = LabelsSettings.__dataclass_fields__
         settings = LabelsSettings(**{name: getattr(self, name) for name in names})
-        source = labels_runs.Source(Given(X, y))
+        given = Given(X, y, "the data given to fit")
+        source = labels_runs.Source(given)
         run = self._train(labels_runs.JOB, source, settings)
         self._classifier = Classifier(self.folder, device=self.device)
-        self.classes_ = np.array(self._classifier.labels)
+        self.classes_, self._order = _classes(given.values, self._classifier.labels, y)
         self.scores_ = labels_runs.measure(run)
         return self
 
     def predict_proba(self, X: Sequence[Any]) -> Array:
         """p(label) for each sequence, (N, K), in the order of `classes_`."""
         _ = self.folder
-        return np.concatenate([found for _, found in self._classifier.probabilities(Given(X))])
+        found = self._classifier.probabilities(Given(X))
+        return np.concatenate([p for _, p in found])[:, self._order]
 
     def predict(self, X: Sequence[Any]) -> Array:
-        """The likeliest label of each sequence, (N,)."""
+        """The likeliest label of each sequence, (N,), of the type that fit was given."""
         likeliest = self.predict_proba(X).argmax(1)
         found: Array = self.classes_[likeliest]
         return found
 
     def score(self, X: Sequence[Any], y: Sequence[Any]) -> float:
         """The share of sequences whose label is found."""
-        return float(np.mean(self.predict(X) == np.array([str(label) for label in y])))
+        found, truth = self.predict(X).tolist(), as_list(y, "the labels")
+        if len(found) != len(truth):
+            raise DataError(f"there are {len(found):,} sequences and {len(truth):,} labels: give as many of both")
+        return float(np.mean([_stripped(one) == _stripped(other) for one, other in zip(found, truth, strict=True)]))
 
 
 class SeriesForecaster(Estimator):
@@ -280,12 +286,38 @@ class _ArrayTable:
         return f"row {row} of {self.file} (counted from 0)"
 
 
-def _columns(y: npt.ArrayLike) -> Array:
-    """(n,) or (n, C) numbers as (n, C)."""
+def _classes(values: Mapping[str, Any], names: Sequence[str], y: Any) -> tuple[Array, list[int]]:
+    """The labels as they were given, in ascending order, and where each stands among the model's."""
+    labels = [values[name] for name in names]
     try:
-        values = np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        order = sorted(range(len(labels)), key=labels.__getitem__)
+    except TypeError:  # of several types
+        order = list(range(len(labels)))
+    kinds = {type(label) for label in labels}
+    dtype = getattr(y, "dtype", None)
+    if len(kinds) > 1:
+        dtype = object
+    elif not isinstance(dtype, np.dtype) or dtype.kind not in "biuf":
+        dtype = None
+    return np.array([labels[i] for i in order], dtype=dtype), order
+
+
+def _stripped(label: Any) -> Any:
+    return label.strip() if isinstance(label, str) else label
+
+
+def _columns(y: npt.ArrayLike) -> Array:
+    """(n,) or (n, C) numbers as (n, C), NaN where a value is missing or masked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy only warns where it drops an imaginary part or a mask
+            masked = np.ma.asarray(y)
+            if masked.dtype.kind in "mM":
+                raise TypeError(f"it holds {masked.dtype}")
+            values = np.asarray(masked.data, dtype=np.float64)
+    except (TypeError, ValueError, Warning) as error:
         raise DataError(f"the series must be an array of numbers ({error})") from error
     if values.ndim not in (1, 2) or values.size == 0:
         raise DataError(f"the series must have shape (steps,) or (steps, columns), not {values.shape}")
+    values = np.where(np.ma.getmaskarray(masked), np.nan, values)
     return values[:, None] if values.ndim == 1 else values

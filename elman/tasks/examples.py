@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,10 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from elman.tasks.errors import DataError, not_utf8
-from elman.tasks.tables import JSON_LINES, ROWS, Table, choose_column, open_table, require_file
+from elman.tasks.encodings import not_utf8
+from elman.tasks.errors import DataError
+from elman.tasks.tables import JSON_LINES, ROWS, Table, as_strings, choose_column, is_index, open_table, require_file
 
-Numbers = npt.NDArray[np.float32]  # (T, F)
+LARGEST = 3e38  # a number: models compute in float32
+
+Numbers = npt.NDArray[np.float64]  # (T, F)
 
 TEXTS = (
     *("text", "sentence", "review", "message", "name", "word", "title", "content", "document", "tweet", "sequence"),
@@ -89,7 +92,7 @@ def choose_columns(table: Table, text: str | None, label: str | None, labelled: 
     choose_column(table, "--label-column", label)
     if text is not None and text == label:
         raise DataError(f"the text and the label cannot both be column {text!r} of {table.file}")
-    left = [name for name in table.columns if name not in (text, label)]
+    left = [name for name in table.columns if name not in (text, label) and not is_index(name)]
     if label is None and labelled is not False:
         label = _usual(left, LABELS)
         if label is None and len(left) == (1 if text else 2) and labelled:
@@ -123,29 +126,21 @@ class TableExamples:
         self.name, self.labelled = table.file.name, label is not None
 
     def batches(self) -> Iterator[Batch]:
-        """Texts as they are, labels without the spaces around them; blank lines do not count."""
+        """Texts as they are, labels without the spaces around them."""
         columns = [name for name in (self.text, self.label) if name is not None]
         for first, rows in self.table.batches(columns):
-            blank = rows.select(pl.all_horizontal(pl.all().is_null())).to_series()
-            texts = self._strings(rows, self.text, first, blank)
-            labels = None
-            if self.label is not None:
-                labels = self._strings(rows, self.label, first, blank, strip=True).filter(~blank).to_list()
-            yield Batch(first, texts.filter(~blank), labels)
+            texts = self._strings(rows, self.text, first)
+            labels = None if self.label is None else self._strings(rows, self.label, first, strip=True).to_list()
+            yield Batch(first, texts, labels)
 
     def place(self, example: int) -> str:
         """File and line."""
         return self.table.place(example)
 
-    def _strings(
-        self, rows: pl.DataFrame, column: str, first: int, blank: pl.Series, *, strip: bool = False
-    ) -> pl.Series:
-        values = rows[column]
-        if values.dtype.is_nested() or values.dtype == pl.Binary:
-            raise DataError(f"{self.table.file}, column {column} holds {values.dtype} where text is needed")
-        values = values.cast(pl.String)
+    def _strings(self, rows: pl.DataFrame, column: str, first: int, *, strip: bool = False) -> pl.Series:
+        values = as_strings(self.table, rows[column])
         values = values.str.strip_chars() if strip else values
-        empty = ((values.is_null() | (values == "")) & ~blank).fill_null(True)
+        empty = (values.is_null() | (values == "")).fill_null(True)
         if empty.any():
             row = first + int(empty.arg_true()[0])
             raise DataError(f"{self.table.place(row)}: column {column} is empty; fill it in or leave the row out")
@@ -203,45 +198,102 @@ class JsonLines:
                 except json.JSONDecodeError as error:
                     raise DataError(f"{where} is no JSON: {error.msg} at column {error.colno}") from error
                 except UnicodeDecodeError as error:
-                    raise not_utf8(where, error) from error
+                    raise not_utf8(where, error, line) from error
                 if not isinstance(content, dict):
                     raise DataError(f'{where} is no JSON object: a line is {{"sequence": [0.5, 1, ...], "label": "a"}}')
                 yield number, content
 
 
 class Given:
-    """Python lists: texts, or sequences of numbers, with labels or without."""
+    """Python lists, arrays or columns of a data frame: texts, or sequences of numbers, with labels or without.
 
-    name = "the data given to fit"
+    Args:
+        sequences: texts, or sequences of numbers.
+        labels: of each; strings, numbers or bools.
+        name: what they are called in errors.
+    """
 
-    def __init__(self, sequences: Sequence[Any], labels: Sequence[Any] | None = None) -> None:
-        self._sequences, self._labels = sequences, labels
-        if len(sequences) == 0:
+    def __init__(self, sequences: Any, labels: Any = None, name: str = "the data given") -> None:
+        self.name = name
+        self._sequences = as_list(sequences, "the sequences")
+        if not self._sequences:
             raise DataError("there is no example: give at least one")
-        if labels is not None and len(labels) != len(sequences):
-            raise DataError(f"there are {len(sequences):,} sequences and {len(labels):,} labels: give as many of both")
-        self.numeric, self.labelled = not isinstance(sequences[0], str), labels is not None
+        self.labels: list[str] | None = None
+        self.values: dict[str, Any] = {}  # the labels as they were given, by name
+        if labels is not None:
+            values = as_list(labels, "the labels")
+            if len(values) != len(self._sequences):
+                raise DataError(
+                    f"there are {len(self._sequences):,} sequences and {len(values):,} labels: give as many of both"
+                )
+            self.labels = self._names(values)
+        self.numeric, self.labelled = not isinstance(self._sequences[0], str), labels is not None
 
     def batches(self) -> Iterator[Batch]:
         """All at once."""
-        labels = None
-        if self._labels is not None:
-            labels = [as_label(getattr(v, "item", lambda v=v: v)(), self.place(i)) for i, v in enumerate(self._labels)]
         if self.numeric:
             arrays: list[Numbers] = []
             for i, sequence in enumerate(self._sequences):
-                plain = sequence.tolist() if hasattr(sequence, "tolist") else sequence
-                arrays.append(as_numbers(plain, self.place(i), arrays[0].shape[1] if arrays else None))
-            yield Batch(0, arrays, labels)
+                arrays.append(as_numbers(_plain(sequence), self.place(i), arrays[0].shape[1] if arrays else None))
+            yield Batch(0, arrays, self.labels)
             return
         for i, text in enumerate(self._sequences):
             if not isinstance(text, str) or not text:
                 raise DataError(f"{self.place(i)} must be a text with at least one character, not {text!r}")
-        yield Batch(0, pl.Series(self._sequences, dtype=pl.String), labels)
+            require_unicode(text, self.place(i))
+        yield Batch(0, pl.Series(self._sequences, dtype=pl.String), self.labels)
 
     def place(self, example: int) -> str:
         """Its place in the list."""
         return f"example {example} (counted from 0)"
+
+    def _names(self, values: list[Any]) -> list[str]:
+        """The labels as strings: what Python holds for equal has the same name, and nothing else has."""
+        names: dict[Any, str] = {}
+        for i, value in enumerate(values):
+            plain = value.strip() if isinstance(value, str) else value
+            if isinstance(value, list) or value not in names:
+                name = as_label(value, self.place(i))
+                known = self.values.setdefault(name, value)
+                if known != value and not (isinstance(known, str) and isinstance(value, str)):
+                    raise DataError(
+                        f"{self.place(i)}: the label {value!r} looks like another one, {known!r}: give all labels in "
+                        f"one type"
+                    )
+                if known != value:  # the same but for the spaces around it
+                    self.values[name] = plain
+                names[value] = name
+        return [names[value] for value in values]
+
+
+def as_list(values: Any, what: str) -> list[Any]:
+    """A sequence, array, tensor or column as a list of Python's own values.
+
+    Raises:
+        DataError: it is no sequence, or a single text.
+    """
+    if isinstance(values, str | bytes):
+        raise DataError(f"{what} must be a list, not a single text: put it in brackets, [{_short(str(values))}]")
+    if hasattr(values, "to_numpy"):  # a data frame: as an iterable it is its names; a column: its index may begin anywhere
+        values = values.to_numpy()
+    if not isinstance(values, Iterable) or isinstance(values, Mapping | Set) or getattr(values, "ndim", 1) == 0:
+        raise DataError(f"{what} must be a list or an array, not {type(values).__name__}")
+    return [value if getattr(value, "ndim", 1) else _plain(value) for value in values]
+
+
+def _plain(sequence: Any) -> Any:
+    """Arrays and their elements as lists and Python's own numbers; where an array's mask lies, None."""
+    if hasattr(sequence, "tolist"):
+        return sequence.tolist()
+    return [_plain(value) for value in sequence] if isinstance(sequence, list | tuple) else sequence
+
+
+def require_unicode(text: str, where: str) -> None:
+    """Raise unless a text can be written as UTF-8: a lone surrogate, half of a character, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where} holds {text[error.start]!r}, a lone surrogate, which is no character") from error
 
 
 def as_numbers(sequence: Any, where: str, features: int | None) -> Numbers:
@@ -260,12 +312,13 @@ def as_numbers(sequence: Any, where: str, features: int | None) -> Numbers:
         for value in row:
             if isinstance(value, bool) or not isinstance(value, int | float) or not _fits(value):
                 raise DataError(f"{where}: step {step} of the sequence holds {_short(value)}, no finite number")
-    return np.array(rows, dtype=np.float32)
+    return np.array(rows, dtype=np.float64)
 
 
 def as_label(value: Any, where: str) -> str:
     """A JSON value as the name of a class."""
     if isinstance(value, str) and value.strip():
+        require_unicode(value, where)
         return value.strip()
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return json.dumps(value)
@@ -273,7 +326,7 @@ def as_label(value: Any, where: str) -> str:
 
 
 def _fits(value: float) -> bool:
-    return math.isfinite(value) and abs(value) < 3e38
+    return abs(value) < LARGEST  # not true of NaN either
 
 
 def _short(value: Any) -> str:

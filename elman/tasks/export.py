@@ -133,9 +133,10 @@ def labels_graph(model: LabelsModel) -> Graph:
     """Sequences side by side with their lengths in, p(label) out; what is past a sequence's end does not matter."""
     graph = Graph("elman labels")
     if model.tokens is None:
-        values = graph.input("values", "float32", ["time", "batch", len(model.mean)])
+        values = graph.input("values", "float64", ["time", "batch", len(model.mean)])
         centred = graph.node("Sub", values, graph.constant(model.mean, "mean"))
-        x = graph.node("Div", centred, graph.constant(model.std, "std"))
+        scaled = graph.node("Div", centred, graph.constant(model.std, "std"))
+        x = graph.node("Cast", scaled, to=graph.onnx.TensorProto.FLOAT)
     else:
         ids = graph.input("ids", "int64", ["time", "batch"])
         if model.embedding is None:

@@ -50,8 +50,8 @@ class LabelsModel(nn.Module):
         self.tokens = tokens
         self.embedding: nn.Embedding | None = None
         if tokens is None:
-            self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-            self.register_buffer("std", torch.tensor(std, dtype=torch.float32))
+            self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64))
+            self.register_buffer("std", torch.tensor(std, dtype=torch.float64))
             size = len(self.mean)
         elif settings.one_hot:
             size = tokens
@@ -79,7 +79,7 @@ class LabelsModel(nn.Module):
     ) -> Tensor:
         """Returns the logits of the labels, (N, K)."""
         if self.tokens is None:
-            x = (sequences - self.mean) / self.std
+            x = ((sequences - self.mean) / self.std).to(self.linear.weight.dtype)  # in float64 up to here
         elif self.embedding is None:
             x = F.one_hot(sequences, self.tokens).to(self.linear.weight.dtype)
         else:
@@ -168,7 +168,7 @@ class LabelsTask(Task):
         return F.cross_entropy(logits, classes, weight=self.weights, reduction="sum")
 
     def _to_device(self, array: npt.NDArray[Any]) -> Tensor:
-        dtype = np.float32 if array.dtype == np.float32 else np.int64
+        dtype = array.dtype if array.dtype.kind == "f" else np.int64
         return torch.from_numpy(np.ascontiguousarray(array, dtype=dtype)).to(self.device)
 
 

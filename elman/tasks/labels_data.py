@@ -25,6 +25,7 @@ Array = npt.NDArray[Any]
 TRAIN, CHOOSE, MEASURE = range(3)
 LEAST = 3  # examples of a label: one for each part
 MOST_LABELS = 1000
+EPS = 1e-12  # of a mean: a deviation below that is rounding
 POOL = 64  # batches whose examples are sorted by length together
 
 
@@ -72,7 +73,7 @@ def encode_examples(examples: Examples, folder: Path, settings: LabelsSettings, 
     if counter is not None:
         vocabulary = _number_tokens(folder, counter, starts, parts)
     else:
-        mean, std = _scale(open_array(folder / "values.npy", np.float32, 2), starts, parts, width)
+        mean, std = _scale(open_array(folder / "values.npy", np.float64, 2), starts, parts, width)
     sizes = np.bincount(parts, minlength=3).tolist()
     return Encoded(labels, vocabulary, mean, std, dict(zip(labels, counts.tolist(), strict=True)), sizes)
 
@@ -102,8 +103,8 @@ class LabelledArrays:
 
     def __init__(self, folder: Path, *, numeric: bool) -> None:
         self.folder = folder
-        dtype, dimensions = (np.float32, 2) if numeric else (np.uint32, 1)
-        self.values = open_array(folder / "values.npy", dtype, dimensions)
+        place = folder / "values.npy"
+        self.values = open_array(place, np.float64, 2, older=np.float32) if numeric else open_array(place, np.uint32)
         starts = open_array(folder / "starts.npy", np.int64)
         self.starts, self.lengths = starts[:-1], np.diff(starts)
         self.classes = np.asarray(open_array(folder / "labels.npy", np.int32))
@@ -156,8 +157,8 @@ def _write(examples: Examples, folder: Path, kind: str) -> tuple[list[str], Toke
     batch = next(batches, None)
     if batch is None:
         raise DataError(f"{examples.name} holds no example")
-    width = 0 if isinstance(batch.sequences, list) is False else batch.sequences[0].shape[1]
-    row, dtype = ((width,), np.float32) if examples.numeric else ((), np.uint32)
+    width = batch.sequences[0].shape[1] if isinstance(batch.sequences, list) else 0
+    row, dtype = ((width,), np.float64) if examples.numeric else ((), np.uint32)
     end = 0
     with (
         ArrayWriter(folder / "values.npy", dtype, row) as values,
@@ -213,7 +214,7 @@ def _scale(values: Array, starts: Array, parts: Array, width: int) -> tuple[list
     for some in _training(values, starts, parts):
         squares += ((some - mean) ** 2).sum(0)
     std = np.sqrt(squares / count)
-    return mean.tolist(), np.where(std > 0, std, 1.0).tolist()
+    return mean.tolist(), np.where(std > EPS * np.abs(mean), std, 1.0).tolist()
 
 
 def _training(values: Array, starts: Array, parts: Array) -> Iterator[Array]:

@@ -2,10 +2,12 @@
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
+
+import elman
 from elman.tasks.checkpoint import write_atomically
 
 README = "README.md"
@@ -44,7 +46,7 @@ def write_readme(folder: Path, title: str, paragraphs: Sequence[str], scores: st
         "```sh\n" + "\n".join(commands) + "\n```",
         "## What is here",
         "\n".join(there),
-        f"Trained with elman {version('elman')} and torch {version('torch')}; finished on {day}.",
+        f"Trained with elman {elman.__version__} and torch {torch.__version__}; finished on {day}.",
     ]
     write_atomically(folder / README, ("\n\n".join(parts) + "\n").encode())
 

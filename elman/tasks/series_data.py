@@ -5,8 +5,7 @@ known.npy     which values were there, (n, C)
 """
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +14,10 @@ import numpy.typing as npt
 import polars as pl
 
 from elman.tasks.arrays import ArrayWriter, blocks, open_array
-from elman.tasks.errors import DataError
-from elman.tasks.tables import Table, choose_column
-from elman.tasks.times import ACCEPTED, NUMBER, Clock, find_clock, find_form, read_times, steps_between
+from elman.tasks.errors import DataError, SettingError
+from elman.tasks.clock import Clock, find_clock, steps_between
+from elman.tasks.tables import Table, as_strings, choose_column, is_index
+from elman.tasks.times import ACCEPTED, FORMS, NUMBER, Reading, readings
 
 Array = npt.NDArray[Any]
 
@@ -33,11 +33,21 @@ MOST_STRETCH = 20  # times as many steps as rows, beyond which the steps are cal
 
 @dataclass(frozen=True)
 class Columns:
-    """The time column and the columns of numbers; `left_out` are the others."""
+    """The time column and the columns of numbers.
+
+    Args:
+        time: the time column.
+        values: the columns to forecast.
+        left_out: columns that could not be forecast, for they hold no numbers.
+        index: columns that only number the rows, left out too.
+        time_format: how the times are written, if the user said so.
+    """
 
     time: str
     values: list[str]
-    left_out: list[str]
+    left_out: list[str] = field(default_factory=list)
+    index: list[str] = field(default_factory=list)
+    time_format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -54,51 +64,93 @@ class Read:
     skipped: int  # first steps left out, because a column had not begun
 
 
-def choose_columns(table: Table, time: str | None, values: list[str] | None) -> Columns:
+def choose_columns(
+    table: Table, time: str | None, values: list[str] | None, time_format: str | None = None
+) -> Columns:
     """The columns that were named; else the time column by its usual name or as the first, and all that hold numbers.
 
+    A column without a name is the index that pandas writes: it may hold the times, but is not forecast unless asked for.
+
     Raises:
-        DataError: there is no such column, or none with numbers.
+        DataError: there is no such column, none with numbers, or the first line holds values in place of names.
     """
     choose_column(table, "--time-column", time)
     for name in values or []:
         choose_column(table, "--column", name)
+        if (values or []).count(name) > 1:
+            raise DataError(f"--column {name} is given twice: give each column once")
+    _, head = next(iter(table.batches(table.columns)), (0, pl.DataFrame(schema=table.columns)))
+    head = head.head(LOOK)
     if time is None:
         usual = [column for name in TIMES for column in table.columns if column.strip().lower() == name]
-        time = usual[0] if usual else table.columns[0]
+        time = usual[0] if usual else _first_of_times(table, head)
     if time in (values or []):
         raise DataError(f"column {time!r} of {table.file} is the time: it cannot be forecast as well")
     others = [name for name in table.columns if name != time]
-    if not values:
-        _, head = next(iter(table.batches(table.columns)), (0, pl.DataFrame()))
-        values = [name for name in others if head.height and _holds_numbers(head[name].head(LOOK))]
-    if not values:
+    chosen = values or [name for name in others if not is_index(name) and head.height and _holds_numbers(head[name])]
+    if not chosen:
         first = head[others[0]][0] if others and head.height else None
         begins = f": {others[0]} begins with {first!r}{_mend(str(first))}" if first else ""
         raise DataError(f"{table.file} has no column of numbers beside its time column {time!r}{begins}")
-    return Columns(time, values, [name for name in others if name not in values])
+    if head.height and _is_row(time, chosen, head):
+        raise DataError(
+            f"{table.file}, line 1 holds values where the columns' names should be: put a line of names before it, such "
+            f"as time,value"
+        )
+    if values:
+        return Columns(time, values, time_format=time_format)
+    index = [name for name in others if is_index(name)]
+    return Columns(time, chosen, [name for name in others if name not in chosen + index], index, time_format)
 
 
-def read_series(table: Table, columns: Columns, folder: Path) -> Read:
+def _first_of_times(table: Table, head: pl.DataFrame) -> str:
+    """The first column; where that one has no name and numbers the rows, the first that holds dates."""
+    first = table.columns[0]
+    if not is_index(first) or not head.height:
+        return first
+    rows = Reading(NUMBER).times(head[first])
+    if not (rows == pl.int_range(len(rows), eager=True)).all():
+        return first
+    dates = (name for name in table.columns[1:] if any(way.form != NUMBER for way in _readings(table, head[name])))
+    return next(dates, first)
+
+
+def _is_row(time: str, values: list[str], head: pl.DataFrame) -> bool:
+    """Whether the names are values themselves: the first row of a file without a header."""
+    if head[time].dtype != pl.String:
+        return False
+    ways = readings(head[time])
+    a_time = pl.Series([time])
+    alike = any(way.times(a_time)[0] is not None for way in ways)
+    return alike and all(not is_index(name) and _holds_numbers(pl.Series([name])) for name in values)
+
+
+def read_series(table: Table, columns: Columns, folder: Path, usual: Reading | None = None) -> Read:
     """Write the arrays of a series, in two passes: rows as they are, then on the grid of the most frequent step.
+
+    Args:
+        table: the file.
+        columns: which to read.
+        folder: for the arrays.
+        usual: how times were read before, which decides where two readings fit.
 
     Raises:
         DataError: a time or a number cannot be read, or the times do not ascend; the message names the line.
     """
-    form = _form(table, columns.time)
+    reading = _reading(table, columns, usual)
     raw_times, raw_values = folder / "rows-times.npy", folder / "rows-values.npy"
     last: float | None = None
     with (
-        ArrayWriter(raw_times, np.float64 if form == NUMBER else np.int64) as times,
+        ArrayWriter(raw_times, np.float64 if reading.form == NUMBER else np.int64) as times,
         ArrayWriter(raw_values, np.float64, (len(columns.values),)) as values,
     ):
-        for rows, numbers in _rows(table, [columns.time, *columns.values]):
-            found = _times(table, rows[columns.time], form, numbers)
-            _check_order(table, rows[columns.time], found, last, numbers)
+        for first, rows in table.batches([columns.time, *columns.values]):
+            found = _times(table, rows[columns.time], reading, first)
+            _check_order(table, rows[columns.time], found, last, first)
             last = found[-1].item()
             times.append(found)
-            values.append(np.stack([_numbers(table, rows[name], numbers) for name in columns.values], axis=1))
-    read = _to_grid(table, raw_times, raw_values, form, folder)
+            values.append(np.stack([_numbers(table, rows[name], first) for name in columns.values], axis=1))
+    read = _to_grid(table, raw_times, raw_values, reading, folder)
     raw_times.unlink()
     raw_values.unlink()
     return read
@@ -119,60 +171,80 @@ class SeriesArrays:
         return len(self.values)
 
 
-def _rows(table: Table, columns: list[str]) -> Iterator[tuple[pl.DataFrame, Array]]:
-    """The rows that are not blank, and their numbers in the file."""
-    for first, rows in table.batches(columns):
-        there = ~rows.select(pl.all_horizontal(pl.all().is_null())).to_series()
-        if there.any():
-            yield rows.filter(there), np.flatnonzero(there.to_numpy()) + first
-
-
-def _form(table: Table, time: str) -> str:
-    for rows, numbers in _rows(table, [time]):
-        form = find_form(rows[time])
-        if form is None:
-            where = table.place(int(numbers[0]))
-            raise DataError(f"{where}: column {time} is {rows[time][0]!r}, no time: a time is {ACCEPTED}")
-        return form
+def _reading(table: Table, columns: Columns, usual: Reading | None) -> Reading:
+    """How the times are written: as the user says, or as the first rows show."""
+    for _, rows in table.batches([columns.time]):
+        column = rows[columns.time]
+        found = _readings(table, column)
+        if columns.time_format is not None:
+            return _asked_for(columns.time_format, found)
+        if usual is not None and not usual.times(column).null_count() and not isinstance(column.dtype, pl.Date | pl.Datetime):
+            return usual
+        if len(found) > 1:
+            ways = " or ".join(f"--time-format {way.form}" for way in found)
+            raise DataError(
+                f"{table.place(0)}: column {columns.time} begins with {column[0]!r}, and all of it can be read in "
+                f"{len(found)} ways: say which one is meant by {ways}"
+            )
+        if not found:
+            value = "empty" if column[0] in (None, "") else f"{column[0]!r}"
+            raise DataError(f"{table.place(0)}: column {columns.time} is {value}, no time: a time is {ACCEPTED}")
+        return found[0]
     raise DataError(f"{table.file} holds no row")
 
 
-def _times(table: Table, column: pl.Series, form: str, numbers: Array) -> Array:
-    times = read_times(column, form)
+def _readings(table: Table, column: pl.Series) -> list[Reading]:
+    if not isinstance(column.dtype, pl.Date | pl.Datetime):
+        as_strings(table, column)
+    return readings(column)
+
+
+def _asked_for(form: str, found: list[Reading]) -> Reading:
+    """The reading of this form, a name or a format with % signs."""
+    if "%" in form:
+        return Reading(form)
+    known = {name.lower(): name for name in [*FORMS, NUMBER]}
+    if form.lower() not in known:
+        raise SettingError("time_format", f"number, {', '.join(FORMS)}, or a format such as '%d %b %Y'", form)
+    name = known[form.lower()]
+    return next((way for way in found if way.form == name), Reading(name))
+
+
+def _times(table: Table, column: pl.Series, reading: Reading, first: int) -> Array:
+    times = reading.times(column)
     if times.null_count():
         place = int(times.is_null().arg_true()[0])
-        kind = "number" if form == NUMBER else f"time of the form {form}, as the first one is"
-        value = "empty" if column[place] is None else f"{column[place]!r}"
-        raise DataError(f"{table.place(int(numbers[place]))}: column {column.name} is {value}, no {kind}")
+        kind = "number" if reading.form == NUMBER else f"time of the form {reading.form}, as the first one is"
+        value = "empty" if column[place] in (None, "") else f"{column[place]!r}"
+        raise DataError(f"{table.place(first + place)}: column {column.name} is {value}, no {kind}")
     return times.to_numpy()
 
 
-def _check_order(table: Table, column: pl.Series, times: Array, last: float | None, numbers: Array) -> None:
+def _check_order(table: Table, column: pl.Series, times: Array, last: float | None, first: int) -> None:
     before = np.concatenate([times[:1] - 1 if last is None else [last], times[:-1]])
     if (late := times <= before).any():
         place = int(late.argmax())
         again = "occurs twice" if times[place] == before[place] else "comes after a later one"
         raise DataError(
-            f"{table.place(int(numbers[place]))}: the time {column[place]} {again}: sort the rows by "
+            f"{table.place(first + place)}: the time {column[place]} {again}: sort the rows by "
             f"{column.name}, each time once"
         )
 
 
-def _numbers(table: Table, column: pl.Series, numbers: Array) -> Array:
+def _numbers(table: Table, column: pl.Series, first: int) -> Array:
     """A column as float64, NaN where a value is missing."""
     if column.dtype.is_numeric():
         found = column.cast(pl.Float64)
         missing = found.is_null() | found.is_nan().fill_null(False)
     else:
-        texts = column.cast(pl.String).str.strip_chars()
+        texts = as_strings(table, column).str.strip_chars()
         missing = texts.is_null() | texts.is_in(MISSING)
         found = texts.cast(pl.Float64, strict=False)
     wrong = ~missing & ~found.is_finite().fill_null(False)
     if wrong.any():
         place = int(wrong.arg_true()[0])
         value = str(column[place])
-        where = table.place(int(numbers[place]))
-        raise DataError(f"{where}: column {column.name} is {value!r}, no number{_mend(value)}")
+        raise DataError(f"{table.place(first + place)}: column {column.name} is {value!r}, no number{_mend(value)}")
     return found.set(missing, None).to_numpy().astype(np.float64)
 
 
@@ -194,9 +266,9 @@ def _holds_numbers(column: pl.Series) -> bool:
     return len(texts) > 0 and 2 * texts.cast(pl.Float64, strict=False).count() > len(texts)
 
 
-def _to_grid(table: Table, raw_times: Path, raw_values: Path, form: str, folder: Path) -> Read:
+def _to_grid(table: Table, raw_times: Path, raw_values: Path, reading: Reading, folder: Path) -> Read:
     times, values = (
-        open_array(raw_times, np.float64 if form == NUMBER else np.int64),
+        open_array(raw_times, np.float64 if reading.form == NUMBER else np.int64),
         open_array(raw_values, np.float64, 2),
     )
     if len(times) < 3:
@@ -207,7 +279,7 @@ def _to_grid(table: Table, raw_times: Path, raw_values: Path, form: str, folder:
         raise DataError(
             f"{table.file}: a column has no value in its first {len(begun):,} rows: leave it out by --column"
         )
-    clock = find_clock(times[first : first + BEGIN], form)
+    clock = find_clock(times[first : first + BEGIN], reading)
     clock, hops = _hops(times[first:], clock)
     gaps = [(int(at), int(hop) - 1) for at, hop in hops if hop > 1]
     steps, missing = 0, 0

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from elman.tasks.figures import picture
 from elman.tasks.series_runs import MODEL, Measured, Past, Run
-from elman.tasks.times import Clock
+from elman.tasks.clock import Clock
 
 Array = npt.NDArray[Any]
 

@@ -2,15 +2,21 @@
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from elman.tasks import readme
 from elman.tasks.checkpoint import replacing
 from elman.tasks.series import Parts
 from elman.tasks.series_runs import MODEL, Measured, Run
-from elman.tasks.times import Clock
+from elman.tasks.clock import DIGITS, Clock
+from elman.tasks.times import doubtful
 
+LEAST_DIGITS = 6
 SAME = 0.02  # of an error, within which two forecasters count as equally good
 
 
@@ -47,6 +53,10 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
         lines.append(f"the first {about['skipped']:,} row(s) are left out: not every column has begun there")
     if about["left_out"]:
         lines.append(f"left out, for they hold no numbers: {', '.join(about['left_out'])}")
+    if about.get("index"):  # not there in runs of older versions
+        lines.append(f"left out, for it has no name and numbers the rows: column {' and '.join(map(repr, about['index']))}")
+    if doubtful(clock.form):
+        lines.append(f"the times are read as {clock.form}, the first is {clock.at(0)}; --time-format says it otherwise")
     return lines
 
 
@@ -66,6 +76,24 @@ def verdict(measured: Measured) -> str:
     return f"By MASE this model is {', '.join(says)}{advice}."
 
 
+def as_text(
+    quantiles: npt.NDArray[Any],  # (3,), ascending
+) -> list[str]:
+    """Numbers with so many digits that four are left of their distance, and at least six.
+
+    Example:
+        >>> as_text(np.array([51_699_970.0, 51_700_000.25, 51_700_030.5]))
+        ['51699970', '51700000.25', '51700030.5']
+        >>> as_text(np.array([0.1, 1 / 3, 0.5]))
+        ['0.1', '0.333333', '0.5']
+    """
+    largest, distance = float(np.abs(quantiles).max()), float(quantiles[-1] - quantiles[0])
+    before = math.floor(math.log10(largest)) + 1 if largest > 0 else 0  # digits left of the point
+    after = 3 - math.floor(math.log10(distance)) if distance > 0 else 0
+    digits = min(max(LEAST_DIGITS, before, before + after), DIGITS)
+    return [f"{value:.{digits}g}" for value in quantiles]
+
+
 def origins_csv(run: Run, measured: Measured) -> None:
     """Write every forecast that was measured, with what came: the errors can be looked at one by one."""
     clock = Clock(**run.config["clock"])
@@ -77,9 +105,9 @@ def origins_csv(run: Run, measured: Measured) -> None:
         for o, origin in enumerate(measured.origins.tolist()):
             for k in range(run.settings.horizon):
                 for c, column in enumerate(run.config["columns"]):
-                    value = f"{measured.truth[o, k, c]:.10g}" if measured.known[o, k, c] else ""
-                    quantiles = (f"{q:.6g}" for q in found[o, k, c])
-                    writer.writerow([clock.at(origin), clock.at(origin + k + 1), column, value, *quantiles])
+                    value = f"{measured.truth[o, k, c]:.{DIGITS}g}" if measured.known[o, k, c] else ""
+                    times = clock.at(origin), clock.at(origin + k + 1)
+                    writer.writerow([*times, column, value, *as_text(found[o, k, c])])
         out.flush()
         out.detach()
 

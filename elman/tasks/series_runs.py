@@ -19,7 +19,7 @@ from elman.tasks.series_data import Columns, Read, SeriesArrays, choose_columns,
 from elman.tasks.series_measures import Errors, baseline_forecasts, measure_forecasts
 from elman.tasks.settings import SeriesSettings
 from elman.tasks.tables import Table, open_table
-from elman.tasks.times import Clock
+from elman.tasks.clock import Clock
 
 Array = npt.NDArray[Any]
 Run = runs.Run[SeriesSettings, SeriesTask]
@@ -91,7 +91,8 @@ class SeriesJob:
         lists = [config["scale"].get(field.name) for field in dataclasses.fields(Scale)]
         if not columns or any(not isinstance(values, list) or len(values) != columns for values in lists):
             raise RunError(f"{source} is broken: it holds no scale for each column")
-        if config["clock"].keys() != {field.name for field in dataclasses.fields(Clock)} or config["season"] < 1:
+        names = {field.name for field in dataclasses.fields(Clock)}
+        if not names - {"zone"} <= config["clock"].keys() <= names or config["season"] < 1:
             raise RunError(f"{source} is broken: its clock or its season makes no sense")
 
     def build(self, config: Mapping[str, Any], settings: SeriesSettings, layer: Any) -> SeriesModel:
@@ -180,21 +181,25 @@ class Forecaster:
         self.columns: list[str] = self.config["columns"]
         self.reach = self.config["season"] + self.settings.window
 
-    def read(self, file: Path) -> "Past":
+    def read(self, file: Path, time_format: str | None = None) -> "Past":
         """The last values of a file like the one that was trained on, missing ones replaced by the last known one.
+
+        Args:
+            file: the file.
+            time_format: how its times are written, where that is not plain.
 
         Raises:
             DataError: it cannot be read, lacks a column, or has another step.
         """
         table = open_table(file)
-        columns = choose_columns(table, self.config["time"], self.columns)
+        own = Clock(**self.config["clock"])
+        columns = choose_columns(table, self.config["time"], self.columns, time_format)
         with tempfile.TemporaryDirectory() as there:
-            clock = read_series(table, columns, Path(there)).clock
+            clock = read_series(table, columns, Path(there), own.reading).clock
             arrays = SeriesArrays(Path(there))
             last = slice(-max(self.reach, SHOWN * self.settings.horizon), None)
             values, known = np.array(arrays.values[last]), np.array(arrays.known[last])
             first = len(arrays) - len(values)
-        own = Clock(**self.config["clock"])
         if own.regular and not clock.regular:
             raise DataError(
                 f"{file} has irregular times, where {self.folder} was trained on one value every {own.step_in_words()}"
@@ -228,4 +233,4 @@ class Forecaster:
 def _in_words(found: Read, columns: Columns) -> dict[str, Any]:
     """What config.json keeps of how the data was."""
     about = {field.name: getattr(found, field.name) for field in dataclasses.fields(found) if field.name != "clock"}
-    return {**about, "left_out": columns.left_out}
+    return {**about, "left_out": columns.left_out, "index": columns.index}

@@ -1,17 +1,17 @@
-"""CSV and Parquet files, read by Polars in batches; what cannot be read is said with its file, line and column."""
+"""Files with named columns, read in batches; what cannot be read is said with its file, line and column."""
 
-import csv
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import polars as pl
 
-from elman.tasks.errors import DataError, not_utf8
+from elman.tasks.csv_table import CsvTable
+from elman.tasks.errors import DataError
 
 ROWS = 100_000  # in memory at a time
 CSV, PARQUET, JSON_LINES = (".csv", ".tsv"), (".parquet", ".pq"), (".jsonl", ".ndjson")
-SEPARATORS = ",;\t|"
 
 
 class Table(Protocol):
@@ -24,7 +24,7 @@ class Table(Protocol):
     def columns(self) -> list[str]: ...
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-        """These columns of some rows at a time, with the number of the first row; a blank line is a row of nulls."""
+        """These columns of some rows at a time, with the number of the first row; blank lines are no rows."""
 
     def place(self, row: int) -> str:
         """Where a row is, as a person would look for it."""
@@ -38,7 +38,9 @@ def open_table(file: Path) -> Table:
     """
     require_file(file)
     if file.suffix.lower() in CSV:
-        return CsvTable(file)
+        table = CsvTable(file, ROWS)
+        _check_columns(file, table.columns)
+        return table
     if file.suffix.lower() in PARQUET:
         return ParquetTable(file)
     raise DataError(f"{file} must be a CSV or a Parquet file, with a name that ends in {', '.join(CSV + PARQUET)}")
@@ -52,74 +54,6 @@ def require_file(file: Path) -> None:
         raise DataError(f"{file} is not a file")
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty")
-
-
-class CsvTable:
-    """A CSV file with a header; every value is a string here, and an empty one is null.
-
-    The separator is the one of comma, semicolon, tab and bar that the header has most often.
-    """
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        with file.open("rb") as raw:
-            first = raw.readline()
-        try:
-            header = first.decode()
-        except UnicodeDecodeError as error:
-            raise not_utf8(f"{file}, line 1", error) from error
-        self.separator = max(SEPARATORS, key=header.count)
-        with file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-            self.columns = next(csv.reader(stream, delimiter=self.separator), [])
-        _check_columns(file, self.columns)
-
-    def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
-        """These columns as strings."""
-        table = pl.scan_csv(self.file, separator=self.separator, infer_schema=False, glob=False)
-        first = 0
-        try:
-            for batch in table.select(columns).collect_batches(chunk_size=ROWS, maintain_order=True):
-                yield first, batch
-                first += len(batch)
-        except pl.exceptions.PolarsError as error:
-            self._explain()
-            raise DataError(f"{self.file} cannot be read as CSV: {str(error).splitlines()[0]}") from error
-
-    def place(self, row: int) -> str:
-        """File and line of a row; a row that spans lines is named by its first one."""
-        with self.file.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-            reader = csv.reader(stream, delimiter=self.separator)
-            next(reader)
-            last = reader.line_num
-            for number, _ in enumerate(reader):
-                if number == row:
-                    break
-                last = reader.line_num
-        return f"{self.file}, line {last + 1}"
-
-    def _explain(self) -> None:
-        """Raise for the first line that is no CSV."""
-        with self.file.open("rb") as stream:
-            for number, line in enumerate(stream, 1):
-                try:
-                    line.decode()
-                except UnicodeDecodeError as error:
-                    raise not_utf8(f"{self.file}, line {number}, byte {error.start + 1}", error) from error
-        with self.file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.reader(stream, delimiter=self.separator, strict=True)
-            last = 0
-            try:
-                for values in reader:
-                    if len(values) > len(self.columns):
-                        raise DataError(
-                            f"{self.file}, line {last + 1} has {len(values)} values where the header has "
-                            f"{len(self.columns)}: put a value with a {self.separator!r} in it between double quotes"
-                        )
-                    last = reader.line_num
-            except csv.Error as error:
-                raise DataError(
-                    f"{self.file}, line {last + 1} is no CSV ({error}): write a double quote inside a value twice"
-                ) from error
 
 
 class ParquetTable:
@@ -154,6 +88,22 @@ def choose_column(table: Table, option: str, wanted: str | None) -> str | None:
     if wanted is not None and wanted not in table.columns:
         raise DataError(f"{table.file} has no column {wanted!r} for {option}: it has {', '.join(table.columns)}")
     return wanted
+
+
+def is_index(name: str) -> bool:
+    """Whether this is what pandas calls a column that has no name, which numbers the rows as a rule."""
+    return not name.strip() or re.fullmatch(r"Unnamed: \d+", name) is not None
+
+
+def as_strings(table: Table, column: pl.Series) -> pl.Series:
+    """A column as strings.
+
+    Raises:
+        DataError: it holds lists, bytes or the like.
+    """
+    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object, pl.Duration):
+        raise DataError(f"{table.file}, column {column.name} holds {column.dtype} where text or numbers are needed")
+    return column.cast(pl.String)
 
 
 def _check_columns(file: Path, columns: list[str]) -> None:

@@ -16,3 +16,9 @@ def x() -> Tensor:
 def padded() -> Tensor:
     """The same with zeros past the lengths."""
     return torch.randn(N, T, I) * (torch.arange(T) < torch.tensor(LENGTHS)[:, None])[..., None]
+
+
+@pytest.fixture(autouse=True)
+def english(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no language is asked for, the report speaks the locale's."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")

@@ -89,7 +89,8 @@ def test_the_state_handed_in_does_not_hide_it(kind: str, x: Tensor) -> None:
 def test_only_the_last_sample_is_left(kind: str, x: Tensor) -> None:
     report = elman.doctor(Classifier(KINDS[kind], lambda o, h: o[-1], batch_first=True), x)
     assert report.codes == ("batch-lost",)
-    assert "is only one of them taken?" in report.findings[0].sentence
+    assert "`o[-1]` (test_doctor_samples.py:" in report.findings[0].sentence
+    assert "the samples lie on axis 0 of its input (5, 7, 6)" in report.findings[0].sentence
     assert "only sample 4 moved anything" in report.findings[0].evidence
     assert "its last step is output[:, -1]" in report.findings[0].mend
 
@@ -112,7 +113,8 @@ def test_view_for_transpose(kind: str, x: Tensor) -> None:
     elman.doctor(Swapping(kind, "transpose"), x).raise_if_bad()
     report = elman.doctor(Swapping(kind, "view"), x)
     assert report.codes == ("batch-mixed",)
-    assert report.findings[0].where == "rnn"
+    assert report.findings[0].where == ""
+    assert "`x.reshape(T, N, I)`" in report.findings[0].sentence
     assert "a view or reshape where a transpose was meant?" in report.findings[0].sentence
 
 
@@ -164,7 +166,8 @@ def test_two_swapped_layers_are_flipped_together(kind: str, x: Tensor) -> None:
 def test_a_mean_over_the_batch_is_named_by_its_place(x: Tensor) -> None:
     report = elman.doctor(Centred(nn.GRU, batch_first=True), x)
     assert report.codes == ("batch-mixed",)
-    assert "before 'rnn' (GRU)" in report.findings[0].sentence
+    assert "`x.mean(0)` (test_doctor_samples.py:" in report.findings[0].sentence
+    assert "runs over the samples: the samples lie on axis 0 of its input (5, 7, 4)" in report.findings[0].sentence
     transformer = nn.TransformerEncoderLayer(I, 1, 8)  # (time, batch, feature) is its default
     report = elman.doctor(transformer, x)
     assert report.codes == ("batch-mixed",)

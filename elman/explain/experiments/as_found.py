@@ -148,12 +148,12 @@ def generators_left_alone(devices: set[torch.device]) -> Iterator[None]:
             numpy.random.set_state(numpys)
 
 
-def seed_generators(devices: set[torch.device]) -> None:
+def seed_generators(devices: set[torch.device], seed: int = 0) -> None:
     """The same random numbers for every run, on the given devices only."""
-    random.seed(0)
-    numpy.random.seed(0)
-    torch.default_generator.manual_seed(0)
+    random.seed(seed)
+    numpy.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
     for device in devices:
         if device.type not in ("cpu", "meta"):
             with torch.get_device_module(device).device(device):
-                torch.get_device_module(device).manual_seed(0)
+                torch.get_device_module(device).manual_seed(seed)

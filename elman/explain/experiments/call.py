@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from elman._checks import check_lengths
+from elman.call.checks import check_lengths
 
 Lengths = Tensor | Sequence[int]
+MOST_WAYS = 8  # of permuting the arguments
 
 
 @dataclass(frozen=True)
@@ -102,10 +103,51 @@ class Call:
 
     def of_padding(self) -> Tensor:
         """True past each sequence's end; broadcasts over the values."""
+        return self.of_ends(back=0)
+
+    def of_ends(self, back: int) -> Tensor:
+        """True past each sequence's end, and at so many steps before it; broadcasts over the values."""
         shape = [1] * self.values.dim()
         if self.batch_dim is not None:
             shape[self.batch_dim] = self.samples
-        return self._index(self.time_dim) >= self.ends.view(shape).to(self.values.device)
+        return self._index(self.time_dim) >= self.ends.view(shape).to(self.values.device) - back
+
+    def alone(self, sample: int) -> "Call":
+        """One sample, cut to its length, in every argument that has this batch and this time."""
+        assert self.batch_dim is not None
+        assert self.time_dim is not None
+        end = int(self.ends[sample])
+        leaves = []
+        for place, leaf in enumerate(self.leaves):
+            if place == self.place or (isinstance(leaf, Tensor) and self._has_these_axes(leaf)):
+                leaf = leaf.narrow(self.batch_dim, sample, 1).narrow(self.time_dim, 0, end)
+            elif self._is_lengths(leaf):
+                leaf = leaf[sample : sample + 1]
+            elif axes := self._axes_of_samples(leaf):
+                leaf = leaf.narrow(axes[0], sample, 1)
+            leaves.append(leaf)
+        return dataclasses.replace(self, leaves=tuple(leaves), lengths=[end])
+
+    def permuted(self, order: Tensor) -> list["Call"]:
+        """The samples in another order; several ways where it cannot be told which axis of an argument is theirs."""
+        assert self.batch_dim is not None
+        ways = [dataclasses.replace(self, lengths=None if self.lengths is None else self.ends[order])]
+        for place, leaf in enumerate(self.leaves):
+            if place == self.place or (isinstance(leaf, Tensor) and self._has_these_axes(leaf)):
+                choices = [leaf.index_select(self.batch_dim, order.to(leaf.device))]
+            elif _is_ints(leaf) and len(leaf) == self.samples:
+                choices = [[leaf[sample] for sample in order.tolist()]]
+            else:
+                choices = [leaf.index_select(axis, order.to(leaf.device)) for axis in self._axes_of_samples(leaf)]
+            ways = [way.with_leaf(place, choice) for way in ways for choice in choices or [leaf]][:MOST_WAYS]
+        return ways
+
+    def _axes_of_samples(self, leaf: Any) -> list[int]:
+        """The axes of another argument that have the samples' size: for a state axis 1 comes first."""
+        if not isinstance(leaf, Tensor):
+            return []
+        found = [axis for axis, size in enumerate(leaf.shape) if size == self.samples]
+        return sorted(found, key=lambda axis: axis != (1 if leaf.dim() == 3 else 0))
 
     def shorter(self, steps: int) -> "Call":
         """Only the first steps, in every argument that has this batch and this time."""

@@ -2,9 +2,11 @@
 
 from torch import Tensor, nn
 
+from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.influence import largest_difference, moved
-from elman.explain.experiments.patient import NotChecked, Patient, Record
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.timeline import TimeAxis, time_axes
@@ -17,11 +19,18 @@ def examine(patient: Patient) -> list[Finding]:
     """The finding not-causal."""
     call = patient.call
     if call.steps < 2:
-        raise NotChecked("the input has no axis of time with two steps or more; say which it is with time_dim=")
+        raise NotChecked(
+            say(
+                "the input has no axis of time with two steps or more; say which it is with time_dim=",
+                "입력에 두 시점 이상인 시간 축이 없습니다. time_dim=으로 알려 주세요",
+            )
+        )
     before = patient.run()
     timed = {name: axis for name, axis in time_axes(patient, before).items() if axis is not None}
     if not timed:
-        raise NotChecked(f"no result has an axis of the {call.steps} steps")
+        raise NotChecked(
+            say(f"no result has an axis of the {call.steps} steps", f"{call.steps}시점의 축을 지닌 결과가 없습니다")
+        )
     cuts = sorted({1, call.steps // 2, call.steps - 1})
     afters = {cut: patient.run(patient.changes.steps(call, cut)) for cut in cuts}
     for name, axis in timed.items():
@@ -35,7 +44,9 @@ def examine(patient: Patient) -> list[Finding]:
 def _leak(before: Tensor, after: Tensor, axis: TimeAxis, cut: int) -> int:
     """How many numbers moved before the first changed step."""
     if before.shape != after.shape:
-        raise NotChecked("the shape of a result depends on the input's values")
+        raise NotChecked(
+            say("the shape of a result depends on the input's values", "결과의 모양이 입력의 값에 따라 달라집니다")
+        )
     difference = moved(before, after).cpu()
     return min((int((difference & (labels < cut)).sum()) for labels in axis.labels(before.shape)), default=0)
 
@@ -49,9 +60,16 @@ def _finding(
     return Finding(
         "not-causal",
         "error",
-        f"Output at a step depends on later input: {who}.",
-        f"changing the input from step {cut} on moved {leaked} numbers of {name} {axes(before)} at steps before {cut}, "
-        f"by up to {difference:.2g}.",
+        say(
+            f"Output at a step depends on later input: {who}.",
+            f"어떤 시점의 출력이 그 뒤의 입력에 따라 달라집니다. {who}.",
+        ),
+        say(
+            f"changing the input from step {cut} on moved {leaked} numbers of {name} {axes(before)} at steps before "
+            f"{cut}, by up to {difference:.2g}.",
+            f"시점 {cut}부터의 입력을 바꾸었더니 {name} {axes(before)}에서 시점 {cut}보다 앞의 수 {leaked}개가 최대 "
+            f"{difference:.2g}만큼 달라졌습니다.",
+        ),
         mend,
         where,
     )
@@ -59,7 +77,10 @@ def _finding(
 
 def _culprit(patient: Patient, cut: int) -> tuple[str, str, str]:
     """The first module inside whose output knows more than its input did, what to do, and its name."""
-    general = "Cut what looks ahead, or leave causal=True out where the whole sequence is known beforehand."
+    general = say(
+        "Cut what looks ahead, or leave causal=True out where the whole sequence is known beforehand.",
+        "앞을 내다보는 부분을 없애거나, 시퀀스 전체를 미리 아는 문제라면 causal=True를 빼세요.",
+    )
     before, after = patient.record(), patient.record(patient.changes.steps(patient.call, cut))
     if len(before) == len(after):
         for record, changed in zip(before, after, strict=True):
@@ -68,18 +89,29 @@ def _culprit(patient: Patient, cut: int) -> tuple[str, str, str]:
                 where = patient.names[module]
                 if isinstance(module, nn.RNNBase) and module.bidirectional:
                     return (
-                        f"{label} reads from the end too (bidirectional=True)",
+                        say(
+                            f"{label} reads from the end too (bidirectional=True)",
+                            f"{label} 층은 끝에서부터도 읽습니다(bidirectional=True)",
+                        ),
                         f"bidirectional=False. {general}",
                         where,
                     )
                 if isinstance(module, _ATTENTION):
-                    return f"{label} attends to later steps", f"Give it a causal attention mask. {general}", where
+                    return (
+                        say(f"{label} attends to later steps", f"{label}의 어텐션이 뒤 시점을 봅니다"),
+                        say("Give it a causal attention mask. ", "어텐션에 인과 마스크를 주세요. ") + general,
+                        where,
+                    )
                 if isinstance(module, _CONVOLUTION):
-                    return f"{label} reaches over later steps", f"Pad on the left only. {general}", where
+                    return (
+                        say(f"{label} reaches over later steps", f"{label}의 합성곱이 뒤 시점까지 걸칩니다"),
+                        say("Pad on the left only. ", "왼쪽에만 패딩하세요. ") + general,
+                        where,
+                    )
                 if any(True for _ in module.children()):
-                    return f"the code of {label} itself looks ahead", general, where
-                return f"{label} looks ahead", general, where
-    return "the experiment cannot tell where", general, ""
+                    return say(f"the code of {label} looks ahead", f"{label}의 코드가 앞을 내다봅니다"), general, where
+                return say(f"{label} looks ahead", f"{label} 모듈이 앞을 내다봅니다"), general, where
+    return say("the experiment cannot tell where", "어디에서인지는 실험으로 알 수 없습니다"), general, ""
 
 
 def _looks_ahead(patient: Patient, record: Record, changed: Record, cut: int) -> bool:

@@ -28,22 +28,22 @@ class Changes:
     def sample(self, call: Call, sample: int) -> Call:
         """Another sequence in place of this sample."""
         where = call.of_sample(sample)
-        return self.where(call, where & self._content(call, where))
+        return self.where(call, where & self.content(call, where))
 
     def steps(self, call: Call, first: int) -> Call:
         """Other steps from `first` on, in every sample."""
         where = call.of_steps(first)
-        return self.where(call, where & self._content(call, where))
+        return self.where(call, where & self.content(call, where))
 
     def all(self, call: Call) -> Call:
         """Other sequences."""
         where = torch.ones_like(call.values, dtype=torch.bool)
-        return self.where(call, self._content(call, where))
+        return self.where(call, self.content(call, where))
 
     def some(self, call: Call) -> Call:
         """Another half of all numbers, or of the ids, chosen at random."""
         where = torch.rand(call.values.shape, generator=self._generator) < 0.5
-        return self.where(call, where.to(call.values.device) & self._content(call, where))
+        return self.where(call, where.to(call.values.device) & self.content(call, where))
 
     def padding(self, call: Call) -> Call:
         """Something else past each sequence's end."""
@@ -94,7 +94,7 @@ class Changes:
         """The ids that pad: the embeddings' own, and 0 where there are enough others."""
         return self._padding | ({0} if len(present) > 2 else set())
 
-    def _content(self, call: Call, where: Tensor) -> Tensor:
+    def content(self, call: Call, where: Tensor) -> Tensor:
         """True but for padding: past the lengths where they are known, else at steps that are all zero."""
         values = call.values
         everything = torch.ones_like(values, dtype=torch.bool)

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.patient import NotChecked, Patient, Results, differentiate
+from elman.explain.experiments.influence import moved
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient, Results, differentiate
 from elman.explain.experiments.words import listed
 
 Gradients = dict[str, Tensor | None]
@@ -20,17 +23,22 @@ SCALES = (0.1, 1.0)  # how far other parameters are from the model's, in their s
 def examine(patient: Patient) -> list[Finding]:
     """The finding no-gradient, for parameters that are not used and for those whose gradient is zero."""
     if not any(p.requires_grad for p in patient.model.parameters()):
-        raise NotChecked("no parameter asks for a gradient")
+        raise NotChecked(say("no parameter asks for a gradient", "기울기를 받을 파라미터가 없습니다"))
     results = patient.run(grad=True)
     if not any(r.is_floating_point() or r.is_complex() for r in results.values()):
-        raise NotChecked("the results are whole numbers, which have no gradient")
+        raise NotChecked(
+            say("the results are whole numbers, which have no gradient", "결과가 정수여서 기울기가 없습니다")
+        )
     found = gradients(patient, results)
     if found is None:
         return [_cut_off()]
     missing = [name for name, gradient in found.items() if gradient is None]
     if missing:
         missing = _missing_in_training_too(patient, missing)
-    findings = [_unused(patient, missing)] if missing else []
+    cut = _cut_on_the_way(patient, missing) if missing else []
+    unused = [name for name in missing if name not in cut]
+    findings = [_cut(cut)] if cut else []
+    findings += [_unused(patient, unused)] if unused else []
     return findings + _zero(patient, _all_zero(found))
 
 
@@ -54,21 +62,82 @@ def _cut_off() -> Finding:
     return Finding(
         "no-gradient",
         "warning",
-        "No parameter gets a gradient: no result is connected with the parameters.",
-        "the model was run with gradients on, and no result requires one.",
-        "Look for torch.no_grad(), detach(), .data, .item(), .numpy() or argmax between parameters and results.",
+        say(
+            "No parameter gets a gradient: no result is connected with the parameters.",
+            "어느 파라미터도 기울기를 받지 못합니다. 결과가 파라미터와 이어져 있지 않습니다.",
+        ),
+        say(
+            "the model was run with gradients on, and no result requires one.",
+            "기울기를 켜고 실행했는데 기울기를 지닌 결과가 없었습니다.",
+        ),
+        say(
+            "Look for torch.no_grad(), detach(), .data, .item(), .numpy() or argmax between parameters and results.",
+            "파라미터와 결과 사이에 torch.no_grad(), detach(), .data, .item(), .numpy(), argmax가 없는지 보세요.",
+        ),
+    )
+
+
+def _cut_on_the_way(patient: Patient, missing: list[str]) -> list[str]:
+    """Those that a result is made of nevertheless: with other numbers in their place the results move."""
+    before = patient.run()
+    after = patient.attempt(patient.call, during=_jittered(patient.model, 1, set(missing)))
+    if after is None or all(not moved(before[name], after[name]).any() for name in before if name in after):
+        return []
+    cut = []
+    for name in missing:
+        one = patient.attempt(patient.call, during=_jittered(patient.model, 1, {name}))
+        if one is not None and any(bool(moved(before[n], one[n]).any()) for n in before if n in one):
+            cut.append(name)
+    return cut
+
+
+def _cut(names: list[str]) -> Finding:
+    s = "s" if len(names) == 1 else ""
+    return Finding(
+        "no-gradient",
+        "warning",
+        say(
+            f"{listed(names, 'Parameter')} get{s} no gradient although the results are made with them: it is cut off "
+            f"on "
+            f"the way.",
+            f"파라미터 {listed(names)}은(는) 결과를 만드는 데 쓰이는데도 기울기를 받지 못합니다. 가는 길에 끊겼습니다.",
+        ),
+        say(
+            "other numbers in their place moved the results, and autograd met them nowhere.",
+            "그 값을 바꾸면 결과가 달라지는데, 모든 결과를 미분해도 만나지 못했습니다.",
+        ),
+        say(
+            "Look for torch.no_grad(), detach(), .data, .item(), .numpy() or argmax between them and the results; if "
+            "they "
+            "are not to learn, say so with requires_grad_(False).",
+            "그것과 결과 사이에 torch.no_grad(), detach(), .data, .item(), .numpy(), argmax가 없는지 보세요. 일부러 "
+            "학습시키지 않는 "
+            "것이라면 requires_grad_(False)로 고정하세요.",
+        ),
     )
 
 
 def _unused(patient: Patient, names: list[str]) -> Finding:
-    one = len(names) == 1
+    s, it = ("s", "it") if len(names) == 1 else ("", "them")
     return Finding(
         "no-gradient",
         "warning",
-        f"{listed(names, 'Parameter')} get{'s' if one else ''} no gradient: no result is computed with "
-        f"{'it' if one else 'them'}.",
-        f"all results were differentiated together, and autograd met {'it' if one else 'them'} nowhere.",
-        _mend(patient, names, "Use them in forward, take them out, or freeze them with requires_grad_(False)."),
+        say(
+            f"{listed(names, 'Parameter')} get{s} no gradient: no result is computed with {it}.",
+            f"파라미터 {listed(names)}은(는) 기울기를 받지 못합니다. 어느 결과도 그것으로 계산하지 않습니다.",
+        ),
+        say(
+            f"all results were differentiated together, and autograd met {it} nowhere.",
+            "모든 결과를 한꺼번에 미분했는데 어디에서도 만나지 못했습니다.",
+        ),
+        _mend(
+            patient,
+            names,
+            say(
+                "Use them in forward, take them out, or freeze them with requires_grad_(False).",
+                "forward에서 쓰거나, 지우거나, requires_grad_(False)로 고정하세요.",
+            ),
+        ),
     )
 
 
@@ -79,14 +148,18 @@ def _mend(patient: Patient, names: list[str], otherwise: str) -> str:
         last = f"_l{layer.num_layers - 1}"
         forward, reverse = (any(name.endswith(last + which) for name in own) for which in ("", "_reverse"))
         if layer.bidirectional and forward != reverse:
-            return (
+            return say(
                 f"Of two directions h_n[-2] is the forward state and h_n[-1] the backward one alone: take "
-                f"torch.cat([h_n[-2], h_n[-1]], -1). {otherwise}"
+                f"torch.cat([h_n[-2], h_n[-1]], -1). {otherwise}",
+                f"양방향이면 h_n[-2]는 정방향, h_n[-1]은 역방향의 상태입니다. torch.cat([h_n[-2], h_n[-1]], -1)을 "
+                f"쓰세요. {otherwise}",
             )
         if layer.num_layers > 1 and own:
-            return (
+            return say(
                 f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. "
-                f"{otherwise}"
+                f"{otherwise}",
+                f"여러 층을 쌓았을 때 마지막 층의 상태는 h_n[0]이 아니라 h_n[-1](양방향이면 h_n[-2:])입니다. "
+                f"{otherwise}",
             )
     return otherwise
 
@@ -112,12 +185,23 @@ def _zero(patient: Patient, zero: set[str]) -> list[Finding]:
         Finding(
             "no-gradient",
             "warning",
-            f"{listed(names, 'Parameter')} get{'s' if len(names) == 1 else ''} no gradient: it is zero everywhere.",
-            f"all results were differentiated together, and {DRAWS} times more with other parameters and other input.",
+            say(
+                f"{listed(names, 'Parameter')} get{'s' if len(names) == 1 else ''} no gradient: it is zero everywhere.",
+                f"파라미터 {listed(names)}의 기울기가 모두 0입니다.",
+            ),
+            say(
+                f"all results were differentiated together, and {DRAWS} times more with other parameters and other "
+                f"input.",
+                f"모든 결과를 한꺼번에 미분하고, 파라미터와 입력을 바꾸어 {DRAWS}번 더 해 보았습니다.",
+            ),
             _mend(
                 patient,
                 names,
-                "Look for dead or saturated units behind them, a product with zero, and steps or states never used.",
+                say(
+                    "Look for dead or saturated units behind them, a product with zero, and steps or states never "
+                    "used.",
+                    "그 뒤에 죽거나 포화된 유닛, 0과의 곱, 쓰지 않는 시점이나 상태가 없는지 보세요.",
+                ),
             ),
         )
     ]
@@ -129,12 +213,15 @@ def _all_zero(found: Gradients) -> set[str]:
 
 
 @contextlib.contextmanager
-def _jittered(model: nn.Module, draw: int) -> Iterator[None]:
-    """Other parameters in the place of the model's; the model's own come back when the next run starts."""
+def _jittered(model: nn.Module, draw: int, which: set[str] | None = None) -> Iterator[None]:
+    """Other parameters in the place of the model's, or of these by name; the model's own come back when the next run "
+    "starts."""
     generator = torch.Generator().manual_seed(draw)
     others: dict[int, nn.Parameter] = {}
-    for module in model.modules():
+    for path, module in model.named_modules():
         for name, parameter in list(module._parameters.items()):
+            if which is not None and f"{path}.{name}".lstrip(".") not in which:
+                continue
             if parameter is not None and parameter.is_floating_point():
                 scale = max(SCALES[draw % 2] * float(parameter.detach().double().std(correction=0)), 0.01)
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter.device, parameter.dtype)

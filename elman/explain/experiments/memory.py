@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.influence import largest_difference, moved
 from elman.explain.experiments.patient import Patient, Results
@@ -24,15 +25,7 @@ def examine(patient: Patient) -> list[Finding]:
     if not moved_names:
         return []
     name = moved_names[0]
-    evidence = (
-        f"the same batch, given again after another one, moved {name} {axes(first[name])}"
-        + (
-            f" by up to {largest_difference(first[name], again[name]):.2g}"
-            if again[name].shape == first[name].shape
-            else ""
-        )
-        + (f"; {listed(names)} changed on the way" if names else "")
-    )
+    evidence = _evidence(name, first, again, names)
     for module, reset in _resets(patient):
         fresh, later, _ = _twice(patient, (module, reset))
         if not _differing(fresh, later):
@@ -41,9 +34,18 @@ def examine(patient: Patient) -> list[Finding]:
                 Finding(
                     "state-by-design",
                     "note",
-                    f"The model carries state from one call into the next, and {call} clears it.",
-                    f"{evidence}; with {call} before each batch, nothing moved.",
-                    f"Call {call} wherever a batch does not go on from the one before.",
+                    say(
+                        f"The model carries state from one call into the next, and {call} clears it.",
+                        f"모델이 상태를 다음 호출로 넘기고, {call}로 지울 수 있습니다.",
+                    ),
+                    say(
+                        f"{evidence}; with {call} before each batch, nothing moved.",
+                        f"{evidence}. 배치마다 {call}를 먼저 부르면 달라지지 않았습니다.",
+                    ),
+                    say(
+                        f"Call {call} wherever a batch does not go on from the one before.",
+                        f"앞 배치에서 이어지지 않는 배치 앞에서는 {call}를 부르세요.",
+                    ),
                     patient.names[module],
                 )
             ]
@@ -51,12 +53,35 @@ def examine(patient: Patient) -> list[Finding]:
         Finding(
             "state-carried",
             "error",
-            f"State is carried from one batch into the next{f', in {listed(names)}' if names else ''}.",
+            say(
+                f"State is carried from one batch into the next{f', in {listed(names)}' if names else ''}.",
+                f"앞 배치의 상태가 다음 배치로 넘어갑니다{f'({listed(names)})' if names else ''}.",
+            ),
             f"{evidence}.",
-            "Start each batch from a fresh state (h_0 = None). If it is meant to go on, as in truncated BPTT, "
-            "detach it and give the model a reset() to call between sequences.",
+            say(
+                "Start each batch from a fresh state (h_0 = None). If it is meant to go on, as in truncated BPTT, "
+                "detach it and give the model a reset() to call between sequences.",
+                "배치마다 새 상태(h_0 = None)에서 시작하세요. 잘린 BPTT처럼 일부러 잇는 것이라면 상태를 detach하고, "
+                "시퀀스 사이에 부를 "
+                "reset()을 두세요.",
+            ),
         )
     ]
+
+
+def _evidence(name: str, first: Results, again: Results, names: list[str]) -> str:
+    """What moved, by how much, and which attributes changed on the way."""
+    value = first[name]
+    size = f"{largest_difference(value, again[name]):.2g}" if again[name].shape == value.shape else ""
+    return say(
+        f"the same batch, given again after another one, moved {name} {axes(value)}"
+        + (f" by up to {size}" if size else "")
+        + (f"; {listed(names)} changed on the way" if names else ""),
+        f"다른 배치를 넣은 뒤 같은 배치를 다시 넣었더니 {name} {axes(value)}가"
+        + (f" 최대 {size}만큼" if size else "")
+        + " 달라졌습니다"
+        + (f". 그 사이 {listed(names)}의 값이 바뀌었습니다" if names else ""),
+    )
 
 
 def _twice(patient: Patient, reset: tuple[nn.Module, str] | None) -> tuple[Results, Results, list[str]]:

@@ -1,16 +1,18 @@
-"""Who mixes the samples: hooks on every module inside tell where they are still apart and where no longer."""
+"""Who mixes the samples: a layer that reads them as time, a loop over them, or an operation in the model's code."""
 
 import contextlib
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
+from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments.altering import on_output, on_state
+from elman.explain.experiments.causes import cause_of
+from elman.explain.experiments.culprit import Trail, Watched
 from elman.explain.experiments.influence import Influence, moved
-from elman.explain.experiments.patient import Patient, Record
+from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.reading import Reading, reading_of
 from elman.explain.experiments.trial import Seen, Trial
 from elman.explain.experiments.words import listed
@@ -18,18 +20,23 @@ from elman.explain.experiments.words import listed
 Bad = dict[str, Influence]
 
 
-def explain(trial: Trial, bad: Bad, evidence: str) -> Finding:
+def explain(trial: Trial, bad: Bad, before: Results, evidence: str) -> Finding:
     """The finding for results in which the samples are not apart: where it happens, and what would fit."""
     seen = trial.seen()
     if swapped := _swapped(trial.patient, seen):
         return _swapped_axes(trial, swapped, evidence)
-    if places := next((influence.reordered for influence in bad.values() if influence.reordered), None):
-        return _reordered(trial, places, evidence)
-    if looped := _looped_over_samples(seen, trial.call.samples):
+    if module := _mixing_module_with_batch_first(seen):
+        return _elsewhere(trial, seen, bad, evidence, module)
+    if looped := _looped_over_samples(seen, trial.picks, trial.call.samples):
         return _loop(trial.patient, looped, evidence)
-    if (record := _taken_from_state(trial, seen, bad)) is not None:
-        return _state_as_batch(trial.patient, record, evidence)
-    return _elsewhere(trial, seen, bad, evidence)
+    name = next(iter(bad))
+    trail = Trail(trial)
+    if way := trail.blame(before[name]):
+        for reading in (way[0], *trail.flattening(way[0])):
+            if (layer := _whose_state(seen, reading)) is not None:
+                return _state_as_batch(trial.patient, layer, reading.operation.place, evidence)
+        return _by_operation(trial, seen, bad, way, evidence)
+    return _elsewhere(trial, seen, bad, evidence, None)
 
 
 def _swapped(patient: Patient, seen: list[Seen]) -> dict[nn.Module, Reading]:
@@ -46,15 +53,23 @@ def _swapped(patient: Patient, seen: list[Seen]) -> dict[nn.Module, Reading]:
 def _swapped_axes(trial: Trial, layers: dict[nn.Module, Reading], evidence: str) -> Finding:
     texts = "; ".join(reading.text for reading in layers.values())
     if any(reading.batch is None for reading in layers.values()):
-        mend = "Give it three axes: a sample of one step each is x.unsqueeze(1) under batch_first=True."
-        said = "each sample was read as one step of a single sequence"
+        mend = say(
+            "Give it three axes: a sample of one step each is x.unsqueeze(1) under batch_first=True.",
+            "축이 세 개인 텐서를 넣으세요. 샘플마다 한 시점이라면 batch_first=True에서 x.unsqueeze(1)입니다.",
+        )
+        said = say(
+            "each sample was read as one step of a single sequence", "샘플 하나하나를 한 시퀀스의 시점으로 읽었습니다"
+        )
     else:
         mend = _flip(trial, list(layers))
-        said = "the samples lie on its axis of time, so each reads on where the one before it ended"
+        said = say(
+            "the samples lie on its axis of time, so each reads on where the one before it ended",
+            "샘플들이 시간 축에 놓여 있어서, 앞 샘플이 끝난 상태에서 다음 샘플을 이어 읽습니다",
+        )
     return Finding(
         "batch-mixed",
         "error",
-        f"Samples influence each other along axis {trial.call.batch_dim}, called batch: {texts}; {said}.",
+        say(f"Samples influence each other: {texts}; {said}.", f"샘플끼리 서로 영향을 줍니다. {texts}. {said}."),
         f"{evidence}.",
         mend,
         trial.patient.names[next(iter(layers))],
@@ -64,18 +79,28 @@ def _swapped_axes(trial: Trial, layers: dict[nn.Module, Reading], evidence: str)
 def _flip(trial: Trial, layers: list[Any]) -> str:
     """What the other value of batch_first does, by trying it; a layer above that is swapped too shows then."""
     value = not layers[0].batch_first
-    fits = f"batch_first={value} would fit"
     while (runs := trial.attempt(during=partial(_flipped, layers))) is not None:
         if not any(influence.mixed for influence in trial.influences(*runs).values()):
             of = f" (of {listed([trial.patient.label(layer) for layer in layers])})" if len(layers) > 1 else ""
-            return f"{fits}{of}: tried, and no sample moves another one's results. Or transpose the input's first axes."
+            return say(
+                f"batch_first={value} would fit{of}: tried, and no sample moves another one's results. Or transpose "
+                f"the "
+                f"input's first axes.",
+                f"batch_first={value}가 맞습니다{of}. 그렇게 바꿔 보니 다른 샘플의 결과가 움직이지 않았습니다. 아니면 "
+                f"입력의 처음 두 "
+                f"축을 transpose로 바꾸세요.",
+            )
         more = _swapped(trial.patient, trial.seen(during=partial(_flipped, layers)))
         if not more.keys() - set(layers):
             break
         layers = [*layers, *more]
-    return (
-        f"{fits} the layer's input. It was tried: the lines after the layer must change with it (the last step is then "
-        f"output[{':, -1' if value else '-1'}], and h_n stays (layers * directions, batch, hidden))."
+    last = "[:, -1]" if value else "[-1]"
+    return say(
+        f"batch_first={value} would fit the layer's input. It was tried: the lines after the layer must change with it "
+        f"(the last step is then output{last}, and h_n stays (layers * directions, batch, hidden)).",
+        f"층의 입력에는 batch_first={value}가 맞습니다. 그렇게 바꿔 보니 층 다음의 코드도 함께 바꿔야 합니다. 그때 "
+        f"마지막 시점은 "
+        f"output{last}이고, h_n은 그대로 (층 * 방향, 배치, 은닉)입니다.",
     )
 
 
@@ -92,118 +117,192 @@ def _flipped(layers: list[Any]) -> Iterator[None]:
             layer.batch_first = value
 
 
-def _reordered(trial: Trial, places: list[int], evidence: str) -> Finding:
-    moves = [
-        f"sample {pick} at place {place}" for pick, place in zip(trial.picks, places, strict=True) if pick != place
-    ]
-    return Finding(
-        "batch-order",
-        "error",
-        f"The samples come back in another order: {listed(moves)}.",
-        f"{evidence}.",
-        "Undo the sorting: pack with enforce_sorted=False, or index the results with the inverse permutation.",
-    )
+def _mixing_module_with_batch_first(seen: list[Seen]) -> nn.Module | None:
+    """The first module that gets the samples apart and mixes them, if the other value of batch_first might mend it."""
+    for s in seen:
+        if s.arrives_mixed:
+            return None
+        if s.leaves_mixed:
+            return s.record.module if _has_batch_first(s.record.module) else None
+    return None
 
 
-def _looped_over_samples(seen: list[Seen], samples: int) -> list[Seen]:
-    """The calls of a cell of which the k-th reads the k-th sample alone: the loop runs over the batch."""
-    for module in {s.record.module for s in seen if isinstance(s.record.module, nn.RNNCellBase)}:
-        calls = [s for s in seen if s.record.module is module]
-        if len(calls) == samples and all(s.inputs and s.inputs[0].movers() in ([k], []) for k, s in enumerate(calls)):
+def _looped_over_samples(seen: list[Seen], picks: tuple[int, ...], samples: int) -> list[Seen]:
+    """The calls of a module of which the k-th reads the k-th sample, and what was made of those before it."""
+    for module in dict.fromkeys(s.record.module for s in seen):
+        calls = [s for s in seen if s.record.module is module and s.inputs and s.outputs]
+        if len(calls) != samples or samples < 2:
+            continue
+        read = [s.inputs[0].movers() for s in calls]
+        known = [s.outputs[0].movers() for s in calls]
+        if _each_alone(read, picks) and _each_after_the_one_before(known, picks):
+            return calls
+        if _each_after_the_one_before(read, picks) and _each_after_the_one_before(known, picks):
             return calls
     return []
 
 
+def _each_alone(movers: list[list[int]], picks: tuple[int, ...]) -> bool:
+    return all(moved == [pick for pick in picks if pick == k] for k, moved in enumerate(movers))
+
+
+def _each_after_the_one_before(movers: list[list[int]], picks: tuple[int, ...]) -> bool:
+    """Whether the k-th was moved by sample k and the one before it, and by none that comes later; what lies further
+    back may have faded."""
+    return all(
+        {pick for pick in picks if k - 1 <= pick <= k} <= set(moved) and all(pick <= k for pick in moved)
+        for k, moved in enumerate(movers)
+    )
+
+
 def _loop(patient: Patient, calls: list[Seen], evidence: str) -> Finding:
     module = calls[0].record.module
+    label, count = patient.label(module), len(calls)
     return Finding(
         "batch-mixed",
         "error",
-        f"Samples influence each other: the loop over {patient.label(module)} runs over the batch, its {len(calls)} "
-        f"steps read one sample each and hand the state to the next sample.",
+        say(
+            f"Samples influence each other: the loop over {label} runs over the batch, its {count} steps read one "
+            f"sample "
+            f"each and hand the state to the next sample.",
+            f"샘플끼리 서로 영향을 줍니다. {label}의 반복문이 배치 축을 돕니다. {count}번 도는 동안 매번 샘플 하나를 "
+            f"읽고 그 상태를 "
+            f"다음 샘플에 넘깁니다.",
+        ),
         f"{evidence}.",
-        "Loop over the axis of time: for x_t in x.unbind(1) where the input is (batch, time, feature).",
+        say(
+            "Loop over the axis of time: for x_t in x.unbind(1) where the input is (batch, time, feature); a loop over "
+            "samples must start each from a state of its own.",
+            "시간 축을 따라 도세요. 입력이 (배치, 시간, 특성)이면 for x_t in x.unbind(1)입니다. 샘플마다 돌려야 "
+            "한다면 상태를 매번 새로 "
+            "시작하세요.",
+        ),
         patient.names[module],
     )
 
 
-def _taken_from_state(trial: Trial, seen: list[Seen], bad: Bad) -> Record | None:
-    """The recurrent layer whose h_n, and not whose output, the bad results were made of."""
-    patient, call, noise = trial.patient, trial.call, trial.patient.changes.noise
-    for s in reversed(seen):
-        layer = s.record.module
-        if isinstance(layer, nn.RNNBase) and not s.arrives_mixed and not s.leaves_mixed:
-            before = patient.run(call)
-            by_state = patient.altered(layer, on_state(noise), call)
-            by_output = patient.altered(layer, on_output(noise), call)
-            if any(moved(before[n], by_state[n]).any() and not moved(before[n], by_output[n]).any() for n in bad):
-                return s.record
+def _by_operation(trial: Trial, seen: list[Seen], bad: Bad, way: list[Watched], evidence: str) -> Finding:
+    """The finding that names the operation in the model's code."""
+    cause = cause_of(way)
+    if cause is None:
+        return _elsewhere(trial, seen, bad, evidence, None)
+    first = way[0]
+    code, said = _said(trial, bad)
+    owner = first.operation.owner
+    where = trial.patient.names.get(owner, "") if owner is not None else ""
+    return Finding(code, "error", f"{said}: {cause.said}.", f"{evidence}.", cause.mend, where)
+
+
+def _said(trial: Trial, bad: Bad) -> tuple[str, str]:
+    """The code, and what is the matter."""
+    if any(influence.shared for influence in bad.values()):
+        axis = trial.call.batch_dim
+        return "batch-mixed", say(
+            f"Samples influence each other along axis {axis}, called batch",
+            f"배치라고 한 축 {axis}의 샘플끼리 서로 영향을 줍니다",
+        )
+    if places := next((influence.reordered for influence in bad.values() if influence.reordered), None):
+        moves = [
+            say(f"sample {pick} at place {place}", f"샘플 {pick}은 {place}번 자리에")
+            for pick, place in zip(trial.picks, places, strict=True)
+            if pick != place
+        ]
+        said = say("The samples come back in another order", "샘플이 다른 순서로 나옵니다")
+        return "batch-order", f"{said} ({listed(moves)})"
+    return "batch-lost", say(
+        "The results are not of single samples any more", "결과에서 샘플 하나하나를 더 이상 구별할 수 없습니다"
+    )
+
+
+def _whose_state(seen: list[Seen], watched: Watched) -> Seen | None:
+    """The recurrent layer whose h_n (or c_n) the operation reads, if it reads one as it came."""
+    if watched.main is None:
+        return None
+    tensor, influence = watched.main
+    for s in seen:
+        if isinstance(s.record.module, nn.RNNBase) and influence.axis == 1:
+            states = list(s.record.outputs.values())[1:]
+            if any(_same(state, tensor) for state in states):
+                return s
     return None
 
 
-def _state_as_batch(patient: Patient, record: Record, evidence: str) -> Finding:
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and not bool(moved(one, other).any())
+
+
+def _state_as_batch(patient: Patient, seen: Seen, place: str, evidence: str) -> Finding:
+    record = seen.record
     shape = tuple(list(record.outputs.values())[1].shape)
-    batch_first = "" if not record.module.batch_first else ", with batch_first=True too"
+    label = patient.label(record.module)
+    too = record.module.batch_first
     return Finding(
         "h_n-as-batch",
         "error",
-        f"h_n of {patient.label(record.module)} is taken as if it were (batch, ...), but it is (layers * directions, "
-        f"batch, hidden) = {shape}{batch_first}.",
-        f"in h_n the samples lie on axis 1, and in what is made of it no longer: {evidence}.",
-        "The last layer's state is h_n[-1] (with two directions torch.cat([h_n[-2], h_n[-1]], -1)), of shape (batch, "
-        "hidden); all layers side by side are h_n.transpose(0, 1).flatten(1).",
+        say(
+            f"h_n of {label} is taken as if it were (batch, ...), by {place}, but it is (layers * directions, batch, "
+            f"hidden) = {shape}{', with batch_first=True too' if too else ''}.",
+            f"{label}의 h_n을 {place}에서 (배치, ...)인 것처럼 읽었습니다. h_n은 "
+            f"{'batch_first=True여도 ' if too else ''}(층 * 방향, 배치, 은닉) = {shape} 모양입니다.",
+        ),
+        say(
+            f"in h_n the samples lie on axis 1, and in what is made of it no longer: {evidence}.",
+            f"h_n에서는 샘플이 축 1에 있는데 그것으로 만든 값에서는 그렇지 않습니다. {evidence}.",
+        ),
+        say(
+            "The last layer's state is h_n[-1] (with two directions torch.cat([h_n[-2], h_n[-1]], -1)), of shape "
+            "(batch, "
+            "hidden); all layers side by side are h_n.transpose(0, 1).flatten(1).",
+            "마지막 층의 상태는 (배치, 은닉) 모양인 h_n[-1]입니다. 양방향이면 torch.cat([h_n[-2], h_n[-1]], -1)이고, "
+            "모든 층을 나란히 "
+            "놓으려면 h_n.transpose(0, 1).flatten(1)입니다.",
+        ),
         record.name,
     )
 
 
-def _elsewhere(trial: Trial, seen: list[Seen], bad: Bad, evidence: str) -> Finding:
-    """Mixed by something else than a recurrent layer's reading: the first place where it shows."""
-    lone = all(len(influence.movers()) == 1 for influence in bad.values())
-    hint = "is only one of them taken?" if lone else "a view or reshape where a transpose was meant?"
-    where, module = _first_place(trial.patient, seen, hint)
-    mixed = any(influence.shared for influence in bad.values())
-    said = f"Samples influence each other along axis {trial.call.batch_dim}, called batch"
-    flips = _has_batch_first(module) and not isinstance(module, nn.RNNBase)
+def _elsewhere(trial: Trial, seen: list[Seen], bad: Bad, evidence: str, flip: nn.Module | None) -> Finding:
+    """Mixed where no operation can be named: the first module at which it shows."""
+    where, module = _first_place(trial.patient, seen)
+    code, said = _said(trial, bad)
+    general = say(
+        "Swap axes with transpose or movedim, never with view or reshape; leave the axis of the samples out of means "
+        "and "
+        "norms.",
+        "축은 view나 reshape가 아니라 transpose나 movedim으로 바꾸고, 평균이나 노름은 샘플 축을 빼고 계산하세요.",
+    )
     return Finding(
-        "batch-mixed" if mixed else "batch-lost",
+        code,
         "error",
-        f"{said if mixed else 'The results are not of single samples any more'}: {where}.",
+        f"{said}: {where}.",
         f"{evidence}.",
-        _flip(trial, [module]) if flips else _general_mend(trial.patient, seen),
+        _flip(trial, [flip]) if flip is not None else general,
         "" if module is None else trial.patient.names[module],
     )
 
 
-def _first_place(patient: Patient, seen: list[Seen], hint: str) -> tuple[str, nn.Module | None]:
+def _first_place(patient: Patient, seen: list[Seen]) -> tuple[str, nn.Module | None]:
     """Where the samples are not apart for the first time, in words, and the module."""
     last = None
     for s in seen:
         module, label = s.record.module, patient.label(s.record.module)
         if s.arrives_mixed:
-            place = f"between {patient.label(last)} and {label}" if last else f"before {label}"
-            return f"it happens {place} ({hint})", module
+            before = say(f"before {label}", f"{label} 앞에서 섞입니다")
+            if last:
+                before = say(
+                    f"between {patient.label(last)} and {label}", f"{patient.label(last)}와 {label} 사이에서 섞입니다"
+                )
+            return say(f"it happens {before}", before), module
         if s.leaves_mixed and _has_batch_first(module):
-            return f"{label}, built with batch_first={module.batch_first}, mixes them", module
+            built = f"batch_first={module.batch_first}"
+            return say(f"{label}, built with {built}, mixes them", f"{built}로 만든 {label}에서 섞입니다"), module
         if s.leaves_mixed and any(True for _ in module.children()):
-            after = f", after {patient.label(last)}" if last else ""
-            return f"it happens in the code of {label} itself{after} ({hint})", module
+            return say(f"it happens in the code of {label} itself", f"{label}의 코드에서 섞입니다"), module
         if s.leaves_mixed:
-            return f"{label} mixes them", module
+            return say(f"{label} mixes them", f"{label}에서 섞입니다"), module
         last = module
-    return "the experiment cannot tell where", None
+    return say("the experiment cannot tell where", "어디에서 섞이는지는 실험으로 알 수 없습니다"), None
 
 
 def _has_batch_first(module: nn.Module | None) -> bool:
     return isinstance(getattr(module, "batch_first", None), bool)
-
-
-def _general_mend(patient: Patient, seen: list[Seen]) -> str:
-    layers = [s.record for s in seen if isinstance(s.record.module, nn.RNNBase) and not s.leaves_mixed]
-    if not layers:
-        return "Swap axes with transpose or movedim, never with view or reshape; leave axis 0 out of means and norms."
-    time = reading_of(patient, layers[-1]).time
-    axes, last = ("(batch, time, feature)", "[:, -1]") if time else ("(time, batch, feature)", "[-1]")
-    return (
-        f"The output of {patient.label(layers[-1].module)} is {axes}: its last step is output{last}. Swap axes with "
-        f"transpose, never with view or reshape."
-    )

@@ -4,13 +4,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import labelings, largest_difference, moved, spread
-from elman.explain.experiments.patient import NotChecked, Patient, Results
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.timeline import TimeAxis, time_axes
-from elman.explain.experiments.words import listed
+from elman.explain.experiments.words import listed, samples
 
 FEW = 4  # sequences of each kind that are changed
 MORE_STEPS = 1e-4  # of the largest number: products over more rows round differently
@@ -21,7 +23,13 @@ def examine(patient: Patient) -> list[Finding]:
     call = patient.call
     if call.lengths is None:
         packed = isinstance(call.sequences, PackedSequence)
-        raise NotChecked("a packed sequence holds no padding" if packed else "give the sequences' lengths=")
+        raise NotChecked(
+            say("a packed sequence holds no padding", "패킹된 시퀀스에는 패딩이 없습니다")
+            if packed
+            else say("give the sequences' lengths=", "시퀀스의 길이를 lengths=로 알려 주세요")
+        )
+    if patient.known & {"lengths-mismatched"}:
+        raise NotChecked(say("the lengths are those of other samples", "길이가 다른 샘플의 것입니다"))
     before = patient.run()
     timed = time_axes(patient, before)
     past = [name for name, time in timed.items() if time is None and before[name].is_floating_point()]
@@ -30,17 +38,28 @@ def examine(patient: Patient) -> list[Finding]:
     longer = None if call.masks else patient.attempt(call.longer(call.steps))
     if call.told or longer is None:
         if not bool((call.ends < call.steps).any()) and longer is None:
-            raise NotChecked("no sequence is padded, and the model refuses more steps")
+            raise NotChecked(
+                say(
+                    "no sequence is padded, and the model refuses more steps",
+                    "패딩된 시퀀스가 없고, 모델이 더 긴 입력을 받지 않습니다",
+                )
+            )
         changed = patient.run(patient.changes.padding(call))
         for name, value in before.items():
             if name in timed and (found := _moved(patient, value, changed.get(name), timed[name], None)):
-                return [_finding(patient, name, value, found, "changing the numbers past the sequences' ends")]
+                what = say("changing the numbers past the sequences' ends", "시퀀스가 끝난 뒤의 수를 바꾸었더니")
+                return [_finding(patient, name, value, found, what)]
     if longer is not None:
         for name, value in before.items():
             if name in timed and (found := _moved(patient, value, longer.get(name), timed[name], MORE_STEPS)):
-                return [_finding(patient, name, value, found, f"adding {call.steps} more padded steps")]
+                what = say(f"adding {call.steps} more padded steps", f"패딩을 {call.steps}시점 더 붙였더니")
+                return [_finding(patient, name, value, found, what)]
+    if found_alone := _alone(patient, before, timed):
+        return [found_alone]
     if not timed:
-        raise NotChecked("what comes back for fewer steps has other axes")
+        raise NotChecked(
+            say("what comes back for fewer steps has other axes", "더 짧은 입력을 넣으면 결과의 축이 달라집니다")
+        )
     return []
 
 
@@ -71,12 +90,24 @@ def _past_the_end(patient: Patient, name: str, short: list[int]) -> Finding:
     return Finding(
         "padding-read",
         "error",
-        f"The results of sequences shorter than {int(ends.max())} steps are taken past their ends, where there is "
-        f"padding alone.",
-        f"changing {listed(short, 'sample')} (length{'s' if len(short) > 1 else ''} "
-        f"{listed([int(ends[n]) for n in short])}) moved nothing of {name}; changing the full ones did.",
-        "Of packed sequences take h_n, which is the state at each sequence's own end; of a padded output "
-        "output[arange, lengths - 1].",
+        say(
+            f"The results of sequences shorter than {int(ends.max())} steps are taken past their ends, where there is "
+            f"padding alone.",
+            f"{int(ends.max())}시점보다 짧은 시퀀스의 결과를 시퀀스가 끝난 뒤의 패딩에서 꺼냈습니다.",
+        ),
+        say(
+            f"changing {samples(short)} (length{'s' if len(short) > 1 else ''} "
+            f"{listed([int(ends[n]) for n in short])}) moved nothing of {name}; changing the full ones did.",
+            f"{samples(short)}(길이 {listed([int(ends[n]) for n in short])})을 바꾸어도 {name}이 달라지지 않았고, "
+            f"끝까지 찬 것을 바꾸면 "
+            f"달라졌습니다.",
+        ),
+        say(
+            "Of packed sequences take h_n, which is the state at each sequence's own end; of a padded output "
+            "output[arange, lengths - 1].",
+            "패킹했다면 각 시퀀스가 끝난 시점의 상태인 h_n을, 패딩된 output에서는 output[arange, lengths - 1]을 "
+            "쓰세요.",
+        ),
     )
 
 
@@ -132,6 +163,45 @@ def _padded_places(patient: Patient, shape: torch.Size, time: TimeAxis | None) -
     ]
 
 
+def _alone(patient: Patient, before: Results, timed: dict[str, TimeAxis | None]) -> Finding | None:
+    """Whether a sample alone, cut to its length, has another result than among the longer ones: after unpacking for
+    instance, where the padded steps are zeros, but count in a mean."""
+    if patient.hindered or patient.known & {"batch-position"}:
+        return None
+    call = patient.call
+    longest = int(call.ends.max())
+    for sample in [n for n, end in enumerate(call.ends.tolist()) if 0 < end < longest][:FEW]:
+        alone = patient.attempt(call.alone(sample))
+        for name, value in before.items():
+            if alone is None or name not in alone or name not in timed:
+                continue
+            row = _row_of(value, alone[name], sample, call.samples)
+            if row is not None and bool((wrong := moved(row, alone[name], MORE_STEPS)).any()):
+                found = [sample], largest_difference(row[wrong], alone[name][wrong])
+                end = int(call.ends[sample])
+                what = say(
+                    f"giving the sample alone, cut to its {end} steps,", f"그 샘플만 {end}시점으로 잘라 넣었더니"
+                )
+                return _finding(patient, name, value, found, what)
+    return None
+
+
+def _row_of(value: Tensor, alone: Tensor, sample: int, count: int) -> Tensor | None:
+    """What a result holds of one sample, in the shape of that sample's own; None where the axes cannot be told."""
+    if value.dim() != alone.dim():
+        return None
+    pairs = enumerate(zip(value.shape, alone.shape, strict=True))
+    changed = [(axis, size, own) for axis, (size, own) in pairs if size != own]
+    rows = [axis for axis, size, own in changed if (size, own) == (count, 1)]
+    if len(rows) != 1 or len(changed) > 2:
+        return None
+    row = value.narrow(rows[0], sample, 1)
+    for axis, size, own in changed:
+        if axis != rows[0]:
+            row = row.narrow(axis, 0, min(size, own))
+    return row if row.shape == alone.shape else None
+
+
 def _samples(patient: Patient, wrong: Tensor) -> list[int]:
     """Which samples these numbers belong to, where an axis has their size."""
     for axis, size in enumerate(wrong.shape):
@@ -141,26 +211,44 @@ def _samples(patient: Patient, wrong: Tensor) -> list[int]:
 
 
 def _finding(patient: Patient, name: str, value: Tensor, found: Found, what: str) -> Finding:
-    samples, difference = found
+    places, difference = found
     ends = patient.call.ends.tolist()
-    of_whom = f", of {listed(samples, 'sample')} (lengths {listed([ends[n] for n in samples])})" if samples else ""
+    lengths = listed([ends[n] for n in places])
+    of_whom = (
+        say(f", of {samples(places)} (lengths {lengths})", f"({samples(places)}, 길이 {lengths})") if places else ""
+    )
     readers = _readers(patient)
     if readers:
-        said = f"{listed(readers)} read every sequence to the end of its padding"
-        mend = (
+        said = say(
+            f"{listed(readers)} read every sequence to the end of its padding",
+            f"{listed(readers)} 층이 시퀀스를 패딩 끝까지 읽습니다",
+        )
+        mend = say(
             "Tell the layer the lengths: pack_padded_sequence(x, lengths, batch_first=..., enforce_sorted=False), or "
-            "lengths= of elman.RNN."
+            "lengths= of elman.RNN.",
+            "층에 길이를 알려 주세요. pack_padded_sequence(x, lengths, batch_first=..., enforce_sorted=False)나 "
+            "elman.RNN의 "
+            "lengths=를 쓰면 됩니다.",
         )
     else:
-        said = "what follows the recurrent layers takes the padded steps in"
-        mend = "Mask the padding, in means, maxima and attention too, and divide by the lengths."
+        said = say(
+            "what follows the recurrent layers takes the padded steps in",
+            "순환층 다음의 계산에 패딩된 시점이 들어갑니다",
+        )
+        mend = say(
+            "Mask the padding, in means, maxima and attention too, and divide by the lengths.",
+            "평균, 최댓값, 어텐션에서도 패딩을 가리고, 평균은 길이로 나누세요.",
+        )
     if not patient.recurrent:
-        said = "the model reads past the sequences' ends"
+        said = say("the model reads past the sequences' ends", "모델이 시퀀스가 끝난 뒤까지 읽습니다")
     return Finding(
         "padding-read",
         "error",
-        f"Padding influences the results: {said}.",
-        f"{what} moved {name} {axes(value)}{of_whom} by up to {difference:.2g}.",
+        say(f"Padding influences the results: {said}.", f"패딩이 결과에 영향을 줍니다. {said}."),
+        say(
+            f"{what} moved {name} {axes(value)}{of_whom} by up to {difference:.2g}.",
+            f"{what} {name} {axes(value)}{of_whom}가 최대 {difference:.2g}만큼 달라졌습니다.",
+        ),
         mend,
     )
 

@@ -11,11 +11,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from elman.explain._language import say
 from elman.explain.experiments.as_found import Snapshot, generators_left_alone, seed_generators
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import Changes
+from elman.explain.experiments.clock import Clock
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.operations import Operation, Operations
 from elman.explain.experiments.tensors import tensors_in
 
 Results = dict[str, Tensor]
@@ -25,15 +29,12 @@ BareHook = Callable[..., Any]
 _BARE = {"output[0]": "output", "output[1]": "h_n", "output[1][0]": "h_n", "output[1][1]": "c_n"}
 
 
-class NotChecked(Exception):
-    """An experiment cannot be made on this model with this input; the message says why."""
-
-
 class Refused(NotChecked):
     """The model, or autograd on its way through it, raised."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(f"the model raised {type(error).__name__}: {error}")
+        kind = type(error).__name__
+        super().__init__(say(f"the model raised {kind}: {error}", f"모델이 {kind}를 일으켰습니다: {error}"))
         self.error = error
 
 
@@ -47,6 +48,7 @@ class Record:
     outputs: Results
     given: frozenset[str]  # the keyword arguments
     packed: bool
+    lengths: Tensor | None  # (N,), where the call was told them, by packing or by name
 
     @property
     def first(self) -> Tensor:
@@ -60,16 +62,19 @@ class Patient:
     Args:
         model: the module.
         call: the user's call.
+        clock: is asked for leave before each run.
     """
 
-    def __init__(self, model: nn.Module, call: Call) -> None:
-        self.model, self.call = model, call
+    def __init__(self, model: nn.Module, call: Call, clock: Clock) -> None:
+        self.model, self.call, self.clock = model, call, clock
         self.changes = Changes(model)
         self.names = {module: name for name, module in model.named_modules()}
         self.recurrent = [m for m in self.names if isinstance(m, nn.RNNBase)]
         self.norms = [m for m in self.names if isinstance(m, _BatchNorm)]
         self.explained: set[str] = set()  # parameters whose lack of a gradient another finding explains
+        self.known: set[str] = set()  # the codes found so far, which explain much of what comes after
         self._found = Snapshot(model)
+        self._operated = False
         tensors = [*model.parameters(), *model.buffers(), call.values]
         self.devices = {tensor.device for tensor in tensors}
 
@@ -92,6 +97,7 @@ class Patient:
         fresh: bool = True,
         training: bool = False,
         statistics: bool = False,
+        seed: int = 0,
     ) -> Results:
         """What the model returns, by name, with dropout off and batch norm on its running statistics.
 
@@ -102,15 +108,18 @@ class Patient:
             fresh: whether the model starts from what it held when it was found.
             training: whether it runs in training mode, dropout and all.
             statistics: whether batch norms take the batch's own mean and variance, as in training.
+            seed: of the random numbers that the model draws.
 
         Raises:
+            NotChecked: the time is up.
             Refused: the model raised.
             TypeError: it returned no tensor.
         """
+        self.clock.check()
         args, kwargs = (call or self.call).arguments()
         if fresh:
             self.restart(training)
-        seed_generators(self.devices)
+        seed_generators(self.devices, seed)
         self._found.rewind()
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.set_grad_enabled(grad))
@@ -128,9 +137,9 @@ class Patient:
                 stack.enter_context(during)
             try:
                 returned = self.model(*args, **kwargs)
+                results = tensors_in(returned)  # a packed sequence may be none
             except Exception as error:
                 raise Refused(error) from error
-        results = tensors_in(returned)
         if not results:
             raise TypeError(
                 f"elman.doctor found no tensor in what {type(self.model).__name__} returned: a "
@@ -140,6 +149,19 @@ class Patient:
         if isinstance(self.model, nn.RNNBase):
             results = {_BARE.get(name, name): value for name, value in results.items()}
         return results if grad else _copies(results)
+
+    @property
+    def hindered(self) -> str:
+        """What was found that makes a sample differ from itself elsewhere in the batch, or alone; "" for nothing."""
+        if self.known & {"random-in-evaluation"}:
+            return say("the model draws random numbers", "모델이 난수를 씁니다")
+        if self.known & {"state-carried", "state-by-design"}:
+            return say("the model holds a state of each sample", "모델이 샘플마다 상태를 지니고 있습니다")
+        if self.known & {"batch-mixed", "batch-lost", "batch-order", "h_n-as-batch"}:
+            return say("the samples are not apart", "샘플들이 서로 섞여 있습니다")
+        if self.known & {"lengths-mismatched"}:
+            return say("the lengths are those of other samples", "길이가 다른 샘플의 것입니다")
+        return ""
 
     def attempt(self, call: Call, **options: Any) -> Results | None:
         """A run that the model may refuse: None where it raises. Only for calls that nobody asked it to take."""
@@ -164,15 +186,36 @@ class Patient:
 
         def note(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
             inputs = tensors_in((*args, *kwargs.values()), "input")
-            packed = any(isinstance(given, PackedSequence) for given in (*args, *kwargs.values()))
+            packed = [given for given in (*args, *kwargs.values()) if isinstance(given, PackedSequence)]
+            lengths = kwargs.get("lengths")
+            if packed:
+                lengths = pad_packed_sequence(packed[0])[1]
             records.append(
                 Record(
-                    self.names[module], module, _copies(inputs), _copies(tensors_in(output)), frozenset(kwargs), packed
+                    self.names[module],
+                    module,
+                    _copies(inputs),
+                    _copies(tensors_in(output)),
+                    frozenset(kwargs),
+                    bool(packed),
+                    None if lengths is None else torch.as_tensor(lengths).cpu(),
                 )
             )
 
         self.run(call, during=_both(during, _hooked(list(self.names), note, with_kwargs=True)))
         return records
+
+    def operations(self, call: Call | None = None, seed: int = 0) -> list[Operation]:
+        """Every operation on tensors, in the order in which they are made."""
+        if not self._operated:  # what is imported or prepared at first is no operation of the model's
+            self._operated = True
+            self.operations()
+        operations = Operations()
+        layers: list[nn.Module] = [one for one in self.names if isinstance(one, nn.RNNBase | nn.RNNCellBase)]
+        entering = _hooked(layers, operations.enter, before=True, with_kwargs=True)
+        leaving = _hooked(layers, operations.leave, with_kwargs=True)
+        self.run(call, during=_both(_both(entering, leaving), operations), seed=seed)
+        return operations.noted
 
     def altered(
         self, module: nn.Module, alter: Callable[[Any], Any], call: Call | None = None, turn: int | None = None
@@ -188,7 +231,7 @@ class Patient:
     def label(self, module: nn.Module) -> str:
         """How the text names a module inside: 'encoder.rnn' (GRU)."""
         kind, name = type(module).__name__, self.names[module]
-        return f"'{name}' ({kind})" if name else f"the model itself ({kind})"
+        return f"'{name}' ({kind})" if name else say(f"the model ({kind})", f"모델({kind})")
 
     def _without_statistics(self) -> list[nn.Module]:
         """Batch norms that would mix the samples in eval mode too."""
@@ -208,7 +251,7 @@ def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[T
         Refused: autograd cannot go through the model.
     """
     if not any(output.requires_grad for output in outputs):
-        raise NotChecked("what is looked at carries no gradient")
+        raise NotChecked(say("what is looked at carries no gradient", "살펴볼 값에 기울기가 없습니다"))
     weights = [torch.randn(output.shape, dtype=output.dtype, device=output.device) for output in outputs]
     try:
         return list(torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=True))

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
+from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments.patient import NotChecked, Patient, Results, differentiate, hooked
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient, Results, differentiate, hooked
 from elman.explain.experiments.timeline import time_axes
 
 NOTHING = 1e-6  # of the last step's gradient: what is below is lost among the others in float32
@@ -23,6 +25,8 @@ UNDERFLOW = 1e-25  # what fades in float32 to an exact zero was at least so smal
 
 def examine(patient: Patient) -> list[Finding]:
     """The findings vanishing-gradient and exploding-gradient, and the note gradient-reach."""
+    if patient.known & {"state-detached"}:
+        raise NotChecked(say("the state is detached at every step", "상태의 기울기가 시점마다 끊깁니다"))
     findings, seen = [], False
     for module in patient.names:
         curves = _curves(patient, module)
@@ -32,7 +36,11 @@ def examine(patient: Patient) -> list[Finding]:
             seen = True
             findings += _findings(patient, module, which, curve)
     if not seen:
-        raise NotChecked("no recurrence over three steps or more was seen inside")
+        raise NotChecked(
+            say(
+                "no recurrence over three steps or more was seen inside", "안에서 세 시점 이상의 순환을 보지 못했습니다"
+            )
+        )
     return findings
 
 
@@ -47,7 +55,7 @@ def _curves(patient: Patient, module: nn.Module, probes: int = 1) -> list[tuple[
     return []
 
 
-class _Taps:
+class Taps:
     """Hooks that add a zero to a module's first argument, which gets its gradient, and keep what comes back."""
 
     def __init__(self) -> None:
@@ -61,11 +69,11 @@ class _Taps:
 
     def _tap(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if args:
-            return (self._tapped(args[0]), *args[1:]), kwargs
+            return (self.tapped(args[0]), *args[1:]), kwargs
         first = next(iter(kwargs))
-        return (), {**kwargs, first: self._tapped(kwargs[first])}
+        return (), {**kwargs, first: self.tapped(kwargs[first])}
 
-    def _tapped(self, given: Any) -> Any:
+    def tapped(self, given: Any) -> Any:
         values = given.data if isinstance(given, PackedSequence) else given
         self.taps.append(torch.zeros_like(values, requires_grad=True))
         tapped = values + self.taps[-1]
@@ -76,7 +84,7 @@ class _Taps:
 
 
 def _of_layer(patient: Patient, layer: nn.RNNBase, probes: int) -> list[tuple[str, Tensor]]:
-    taps = _Taps()
+    taps = Taps()
     patient.run(grad=True, during=taps.on(layer))
     if not taps.outputs:
         return []
@@ -118,12 +126,12 @@ def _time_and_ends(patient: Patient, layer: nn.RNNBase, output: Any) -> tuple[in
 
 def _of_cell(patient: Patient, cell: nn.RNNCellBase, probes: int) -> list[tuple[str, Tensor]]:
     """The same for a cell that is called in a loop."""
-    taps = _Taps()
+    taps = Taps()
     patient.run(grad=True, during=taps.on(cell))
     return _of_loop(taps, probes) if len(taps.outputs) >= 3 else []
 
 
-def _of_loop(taps: _Taps, probes: int) -> list[tuple[str, Tensor]]:
+def _of_loop(taps: Taps, probes: int) -> list[tuple[str, Tensor]]:
     last = taps.outputs[-1]
     last = last[0] if isinstance(last, tuple) else last
     found = _gradients([last], taps.taps, probes)
@@ -144,9 +152,9 @@ def _is_a_loop(patient: Patient) -> bool:
 def _of_model(patient: Patient, probes: int) -> list[tuple[str, Tensor]]:
     """The same for the model as a whole: its last step's results, or all where they have no time."""
     assert patient.call.time_dim is not None
-    taps = _Taps()
+    taps = Taps()
     results = patient.run(grad=True, during=taps.on(patient.model))
-    last = _last_results(patient, results)
+    last = last_results(patient, results)
     if not taps.taps or not last or taps.taps[0].shape != patient.call.values.shape:
         return []
     (gradient,) = _gradients(last, taps.taps[:1], probes)
@@ -158,7 +166,7 @@ def _of_model(patient: Patient, probes: int) -> list[tuple[str, Tensor]]:
     return [("", curve)] if faded or curve.all() else []  # a window of a few steps ends at once, and is no recurrence
 
 
-def _last_results(patient: Patient, results: Results) -> list[Tensor]:
+def last_results(patient: Patient, results: Results) -> list[Tensor]:
     timed = time_axes(patient, results)
     last = []
     for name, result in results.items():
@@ -189,17 +197,31 @@ def _explodes(curve: Tensor) -> bool:
 
 
 def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) -> list[Finding]:
-    label = f"{patient.label(module)}{f', {which}' if which else ''}"
+    direction = say(which, {"forward": "정방향", "backward": "역방향"}.get(which, ""))
+    label = f"{patient.label(module)}{f', {direction}' if which else ''}"
     where, steps, first = patient.names[module], len(curve), float(curve[0])
-    shown = f"norm of d(last state)/d(input): {first:.2g} at the last step, {float(curve[-1]):.2g} at the first step"
+    shown = say(
+        f"norm of d(last state)/d(input): {first:.2g} at the last step, {float(curve[-1]):.2g} at the first step",
+        f"마지막 상태를 입력으로 미분한 값의 노름: 마지막 시점에서 {first:.2g}, 첫 시점에서 {float(curve[-1]):.2g}",
+    )
     if _explodes(curve):
         return [
             Finding(
                 "exploding-gradient",
                 "warning",
-                f"Gradients explode over the {steps} steps of the sequence in {label}.",
-                f"{shown}, {float(curve.max()):.2g} at lag {int(curve.argmax())}.",
-                "Start weight_hh orthogonal or smaller, and clip gradients (torch.nn.utils.clip_grad_norm_).",
+                say(
+                    f"Gradients explode over the {steps} steps of the sequence in {label}.",
+                    f"{label}에서 기울기가 {steps}시점을 거슬러 가며 폭발합니다.",
+                ),
+                say(
+                    f"{shown}, {float(curve.max()):.2g} at lag {int(curve.argmax())}.",
+                    f"{shown}, {int(curve.argmax())}시점 앞에서 {float(curve.max()):.2g}.",
+                ),
+                say(
+                    "Start weight_hh orthogonal or smaller, and clip gradients (torch.nn.utils.clip_grad_norm_).",
+                    "weight_hh를 직교 행렬이나 더 작은 값으로 시작하고, 기울기를 "
+                    "자르세요(torch.nn.utils.clip_grad_norm_).",
+                ),
                 where,
             )
         ]
@@ -208,21 +230,32 @@ def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) ->
     reach = int((curve > NOTHING * first).nonzero().max()) + 1
     if reach == steps:
         return []
-    sentence = (
+    sentence = say(
         f"The gradient of the last state reaches back over {reach} of {steps} steps in {label}; before that it is "
-        f"less than a millionth of what it is at the last step."
+        f"less than a millionth of what it is at the last step.",
+        f"{label}에서 마지막 상태의 기울기는 {steps}시점 가운데 {reach}시점까지만 거슬러 갑니다. 그보다 앞에서는 "
+        f"마지막 시점의 백만분의 일보다 "
+        f"작습니다.",
     )
     if reach > FEW and reach * SHARE >= steps:
-        mend = "For longer dependencies start weight_hh orthogonal, or take a GRU or an LSTM."
+        mend = say(
+            "For longer dependencies start weight_hh orthogonal, or take a GRU or an LSTM.",
+            "더 긴 의존 관계를 배워야 하면 weight_hh를 직교 행렬로 시작하거나 GRU, LSTM을 쓰세요.",
+        )
         return [Finding("gradient-reach", "note", sentence, f"{shown}.", mend, where)]
     return [
         Finding(
             "vanishing-gradient",
             "warning",
-            f"Gradients vanish over the sequence. {sentence}",
+            say(f"Gradients vanish over the sequence. {sentence}", f"기울기가 시퀀스를 따라 사라집니다. {sentence}"),
             f"{shown}.",
-            "Scale the input and weight_hh so that units are not saturated, start weight_hh orthogonal, cut the "
-            "sequences shorter, or take a GRU or an LSTM with a forget bias of 1.",
+            say(
+                "Scale the input and weight_hh so that units are not saturated, start weight_hh orthogonal, cut the "
+                "sequences shorter, or take a GRU or an LSTM with a forget bias of 1.",
+                "유닛이 포화되지 않게 입력과 weight_hh의 크기를 맞추거나, weight_hh를 직교 행렬로 시작하거나, "
+                "시퀀스를 짧게 자르거나, "
+                "GRU나 망각 편향이 1인 LSTM을 쓰세요.",
+            ),
             where,
         )
     ]

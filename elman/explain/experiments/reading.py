@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from elman.explain._language import say
 from elman.explain.experiments.patient import Patient, Record
 
 
@@ -29,13 +30,26 @@ def reading_of(patient: Patient, record: Record) -> Reading:
     shape = tuple(record.first.shape)
     label = patient.label(layer)
     if record.packed:
-        return Reading(0, 1, f"{label} read a packed sequence of {shape[1]} samples and up to {shape[0]} steps")
+        text = say(
+            f"{label} read a packed sequence of {shape[1]} samples and up to {shape[0]} steps",
+            f"{label} 층이 샘플 {shape[1]}개, 최대 {shape[0]}시점의 패킹된 시퀀스를 읽었습니다",
+        )
+        return Reading(0, 1, text)
     if len(shape) == 2:
-        return Reading(0, None, f"{label} read its input {shape} as one sequence: time {shape[0]}, feature {shape[1]}")
+        text = say(
+            f"{label} read its input {shape} as one sequence: time {shape[0]}, feature {shape[1]}",
+            f"{label} 층이 입력 {shape}을 한 시퀀스(시간 {shape[0]}, 특성 {shape[1]})로 읽었습니다",
+        )
+        return Reading(0, None, text)
     names = ("batch", "time") if layer.batch_first else ("time", "batch")
-    sizes = ", ".join(f"{name} {size}" for name, size in zip((*names, "feature"), shape, strict=True))
+    said = {"batch": say("batch", "배치"), "time": say("time", "시간")}
+    spoken = (*(said[name] for name in names), say("feature", "특성"))
+    sizes = ", ".join(f"{name} {size}" for name, size in zip(spoken, shape, strict=True))
     return Reading(
         names.index("time"),
         names.index("batch"),
-        f"{label}, built with batch_first={layer.batch_first}, read its input {shape} as ({sizes})",
+        say(
+            f"{label}, built with batch_first={layer.batch_first}, read its input {shape} as ({sizes})",
+            f"batch_first={layer.batch_first}로 만든 {label} 층이 입력 {shape}을 ({sizes})로 읽었습니다",
+        ),
     )

@@ -6,11 +6,13 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.altering import on_output, on_padded
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import moved
-from elman.explain.experiments.patient import NotChecked, Patient, Record
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.reading import Reading, reading_of
 
 SIZES = (1.0, 10.0)  # of further changes, in standard deviations of the output; taken in turn
@@ -19,7 +21,7 @@ SIZES = (1.0, 10.0)  # of further changes, in standard deviations of the output;
 def examine(patient: Patient) -> list[Finding]:
     """The findings two-direction-last-step and first-step-only."""
     if not patient.recurrent:
-        raise NotChecked("no recurrent layer of torch's kind inside")
+        raise NotChecked(say("no recurrent layer of torch's kind inside", "안에 torch 방식의 순환층이 없습니다"))
     turns: Counter[nn.Module] = Counter()
     findings: dict[nn.Module, Finding] = {}
     for record in patient.record():
@@ -104,15 +106,32 @@ def _is_the_output(result: Tensor, output: Tensor) -> bool:
 
 def _finding(patient: Patient, record: Record, half: str) -> Finding:
     _explain_weights_of_the_state(patient, record, reverse=half == "backward")
-    what = "last" if half == "backward" else "first"
+    backward = half == "backward"
+    what = "last" if backward else "first"
+    step, side = ("마지막", "역방향") if backward else ("첫", "정방향")
+    label = patient.label(record.module)
     return Finding(
         "two-direction-last-step",
         "error",
-        f"The {what} step is taken from the two-direction output of {patient.label(record.module)}: its {half} half "
-        f"has seen one step there, and the rest of what that direction read is lost.",
-        f"changing the {half} half of the output at all steps but the {what} moved no result; changing it at the "
-        f"{what} did.",
-        "Take the state where each direction ends: torch.cat([h_n[-2], h_n[-1]], -1); or pool over all steps.",
+        say(
+            f"The {what} step is taken from the two-direction output of {label}: its {half} half has seen one step "
+            f"there, "
+            f"and the rest of what that direction read is lost.",
+            f"{label}의 양방향 output에서 {step} 시점을 꺼냈습니다. 그 자리의 {side} 절반은 한 시점만 읽은 상태이고, "
+            f"그 방향이 읽은 나머지는 "
+            f"버려집니다.",
+        ),
+        say(
+            f"changing the {half} half of the output at all steps but the {what} moved no result; changing it at the "
+            f"{what} did.",
+            f"output의 {side} 절반을 {step} 시점만 빼고 모두 바꾸어도 결과가 달라지지 않았고, {step} 시점에서 바꾸면 "
+            f"달라졌습니다.",
+        ),
+        say(
+            "Take the state where each direction ends: torch.cat([h_n[-2], h_n[-1]], -1); or pool over all steps.",
+            "방향마다 끝난 시점의 상태를 쓰세요: torch.cat([h_n[-2], h_n[-1]], -1). 또는 모든 시점의 평균이나 "
+            "최댓값을 쓰세요.",
+        ),
         record.name,
     )
 
@@ -122,10 +141,22 @@ def _first_step(patient: Patient, record: Record) -> Finding:
     return Finding(
         "first-step-only",
         "error",
-        f"Of the output of {patient.label(record.module)} the first step alone is used: it has seen one step.",
-        "changing the output at all steps but the first moved no result; changing it at the first did.",
-        "The last step is output[:, -1] with batch_first=True, else output[-1]; where the layer reads a sequence that "
-        "was turned round, its last step is the first one after turning back.",
+        say(
+            f"Of the output of {patient.label(record.module)} the first step alone is used: it has seen one step.",
+            f"{patient.label(record.module)}의 output에서 첫 시점만 썼습니다. 한 시점만 읽은 값입니다.",
+        ),
+        say(
+            "changing the output at all steps but the first moved no result; changing it at the first did.",
+            "output을 첫 시점만 빼고 모두 바꾸어도 결과가 달라지지 않았고, 첫 시점에서 바꾸면 달라졌습니다.",
+        ),
+        say(
+            "The last step is output[:, -1] with batch_first=True, else output[-1]; where the layer reads a sequence "
+            "that "
+            "was turned round, its last step is the first one after turning back.",
+            "마지막 시점은 batch_first=True이면 output[:, -1], 아니면 output[-1]입니다. 뒤집은 시퀀스를 읽는 층이라면 "
+            "다시 뒤집은 뒤의 첫 "
+            "시점이 마지막으로 읽은 시점입니다.",
+        ),
         record.name,
     )
 

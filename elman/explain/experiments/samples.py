@@ -1,9 +1,11 @@
 """Do samples influence each other along the axis called batch? One is changed, and what moves is looked at."""
 
+from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.evidence import evidence
 from elman.explain.experiments.mixers import explain
-from elman.explain.experiments.patient import NotChecked, Patient
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.trial import COPIES, Trial
 from elman.explain.experiments.words import listed
 
@@ -11,17 +13,25 @@ from elman.explain.experiments.words import listed
 def examine(patient: Patient) -> list[Finding]:
     """The findings batch-mixed, batch-lost, batch-order and h_n-as-batch, and the note batch-norm."""
     if patient.call.batch_dim is None:
-        raise NotChecked("batch_dim=None says that the input is one sequence")
+        raise NotChecked(
+            say("batch_dim=None says that the input is one sequence", "batch_dim=None이면 입력은 시퀀스 하나입니다")
+        )
     trial = Trial(patient)
     before, afters = trial.run()
     found = trial.influences(before, afters)
     bad = {name: influence for name, influence in found.items() if influence.mixed}
     if bad:
         name = next(iter(bad))
-        alone = "" if trial.call is patient.call else f"With the one sample given {COPIES} times: "
-        return [explain(trial, bad, alone + evidence(name, bad[name], before, afters))]
+        alone = (
+            ""
+            if trial.call is patient.call
+            else say(f"With the one sample given {COPIES} times: ", f"하나뿐인 샘플을 {COPIES}번 넣어 보았습니다. ")
+        )
+        return [explain(trial, bad, before, alone + evidence(name, bad[name], before, afters))]
     if not found:
-        raise NotChecked("the shapes of the results depend on the input's values")
+        raise NotChecked(
+            say("the shapes of the results depend on the input's values", "결과의 모양이 입력의 값에 따라 달라집니다")
+        )
     return _batch_norms(trial)
 
 
@@ -40,9 +50,17 @@ def _batch_norms(trial: Trial) -> list[Finding]:
         Finding(
             "batch-norm",
             "note",
-            f"In training the samples influence each other through {norms}, as batch norm does by design; nothing else "
-            f"mixes them.",
-            f"with the batch's own statistics {evidence(name, mixed[name], *runs)}; without, none.",
+            say(
+                f"In training the samples influence each other through {norms}, as batch norm does by design; nothing "
+                f"else mixes them.",
+                f"학습할 때는 {norms} 때문에 샘플끼리 영향을 줍니다. 배치 정규화는 원래 그런 것이고, 그 밖에는 섞이는 "
+                f"곳이 없습니다.",
+            ),
+            say(
+                f"with the batch's own statistics {evidence(name, mixed[name], *runs)}; without, none.",
+                f"배치 자신의 통계로 계산하면 {evidence(name, mixed[name], *runs)}. 그러지 않으면 아무것도 달라지지 "
+                f"않습니다.",
+            ),
             "",
             patient.names[patient.norms[0]],
         )

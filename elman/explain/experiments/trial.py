@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import torch
 
+from elman.explain._language import say
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.influence import Influence, moved
-from elman.explain.experiments.patient import NotChecked, Patient, Record, Results, Setting
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient, Record, Results, Setting
 
 COPIES = 3  # of a lone sample
 MOST = 8  # samples that are changed
@@ -98,7 +100,12 @@ def _enough_samples(patient: Patient) -> Call:
         for way in call.repeated(COPIES):
             if patient.attempt(way) is not None:
                 return way
-    raise NotChecked("the batch holds one sample, and the model refuses several: give it a batch of two or more")
+    raise NotChecked(
+        say(
+            "the batch holds one sample, and the model refuses several: give it a batch of two or more",
+            "배치에 샘플이 하나뿐이고 모델이 여러 개는 받지 않습니다. 둘 이상의 배치를 넣어 보세요",
+        )
+    )
 
 
 def _chosen(samples: int) -> tuple[int, ...]:

@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor, nn
 
+from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.patient import NotChecked, Patient
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.words import listed
 
 SATURATED = 0.99  # |h| from which tanh lets less than 2 % of a gradient through
@@ -21,10 +23,17 @@ def examine(patient: Patient) -> list[Finding]:
     """The findings saturated-units and dead-units."""
     modules = [module for module in patient.names if _kind(module)]
     if not modules:
-        raise NotChecked("no recurrent layer, Tanh or ReLU of torch's kind inside")
+        raise NotChecked(
+            say("no recurrent layer, Tanh or ReLU of torch's kind inside", "안에 순환층이나 Tanh, ReLU가 없습니다")
+        )
     states = _states(patient, [patient.call, *(patient.changes.all(patient.call) for _ in range(3))])
     if all(len(outputs) < PLACES for outputs in states.values()):
-        raise NotChecked(f"the activations have fewer than {PLACES} places; give a longer or larger batch")
+        raise NotChecked(
+            say(
+                f"the activations have fewer than {PLACES} places; give a longer or larger batch",
+                f"활성값이 {PLACES}곳보다 적습니다. 더 길거나 큰 배치를 넣어 보세요",
+            )
+        )
     if _findings(patient, states, 4):  # few places look like many when they are alike
         states = _states(patient, [patient.call, *(patient.changes.all(patient.call) for _ in range(DRAWS))])
     return _findings(patient, states, 1 + DRAWS)
@@ -63,23 +72,38 @@ def _finding(patient: Patient, module: nn.Module, states: Tensor, batches: int) 
     label = patient.label(module)
     if _kind(module) == "dead":
         bad = (states <= 0).all(0)
-        said, what = "dead", "are zero at every place: no gradient passes them"
-        mend = "Lower the learning rate, or look at the biases and at the scale of the input."
+        said = "dead"
+        what = say("are zero at every place: no gradient passes them", "늘 0입니다. 기울기가 지나가지 못합니다")
+        mend = say(
+            "Lower the learning rate, or look at the biases and at the scale of the input.",
+            "학습률을 낮추거나, 편향과 입력의 크기를 살펴보세요.",
+        )
     else:
         bad = (states.abs() > SATURATED).double().mean(0) >= ALWAYS
-        said, what = "saturated", f"stay beyond ±{SATURATED}: next to no gradient passes them"
-        mend = (
-            "Scale the input to about zero mean and a standard deviation of one, and look at the size of the weights."
+        said = "saturated"
+        what = say(
+            f"stay beyond ±{SATURATED}: next to no gradient passes them",
+            f"거의 늘 ±{SATURATED}을 넘습니다. 기울기가 거의 지나가지 못합니다",
+        )
+        mend = say(
+            "Scale the input to about zero mean and a standard deviation of one, and look at the size of the weights.",
+            "입력을 평균 0, 표준편차 1쯤으로 맞추고 가중치의 크기를 살펴보세요.",
         )
     if float(bad.double().mean()) < MOST[said]:
         return None
     which = bad.nonzero().flatten().tolist()
-    extreme = f"the median of |output| is {float(states.abs().double().median()):.3g}"
+    median = f"{float(states.abs().double().median()):.3g}"
     return Finding(
         f"{said}-units",
         "warning",
-        f"{len(which)} of the {units} units of {label} {what}.",
-        f"{listed(which, 'unit')}, at {places} places of {batches} batches; {extreme}.",
+        say(
+            f"{len(which)} of the {units} units of {label} {what}.",
+            f"{label}의 유닛 {units}개 가운데 {len(which)}개가 {what}.",
+        ),
+        say(
+            f"{listed(which, 'unit')}, at {places} places of {batches} batches; the median of |output| is {median}.",
+            f"유닛 {listed(which)}번, 배치 {batches}개의 {places}곳에서 보았습니다. |출력|의 중앙값은 {median}입니다.",
+        ),
         mend,
         patient.names[module],
     )

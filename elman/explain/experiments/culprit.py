@@ -1,0 +1,139 @@
+"""Which operation is to blame: the first one on the way to a bad result that makes bad out of good."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from elman.explain.experiments.influence import Influence, moved
+from elman.explain.experiments.operations import Operation
+from elman.explain.experiments.trial import Trial
+
+Test = Callable[[Influence | None], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """An operation, and what each changed sample moved in its inputs and outputs; None where shapes differed."""
+
+    operation: Operation
+    inputs: tuple[Influence | None, ...]
+    outputs: tuple[Influence | None, ...]
+
+    @property
+    def main(self) -> tuple[Tensor, Influence] | None:
+        """Its first input that depends on the samples."""
+        for tensor, influence in zip(self.operation.inputs, self.inputs, strict=True):
+            if influence is not None and influence.judged:
+                return tensor, influence
+        return None
+
+
+class Trail:
+    """The operations of a run, each beside what the changed samples moved in it.
+
+    Args:
+        trial: says which samples are changed.
+    """
+
+    def __init__(self, trial: Trial) -> None:
+        runs = [trial.patient.operations(call) for call in (trial.call, *trial.changed)]
+        self._trial = trial
+        self.watched = [self._watch(operations) for operations in zip(*runs, strict=False) if _alike(operations)]
+        if any(len(run) != len(self.watched) for run in runs):  # the model does other things for other samples
+            self.watched = []
+        self._makers: dict[int, list[int]] = {}
+        for place, one in enumerate(self.watched):
+            for made in one.operation.made:
+                self._makers.setdefault(made, []).append(place)
+
+    def blame(self, result: Tensor) -> list[Watched]:
+        """The operations from the guilty one to that which made the result; empty where it cannot be told."""
+        last = self._maker_of(result)
+        if last is None:
+            return []
+        if not any(map(_shared, self.watched[last].outputs)):
+            return self._way(last, _mixed)
+        way = self._way(last, _shared)
+        first = self.watched.index(way[0])
+        if any(map(_scattered, way[0].inputs)):
+            return self._way(first, _scattered, last)
+        return way
+
+    def flattening(self, watched: Watched) -> list[Watched]:
+        """The operation that put the samples onto one axis with something else, if this one reads such an axis."""
+        if watched.main is None:
+            return []
+        tensor, influence = watched.main
+        if influence.axis is None or tensor.shape[influence.axis] == self._trial.call.samples:
+            return []
+        read = watched.operation.read[next(k for k, one in enumerate(watched.inputs) if one is influence)]
+        makers = [maker for maker in self._makers.get(read, []) if maker < self.watched.index(watched)]
+        return [self.watched[makers[-1]]] if makers else []
+
+    def _way(self, last: int, bad: Test, end: int | None = None) -> list[Watched]:
+        """From the first operation whose inputs are good, along bad ones, to the last."""
+        seen, waiting, guilty = {last}, [last], []
+        while waiting:
+            place = waiting.pop()
+            before = {
+                maker
+                for read, influence in zip(self.watched[place].operation.read, self.watched[place].inputs, strict=True)
+                if bad(influence)
+                for maker in self._makers.get(read, [])[::-1]
+                if maker < place
+            }
+            before = {maker for maker in before if any(map(bad, self.watched[maker].outputs))}
+            if not before:
+                guilty.append(place)
+            waiting += before - seen
+            seen |= before
+        first = min(guilty)
+        places = sorted(place for place in seen if place >= first)
+        return [self.watched[place] for place in places + ([end] if end is not None and end not in places else [])]
+
+    def _maker_of(self, result: Tensor) -> int | None:
+        for place in reversed(range(len(self.watched))):
+            for output in self.watched[place].operation.outputs:
+                if output.shape == result.shape and not moved(output, result).any():
+                    return place
+        return None
+
+    def _watch(self, operations: tuple[Operation, ...]) -> Watched:
+        first, *others = operations
+        return Watched(
+            first,
+            self._influences(first.inputs, [other.inputs for other in others]),
+            self._influences(first.outputs, [other.outputs for other in others]),
+        )
+
+    def _influences(self, before: tuple[Tensor, ...], afters: list[tuple[Tensor, ...]]) -> tuple[Influence | None, ...]:
+        return tuple(
+            Influence(
+                torch.stack([moved(value, after[place]) for after in afters]).cpu(),
+                self._trial.picks,
+                self._trial.call.samples,
+            )
+            if all(len(after) > place and after[place].shape == value.shape for after in afters)
+            else None
+            for place, value in enumerate(before)
+        )
+
+
+def _alike(operations: tuple[Operation, ...]) -> bool:
+    return len({operation.name for operation in operations}) == 1
+
+
+def _mixed(influence: Influence | None) -> bool:
+    return influence is not None and influence.mixed
+
+
+def _shared(influence: Influence | None) -> bool:
+    """Whether there are numbers that several samples moved."""
+    return influence is not None and influence.mixed and influence.shared > 0
+
+
+def _scattered(influence: Influence | None) -> bool:
+    """Whether several samples moved something, each its own numbers, and these lie along no axis."""
+    return influence is not None and influence.mixed and influence.shared == 0 and len(influence.movers()) > 1

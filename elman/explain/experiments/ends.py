@@ -1,0 +1,137 @@
+"""Are the lengths those of the samples beside them, and is each sequence read to its end?"""
+
+import torch
+from torch import Tensor
+
+from elman.explain._language import say
+from elman.explain._report import Finding
+from elman.explain.experiments.changes import DRAWS
+from elman.explain.experiments.influence import moved
+from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.patient import Patient, Results
+from elman.explain.experiments.reading import reading_of
+from elman.explain.experiments.timeline import time_axes
+from elman.explain.experiments.trial import Seen, Trial
+from elman.explain.experiments.words import listed
+
+
+def whose_lengths(patient: Patient) -> list[Finding]:
+    """The finding lengths-mismatched."""
+    if patient.call.lengths is None:
+        raise NotChecked(say("give the sequences' lengths=", "시퀀스의 길이를 lengths=로 알려 주세요"))
+    if not any(record.lengths is not None for record in patient.record()):
+        raise NotChecked(say("no layer inside is told lengths", "안에 길이를 받는 층이 없습니다"))
+    trial = Trial(patient)
+    ends = patient.call.ends
+    for seen in trial.seen():
+        given = seen.record.lengths
+        if given is None or not seen.inputs or sorted(given.tolist()) != sorted(ends.tolist()):
+            continue
+        wrong = {sample: length for sample, length in _told(seen, patient).items() if length != int(ends[sample])}
+        if wrong:
+            return [_mismatched(patient, seen, wrong)]
+    return []
+
+
+def _told(seen: Seen, patient: Patient) -> dict[int, int]:
+    """The length that a layer was told of each changed sample."""
+    axis = reading_of(patient, seen.record).batch if hasattr(seen.record.module, "batch_first") else 0
+    given, influence = seen.record.lengths, seen.inputs[0]
+    if given is None or axis is None or influence.shape[axis] != len(given):
+        return {}
+    places = influence.along(axis)
+    return {
+        pick: int(given[int(place.int().argmax())])
+        for pick, place in zip(influence.picks, places, strict=True)
+        if int(place.sum()) == 1
+    }
+
+
+def _mismatched(patient: Patient, seen: Seen, wrong: dict[int, int]) -> Finding:
+    ends, label = patient.call.ends, patient.label(seen.record.module)
+    pairs = [
+        say(
+            f"sample {n} is {int(ends[n])} long and was read for {length}",
+            f"샘플 {n}: 길이 {int(ends[n])}, 읽은 길이 {length}",
+        )
+        for n, length in wrong.items()
+    ]
+    return Finding(
+        "lengths-mismatched",
+        "error",
+        say(
+            f"{label} is told the lengths of other samples: they were sorted, and the sequences were not.",
+            f"{label} 층이 다른 샘플의 길이를 받았습니다. 길이만 정렬하고 시퀀스는 정렬하지 않았습니다.",
+        ),
+        f"{listed(pairs)}.",
+        say(
+            "Leave both as they are and pack with enforce_sorted=False; or sort both: x[order] beside lengths[order].",
+            "둘 다 그대로 두고 enforce_sorted=False로 패킹하거나, x[order]와 lengths[order]처럼 둘을 함께 정렬하세요.",
+        ),
+        seen.record.name,
+    )
+
+
+def last_step(patient: Patient) -> list[Finding]:
+    """The finding last-step-unread, for results that have no axis of time."""
+    call = patient.call
+    if call.steps < 3 or call.values is not call.sequences:
+        raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
+    if patient.known & {"first-step-only", "two-direction-last-step", "lengths-mismatched", "padding-read"}:
+        raise NotChecked(
+            say("what is read of the sequences is wrong already", "시퀀스를 읽는 방식에 이미 잘못이 있습니다")
+        )
+    before = patient.run()
+    names = [name for name, time in time_axes(patient, before).items() if time is None and before[name].numel() > 1]
+    last, earlier = call.of_ends(back=1), call.of_ends(back=2) & ~call.of_ends(back=1)
+    if not names or not _changes(patient, last)[1]:
+        raise NotChecked(
+            say("no result is of a whole sequence, or all end with padding", "시퀀스 전체에 대한 결과가 없습니다")
+        )
+    for draw in range(DRAWS):
+        if _moves(patient, before, names, last):
+            return []
+        if draw == 0 and not any(_moves(patient, before, names, earlier) for _ in range(DRAWS)):
+            return []
+    told = call.lengths is not None
+    return [
+        Finding(
+            "last-step-unread",
+            "error",
+            say(
+                "The last step of each sequence moves nothing, and the one before it does: it is never read.",
+                "시퀀스마다 마지막 시점은 결과를 움직이지 않고 그 앞 시점은 움직입니다. 마지막 시점을 읽지 않습니다.",
+            ),
+            say(
+                f"changing the last step of each sequence moved nothing of {listed(names)} in {DRAWS} draws; changing "
+                f"the "
+                f"step before it did.",
+                f"시퀀스마다 마지막 시점을 {DRAWS}번 바꾸어도 {listed(names)}이(가) 달라지지 않았고, 그 앞 시점을 "
+                f"바꾸면 달라졌습니다.",
+            ),
+            say(
+                "A length counts steps: the last one is lengths - 1."
+                if told
+                else "Look for a loop or an index that ends one step early: range(T - 1), [:, :-1], output[:, -2].",
+                "길이는 시점의 개수입니다. 마지막 시점은 lengths - 1번입니다."
+                if told
+                else "한 시점 일찍 끝나는 반복문이나 인덱스가 있는지 보세요: range(T - 1), [:, :-1], output[:, -2].",
+            ),
+        )
+    ]
+
+
+def _changes(patient: Patient, where: Tensor) -> tuple[Tensor, bool]:
+    """The values with others at these steps, and whether there is anything there but padding."""
+    call = patient.call
+    content = where & patient.changes.content(call, where)
+    values = patient.changes.where(call, content.expand_as(call.values)).values
+    return values, not torch.equal(values, call.values)
+
+
+def _moves(patient: Patient, before: Results, names: list[str], where: Tensor) -> bool:
+    after = patient.run(patient.call.with_values(_changes(patient, where)[0]))
+    return any(
+        name not in after or after[name].shape != before[name].shape or bool(moved(before[name], after[name]).any())
+        for name in names
+    )

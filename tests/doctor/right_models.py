@@ -1,0 +1,604 @@
+"""Sixty-four small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from collected import LENGTHS, C, Case, H, I, N, Of, T, V, WithLengths, ids, mask_of, numbers, padded
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
+
+import elman
+
+RIGHT: dict[str, Case] = {}
+
+
+def right(make: Any = None, **options: Any) -> Any:
+    """The function makes a model and its input, of which the doctor should have nothing to say."""
+
+    def keep(make: Any) -> Any:
+        RIGHT[make.__name__] = Case(make, options=options)
+        return make
+
+    return keep if make is None else keep(make)
+
+
+def gru(size: int = I, **options: Any) -> nn.GRU:
+    return nn.GRU(size, H, batch_first=True, **options)
+
+
+def rnn(size: int = I, **options: Any) -> elman.RNN:
+    return elman.RNN(size, H, batch_first=True, **options)
+
+
+def head(width: int = H) -> nn.Linear:
+    return nn.Linear(width, C)
+
+
+def packed(x: Tensor, lengths: Tensor) -> Any:
+    return pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+
+
+def with_lengths(forward: Any, **parts: Any) -> tuple[Any, ...]:
+    return WithLengths(forward, **parts), padded(), {"lengths": LENGTHS}
+
+
+# ---------------------------------------------------------------- readings of the output and of h_n
+
+
+@right
+def tagger():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=nn.LSTM(I, H, 2, batch_first=True), fc=head()), numbers()
+
+
+@right
+def last_step():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0][:, -1]), rnn=gru(), fc=head()), numbers()
+
+
+@right
+def last_state():
+    return Of(lambda self, x: self.fc(self.rnn(x)[1][-1]), rnn=rnn(num_layers=2), fc=head()), numbers()
+
+
+@right
+def both_last_states():
+    def forward(self, x):
+        _, (h_n, _) = self.rnn(x)
+        return self.fc(torch.cat([h_n[-2], h_n[-1]], 1))
+
+    return Of(forward, rnn=nn.LSTM(I, H, 2, batch_first=True, bidirectional=True), fc=head(2 * H)), numbers()
+
+
+@right
+def all_states_side_by_side():
+    return Of(lambda self, x: self.fc(self.rnn(x)[1].permute(1, 0, 2).reshape(len(x), -1)), rnn=rnn(num_layers=3),
+              fc=head(3 * H)), numbers()  # fmt: skip
+
+
+@right
+def states_viewed_by_layer_and_direction():
+    def forward(self, x):
+        _, h_n = self.rnn(x)
+        there, back = h_n.view(2, 2, len(x), H)[-1]
+        return self.fc(there + back)
+
+    return Of(forward, rnn=gru(num_layers=2, bidirectional=True), fc=head()), numbers()
+
+
+@right
+def mean_of_the_layers_states():
+    return Of(lambda self, x: self.fc(self.rnn(x)[1].mean(0)), rnn=gru(num_layers=2), fc=head()), numbers()
+
+
+@right
+def mean_over_time():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0].mean(1)), rnn=gru(bidirectional=True), fc=head(2 * H)), numbers()
+
+
+@right
+def maximum_over_time():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0].max(1).values), rnn=rnn(bidirectional=True),
+              fc=head(2 * H)), numbers()  # fmt: skip
+
+
+@right
+def first_and_last_of_two_directions():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc(torch.cat([output[:, -1, :H], output[:, 0, H:]], 1))
+
+    return Of(forward, rnn=gru(bidirectional=True), fc=head(2 * H)), numbers()
+
+
+@right
+def attention_over_time():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        weights = self.score(torch.tanh(output)).softmax(1)
+        return self.fc((weights * output).sum(1)), weights
+
+    return Of(forward, rnn=gru(bidirectional=True), score=nn.Linear(2 * H, 1, bias=False), fc=head(2 * H)), numbers()
+
+
+@right
+def classes_softmaxed():
+    return Of(lambda self, x: self.fc(self.rnn(x)[1][-1]).softmax(1), rnn=gru(), fc=head()), numbers()
+
+
+@right
+def unit_vectors():
+    return Of(lambda self, x: F.normalize(self.rnn(x)[1][-1], dim=1), rnn=gru()), numbers()
+
+
+# ---------------------------------------------------------------- orders of the axes
+
+
+@right(batch_dim=1)
+def time_first():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=elman.RNN(I, H), fc=head()), numbers().transpose(0, 1)
+
+
+@right(batch_dim=1)
+def time_first_last_step():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0][-1]), rnn=nn.GRU(I, H), fc=head()), numbers().transpose(0, 1)
+
+
+@right
+def transposed_there_and_back():
+    return Of(lambda self, x: self.rnn(x.transpose(0, 1))[0].transpose(0, 1), rnn=nn.GRU(I, H)), numbers()
+
+
+@right
+def all_sizes_alike():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0][:, -1]), rnn=nn.GRU(4, 4, batch_first=True),
+              fc=nn.Linear(4, 4)), numbers(4, 4)  # fmt: skip
+
+
+@right
+def one_sample():
+    return Of(lambda self, x: self.fc(self.rnn(x)[1][-1]), rnn=gru(), fc=head()), numbers(1)
+
+
+@right(batch_dim=None)
+def without_a_batch():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=elman.RNN(I, H), fc=head()), numbers()[0]
+
+
+@right
+def one_step():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0][:, 0]), rnn=gru(), fc=head()), numbers(N, 1)
+
+
+@right
+def logits_in_one_row():
+    return Of(lambda self, x: self.fc(self.rnn(self.words(x))[0]).flatten(0, 1), words=nn.Embedding(V, I), rnn=gru(),
+              fc=nn.Linear(H, V)), ids()  # fmt: skip
+
+
+@right
+def logits_with_classes_second():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0]).transpose(1, 2), rnn=gru(), fc=head()), numbers()
+
+
+@right
+def frames_of_a_film():
+    def forward(self, x):
+        frames = self.convolution(x.flatten(0, 1)).flatten(1)
+        return self.fc(self.rnn(frames.unflatten(0, x.shape[:2]))[0][:, -1])
+
+    return Of(forward, convolution=nn.Conv2d(1, 2, 3), rnn=gru(8), fc=head()), torch.randn(3, 5, 1, 4, 4)
+
+
+@right
+def sentences_of_words():
+    def forward(self, x):
+        sentences = self.low(self.words(x.flatten(0, 1)))[1][-1]
+        return self.fc(self.high(sentences.unflatten(0, x.shape[:2]))[1][-1])
+
+    parts = dict(words=nn.Embedding(V, I), low=gru(), high=gru(H), fc=head())
+    return Of(forward, **parts), torch.randint(1, V, (4, 3, 5))
+
+
+@right
+def convolution_in_front():
+    def forward(self, x):
+        return self.rnn(self.convolution(x.transpose(1, 2)).transpose(1, 2))[0]
+
+    return Of(forward, convolution=nn.Conv1d(I, H, 3, padding=1), rnn=gru(H)), numbers()
+
+
+# ---------------------------------------------------------------- causal ones
+
+
+@right(causal=True)
+def next_words():
+    return Of(lambda self, x: self.fc(self.rnn(self.words(x))[0]), words=nn.Embedding(V, I), rnn=rnn(),
+              fc=nn.Linear(H, V)), ids()  # fmt: skip
+
+
+@right(causal=True)
+def next_words_with_tied_weights():
+    words = nn.Embedding(V, H)
+    fc = nn.Linear(H, V, bias=False)
+    fc.weight = words.weight
+    return Of(lambda self, x: self.fc(self.rnn(self.words(x))[0]), words=words, rnn=gru(H), fc=fc), ids()
+
+
+@right(causal=True)
+def convolution_padded_on_the_left():
+    def forward(self, x):
+        return self.rnn(self.convolution(F.pad(x.transpose(1, 2), (2, 0))).transpose(1, 2))[0]
+
+    return Of(forward, convolution=nn.Conv1d(I, H, 3), rnn=gru(H)), numbers()
+
+
+@right(causal=True)
+def attention_with_a_mask():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).triu(1)
+        return output + self.attention(output, output, output, attn_mask=later)[0]
+
+    return Of(forward, rnn=gru(), attention=nn.MultiheadAttention(H, 2, batch_first=True)), numbers()
+
+
+@right(causal=True)
+def loss_of_the_next_word():
+    def forward(self, x):
+        logits = self.fc(self.rnn(self.words(x[:, :-1]))[0])
+        return F.cross_entropy(logits.transpose(1, 2), x[:, 1:], reduction="none").mean(1), logits
+
+    return Of(forward, words=nn.Embedding(V, I), rnn=gru(), fc=nn.Linear(H, V)), ids()
+
+
+@right(causal=True)
+def running_mean():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0].cumsum(1)), rnn=gru(), fc=head()), numbers()
+
+
+# ---------------------------------------------------------------- padded ones
+
+
+@right
+def state_of_packed_sequences():
+    return with_lengths(lambda self, x, n: self.fc(self.rnn(packed(x, n))[1][-1]), rnn=gru(), fc=head())
+
+
+@right
+def mean_over_the_lengths():
+    def forward(self, x, lengths):
+        output, _ = pad_packed_sequence(self.rnn(packed(x, lengths))[0], batch_first=True)
+        return self.fc(output.sum(1) / lengths[:, None])
+
+    return with_lengths(forward, rnn=gru(), fc=head())
+
+
+@right
+def maximum_over_the_real_steps():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(x)
+        return self.fc(output.masked_fill(~mask_of(lengths, x.shape[1]), -torch.inf).amax(1))
+
+    return with_lengths(forward, rnn=gru(), fc=head())
+
+
+@right
+def attention_over_the_real_steps():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(x, lengths=lengths)
+        score = self.score(output).masked_fill(~mask_of(lengths, x.shape[1]), -torch.inf)
+        return self.fc((score.softmax(1) * output).sum(1))
+
+    return with_lengths(forward, rnn=rnn(bidirectional=True), score=nn.Linear(2 * H, 1), fc=head(2 * H))
+
+
+@right
+def step_at_each_end():
+    def forward(self, x, lengths):
+        return self.fc(self.rnn(x)[0][torch.arange(len(x)), lengths - 1])
+
+    return with_lengths(forward, rnn=gru(), fc=head())
+
+
+@right
+def gathered_at_each_end():
+    def forward(self, x, lengths):
+        place = (lengths - 1).view(-1, 1, 1).expand(-1, 1, H)
+        return self.fc(self.rnn(x)[0].gather(1, place).squeeze(1))
+
+    return with_lengths(forward, rnn=rnn(), fc=head())
+
+
+@right
+def sorted_and_put_back():
+    def forward(self, x, lengths):
+        lengths, order = lengths.sort(descending=True)
+        states = self.rnn(pack_padded_sequence(x[order], lengths, batch_first=True))[1][-1]
+        return self.fc(states[order.argsort()])
+
+    return with_lengths(forward, rnn=gru(), fc=head())
+
+
+@right
+def tags_of_padded_sequences():
+    def forward(self, x, lengths):
+        output, _ = pad_packed_sequence(self.rnn(packed(x, lengths))[0], batch_first=True, total_length=x.shape[1])
+        return self.fc(output)
+
+    return with_lengths(forward, rnn=gru(bidirectional=True), fc=head(2 * H))
+
+
+@right
+def words_with_a_padding_id():
+    def forward(self, x, lengths):
+        return self.fc(self.rnn(packed(self.words(x), lengths))[1][-1])
+
+    x = ids() * (torch.arange(T) < torch.tensor(LENGTHS)[:, None])
+    model = WithLengths(forward, words=nn.Embedding(V, I, padding_idx=0), rnn=gru(), fc=head())
+    return model, x, {"lengths": LENGTHS}
+
+
+@right
+def packed_sequences_as_input():
+    return nn.GRU(I, H), pack_sequence([torch.randn(n, I) for n in LENGTHS], enforce_sorted=False)
+
+
+# ---------------------------------------------------------------- loops, states, and places
+
+
+@right(causal=True)
+def loop_over_a_cell():
+    def forward(self, x):
+        state, outputs = None, []
+        for x_t in x.unbind(1):
+            state = self.cell(x_t, state)
+            outputs.append(state[0])
+        return self.fc(torch.stack(outputs, 1))
+
+    return Of(forward, cell=nn.LSTMCell(I, H), fc=head()), numbers()
+
+
+@right
+def two_cells_in_a_module_list():
+    def forward(self, x):
+        states = [torch.zeros(len(x), H) for _ in self.cells]
+        for x_t in x.unbind(1):
+            for k, cell in enumerate(self.cells):
+                x_t = states[k] = cell(x_t, states[k])
+        return self.fc(x_t)
+
+    return Of(forward, cells=nn.ModuleList([elman.RNNCell(I, H), elman.RNNCell(H, H)]), fc=head()), numbers()
+
+
+@right
+def recurrence_by_hand():
+    def forward(self, x):
+        h = x.new_zeros(len(x), H)
+        for t in range(x.shape[1]):
+            h = torch.tanh(self.i2h(torch.cat([x[:, t], h], 1)))
+        return self.h2o(h).log_softmax(1)
+
+    return Of(forward, i2h=nn.Linear(I + H, H), h2o=head()), numbers()
+
+
+@right
+def minimal_gated_unit():
+    def forward(self, x):
+        h, outputs = torch.zeros(len(x), H), torch.zeros(len(x), x.shape[1], H)
+        for t, x_t in enumerate(x.unbind(1)):
+            f = torch.sigmoid(self.f(torch.cat([x_t, h], 1)))
+            h = (1 - f) * h + f * torch.tanh(self.h(torch.cat([x_t, f * h], 1)))
+            outputs[:, t] = h
+        return outputs
+
+    return Of(forward, f=nn.Linear(I + H, H), h=nn.Linear(I + H, H)), numbers()
+
+
+@right
+def samples_one_after_another():
+    """Slow, and right: each starts from a state of its own."""
+    return Of(lambda self, x: torch.cat([self.rnn(one[None])[0] for one in x]), rnn=gru()), numbers()
+
+
+@right
+def gradients_truncated_every_few_steps():
+    def forward(self, x):
+        h, outputs = torch.zeros(1, len(x), H), []
+        for piece in x.split(3, 1):
+            output, h = self.rnn(piece, h.detach())
+            outputs.append(output)
+        return self.fc(torch.cat(outputs, 1))
+
+    return Of(forward, rnn=gru(), fc=head()), numbers(N, 9)
+
+
+@right
+def decoder_that_feeds_itself():
+    def forward(self, x):
+        h = self.encoder(x)[1][-1]
+        y, outputs = torch.zeros(len(x), C), []
+        for _ in range(4):
+            h = self.cell(y, h)
+            y = self.fc(h)
+            outputs.append(y)
+        return torch.stack(outputs, 1)
+
+    return Of(forward, encoder=gru(), cell=nn.GRUCell(C, H), fc=head()), numbers()
+
+
+@right
+def decoder_with_attention():
+    def forward(self, x, y):
+        memory, h = self.encoder(self.source(x))
+        output, _ = self.decoder(self.target(y), h)
+        weights = torch.bmm(output, memory.transpose(1, 2)).softmax(-1)
+        return self.fc(torch.cat([output, torch.bmm(weights, memory)], -1))
+
+    words = dict(source=nn.Embedding(V, I), target=nn.Embedding(V, I))
+    return Of(forward, encoder=gru(), decoder=gru(), fc=nn.Linear(2 * H, V), **words), (ids(), ids(N, 4))
+
+
+@right
+def autoencoder():
+    def forward(self, x):
+        context = self.encoder(x)[1][-1]
+        return self.fc(self.decoder(context[:, None].expand(-1, x.shape[1], -1))[0])
+
+    return Of(forward, encoder=gru(), decoder=gru(H), fc=nn.Linear(H, I)), numbers()
+
+
+@right
+def noise_in_training_alone():
+    def forward(self, x):
+        h = self.rnn(x)[1][-1]
+        mean, spread = self.mean(h), self.spread(h)
+        return mean + spread.exp() * torch.randn_like(mean) if self.training else mean, spread
+
+    return Of(forward, rnn=gru(), mean=head(), spread=head()), numbers()
+
+
+@right
+def one_mask_of_dropout_for_all_steps():
+    def forward(self, x):
+        mask = F.dropout(torch.ones(len(x), 1, I), 0.3, self.training)
+        return self.fc(F.dropout(self.rnn(x * mask)[0], 0.3, self.training))
+
+    return Of(forward, rnn=gru(), fc=head()), numbers()
+
+
+@right
+def learned_first_state():
+    def forward(self, x):
+        return self.fc(self.rnn(x, self.h_0.expand(-1, len(x), -1).contiguous())[0])
+
+    return Of(forward, rnn=rnn(), h_0=nn.Parameter(torch.randn(1, 1, H)), fc=head()), numbers()
+
+
+@right
+def zeros_that_ask_for_a_gradient():
+    """An old habit, needless and harmless."""
+
+    def forward(self, x):
+        return self.fc(self.rnn(x, torch.zeros(1, len(x), H).requires_grad_())[0][:, -1])
+
+    return Of(forward, rnn=gru(), fc=head()), numbers()
+
+
+@right
+def state_handed_in():
+    return nn.GRU(I, H, 2, batch_first=True), (numbers(), torch.randn(2, N, H))
+
+
+@right
+def stateful_with_a_reset():
+    class Stateful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.h = gru(), None
+
+        def reset(self) -> None:
+            self.h = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            output, h = self.rnn(x, self.h)
+            self.h = h.detach()
+            return output
+
+    return Stateful(), numbers()
+
+
+@right
+def positions_along_time():
+    def forward(self, x):
+        return self.rnn(self.words(x) + self.place(torch.arange(x.shape[1])))[0]
+
+    return Of(forward, words=nn.Embedding(V, I), place=nn.Embedding(50, I), rnn=gru()), ids()
+
+
+@right
+def clock_along_time():
+    def forward(self, x):
+        clock = torch.linspace(0, 1, x.shape[1]).view(1, -1, 1).expand(len(x), -1, 1)
+        return self.rnn(torch.cat([x, clock], -1))[0]
+
+    return Of(forward, rnn=gru(I + 1)), numbers()
+
+
+# ---------------------------------------------------------------- layers beside, and what comes back
+
+
+@right
+def batch_norm_over_the_features():
+    def forward(self, x):
+        return self.rnn(self.norm(x.transpose(1, 2)).transpose(1, 2))[0]
+
+    return Of(forward, norm=nn.BatchNorm1d(I), rnn=gru()), numbers()
+
+
+@right
+def layer_norm_and_a_way_around():
+    return Of(lambda self, x: x + self.norm(self.rnn(x)[0]), rnn=nn.GRU(I, I, batch_first=True),
+              norm=nn.LayerNorm(I)), numbers()  # fmt: skip
+
+
+@right
+def standardised_sample_by_sample():
+    def forward(self, x):
+        return self.rnn((x - x.mean(1, keepdim=True)) / (x.std(1, keepdim=True) + 1e-5))[0]
+
+    return Of(forward, rnn=gru()), numbers()
+
+
+@right
+def transformer_layer_behind():
+    return Of(lambda self, x: self.attend(self.rnn(x)[0]), rnn=gru(),
+              attend=nn.TransformerEncoderLayer(H, 2, 8, batch_first=True)), numbers()  # fmt: skip
+
+
+@right
+def frozen_embedding():
+    words = nn.Embedding.from_pretrained(torch.randn(V, I))
+    return Of(lambda self, x: self.fc(self.rnn(self.words(x))[1][-1]), words=words, rnn=gru(), fc=head()), ids()
+
+
+@right
+def reservoir_with_fixed_weights():
+    def forward(self, x):
+        h = torch.zeros(len(x), H)
+        for x_t in x.unbind(1):
+            h = 0.7 * h + 0.3 * torch.tanh(x_t @ self.w_in + h @ self.w)
+        return self.fc(h)
+
+    model = Of(forward, fc=head())
+    model.register_buffer("w_in", torch.randn(I, H))
+    model.register_buffer("w", 0.2 * torch.randn(H, H))
+    return model, numbers()
+
+
+@right
+def two_heads_in_a_dict():
+    def forward(self, x):
+        output, h = self.rnn(x)
+        return {"tags": self.tags(output), "class": self.fc(h[-1])}
+
+    return Of(forward, rnn=rnn(), tags=head(), fc=head()), numbers()
+
+
+@right
+def a_dataclass_comes_back():
+    @dataclass
+    class Answer:
+        logits: Tensor
+        states: tuple[Tensor, ...]
+
+    return Of(lambda self, x: Answer(self.fc(self.rnn(x)[0]), (self.rnn(x)[1],)), rnn=gru(), fc=head()), numbers()
+
+
+@right
+def two_inputs_through_one_layer():
+    def forward(self, a, b):
+        return (self.rnn(a)[1][-1] - self.rnn(b)[1][-1]).abs().sum(1)
+
+    return Of(forward, rnn=rnn()), (numbers(), numbers(N, 4))

@@ -1,0 +1,474 @@
+"""Forty-six small models with one mistake each, of the kinds that learners and published code make."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from collected import LENGTHS, C, Case, H, I, N, Of, T, V, WithLengths, ids, numbers, padded
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+import elman
+
+WRONG: dict[str, Case] = {}
+
+
+def wrong(code: str, cause: str, **options: Any) -> Any:
+    """The function makes a model and its input; the doctor should find `code`, with `cause` in its words."""
+
+    def keep(make: Any) -> Any:
+        WRONG[make.__name__] = Case(make, code, cause, options)
+        return make
+
+    return keep
+
+
+def gru(**options: Any) -> nn.GRU:
+    return nn.GRU(I, H, batch_first=True, **options)
+
+
+def head(width: int = H) -> nn.Linear:
+    return nn.Linear(width, C)
+
+
+def packed(x: Tensor, lengths: Tensor, **options: Any) -> Any:
+    return pack_padded_sequence(x, lengths, batch_first=True, **{"enforce_sorted": False, **options})
+
+
+# ---------------------------------------------------------------- samples that meet
+
+
+@wrong("batch-mixed", r"softmax\(0\).*runs over the samples")
+def classes_softmaxed_over_the_batch():
+    return Of(lambda self, x: self.fc(self.rnn(x)[1][-1]).softmax(0), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("batch-mixed", r"log_softmax.*runs over the samples")
+def tags_log_softmaxed_over_the_batch():
+    return Of(lambda self, x: F.log_softmax(self.fc(self.rnn(x)[0]), dim=0), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("batch-mixed", r"nn\.Softmax\(dim=0\)|self\.softmax|softmax.*runs over the samples")
+def attention_weights_over_the_batch():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        weights = self.softmax(self.score(output))
+        return self.fc((weights * output).sum(1))
+
+    return Of(forward, rnn=gru(), score=nn.Linear(H, 1), softmax=nn.Softmax(dim=0), fc=head()), numbers()
+
+
+@wrong("batch-mixed", r"einsum.*multiplies numbers of different samples")
+def context_summed_over_other_samples():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        weights = self.score(output).squeeze(-1).softmax(1)
+        return self.fc(torch.einsum("nth,mt->nh", output, weights))
+
+    return Of(forward, rnn=gru(), score=nn.Linear(H, 1), fc=head()), numbers()
+
+
+@wrong("batch-mixed", r"broadcasts \(5, 1\) and \(5\,?\) to \(5, 5\)")
+def residual_of_another_shape():
+    def forward(self, x):
+        return self.fc(self.rnn(x)[0][:, -1]) + x[:, -1, 0]
+
+    return Of(forward, rnn=gru(), fc=nn.Linear(H, 1)), numbers()
+
+
+@wrong("batch-mixed", r"std\(0\)|mean\(0\)|mean\(dim=0\)")
+def standardised_with_the_batch():
+    return Of(lambda self, x: self.rnn((x - x.mean(dim=0)) / 2)[0], rnn=gru()), numbers()
+
+
+@wrong("batch-mixed", r"normalize.*runs over the samples")
+def states_normalised_over_the_batch():
+    return Of(lambda self, x: self.fc(F.normalize(self.rnn(x)[1][-1], dim=0)), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("batch-mixed", r"cumsum\(0\).*runs over the samples")
+def sums_that_run_over_the_batch():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0].cumsum(0)), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("batch-mixed", r"view\(T, N, I\)|view\(x\.shape\[1\], x\.shape\[0\], -1\)")
+def viewed_into_time_first():
+    def forward(self, x):
+        return self.fc(self.rnn(x.view(x.shape[1], x.shape[0], -1))[0][-1])
+
+    return Of(forward, rnn=nn.LSTM(I, H), fc=head()), numbers()
+
+
+@wrong("batch-lost", r"view\(x\.shape\[0\], x\.shape\[1\], -1\)")
+def steps_stacked_in_front_and_viewed():
+    def forward(self, x):
+        h, outputs = torch.zeros(x.shape[0], H), []
+        for x_t in x.unbind(1):
+            h = self.cell(x_t, h)
+            outputs.append(h)
+        return self.fc(torch.stack(outputs).view(x.shape[0], x.shape[1], -1))
+
+    return Of(forward, cell=elman.RNNCell(I, H), fc=head()), numbers()
+
+
+@wrong("batch-mixed", r"view\(len\(x\), x\.shape\[1\], H\)")
+def context_repeated_and_viewed():
+    def forward(self, x):
+        context = self.rnn(x)[1][-1]
+        return self.decoder(context.repeat(x.shape[1], 1).view(len(x), x.shape[1], H))[0]
+
+    return Of(forward, rnn=gru(), decoder=nn.GRU(H, H, batch_first=True)), numbers()
+
+
+@wrong("batch-mixed", r"reshape\(x\.shape\[0\], -1\)")
+def time_first_output_reshaped_to_rows():
+    def forward(self, x):
+        output, _ = self.rnn(x.transpose(0, 1))
+        return self.fc(output.reshape(x.shape[0], -1))
+
+    return Of(forward, rnn=elman.RNN(I, H), fc=head(T * H)), numbers()
+
+
+@wrong("batch-mixed", "batch_first=True would fit")
+def batch_first_forgotten():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=nn.LSTM(I, H, 2), fc=head()), numbers()
+
+
+@wrong("batch-mixed", "batch_first=True would fit")
+def batch_first_forgotten_over_words():
+    def forward(self, x):
+        return self.fc(self.rnn(self.words(x))[0])
+
+    return Of(forward, words=nn.Embedding(V, I), rnn=elman.RNN(I, H), fc=nn.Linear(H, V)), ids()
+
+
+@wrong("batch-mixed", "batch_first=False would fit")
+def permuted_for_a_layer_that_is_batch_first():
+    return Of(lambda self, x: self.rnn(x.permute(1, 0, 2))[0].permute(1, 0, 2), rnn=gru()), numbers()
+
+
+@wrong("batch-mixed", "batch_first=True would fit")
+def attention_that_is_time_first():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.attention(output, output, output)[0]
+
+    return Of(forward, rnn=gru(), attention=nn.MultiheadAttention(H, 2)), numbers()
+
+
+@wrong("batch-mixed", "hand the state to the next sample")
+def one_state_for_all_samples():
+    def forward(self, x):
+        h, outputs = None, []
+        for sequence in x:
+            output, h = self.rnn(sequence[None], h)
+            outputs.append(output)
+        return torch.cat(outputs)
+
+    return Of(forward, rnn=elman.RNN(I, H, batch_first=True)), numbers()
+
+
+@wrong("batch-mixed", "runs over the batch")
+def a_loop_by_hand_over_the_rows():
+    def forward(self, x):
+        h, outputs = torch.zeros(x.shape[1], H), []
+        for row in x:
+            h = torch.tanh(self.i2h(torch.cat([row, h], -1)))
+            outputs.append(self.h2o(h))
+        return torch.stack(outputs)
+
+    return Of(forward, i2h=nn.Linear(I + H, H), h2o=head()), numbers()
+
+
+@wrong("batch-mixed", "runs over the batch")
+def a_cell_over_the_rows():
+    def forward(self, x):
+        state, outputs = None, []
+        for n in range(x.size(0)):
+            state = self.cell(x[n], state)
+            outputs.append(state[0])
+        return self.fc(torch.stack(outputs))
+
+    return Of(forward, cell=nn.LSTMCell(I, H), fc=head()), numbers()
+
+
+# ---------------------------------------------------------------- samples that are lost, or elsewhere
+
+
+@wrong("batch-lost", r"\[-1\].*takes one of the samples")
+def last_of_the_batch():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0][-1]), rnn=nn.LSTM(I, H, batch_first=True), fc=head()), numbers()
+
+
+@wrong("batch-lost", r"\[:, -1\].*takes one of the samples")
+def transposed_where_sizes_agree():
+    def forward(self, x):
+        return self.fc(self.rnn(x)[0].transpose(0, 1)[:, -1])
+
+    return Of(forward, rnn=gru(), fc=head()), numbers(6, 6)
+
+
+@wrong("batch-lost", "packed sequence's data")
+def last_rows_of_packed_data():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(packed(x, lengths))
+        return self.fc(output.data[-len(x) :])
+
+    return WithLengths(forward, rnn=gru(), fc=head()), padded(), {"lengths": LENGTHS}
+
+
+@wrong("batch-order", r"flip\(0\)")
+def turned_round_in_the_batch():
+    def forward(self, x):
+        return self.fc(self.rnn(x.flip(0))[1][-1])
+
+    return Of(forward, rnn=gru(), fc=head()), numbers()
+
+
+@wrong("batch-order", "roll")
+def shifted_in_the_batch():
+    return Of(lambda self, x: self.fc(self.rnn(x.roll(1, 0))[0]), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("batch-order", "inverse permutation|enforce_sorted=False")
+def sorted_and_never_put_back():
+    def forward(self, x, lengths):
+        lengths, order = lengths.sort(descending=True)
+        return self.fc(self.rnn(packed(x[order], lengths, enforce_sorted=True))[1][-1])
+
+    return WithLengths(forward, rnn=gru(), fc=head()), padded(), {"lengths": LENGTHS}
+
+
+@wrong("batch-position", r"arange\(len\(x\)\)|self\.place")
+def positions_along_the_batch():
+    def forward(self, x):
+        return self.rnn(self.words(x) + self.place(torch.arange(len(x)))[:, None])[0]
+
+    return Of(forward, words=nn.Embedding(V, I), place=nn.Embedding(50, I), rnn=gru()), ids()
+
+
+@wrong("batch-position", "linspace|clock")
+def time_that_runs_over_the_batch():
+    def forward(self, x):
+        clock = torch.linspace(0, 1, x.shape[0]).view(-1, 1, 1).expand(-1, x.shape[1], 1)
+        return self.fc(self.rnn(torch.cat([x, clock], -1))[0])
+
+    return Of(forward, rnn=nn.GRU(I + 1, H, batch_first=True), fc=head()), numbers()
+
+
+@wrong("h_n-as-batch", r"view\(len\(x\), -1\)")
+def states_viewed_as_rows():
+    def forward(self, x):
+        _, (h_n, _) = self.rnn(x)
+        return self.fc(h_n.view(len(x), -1))
+
+    return Of(forward, rnn=nn.LSTM(I, H, 2, batch_first=True), fc=head(2 * H)), numbers()
+
+
+@wrong("h_n-as-batch", r"h_n\[:, -1\]")
+def last_sample_of_the_states():
+    def forward(self, x):
+        _, h_n = self.rnn(x)
+        return self.fc(h_n[:, -1])
+
+    return Of(forward, rnn=elman.RNN(I, H, 3, batch_first=True), fc=head()), numbers()
+
+
+@wrong("h_n-as-batch", r"reshape\(-1, 2 \* H\)")
+def two_directions_reshaped_as_rows():
+    def forward(self, x):
+        _, h_n = self.rnn(x)
+        return self.fc(h_n.reshape(-1, 2 * H))
+
+    return Of(forward, rnn=gru(bidirectional=True), fc=head(2 * H)), numbers()
+
+
+# ---------------------------------------------------------------- steps that are not read, or should not be
+
+
+@wrong("padding-read", "divide by the lengths")
+def mean_over_unpacked_zeros():
+    def forward(self, x, lengths):
+        output, _ = pad_packed_sequence(self.rnn(packed(x, lengths))[0], batch_first=True)
+        return self.fc(output.mean(1))
+
+    return WithLengths(forward, rnn=gru(), fc=head()), padded(), {"lengths": LENGTHS}
+
+
+@wrong("padding-read", "Mask the padding")
+def attention_over_elmans_zeros():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(x, lengths=lengths)
+        weights = self.score(output).softmax(1)
+        return self.fc((weights * output).sum(1))
+
+    model = WithLengths(forward, rnn=elman.RNN(I, H, batch_first=True), score=nn.Linear(H, 1), fc=head())
+    return model, padded(), {"lengths": LENGTHS}
+
+
+@wrong("padding-read", "Tell the layer the lengths")
+def lengths_that_nobody_reads():
+    def forward(self, x, lengths):
+        return self.fc(self.rnn(x)[1][-1])
+
+    return WithLengths(forward, rnn=gru(), fc=head()), padded(), {"lengths": LENGTHS}
+
+
+@wrong("lengths-mismatched", "lengths of other samples")
+def lengths_sorted_and_sequences_not():
+    def forward(self, x, lengths):
+        lengths, _ = lengths.sort(descending=True)
+        return self.fc(self.rnn(packed(x, lengths, enforce_sorted=True))[1][-1])
+
+    return WithLengths(forward, rnn=gru(), fc=head()), padded(), {"lengths": LENGTHS}
+
+
+@wrong("lengths-mismatched", "lengths of other samples")
+def sequences_sorted_and_lengths_not():
+    def forward(self, x, lengths):
+        order = lengths.argsort(descending=True)
+        return self.fc(self.rnn(x[order], lengths=lengths)[1][-1][order.argsort()])
+
+    return WithLengths(forward, rnn=elman.RNN(I, H, batch_first=True), fc=head()), padded(), {"lengths": LENGTHS}
+
+
+@wrong("last-step-unread", "lengths - 1")
+def index_of_the_end_off_by_one():
+    def forward(self, x, lengths):
+        return self.fc(self.rnn(x)[0][torch.arange(len(x)), (lengths - 2).clamp(min=0)])
+
+    return WithLengths(forward, rnn=gru(), fc=head()), padded(), {"lengths": LENGTHS}
+
+
+@wrong("last-step-unread", r"range\(T - 1\)")
+def loop_that_ends_early():
+    def forward(self, x):
+        h = torch.zeros(len(x), H)
+        for t in range(x.shape[1] - 1):
+            h = self.cell(x[:, t], h)
+        return self.fc(h)
+
+    return Of(forward, cell=nn.GRUCell(I, H), fc=head()), numbers()
+
+
+@wrong("two-direction-last-step", r"torch\.cat\(\[h_n\[-2\], h_n\[-1\]\], -1\)")
+def last_step_of_both_directions():
+    def forward(self, x):
+        return self.fc(self.rnn(self.words(x))[0][:, -1, :])
+
+    rnn = nn.LSTM(I, H, batch_first=True, bidirectional=True)
+    return Of(forward, words=nn.Embedding(V, I), rnn=rnn, fc=head(2 * H)), ids()
+
+
+@wrong("not-causal", "bidirectional=True", causal=True)
+def next_words_from_both_sides():
+    def forward(self, x):
+        return self.fc(self.rnn(self.words(x))[0])
+
+    return Of(forward, words=nn.Embedding(V, I), rnn=gru(bidirectional=True), fc=nn.Linear(2 * H, V)), ids()
+
+
+# ---------------------------------------------------------------- what is drawn, carried, or never learned
+
+
+@wrong("random-in-evaluation", "training=self.training")
+def dropout_that_never_ends():
+    return Of(lambda self, x: self.fc(F.dropout(self.rnn(x)[0], 0.3)), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("random-in-evaluation", r"Make nn\.Dropout once")
+def dropout_made_anew():
+    return Of(lambda self, x: self.fc(nn.Dropout(0.5)(self.rnn(x)[1][-1])), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("random-in-evaluation", "h_0 = None")
+def random_first_state():
+    def forward(self, x):
+        return self.fc(self.rnn(x, torch.randn(1, len(x), H))[1][-1])
+
+    return Of(forward, rnn=elman.RNN(I, H, batch_first=True), fc=head()), numbers()
+
+
+@wrong("random-in-evaluation", r"in __init__")
+def head_made_in_forward():
+    return Of(lambda self, x: nn.Linear(H, C)(self.rnn(x)[1][-1]), rnn=gru()), numbers()
+
+
+@wrong("state-carried", "detach it and give the model a reset")
+def state_kept_for_the_next_batch():
+    def forward(self, x):
+        output, h = self.rnn(x, self.h)
+        self.h = h.detach()
+        return self.fc(output[:, -1])
+
+    return Of(forward, rnn=gru(), fc=head(), h=None), numbers()
+
+
+@wrong("state-detached", r"detach\(\)")
+def detached_at_every_step():
+    def forward(self, x):
+        h = torch.zeros(len(x), H)
+        for x_t in x.unbind(1):
+            h = self.cell(x_t, h.detach())
+        return self.fc(h)
+
+    return Of(forward, cell=elman.RNNCell(I, H), fc=head()), numbers()
+
+
+@wrong("state-detached", r"\.data")
+def data_of_the_state_handed_on():
+    def forward(self, x):
+        h, outputs = None, []
+        for word in self.words(x).split(1, 1):
+            output, h = self.rnn(word, h)
+            h = h.data
+            outputs.append(self.fc(output))
+        return torch.cat(outputs, 1)
+
+    return Of(forward, words=nn.Embedding(V, I), rnn=gru(), fc=nn.Linear(H, V)), ids()
+
+
+@wrong("not-registered", r"cells\[0\]\.weight_ih|nn\.ModuleList")
+def cells_in_a_plain_list():
+    def forward(self, x):
+        states = [torch.zeros(len(x), H) for _ in self.cells]
+        for x_t in x.unbind(1):
+            for k, cell in enumerate(self.cells):
+                x_t = states[k] = cell(x_t, states[k])
+        return self.fc(states[-1])
+
+    return Of(forward, cells=[nn.GRUCell(I, H), nn.GRUCell(H, H)], fc=head()), numbers()
+
+
+@wrong("not-registered", r"W\['hh'\]|nn\.Parameter")
+def weights_in_a_dict():
+    def forward(self, x):
+        h = torch.zeros(len(x), H)
+        for x_t in x.unbind(1):
+            h = torch.tanh(self.i2h(x_t) + h @ self.W["hh"])
+        return self.fc(h)
+
+    W = {"hh": (0.3 * torch.randn(H, H)).requires_grad_()}
+    return Of(forward, i2h=nn.Linear(I, H), W=W, fc=head()), numbers()
+
+
+@wrong("no-gradient", r"not h_n\[0\]")
+def first_layers_state_of_three():
+    return Of(lambda self, x: self.fc(self.rnn(x)[1][0]), rnn=gru(num_layers=3), fc=head()), numbers()
+
+
+@wrong("no-gradient", "detach|no_grad")
+def features_without_gradient():
+    def forward(self, x):
+        with torch.no_grad():
+            features = self.rnn(x)[0]
+        return self.fc(features)
+
+    return Of(forward, rnn=gru(), fc=head()), numbers()
+
+
+@wrong("input-uninitialised", "uninitialised memory")
+def memory_that_nobody_wrote():
+    x = numbers()
+    x[0, 1, 2], x[2, 3, 0], x[4, 0, 1] = -7.6638e22, 3.0478e32, 4.5720e-41
+    return elman.RNN(I, H, batch_first=True), x
