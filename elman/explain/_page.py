@@ -30,7 +30,9 @@ SCRIPTS = (
 )
 Radii = list[list[float | None]]
 Lesson = dict[str, Any]
-HIDDEN = re.compile("[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")  # characters that turn or hide what stands around them
+HIDDEN = re.compile(
+    "[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)  # characters that turn or hide what stands around them
 
 
 def save(trace: "Trace", path: Path, batch: Sequence[int] | None = None, lesson: Lesson | None = None) -> Path:

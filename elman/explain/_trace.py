@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from elman.explain._arithmetic import Arithmetic, arithmetic
 from elman.explain._labels import Labels, make_labels
+from elman.explain._language import speaking
 from elman.explain._ledger import Ledger, ledger
 from elman.explain._sensitivity import Sensitivity, sensitivity
 from elman.explain._text import Table, notebook_html, summary, table
@@ -45,6 +46,7 @@ class Trace:
         backend: what ran beside the reference.
         difference: the largest difference between its output or h_n and the reference's.
         notes: what a reader should know about how it was traced.
+        lang: the language of its sentences, "en" or "ko".
         labels: words for the axes, given by `label`.
     """
 
@@ -67,6 +69,7 @@ class Trace:
     backend: str
     difference: float
     notes: tuple[str, ...] = ()
+    lang: str = "en"
     labels: Labels = field(default_factory=Labels)
 
     @property
@@ -158,7 +161,8 @@ class Trace:
             >>> elman.trace(rnn, torch.eye(2)).at(0, unit=1).formula
             'tanh(0.2·1 + 0.4·0 + 0.8·0 + 1·0 + 0.2 + 0) = tanh(0.4) = 0.3799'
         """
-        return arithmetic(self, t, layer, direction, unit, batch)
+        with speaking(self.lang):
+            return arithmetic(self, t, layer, direction, unit, batch)
 
     def sensitivity(
         self, t: int | None = None, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
@@ -187,7 +191,8 @@ class Trace:
             >>> elman.trace(rnn, torch.ones(4, 1)).sensitivity().by_step
             tensor([0.1250, 0.2500, 0.5000, 1.0000])
         """
-        return sensitivity(self, t, layer, direction, unit, batch)
+        with speaking(self.lang):
+            return sensitivity(self, t, layer, direction, unit, batch)
 
     def table(self) -> Table:
         """One row for each layer, direction, sequence, step and unit: a text, HTML, or `.rows` for a data frame.
@@ -213,7 +218,8 @@ class Trace:
         """
         from elman.explain import _figures
 
-        return _figures.network(self, ax, batch)
+        with speaking(_figures.language(self)):
+            return _figures.network(self, ax, batch)
 
     def plot_hidden(
         self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0
@@ -221,13 +227,15 @@ class Trace:
         """The hidden state over time as a heat map, units upwards. Arguments and result as for `plot_network`."""
         from elman.explain import _figures
 
-        return _figures.hidden(self, ax, layer, direction, batch)
+        with speaking(_figures.language(self)):
+            return _figures.hidden(self, ax, layer, direction, batch)
 
     def plot_activations(self, ax: "Axes | None" = None) -> "Drawing":
         """How the hidden states of each layer are distributed: saturation, or for relu silence."""
         from elman.explain import _figures
 
-        return _figures.activations(self, ax)
+        with speaking(_figures.language(self)):
+            return _figures.activations(self, ax)
 
     def plot_sensitivity(
         self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
@@ -235,7 +243,8 @@ class Trace:
         """How much the input counts in the last state, by how many steps before it came."""
         from elman.explain import _figures
 
-        return _figures.sensitivity(self, ax, layer, direction, unit, batch)
+        with speaking(_figures.language(self)):
+            return _figures.sensitivity(self, ax, layer, direction, unit, batch)
 
     def save(self, path: str | Path, *, batch: Sequence[int] | None = None) -> Path:
         """Write the trace as one interactive page that needs no network: open it with a double click.
@@ -255,7 +264,9 @@ class Trace:
         return save(self, Path(path), batch)
 
     def __repr__(self) -> str:
-        return summary(self)
+        with speaking(self.lang):
+            return summary(self)
 
     def _repr_html_(self) -> str:
-        return notebook_html(self)
+        with speaking(self.lang):
+            return notebook_html(self)
