@@ -566,19 +566,20 @@ def test_the_locale_decides_the_language(monkeypatch: pytest.MonkeyPatch) -> Non
 # The documentation
 
 
+@pytest.mark.parametrize(("name", "first"), [("explain.md", "layer 0"), ("explain.ko.md", "층 0")])
 def test_documented_code_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The Python blocks of docs/explain.md, one after another; what it says they print, they print."""
+    """The Python blocks of the documents, one after another; what they say is printed, is printed."""
     pytest.importorskip("matplotlib").use("Agg")
-    text = (Path(__file__).parent.parent / "docs" / "explain.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parent.parent / "docs" / name).read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(code, names)
     assert (tmp_path / "run.html").is_file()
     printed = capsys.readouterr().out
-    shown = re.search(r"```\n(layer 0.*?)```", text, flags=re.DOTALL)
+    shown = re.search(rf"```\n({first}.*?)```", text, flags=re.DOTALL)
     assert shown is not None
     assert shown[1] in printed
     columns = re.findall(r"^\| (?:i|am|here|now) \|(.*?)\|(.*?)\|$", text, flags=re.MULTILINE)

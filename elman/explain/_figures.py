@@ -114,7 +114,7 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
     elif D == 1:
         reading = say(
             f"output is the last layer at every step, h_n the last step of all {L} layers; they share one state only",
-            f"output은 마지막 층의 모든 시점이고 h_n은 {L}개 층 모두의 마지막 시점입니다. 둘 다에 있는 상태는 하나입니다",
+            f"output은 마지막 층의 모든 시점이고 h_n은 {L}개 층 모두의 마지막 시점입니다. 둘에 다 있는 것은 하나입니다",
         )
     else:
         reading = say(
