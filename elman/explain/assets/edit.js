@@ -82,6 +82,7 @@ function drawChanges(app) {
 
 function movedText(app) {
   const { say, moved, model, changes } = app;
+  if (!moved && app.state.back) return say.backHint;
   if (!moved) return isChanged(changes) ? say.movedOther : say.movedNone;
   if (!moved.count) return say.movedNothing;
   const { l, d, t, b, u } = moved.where;
