@@ -30,5 +30,5 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "elman needs Python 3.11 or newer, and found none: install one, or name it with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("elman needs Python 3.11 or newer; $(PYTHON) is %d.%d" % v[:2])'
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,plot]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,plot,site]"
 	@touch $@

@@ -39,7 +39,6 @@ _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("randomness in evaluation", "평가할 때의 난수", randomness.examine),
     ("state from batch to batch", "배치에서 배치로 넘어가는 상태", memory.examine),
     ("samples apart", "서로 섞이지 않는 샘플", samples.examine),
-    ("lengths of each sample", "샘플마다의 길이", ends.whose_lengths),
     ("place in the batch", "배치 안의 자리", position.examine),
     ("step that is taken", "꺼내 쓰는 시점", readings.examine),
     ("padding without influence", "영향을 주지 않는 패딩", padding.examine),
@@ -50,7 +49,8 @@ _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("saturated and dead units", "포화되거나 죽은 유닛", units.examine),
     ("gradients over the sequence", "시퀀스를 따라가는 기울기", reach.examine),
 )
-_CAUSAL = ("causal", "인과성", causality.examine)
+_LENGTHS = ("lengths of each sample", "샘플마다의 길이", ends.whose_lengths)  # where they are given
+_CAUSAL = ("causal", "인과성", causality.examine)  # where it is asked for
 
 
 def doctor(
@@ -119,6 +119,8 @@ def doctor(
         call = make_call(model, input, batch_dim, time_dim, lengths)
         patient = Patient(model, call, clock)
         experiments = [*_EXPERIMENTS, _CAUSAL] if causal else list(_EXPERIMENTS)
+        if lengths is not None:
+            experiments.insert([name for name, _, _ in experiments].index("place in the batch"), _LENGTHS)
         with patient.left_as_found():
             findings, checked, unchecked = _examined(patient, experiments)
         found = ordered(findings)

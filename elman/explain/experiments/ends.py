@@ -17,8 +17,6 @@ from elman.explain.experiments.words import MOST, listed
 
 def whose_lengths(patient: Patient) -> list[Finding]:
     """The finding lengths-mismatched."""
-    if patient.call.lengths is None:
-        raise NotChecked(say("give the sequences' lengths=", "시퀀스의 길이를 lengths=로 알려 주세요"))
     if not any(record.lengths is not None for record in patient.record()):
         raise NotChecked(say("no layer inside is told lengths", "안에 길이를 받는 층이 없습니다"))
     trial = trial_of(patient)

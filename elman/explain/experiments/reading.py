@@ -50,6 +50,6 @@ def reading_of(patient: Patient, record: Record) -> Reading:
         names.index("batch"),
         say(
             f"{label}, built with batch_first={layer.batch_first}, read its input {shape} as ({sizes})",
-            f"{label} 층(batch_first={layer.batch_first})이 {shape} 모양의 입력을 ({sizes})로 읽었습니다",
+            f"{label} 층(batch_first={layer.batch_first})이 {shape} 모양의 입력을 ({sizes}) 순서로 읽었습니다",
         ),
     )
