@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from elman._rnn import RNN as RNN
     from elman._rnn import RNNCell as RNNCell
     from elman._stream import Stream as Stream
+    from elman._waiting import wait_briefly as wait_briefly
     from elman.explain._doctor import doctor as doctor
     from elman.explain._report import Report as Report
     from elman.explain._run import trace as trace
@@ -34,6 +35,7 @@ _HOMES = {
     "to_torch": "elman._convert",
     "trace": "elman.explain._run",
     "use_backend": "elman._backends",
+    "wait_briefly": "elman._waiting",
 }
 __all__ = [
     "RNN",
@@ -47,6 +49,7 @@ __all__ = [
     "to_torch",
     "trace",
     "use_backend",
+    "wait_briefly",
 ]
 __version__ = "0.1.0"
 
