@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.memory import no_address, plain, scratch_memory
+from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.problem import Problem
