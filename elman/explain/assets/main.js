@@ -22,6 +22,8 @@ function start() {
       of: "all",
       log: false,
       all: false,
+      back: false, // whether the backward pass is shown
+      loss: null, // the steps whose loss is chosen; null: the last that has one
       lang: "en",
     },
     tour: null,
@@ -68,7 +70,9 @@ function start() {
     set(changes) {
       const before = { ...app.state };
       Object.assign(app.state, changes);
-      if (app.state.b !== before.b || app.state.lang !== before.lang) buildGrid(app);
+      const { b, lang, back, loss, unit } = app.state;
+      if (b !== before.b || lang !== before.lang || back !== before.back) buildGrid(app);
+      else if (back && (loss !== before.loss || unit !== before.unit)) paintGrid(app);
       if (app.state.lang !== before.lang) drawWords(app);
       draw(app);
       keepAddress(app);
@@ -125,6 +129,7 @@ function translated(app, word) {
 function draw(app) {
   markGrid(app);
   drawControls(app);
+  drawLegend(app);
   drawChanges(app);
   drawTyped(app);
   drawPanel(app);
@@ -135,7 +140,7 @@ function draw(app) {
 
 function keepAddress(app) {
   if (location.protocol === "about:") return; // inside a notebook there is no address
-  const { row, t, b, pin, unit, lang } = app.state;
+  const { row, t, b, pin, unit, back, loss, lang } = app.state;
   const { swapped, text, edits } = app.changes;
   const parts = {
     t,
@@ -145,6 +150,8 @@ function keepAddress(app) {
     pin: pin && `${pin.row}.${pin.t}`,
     swapped: swapped ? 1 : null,
     text,
+    back: back ? 1 : null,
+    loss: back && loss ? loss.join(".") : null,
     lang,
   };
   const hash = new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== null));
@@ -172,6 +179,9 @@ function readAddress(app) {
   // At step 0 the recurrent term is 0, or h_0's: the step after it shows the layer at work.
   state.t = whole(asked.get("t"), -1, model.T) ?? Math.min(1, model.lengths[state.b] - 1, model.T - 1);
   if (state.t < 0 && !asked.has("t")) state.t = 0;
+  state.back = asked.get("back") === "1";
+  const steps = (asked.get("loss") || "").split(".").map((text) => whole(text, 0, model.T - 1));
+  state.loss = steps.every((t) => t !== null) ? steps : null;
   state.unit = whole(asked.get("unit"), 0, model.D * model.H - 1) ?? 0;
   const [row, t] = (asked.get("pin") || "").split(".");
   if (rows.some((one) => one.key === row) && whole(t, -1, model.T) !== null)
@@ -185,21 +195,54 @@ function drawWords(app) {
   const told = (text) => (text ? (text[state.lang] ?? Object.values(text)[0]) : "");
   byId("title").textContent = told(data.title) || data.layer;
   byId("layer").hidden = !told(data.title);
-  write(byId("note"), told(data.note));
+  byId("note").replaceChildren(...linked(app, told(data.note)));
+  drawLesson(app, told);
   document.title = byId("title").textContent;
   byId("language").textContent = say.language;
   byId("language").setAttribute("aria-label", say.languageLabel);
   byId("language").lang = state.lang === "en" ? "ko" : "en";
   write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · "));
   drawSequences(app);
-  drawLegend(app);
   drawLedger(app);
   if (app.check) sayCheck(app);
   drawTour(app);
 }
 
+// The lessons before and after this one, and what is learned here; only in a gallery.
+function drawLesson(app, told) {
+  const { say, data, state } = app;
+  const { lesson } = data;
+  byId("lesson").hidden = byId("learned").hidden = !lesson;
+  if (!lesson) return;
+  const link = (to, text, rel) => el("a", { href: `${to}#lang=${state.lang}`, text, rel });
+  const { previous, next } = lesson;
+  byId("lesson").setAttribute("aria-label", say.lessons);
+  byId("lesson").replaceChildren(
+    previous ? link(previous.href, `← ${told(previous.title)}`, "prev") : el("span"),
+    el("a", { href: lesson.home[state.lang], text: say.lesson(lesson.number, lesson.count) }),
+    next ? link(next.href, `${told(next.title)} →`, "next") : el("span"),
+  );
+  byId("learned").replaceChildren(el("b", { text: say.learned }), " ", ...prose(told(lesson.learned)));
+}
+
+// A note in which the titles of other lessons lead to them.
+function linked(app, text) {
+  const { data, state } = app;
+  for (const { href, title } of data.lesson?.links ?? []) {
+    const quoted = `“${title[state.lang]}”`;
+    const at = text.indexOf(quoted);
+    if (at >= 0)
+      return [
+        ...prose(text.slice(0, at)),
+        el("a", { href: `${href}#lang=${state.lang}`, text: quoted }),
+        ...prose(text.slice(at + quoted.length)),
+      ];
+  }
+  return prose(text);
+}
+
 function drawLegend(app) {
-  const most = app.scales.h;
+  const most = app.state.back ? currentGradients(app).scale : app.scales.h;
   const box = byId("legend");
   box.replaceChildren(el("span", { text: short(-most) }), el("i"), el("span", { text: short(most) }));
 }
@@ -304,6 +347,7 @@ function listen(app) {
     buildGrid(app);
     draw(app);
   });
+  byId("backward").addEventListener("click", () => app.set({ back: !state.back }));
   listenForChanges(app);
   listenForText(app);
   matchMedia("print").addEventListener("change", () => fitPaper(app));

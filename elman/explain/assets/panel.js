@@ -18,8 +18,7 @@ function drawPanel(app) {
   const cursor = app.cursor();
   const apart = state.pin && cursor && `${cursor.key}.${cursor.col}` !== `${place.key}.${place.col}` ? cursor : null;
   const unit = Math.min(state.unit, place.vector.length - 1);
-  panel.append(
-    el(
+  const title = el(
       "div",
       { class: "title" },
       el("h2", { text: nameOf(app, place) }),
@@ -31,7 +30,15 @@ function drawPanel(app) {
         text: state.pin ? say.unpin : say.pin,
         on: { click: () => (state.pin ? app.set({ pin: null }) : app.pinAt(state.row, state.t)) },
       }),
-    ),
+    );
+  const again = () => focused && panel.querySelector(`[data-focus="${focused}"]`)?.focus();
+  panel.append(title);
+  if (state.back) {
+    panel.append(...gradientPanel(app, place, unit));
+    again();
+    return;
+  }
+  panel.append(
     ...aboutPlace(app, place).map((text) => el("p", { class: "quiet", prose: text })),
     vectorOf(app, place, unit, state.pin ? say.pinned : null),
   );
@@ -43,7 +50,7 @@ function drawPanel(app) {
     );
   const source = sourceOf(app, place, unit);
   if (source) panel.append(arithmeticOf(app, source, place));
-  if (focused) panel.querySelector(`[data-focus="${focused}"]`)?.focus();
+  again();
 }
 
 // What a learner should know of this place, in sentences.
@@ -61,12 +68,12 @@ function aboutPlace(app, place) {
 }
 
 // The vector as buttons, one a unit, laid out like the cell's picture.
-function vectorOf(app, place, chosen, caption, quiet = false) {
+function vectorOf(app, place, chosen, caption, quiet = false, scale = scaleOf(app, place)) {
   const { say, colours, model, data } = app;
   const { vector } = place;
-  const before = app.moved ? placeAt(app, place.key, place.col, app.base)?.vector : null;
+  const written = app.state.back ? short : rounded;
+  const before = app.moved && !app.state.back ? placeAt(app, place.key, place.col, app.base)?.vector : null;
   const was = (k) => (before && apart(vector[k], before[k]) > MOVED ? before[k] : null);
-  const scale = place.kind === "x" ? app.scales.x : app.scales.h;
   const halves = place.kind === "y" && model.D === 2 ? 2 : 1;
   const few = vector.length / halves <= 2 * NUMBERS;
   const width = few ? Math.min(NUMBERS, vector.length / halves) : sideOf(vector.length / halves);
@@ -96,8 +103,8 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
         role: "option",
         tabindex: k === chosen && !quiet ? "0" : "-1",
         "aria-selected": String(k === chosen),
-        "aria-label": `${name}: ${rounded(vector[k])}`,
-        title: `${name}: ${rounded(vector[k])}`,
+        "aria-label": `${name}: ${written(vector[k])}`,
+        title: `${name}: ${written(vector[k])}`,
         "data-unit": k,
         "data-focus": quiet ? null : `unit-${k}`,
         on: { click: () => app.set({ unit: k }) },
@@ -105,7 +112,7 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
       if (few)
         node.append(
           ...(was(k) === null ? [] : [el("s", { text: rounded(was(k)) })]),
-          el("span", { text: rounded(vector[k]) }),
+          el("span", { text: written(vector[k]) }),
           el("small", { text: visible(String(place.kind === "x" && data.features ? translated(app, data.features[k]) : k % model.H)) }),
         );
       paint(node, colours, vector[k], scale);
@@ -118,7 +125,7 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
     "p",
     { class: "quiet" },
     caption ? el("b", { class: "badge", text: caption }) : null,
-    few ? null : ` ${say.unit(chosen)} = ${rounded(vector[chosen])}`,
+    few ? null : ` ${say.unit(chosen)} = ${written(vector[chosen])}`,
     few || was(chosen) === null ? null : ` (${say.was(rounded(was(chosen)))})`,
   );
   return el("div", {}, box, line.textContent ? line : null);
@@ -152,13 +159,8 @@ function arithmeticOf(app, { l, d, t, u }, place) {
   const section = el("section", { id: "arithmetic", "aria-label": say.made() });
   section.append(
     el("h3", { text: `${say.unit(u)} · h[${t}] · ${say.way(l, d, model.D)}` }),
-    // Each term is a piece of its own, so that a line never ends between a sign and its number.
-    el(
-      "p",
-      { class: "formula", id: "formula", tabindex: "0", "aria-live": "polite" },
-      ...sum.formula.split(/(?<= )(?=[-+=] )/).map((text) => el("span", { text })),
-    ),
-    el("div", { class: "plots" }, waterfall(app, sum), curve(app, sum)),
+    formulaOf(sum.formula),
+    el("div", { class: "plots" }, waterfall(app, termsOf(app, sum), sum.sum), curve(app, sum)),
     el("p", { class: "quiet", prose: say.slope(model.kind.name, rounded(model.kind.slope(sum.value))) }),
     equalities(app, { l, d, t, u }, place),
     productTable(app, sum),
@@ -166,22 +168,33 @@ function arithmeticOf(app, { l, d, t, u }, place) {
   return section;
 }
 
-// The four terms as bars, each starting where the one before ended, and their sum.
-function waterfall(app, sum) {
+// Each term is a piece of its own, so that a line never ends between a sign and its number.
+function formulaOf(text, id = "formula") {
+  const parts = text.split(/(?<= )(?=[-+=·] )/).map((part) => el("span", { text: part }));
+  return el("p", { class: "formula", id, tabindex: "0", "aria-live": "polite" }, ...parts);
+}
+
+// The four terms of a state, the biases as fields.
+function termsOf(app, sum) {
   const { say } = app;
   const bias = (name, value) =>
     sum.at.biased
       ? numberField(app, { name, at: [sum.at.u], value, label: say.change(`${name}[${sum.at.u}]`), key: name })
       : null;
-  const terms = [
+  return [
     ["W_ih · x", sum.inputTerm],
     ["W_hh · h", sum.recurrentTerm],
     ["b_ih", sum.b_ih, bias(`bias_ih${sum.at.suffix}`, sum.b_ih)],
     ["b_hh", sum.b_hh, bias(`bias_hh${sum.at.suffix}`, sum.b_hh)],
   ];
+}
+
+// Terms as bars, each starting where the one before ended, and their sum.
+function waterfall(app, terms, whole, written = rounded) {
+  const { say } = app;
   let total = 0;
   const bars = terms.map(([name, value, field]) => ({ name, value, field, from: total, to: (total += value) }));
-  bars.push({ name: say.sum, value: sum.sum, from: 0, to: sum.sum, whole: true });
+  bars.push({ name: say.sum, value: whole, from: 0, to: whole, whole: true });
   const ends = bars.flatMap(({ from, to }) => [from, to]).filter(Number.isFinite);
   const low = Math.min(0, ...ends);
   const high = Math.max(0, ...ends);
@@ -205,7 +218,7 @@ function waterfall(app, sum) {
     box.append(
       el("span", { text: name, class: whole ? "whole" : null }),
       line,
-      field ?? el("output", { text: rounded(value), class: whole ? "whole" : null }),
+      field ?? el("output", { text: written(value), class: whole ? "whole" : null }),
     );
   }
   return box;
@@ -269,7 +282,7 @@ function equalities(app, { l, d, t, u }, place) {
 function numberCell(app, name, value, place) {
   const shown = place
     ? numberField(app, { ...place, value, label: app.say.change(name), key: name })
-    : el("b", { text: fixed(value) });
+    : el("b", { text: app.state.back ? short(value) : fixed(value) });
   return el("td", {}, el("small", { text: name }), shown);
 }
 
@@ -314,7 +327,7 @@ function productTable(app, sum) {
         {},
         numberCell(app, weight, w, of),
         numberCell(app, source, factor, from),
-        el("td", { class: "number" }, el("b", { text: fixed(value) })),
+        el("td", { class: "number" }, el("b", { text: app.state.back ? short(value) : fixed(value) })),
         el("td", { class: "plot" }, bar),
       ),
     );
