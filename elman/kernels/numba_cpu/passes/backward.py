@@ -1,4 +1,4 @@
-"""Backpropagation through time for any cell, from what the forward pass left, for every layer and direction in one call.
+"""Backpropagation through time for any cell, from what the forward pass left: all layers and directions in one call.
 
 In the order of time only dz, the gradient at the pre-activations, is computed. Everything else is a product over all
 steps at once: dx = dz W_ih, dW_ih = dz^T x, dW_hh = dz^T h_{t-1}, db = sum of dz.

@@ -41,7 +41,7 @@ from elman.kernels.numba_cpu.plan.addresses import (
 from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.threads.tasks import wait
 
-# A thread's tables of addresses: of the states before a step, of its rows h and z and their numbers, of what it projects
+# A thread's tables of addresses: the states before a step, its rows h and z and their numbers, what it projects
 _BEFORE, _H, _Z, _C_BEFORE, _Q, _M, _ZEROS = range(7)
 _X, _X_Z, _X_BIAS = range(7, 10)  # and those of reading input
 
@@ -239,7 +239,7 @@ def make_forward(dtype: type, cell: Room) -> Pass:
 
     @part
     def recur_together(p, plan, phase, layer, task, thread):
-        """One step of all sequences in one direction, for one share of the units, as soon as the step before is done."""
+        """One step of all sequences in one direction, for one share of the units, once the step before is done."""
         a_step = p.directions * p.shares
         s, d = task // a_step, task % a_step // p.shares
         j0, j1 = units_of(p, task % p.shares, panel)
