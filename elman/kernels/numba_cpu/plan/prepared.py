@@ -268,7 +268,7 @@ def steps_read_at_once(steps: int, sequences: int) -> int:
 
 def steps_of_a_span(sequences: int, step_bytes: int, groups: int) -> int:
     """The steps of one span of the backward pass, for so many bytes of dz a step."""
-    # of each sequence that is apart, as many as a product sums at once; two, since where units are shared, the step that
+    # of each sequence that is apart, as many as a product sums at once; two, since where units are shared the step that
     # is written down for the span before must not be the one that reads what the span after wrote down
     least = INNER if groups else 2
     return max(least, -(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // step_bytes)
