@@ -7,10 +7,28 @@ import random
 SEPARATORS = ",;\t|"
 ENDS = ("\n", "\r\n", "\r")
 ENCODINGS = (*["utf-8"] * 8, *["utf-8-sig"] * 4, "cp949", "cp1252", "gb18030", "utf-16", "utf-16-le", "euc_jp")
-WORDS = ("sun", "비", "雨", "Köln", "a b", "  ", "x", "0", "-1.5", "1e3", "NA", "'", "#", "\\", "\u2028", "\x0b", "NULL")
+WORDS = (
+    "sun",
+    "비",
+    "雨",
+    "Köln",
+    "a b",
+    "  ",
+    "x",
+    "0",
+    "-1.5",
+    "1e3",
+    "NA",
+    "'",
+    "#",
+    "\\",
+    "\u2028",
+    "\x0b",
+    "NULL",
+)
 HARD = ('"', '5" pipe', '""', '"quoted"', 'end"', '" begin', ",", ";", "\t", "|", ", and ", "1,5", "a;b")
 BREAKS = ("\n", "\r\n", "\r", "two\nlines", "one\r")
-HEADERS = ("text", "label", "notes", "문장", "temp, in C", "a;b", "size (5\")", "x y")
+HEADERS = ("text", "label", "notes", "문장", "temp, in C", "a;b", 'size (5")', "x y")
 
 
 def make(seed: int) -> tuple[bytes, str, str]:

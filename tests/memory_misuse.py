@@ -37,9 +37,11 @@ def arguments() -> Arguments:
     )
 
 
-def with_weight(place: int, make: Callable[[Tensor], Tensor]) -> Callable[[Arguments], None]:
+def with_one(name: str, place: int, make: Callable[[Tensor], Tensor]) -> Callable[[Arguments], None]:
+    """One of a list of tensors replaced."""
+
     def change(a: Arguments) -> None:
-        a["weights"][place] = make(a["weights"][place].detach())
+        a[name][place] = make(a[name][place].detach())
 
     return change
 
@@ -92,7 +94,7 @@ for tensor in ("x", "h0", "masks"):
         MISUSES[f"{tensor} {kind}"] = put(tensor, make)
 for place, weight in enumerate(("w_ih", "w_hh", "b_ih", "b_hh")):
     for kind, make in BAD_KINDS.items():
-        MISUSES[f"{weight} of the second layer, reverse, {kind}"] = with_weight(12 + place, make)
+        MISUSES[f"{weight} of the second layer, reverse, {kind}"] = with_one("weights", 12 + place, make)
 for kind in ("meta", "one number", "a scalar", "empty", "without storage", "one axis more", "longer in the last axis"):
     MISUSES[f"lengths {kind}"] = put("lengths", BAD_KINDS[kind])
     MISUSES[f"reset {kind}"] = put("reset", BAD_KINDS[kind])
@@ -120,12 +122,19 @@ MISUSES |= {
 }
 
 BACKWARD: dict[str, Callable[[Arguments], None]] = {}
-for tensor in ("output", "inner", "d_output", "d_h_n", "x", "h0"):
+for tensor in ("output", "d_output", "d_h_n", "x", "h0"):
     for kind, make in BAD_KINDS.items():
         BACKWARD[f"{tensor} {kind}"] = put(tensor, make)
 for kind, make in BAD_KINDS.items():
-    BACKWARD[f"w_hh of the second layer, reverse, {kind}"] = with_weight(13, make)
+    BACKWARD[f"w_hh of the second layer, reverse, {kind}"] = with_one("weights", 13, make)
+for kind, make in BAD_KINDS.items():
+    BACKWARD[f"the last saved {kind}"] = with_one("saved", -1, make)
 BACKWARD |= {
+    "the first saved empty": with_one("saved", 0, BAD_KINDS["empty"]),
+    "the first saved meta": with_one("saved", 0, BAD_KINDS["meta"]),
+    "nothing saved": put("saved", lambda v: []),
+    "one more saved": put("saved", lambda v: [*v, v[-1]]),
+    "another saved first": put("saved", lambda v: v[::-1]),
     "no needs": put("needs", lambda v: []),
     "too few needs": put("needs", lambda v: v[:-1]),
     "too many needs": put("needs", lambda v: [*v, True]),
@@ -154,14 +163,19 @@ def operator(name: str, differentiated: bool) -> str:
     return refused(call)
 
 
-def backward_operator(name: str) -> str:
+def given_backward() -> Arguments:
+    """What torch.ops.elman.rnn_backward takes, by name; `saved` is what forward returned besides its two results."""
     a = arguments()
     with torch.no_grad():
-        output, h_n, inner = torch.ops.elman.rnn(*a.values())
-    x, h0, weights, *problem = a.items()
-    given = dict([x, h0, weights], output=guarded(output), inner=guarded(inner))
-    given |= dict(d_output=guarded(torch.randn_like(output)), d_h_n=guarded(torch.randn_like(h_n)))
-    given |= dict(needs=[True] * (2 + len(a["weights"])), groups=None) | dict(problem)
+        output, h_n, *saved = torch.ops.elman.rnn(*a.values())
+    a |= dict(output=guarded(output), saved=[guarded(t) for t in saved])
+    a |= dict(d_output=guarded(torch.randn_like(output)), d_h_n=guarded(torch.randn_like(h_n)))
+    a |= dict(needs=[True] * (2 + len(a["weights"])), groups=None)
+    return {each.name: a[each.name] for each in torch.ops.elman.rnn_backward.default._schema.arguments}
+
+
+def backward_operator(name: str) -> str:
+    given = given_backward()
     BACKWARD[name](given)
     with torch.no_grad():
         return refused(lambda: torch.ops.elman.rnn_backward(*given.values()))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from commands import exit_code
 
-from elman.tasks import checkpoint
+from elman.tasks.training import checkpoint
 
 LABELS = "--steps 2 --hidden-size 4 --embedding-size 3 --batch-size 4 --held-out 0.2"
 SERIES = "--steps 2 --hidden-size 4 --batch-size 4 --window 6 --horizon 3 --season 4"
@@ -51,10 +51,13 @@ LABEL_FILES = {
     "latin.csv": ("text,label\nab,x\nöl,y\n".encode("latin-1"), "latin.csv, line 3, byte 1 is not UTF-8 (inv"),
     "korean.csv": (
         "문장,감정\n비가 온다,슬픔\n".encode("cp949"),
-        "korean.csv, line 1, byte 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as UTF-8 (in Excel: "
-        "CSV UTF-8), or: iconv -f CP949 -t UTF-8 FILE > NEW",
+        "korean.csv, line 1, byte 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as "
+        "UTF-8 (in Excel: CSV UTF-8), or: iconv -f CP949 -t UTF-8 FILE > NEW",
     ),
-    "utf16.csv": ("text,label\nab,x\n".encode("utf-16"), "utf16.csv, line 1, byte 1 is not UTF-8 but seems to be UTF-16"),
+    "utf16.csv": (
+        "text,label\nab,x\n".encode("utf-16"),
+        "utf16.csv, line 1, byte 1 is not UTF-8 but seems to be UTF-16",
+    ),
     "line.csv": (
         "text,label\nab,x\n비가,y\n".encode("cp949"),
         "line.csv, line 3, byte 1 is not UTF-8 but seems to be CP949",
@@ -383,6 +386,14 @@ def test_a_file_without_an_example_has_none_to_classify(trained, tmp_path, capsy
         refused(capsys, tmp_path, ["classify", trained / "labels", tmp_path / "none.csv", *more], "holds no example")
 
 
+def test_a_first_line_that_was_taken_for_a_name_is_said(trained, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("ab ab\nab\n")
+    assert exit_code("classify", trained / "labels", tmp_path / "a.csv") == 0
+    assert "the first line of a.csv was read as the column's name, 'ab ab'" in capsys.readouterr().err
+    assert exit_code("classify", trained / "labels", trained / "labels.csv") == 0
+    assert "was read as" not in capsys.readouterr().err
+
+
 def test_a_forecast_keeps_the_digits_that_tell_its_quantiles_apart(tmp_path, capsys):
     rows = [f"{2000 + i // 12}-{i % 12 + 1:02d},{51_700_000 + 30 * (i * 7 % 5)}\n" for i in range(80)]
     (tmp_path / "a.csv").write_text("month,y\n" + "".join(rows))
@@ -398,7 +409,9 @@ def test_a_forecast_keeps_the_digits_that_tell_its_quantiles_apart(tmp_path, cap
 
 def test_a_first_line_of_values_is_not_taken_for_names(tmp_path, capsys):
     (tmp_path / "a.csv").write_text("".join(GOOD_SERIES.splitlines(keepends=True)[1:]))
-    message = "line 1 holds values where the columns' names should be: put a line of names before it, such as time,value"
+    message = (
+        "line 1 holds values where the columns' names should be: put a line of names before it, such as time,value"
+    )
     refused(capsys, tmp_path, ["train", "series", tmp_path / "a.csv", "-o", tmp_path / "run", *SERIES.split()], message)
 
 

@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 from csv_files import make
 
-from elman.tasks import tables
 from elman.tasks.errors import DataError
-from elman.tasks.tables import open_table
+from elman.tasks.files import tables
+from elman.tasks.files.tables import open_table
 
 
 def rows_of(file: Path, columns: list[str] | None = None) -> list[tuple]:
@@ -103,7 +103,7 @@ def test_a_row_of_which_only_an_unused_column_is_filled_is_no_blank_one(tmp_path
 BROKEN = {
     "never closed": ('a,b\n1,2\n"3,4\n', "line 3 is no CSV"),
     "behind a quote": ('a,b\n1,2\n\n"3"x,4\n', "line 4 is no CSV"),
-    "too long": (f'a,b\n1,2\n{"x" * 10_000_001},3\n', "line 3: a value is longer than 10,000,000 characters"),
+    "too long": (f"a,b\n1,2\n{'x' * 10_000_001},3\n", "line 3: a value is longer than 10,000,000 characters"),
     "too many": ('a,b\n"1\n1",2\n3,4,5\n', "line 4 has 3 values where the header has 2"),
     "in the header": ('a,"b\n1,2\n', "line 1 is no CSV"),
     "CR and Latin-1": ("a,b\r1,2\r\xfc,\xf6\r", "line 3, byte 1 is not UTF-8 but seems to be WINDOWS-1252"),

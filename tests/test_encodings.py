@@ -2,11 +2,16 @@
 
 import pytest
 
-from elman.tasks.encodings import ENCODINGS, first_not_utf8, guess
+from elman.tasks.files.encodings import ENCODINGS, first_not_utf8, guess
 
 TEXTS = {
     "cp949": ["문장,감정\n비가 온다,슬픔\n", "비가,y\n", "날짜,기온\n", "이름,국적\n김민수,한국\n"],
-    "gb18030": ["文本,标签\n今天天气很好,高兴\n", "北京,上海\n", "日期,温度\n", "这个产品质量很好,正面\n物流太慢了,负面\n"],
+    "gb18030": [
+        "文本,标签\n今天天气很好,高兴\n",
+        "北京,上海\n",
+        "日期,温度\n",
+        "这个产品质量很好,正面\n物流太慢了,负面\n",
+    ],
     "euc_jp": ["文章,感情\n今日はとても楽しい,喜び\n", "雨が降る\n", "日付,気温\n"],
     "cp932": ["文章,感情\n今日はとても楽しい,喜び\n", "カード,料金\n"],
     "big5": ["文本,標籤\n今天天氣很好,高興\n"],

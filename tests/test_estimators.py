@@ -187,7 +187,10 @@ BAD = {
         "example 1 .* the label must be a text or a number",
     ),
     "a text": (lambda: LabelsClassifier().fit("abc", [0, 1, 0]), "must be a list, not a single text: put it in brac"),
-    "labels in a text": (lambda: LabelsClassifier().fit(["a", "b", "c"], "abc"), "the labels must be a list, not a single"),
+    "labels in a text": (
+        lambda: LabelsClassifier().fit(["a", "b", "c"], "abc"),
+        "the labels must be a list, not a single",
+    ),
     "a set": (lambda: LabelsClassifier().fit({"a", "b"}, [0, 1]), "must be a list or an array, not set"),
     "one number": (lambda: LabelsClassifier().fit(3, [0, 1]), "must be a list or an array, not int"),
     "half a character": (lambda: LabelsClassifier().fit(["a", "\ud800"], [0, 1]), "example 1 .* a lone surrogate"),

@@ -10,8 +10,8 @@ from commands import exit_code
 
 from elman.explain._examples import EXAMPLES
 from elman.explain._numbers import fixed
-from elman.tasks import text_runs
 from elman.tasks.settings import LoopSettings, TextSettings
+from elman.tasks.text import run as text_runs
 
 SETTINGS = TextSettings(hidden_size=12, embedding_size=5, layers=2, seq_len=8, batch_size=2)
 

@@ -8,15 +8,20 @@ import polars as pl
 import pytest
 import torch
 
-from elman.tasks import loop, runs, series, series_data, series_runs, tables
 from elman.tasks.errors import DataError
-from elman.tasks.series import Scale, SeriesModel, SeriesTask, fit_scale, pinball, seasonal_places, split_series
-from elman.tasks.series_data import SeriesArrays, choose_columns, read_series
-from elman.tasks.series_measures import Autoregression, baseline_forecasts, measure_forecasts
-from elman.tasks.series_runs import JOB, MODEL, Forecaster, Source
+from elman.tasks.files import tables
+from elman.tasks.files.tables import open_table
+from elman.tasks.series import data as series_data
+from elman.tasks.series import model
+from elman.tasks.series import run as series_runs
+from elman.tasks.series.clock import Clock
+from elman.tasks.series.data import SeriesArrays, choose_columns, read_series
+from elman.tasks.series.measures import Autoregression, baseline_forecasts, measure_forecasts, pinball
+from elman.tasks.series.model import Scale, SeriesModel, fit_scale, seasonal_places
+from elman.tasks.series.run import JOB, MODEL, Forecaster, Source
+from elman.tasks.series.task import SeriesTask, split_series
 from elman.tasks.settings import LoopSettings, SeriesSettings
-from elman.tasks.tables import open_table
-from elman.tasks.clock import Clock
+from elman.tasks.training import loop, runs
 
 
 def read(folder: Path, content: str, *columns: str) -> tuple[series_data.Read, SeriesArrays]:
@@ -172,7 +177,7 @@ def test_columns_without_numbers_are_left_out(tmp_path):
 @pytest.mark.parametrize("season", [1, 4])
 def test_the_scale_is_that_of_the_whole_training_part(monkeypatch, rows, season):
     """However few rows are in memory at a time."""
-    monkeypatch.setattr(series, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
+    monkeypatch.setattr(model, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
     rng = np.random.default_rng(0)
     values, known = rng.normal(5, 3, (50, 3)), rng.random((50, 3)) < 0.8
     values[:, 2], known[:2, 1] = 7.0, True

@@ -8,11 +8,12 @@ import polars as pl
 import pytest
 
 from elman import data
-from elman.tasks import examples, tables
-from elman.tasks.arrays import ArrayWriter, open_array
 from elman.tasks.errors import DataError, RunError
-from elman.tasks.examples import Given, JsonLines, choose_columns, open_examples
-from elman.tasks.tables import open_table
+from elman.tasks.files import tables
+from elman.tasks.files.arrays import ArrayWriter, open_array
+from elman.tasks.files.tables import open_table
+from elman.tasks.labels import examples
+from elman.tasks.labels.examples import Given, JsonLines, choose_columns, open_examples
 
 
 def write(path: Path, content: str | bytes) -> Path:

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from elman.tasks.clock import find_clock, steps_between
 from elman.tasks.errors import DataError, SettingError
-from elman.tasks.series_data import choose_columns, read_series
-from elman.tasks.tables import open_table
-from elman.tasks.times import readings
+from elman.tasks.files.tables import open_table
+from elman.tasks.series.clock import find_clock, steps_between
+from elman.tasks.series.data import choose_columns, read_series
+from elman.tasks.series.times import readings
 
 DAY, HOUR = datetime.timedelta(days=1), datetime.timedelta(hours=1)
 MONTHS = [datetime.datetime(1999 + i // 12, i % 12 + 1, 1) for i in range(40)]
@@ -59,7 +59,9 @@ def test_a_form_is_found_and_written_back_without_a_hole(form):
     assert [clock.at(i) for i in range(len(times))] == times
 
 
-@pytest.mark.parametrize("form", ["YYYYMM", "YYYY.MM", "YYYYQ", "YYYYWW", "YYYYDDD", "YYYYMMDD", "YYYYMMDDHH", "YYYYMMDDHHMMSS"])
+@pytest.mark.parametrize(
+    "form", ["YYYYMM", "YYYY.MM", "YYYYQ", "YYYYWW", "YYYYDDD", "YYYYMMDD", "YYYYMMDDHH", "YYYYMMDDHHMMSS"]
+)
 def test_calendars_in_digits_are_read_from_columns_of_numbers_too(form):
     _, times = written(form)
     numbers = pl.Series([float(t) if "." in t else int(t) for t in times])

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from elman.cli import processors
-from elman.tasks.environment import is_first
+from elman.tasks.training.environment import is_first
 
 _PACKAGES = ("typer", "tqdm", "polars", "safetensors")  # of the extra `train`, without which no command runs
 

@@ -12,8 +12,8 @@ import typer
 
 from elman import __version__
 from elman.cli import bench, classify, demo, explain, export, forecast, generate, train
-from elman.tasks.environment import is_first
 from elman.tasks.errors import SettingError, UserError
+from elman.tasks.training.environment import is_first
 
 app = typer.Typer(
     name="elman",

@@ -13,8 +13,8 @@ import typer
 from elman.tasks.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from elman.tasks.examples import Examples
-    from elman.tasks.labels_runs import Classifier
+    from elman.tasks.labels.examples import Examples
+    from elman.tasks.labels.run import Classifier
 
 
 def classify(
@@ -38,9 +38,9 @@ def classify(
         raise UserError("give a file to classify, or texts by --text, and not both")
 
     from elman import data as sets
-    from elman.tasks.checkpoint import refuse_existing, replacing
-    from elman.tasks.examples import Given, open_examples
-    from elman.tasks.labels_runs import Classifier
+    from elman.tasks.labels.examples import Given, open_examples
+    from elman.tasks.labels.run import Classifier
+    from elman.tasks.training.checkpoint import refuse_existing, replacing
 
     classifier = Classifier(run, device=device)
     examples: Examples = Given(text or [""], name="--text")
@@ -57,6 +57,9 @@ def classify(
         with replacing(output) as file:
             count, right = _write(classifier, examples, lambda rows: file.write(rows.encode()))
         print(f"{count:,} labels are in {output}", file=sys.stderr)
+    guessed = getattr(examples, "text", None)
+    if guessed is not None and guessed not in (text_column, *classifier.config["data"].get("columns", ())):
+        print(f"the first line of {examples.name} was read as the column's name, {guessed!r}", file=sys.stderr)
     if examples.labelled:
         print(f"{right:,} of {count:,} labels were found: accuracy {right / count:.3f}", file=sys.stderr)
         print(f"next: {run / 'confusion.csv'} says which label is taken for which", file=sys.stderr)

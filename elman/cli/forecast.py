@@ -28,10 +28,10 @@ def forecast(
         raise SettingError("steps", "at least 1", steps)
 
     from elman import data as sets
-    from elman.tasks.checkpoint import refuse_existing, write_atomically
-    from elman.tasks.series_figures import forecast_picture
-    from elman.tasks.series_report import as_text
-    from elman.tasks.series_runs import Forecaster
+    from elman.tasks.series.figures import forecast_picture
+    from elman.tasks.series.report import as_text
+    from elman.tasks.series.run import Forecaster
+    from elman.tasks.training.checkpoint import refuse_existing, write_atomically
 
     forecaster = Forecaster(run, device=device)
     horizon = forecaster.settings.horizon

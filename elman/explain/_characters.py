@@ -9,9 +9,9 @@ from elman.explain._examples import words
 from elman.explain._labels import GUESSES
 from elman.explain._run import trace
 from elman.explain._trace import Trace
-from elman.tasks.characters import Vocabulary
 from elman.tasks.errors import DataError
-from elman.tasks.text import CharacterModel
+from elman.tasks.text.data import Vocabulary
+from elman.tasks.text.model import CharacterModel
 
 # Of the embedding and the output layer together; with more, a page would have no room for the layer itself.
 MOST_NUMBERS = 60_000

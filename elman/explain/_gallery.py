@@ -11,9 +11,9 @@ from elman.explain._examples import EXAMPLES, lesson_words
 from elman.explain._labels import LANGUAGES
 from elman.explain._page import asset, fill, policy_for, save
 from elman.explain._trace import Trace
-from elman.tasks import text_runs
-from elman.tasks.loop import fit
 from elman.tasks.settings import LoopSettings, TextSettings
+from elman.tasks.text import run as text_runs
+from elman.tasks.training.loop import fit
 
 TEXT = "The value of "
 MODEL = TextSettings(hidden_size=64, embedding_size=16, seq_len=64, batch_size=16)

@@ -13,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from elman.tasks import labels_runs, loop, runs, series_runs
 from elman.tasks.errors import DataError, UserError
-from elman.tasks.examples import Given, as_list
-from elman.tasks.labels_runs import Classifier
-from elman.tasks.series_data import Columns
-from elman.tasks.series_runs import Forecaster
-from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
+from elman.tasks.labels import run as labels_runs
+from elman.tasks.labels.examples import Given, as_list
+from elman.tasks.labels.run import Classifier
+from elman.tasks.series import run as series_runs
+from elman.tasks.series.data import Columns
+from elman.tasks.series.run import Forecaster
+from elman.tasks.settings import LABELS_LOOP, SERIES_LOOP, LabelsSettings, LoopSettings, SeriesSettings
+from elman.tasks.training import loop, runs
 
 Array = npt.NDArray[Any]
 
@@ -126,7 +128,7 @@ class LabelsClassifier(Estimator):
         batch_size: int = LabelsSettings.batch_size,
         class_weights: str = LabelsSettings.class_weights,
         held_out: float = LabelsSettings.held_out,
-        steps: int = 3000,
+        steps: int = LABELS_LOOP.steps,
         lr: float = LoopSettings.lr,
         eval_every: int = LoopSettings.eval_every,
         seed: int = LoopSettings.seed,
@@ -218,9 +220,9 @@ class SeriesForecaster(Estimator):
         dropout: float = SeriesSettings.dropout,
         batch_size: int = SeriesSettings.batch_size,
         held_out: float = SeriesSettings.held_out,
-        steps: int = 500,
+        steps: int = SERIES_LOOP.steps,
         lr: float = LoopSettings.lr,
-        eval_every: int = 25,
+        eval_every: int = SERIES_LOOP.eval_every,
         seed: int = LoopSettings.seed,
         device: str = "cpu",
         run: str | Path | None = None,
@@ -311,7 +313,7 @@ def _columns(y: npt.ArrayLike) -> Array:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # numpy only warns where it drops an imaginary part or a mask
-            masked = np.ma.asarray(y)
+            masked: Any = np.ma.asarray(y)
             if masked.dtype.kind in "mM":
                 raise TypeError(f"it holds {masked.dtype}")
             values = np.asarray(masked.data, dtype=np.float64)

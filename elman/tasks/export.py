@@ -13,11 +13,14 @@ import numpy as np
 from torch import Tensor, nn
 
 import elman
-from elman.tasks import checkpoint, labels_runs, runs, series_runs, text_runs
 from elman.tasks.errors import MissingExtra, RunError
-from elman.tasks.labels import LabelsModel
-from elman.tasks.series import SeriesModel, seasonal_places
-from elman.tasks.text import CharacterModel
+from elman.tasks.labels import run as labels_runs
+from elman.tasks.labels.model import LabelsModel
+from elman.tasks.series import run as series_runs
+from elman.tasks.series.model import SeriesModel, seasonal_places
+from elman.tasks.text import run as text_runs
+from elman.tasks.text.model import CharacterModel
+from elman.tasks.training import checkpoint, runs
 
 OPSET, IR = 18, 9  # of 2022: most runtimes read them
 TEXT, LABELS, SERIES = "text", "labels", "series"

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from collected import LENGTHS, C, Case, H, I, N, Of, T, V, WithLengths, ids, numbers, padded
+from collected import LENGTHS, C, Case, H, I, Of, T, V, WithLengths, ids, numbers, padded
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
