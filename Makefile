@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check bench gallery
+.PHONY: demo test check bench gallery site
 
 demo: $(INSTALLED)
 	$(BIN)/elman demo
@@ -25,6 +25,9 @@ bench: $(INSTALLED)
 
 gallery: $(INSTALLED)
 	$(BIN)/elman explain --gallery build/gallery
+
+site: $(INSTALLED)
+	$(BIN)/python docs/site.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "elman needs Python 3.11 or newer, and found none: install one, or name it with make PYTHON=..." >&2; exit 1; }

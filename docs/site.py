@@ -1,9 +1,10 @@
-"""Builds the site: documentation, lessons, gallery and API reference, in English and Korean, into build/site.
+"""Builds the site: documentation, lessons, gallery and API reference, in English and Korean.
 
-    python docs/site.py
+    python docs/site.py [FOLDER]
 
-The pages load nothing from elsewhere and link each other relatively, so that they work from a folder and from a sub-path
-of a host. What was written is checked: MkDocs runs with --strict, and every link and anchor must lead somewhere.
+It writes FOLDER/site (default: build/site) from FOLDER/site-sources. The pages load nothing from elsewhere and link each
+other relatively, so that they work from a folder and from a sub-path of a host. What was written is checked: MkDocs runs
+with --strict, and every link and anchor must lead somewhere.
 """
 
 import json
@@ -17,55 +18,64 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parent.parent
-SOURCES, SITE = ROOT / "build" / "site-sources", ROOT / "build" / "site"
 SHIM = "https://unpkg.com/iframe-worker/shim"  # what the theme would load for search in pages opened from a folder
 PAGES = ("index", "doctor", "explain", "tasks", "compatibility", "gallery", "api", "lessons/index")
 LANGUAGES = {"en": "", "ko": ".ko"}
 DOWNLOAD = {"en": "Download this lesson as a notebook", "ko": "이 수업을 노트북 파일로 받기"}
 
 
-def build() -> None:
+def build(folder: Path) -> None:
     """Writes the sources and the pages.
 
     Raises:
         subprocess.CalledProcessError: MkDocs found something wrong, or a notebook could not be run.
         SystemExit: a link leads nowhere.
     """
-    for folder in (SOURCES, SITE):
-        shutil.rmtree(folder, ignore_errors=True)
-    write_pages()
-    write_lessons()
-    write_gallery(SOURCES / "gallery")
-    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    subprocess.run([sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"], cwd=ROOT, check=True, env=quiet)
-    (SITE / "404.html").unlink()  # it would have to know where the site lies on its host
-    for page in SITE.rglob("*.html"):
-        depth = len(page.relative_to(SITE).parts) - 1
+    sources, site = folder / "site-sources", folder / "site"
+    for old in (sources, site):
+        shutil.rmtree(old, ignore_errors=True)
+    sources.mkdir(parents=True)
+    write_pages(sources)
+    write_lessons(sources / "lessons")
+    gallery = [sys.executable, "-m", "elman", "explain", "--gallery", str(sources / "gallery")]
+    subprocess.run(gallery, check=True, cwd=ROOT)
+    make_pages(folder)
+    if dead := dead_links(site):
+        raise SystemExit("\n".join(dead))
+    print(f"{len(list(site.rglob('*.html')))} pages in {site}")
+
+
+def make_pages(folder: Path) -> None:
+    """The site, out of its sources."""
+    settings, site = folder / "mkdocs.yml", folder / "site"
+    settings.write_text(f"INHERIT: {ROOT / 'mkdocs.yml'}\ndocs_dir: site-sources\nsite_dir: site\n", encoding="utf-8")
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--config-file", str(settings)]
+    subprocess.run(command, check=True, env=quiet)
+    (site / "404.html").unlink()  # it would have to know where the site lies on its host
+    for page in site.rglob("*.html"):
+        depth = len(page.relative_to(site).parts) - 1
         text = page.read_text(encoding="utf-8")
         page.write_text(text.replace(SHIM, f"{'../' * depth}assets/worker.js"), encoding="utf-8")
-    if dead := dead_links(SITE):
-        raise SystemExit("\n".join(dead))
-    print(f"{len(list(SITE.rglob('*.html')))} pages in {SITE.relative_to(ROOT)}")
 
 
-def write_pages() -> None:
+def write_pages(sources: Path) -> None:
     """The guides of docs/, with links to what is not on the site turned into text."""
     docs = ROOT / "docs"
     for folder in ("pictures", "assets"):
-        shutil.copytree(docs / folder, SOURCES / folder)
+        shutil.copytree(docs / folder, sources / folder)
     for name in PAGES:
         for suffix in LANGUAGES.values():
             page = docs / f"{name}{suffix}.md"
             if page.exists():
-                place = SOURCES / f"{name}{suffix}.md"
+                place = sources / f"{name}{suffix}.md"
                 place.parent.mkdir(exist_ok=True)
                 place.write_text(_on_the_site(page), encoding="utf-8")
-    (SOURCES / "decisions.md").write_text(_on_the_site(docs / "decisions" / "README.md"), encoding="utf-8")
+    (sources / "decisions.md").write_text(_on_the_site(docs / "decisions" / "README.md"), encoding="utf-8")
 
 
-def write_lessons() -> None:
+def write_lessons(made: Path) -> None:
     """The notebooks, run: as pages and to download."""
-    made = SOURCES / "lessons"
     subprocess.run([sys.executable, str(ROOT / "notebooks" / "execute.py"), str(made)], check=True)
     for file in sorted(made.glob("*.ipynb")):
         language = "ko" if file.stem.endswith(".ko") else "en"
@@ -73,11 +83,6 @@ def write_lessons() -> None:
         page = "\n\n".join(filter(None, map(_markdown, cells)))
         page += f"\n\n[{DOWNLOAD[language]}]({file.name}){{ download }}\n"
         file.with_suffix(".md").write_text(page, encoding="utf-8")
-
-
-def write_gallery(folder: Path) -> None:
-    """The pages of `elman explain --gallery`."""
-    subprocess.run([sys.executable, "-m", "elman", "explain", "--gallery", str(folder)], check=True, cwd=ROOT)
 
 
 def dead_links(site: Path) -> list[str]:
@@ -154,4 +159,4 @@ def _markdown(cell: dict[str, object]) -> str:
 
 
 if __name__ == "__main__":
-    build()
+    build(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "build")
