@@ -1,37 +1,61 @@
-# Every target makes .venv first when it is missing, and installs again when pyproject.toml or constraints.txt changed.
+# Every target makes .venv first when it is missing, installs there what it needs and no more, and installs again when
+# pyproject.toml or constraints.txt changed.
 
 # The first Python of at least 3.11 on the path. Choose another with: make PYTHON=/path/to/python
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+# One stamp for each extra of pyproject.toml that is installed; who has a later one of these three has the earlier ones.
+INSTALLED := .venv/.installed-
+HELD_train := train
+HELD_test := train test
+HELD_dev := train test dev
 
-.PHONY: demo test check bench gallery site
+.PHONY: demo test check bench gallery site matrix dist release
 
-demo: $(INSTALLED)
+demo: $(INSTALLED)train
 	$(BIN)/elman demo
 
-test: $(INSTALLED)
+test: $(INSTALLED)test
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: $(INSTALLED)
+check: $(INSTALLED)dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_exports.py
 
-bench: $(INSTALLED)
+bench: $(INSTALLED)train
 	$(BIN)/elman bench
 
-gallery: $(INSTALLED)
+gallery: $(INSTALLED)train
 	$(BIN)/elman explain --gallery build/gallery
 
-site: $(INSTALLED)
+# Guides, lessons, gallery and API reference in both languages, in build/site.
+site: $(INSTALLED)test
 	$(BIN)/python docs/site.py
 
-$(INSTALLED): pyproject.toml constraints.txt
+# The layer's tests with other versions of Python, torch, numba and numpy; some GB of downloads. Not part of `make test`.
+matrix: $(INSTALLED)test
+	$(BIN)/python -m tools.versions $(MATRIX)
+
+# The wheel and the source distribution, in dist/, checked as tests/test_package.py says.
+dist: $(INSTALLED)test
+	rm -rf dist
+	$(BIN)/python -m hatchling build
+	$(BIN)/python -m pytest -q tests/test_package.py
+
+# A release: from a clean checkout whose commit has the tag v<version>. Asks for the index's token.
+release: dist
+	test -z "$$(git status --porcelain)"
+	git describe --exact-match --match "v$$($(BIN)/python -c 'import elman; print(elman.__version__)')"
+	$(BIN)/python -m pip install twine
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m twine upload dist/*
+
+$(INSTALLED)%: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "elman needs Python 3.11 or newer, and found none: install one, or name it with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("elman needs Python 3.11 or newer; $(PYTHON) is %d.%d" % v[:2])'
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e ".[dev,plot,site]"
-	@touch $@
+	$(BIN)/python -m pip install -c constraints.txt -e ".[$*]"
+	@touch $(HELD_$*:%=$(INSTALLED)%)

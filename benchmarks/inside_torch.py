@@ -18,7 +18,7 @@ from torch.func import functional_call, grad, vmap
 
 import elman
 from elman import _run
-from elman.kernels.problem import Problem
+from elman.kernels._old_problem import Problem
 
 _CALLS = 25
 _TIMES = 10  # a call is too short to be timed alone

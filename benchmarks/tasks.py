@@ -88,7 +88,8 @@ def _with(layer: str, *arguments: str) -> None:
 
     import elman
     from elman import cli
-    from elman.tasks import loop, text
+    from elman.tasks.text import task as text
+    from elman.tasks.training import loop
 
     text.RNN = {"elman": elman.RNN, "torch": nn.RNN}[layer]  # type: ignore[assignment,misc]
     fit, seconds = loop.fit, []
@@ -119,8 +120,9 @@ def overhead(folder: Path) -> None:
     import torch
     import torch.nn.functional as F
 
-    from elman.tasks import loop, text_runs
     from elman.tasks.settings import LoopSettings, TextSettings
+    from elman.tasks.text import run as text_runs
+    from elman.tasks.training import loop
 
     many = LoopSettings(steps=10**6, eval_every=10**6)
     settings = TextSettings(hidden_size=128, seq_len=64, batch_size=32)
@@ -194,7 +196,7 @@ def _elman(*arguments: object) -> "subprocess.Popen[bytes]":
 
 def _step(run: Path) -> int:
     """The step of a run's checkpoint, -1 before there is one."""
-    from elman.tasks import checkpoint
+    from elman.tasks.training import checkpoint
 
     path = run / checkpoint.CHECKPOINT
     return checkpoint.load_tensors(path)[1]["step"] if path.exists() else -1

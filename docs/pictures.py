@@ -46,9 +46,10 @@ def main() -> None:
 
 
 def trained() -> Trace:
-    from elman.explain._gallery import _trained
+    from elman.cli.demo import topics
+    from elman.explain import _gallery
 
-    return _trained()
+    return _gallery.trained(topics())
 
 
 def figures() -> None:

@@ -2,9 +2,9 @@
 
     python docs/site.py [FOLDER]
 
-It writes FOLDER/site (default: build/site) from FOLDER/site-sources. The pages load nothing from elsewhere and link each
-other relatively, so that they work from a folder and from a sub-path of a host. What was written is checked: MkDocs runs
-with --strict, and every link and anchor must lead somewhere.
+It writes FOLDER/site (default: build/site) from FOLDER/site-sources. The pages load nothing from elsewhere and link
+each other relatively, so that they work from a folder and from a sub-path of a host. What was written is checked:
+MkDocs runs with --strict, and every link and anchor must lead somewhere.
 """
 
 import json
@@ -16,6 +16,8 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+import elman
 
 ROOT = Path(__file__).parent.parent
 SHIM = "https://unpkg.com/iframe-worker/shim"  # what the theme would load for search in pages opened from a folder
@@ -71,6 +73,10 @@ def write_pages(sources: Path) -> None:
                 place = sources / f"{name}{suffix}.md"
                 place.parent.mkdir(exist_ok=True)
                 place.write_text(_on_the_site(page), encoding="utf-8")
+    for suffix in LANGUAGES.values():
+        with open(sources / f"api{suffix}.md", "a", encoding="utf-8") as reference:
+            for name in elman.__all__:
+                reference.write(f"\n::: {getattr(elman, name).__module__}.{name}\n")
     (sources / "decisions.md").write_text(_on_the_site(docs / "decisions" / "README.md"), encoding="utf-8")
 
 

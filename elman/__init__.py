@@ -10,33 +10,47 @@ from typing import TYPE_CHECKING, Any
 from elman import _fork as _fork
 
 if TYPE_CHECKING:
-    from elman._backends import backends as backends
-    from elman._backends import use_backend as use_backend
-    from elman._convert import convert as convert
-    from elman._convert import patch as patch
-    from elman._convert import to_torch as to_torch
-    from elman._rnn import RNN as RNN
-    from elman._rnn import RNNCell as RNNCell
-    from elman._stream import Stream as Stream
+    from elman.kernels.table import backends as backends
+    from elman.kernels.table import use_backend as use_backend
+    from elman.nn.convert import convert as convert
+    from elman.nn.convert import patch as patch
+    from elman.nn.convert import to_torch as to_torch
+    from elman.nn.gru import GRU as GRU
+    from elman.nn.gru import GRUCell as GRUCell
+    from elman.nn.lstm import LSTM as LSTM
+    from elman.nn.lstm import LSTMCell as LSTMCell
+    from elman.nn.rnn import RNN as RNN
+    from elman.nn.rnn import RNNCell as RNNCell
+    from elman.nn.stream import Stream as Stream
+    from elman._waiting import wait_briefly as wait_briefly
     from elman.explain._doctor import doctor as doctor
     from elman.explain._report import Report as Report
     from elman.explain._run import trace as trace
 
 _HOMES = {
-    "RNN": "elman._rnn",
-    "RNNCell": "elman._rnn",
+    "GRU": "elman.nn.gru",
+    "GRUCell": "elman.nn.gru",
+    "LSTM": "elman.nn.lstm",
+    "LSTMCell": "elman.nn.lstm",
+    "RNN": "elman.nn.rnn",
+    "RNNCell": "elman.nn.rnn",
     "Report": "elman.explain._report",
-    "Stream": "elman._stream",
-    "backends": "elman._backends",
-    "convert": "elman._convert",
+    "Stream": "elman.nn.stream",
+    "backends": "elman.kernels.table",
+    "convert": "elman.nn.convert",
     "doctor": "elman.explain._doctor",
-    "patch": "elman._convert",
-    "to_torch": "elman._convert",
+    "patch": "elman.nn.convert",
+    "to_torch": "elman.nn.convert",
     "trace": "elman.explain._run",
-    "use_backend": "elman._backends",
+    "use_backend": "elman.kernels.table",
+    "wait_briefly": "elman._waiting",
 }
 __all__ = [
+    "GRU",
+    "LSTM",
     "RNN",
+    "GRUCell",
+    "LSTMCell",
     "RNNCell",
     "Report",
     "Stream",
@@ -47,11 +61,12 @@ __all__ = [
     "to_torch",
     "trace",
     "use_backend",
+    "wait_briefly",
 ]
 __version__ = "0.1.0"
 
 if "torch" in sys.modules:  # then the operators of exported programs are there at once
-    importlib.import_module("elman._ops")
+    importlib.import_module("elman.autograd.operator")
 
 
 def __getattr__(name: str) -> Any:

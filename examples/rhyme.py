@@ -4,10 +4,10 @@ import tempfile
 from pathlib import Path
 
 from elman.cli.demo import topics
-from elman.tasks import text_runs
-from elman.tasks.loop import fit
 from elman.tasks.settings import LoopSettings, TextSettings
-from elman.tasks.text import generate
+from elman.tasks.text import run as text_runs
+from elman.tasks.text.generate import generate
+from elman.tasks.training.loop import fit
 
 with tempfile.TemporaryDirectory() as there:
     file = Path(there) / "topics.txt"

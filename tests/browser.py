@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 REQUIRED = "ELMAN_BROWSER"  # set to "required", a missing browser fails the tests in place of skipping them
 FLAGS = [
@@ -65,3 +66,13 @@ class Tab:
 
     def close(self) -> None:
         self.context.close()
+
+
+def place(tab: Tab) -> dict[str, str]:
+    """What the address keeps."""
+    return {name: values[0] for name, values in parse_qs(tab.page.url.split("#")[1]).items()}
+
+
+def cell(tab: Tab, row: str, col: int) -> Any:
+    """A cell of the grid."""
+    return tab.page.locator(f'.cell[data-row="{row}"][data-col="{col}"]')

@@ -31,9 +31,9 @@ def fresh_state() -> Iterator[None]:
     # torch.empty then returns NaN instead of what the memory held, so a kernel that forgets to write a cell fails.
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
-    launch = sys.modules.get("elman.kernels.numba_cpu.launch")
-    if launch is not None:  # the scratch memory that this thread keeps
-        launch._memory.tensor.fill_(255)
+    memory = sys.modules.get("elman.kernels.numba_cpu.memory")
+    if memory is not None:  # the scratch memory that this thread keeps
+        memory.kept.tensor.fill_(255)
     yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)
@@ -59,4 +59,4 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """One line where the tests of the page were left out."""
     if browser.missing():
-        terminalreporter.write_line(f"tests/test_browser.py was skipped: {browser.missing()}")
+        terminalreporter.write_line(f"tests/page/ was left out where it needs a browser: {browser.missing()}")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from elman.tasks.adam import Adam, clip
+from elman.tasks.training.adam import Adam, clip
 
 LR = [0.1, 0.03, 0.2, 0.01]
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from commands import exit_code
 
-from elman.tasks import checkpoint
+from elman.tasks.training import checkpoint
 
 LABELS = "--steps 2 --hidden-size 4 --embedding-size 3 --batch-size 4 --held-out 0.2"
 SERIES = "--steps 2 --hidden-size 4 --batch-size 4 --window 6 --horizon 3 --season 4"
@@ -51,10 +51,13 @@ LABEL_FILES = {
     "latin.csv": ("text,label\nab,x\nöl,y\n".encode("latin-1"), "latin.csv, line 3, byte 1 is not UTF-8 (inv"),
     "korean.csv": (
         "문장,감정\n비가 온다,슬픔\n".encode("cp949"),
-        "korean.csv, line 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as UTF-8 (in Excel: "
-        "CSV UTF-8), or: iconv -f CP949 -t UTF-8 FILE > NEW",
+        "korean.csv, line 1, byte 1 is not UTF-8 but seems to be CP949 (invalid start byte): save the file as "
+        "UTF-8 (in Excel: CSV UTF-8), or: iconv -f CP949 -t UTF-8 FILE > NEW",
     ),
-    "utf16.csv": ("text,label\nab,x\n".encode("utf-16"), "utf16.csv, line 1 is not UTF-8 but seems to be UTF-16"),
+    "utf16.csv": (
+        "text,label\nab,x\n".encode("utf-16"),
+        "utf16.csv, line 1, byte 1 is not UTF-8 but seems to be UTF-16",
+    ),
     "line.csv": (
         "text,label\nab,x\n비가,y\n".encode("cp949"),
         "line.csv, line 3, byte 1 is not UTF-8 but seems to be CP949",
@@ -215,6 +218,9 @@ OPTIONS = {
     ("series", "--interval 80"): "--interval must be above 0 and below 1, not 80.0",
     ("series", "--time-column day"): "has no column 'day' for --time-column: it has month, y",
     ("series", "--column z"): "has no column 'z' for --column: it has month, y",
+    ("series", "--column y --column y"): "--column y is given twice: give each column once",
+    ("series", "--time-format YYMM"): "--time-format must be number, YYYY-MM, ",
+    ("series", "--time-format YYYYMM"): "line 2: column month is '2000-01', no time of the form YYYYMM",
     ("series", "--column month"): "column 'month' of",
     ("series", "--lr nan"): "--lr must be a number above 0, not nan",
     ("series", "--seed -1"): "--seed must be a whole number from 0",
@@ -356,9 +362,78 @@ def test_broken_runs_are_said(trained, tmp_path, capsys, monkeypatch, case):
 
 def test_columns_of_lists_are_no_texts(tmp_path, capsys):
     pl.DataFrame({"text": [[1], [2]], "label": ["a", "b"]}).write_parquet(tmp_path / "a.parquet")
-    message = "column text holds List(Int64) where text is needed"
+    message = "column text holds List(Int64) where text or numbers are needed"
     refused(capsys, tmp_path, ["train", "labels", tmp_path / "a.parquet", "-o", tmp_path / "run"], message)
 
 
 def test_there_are_enough_bad_inputs():
     assert len(LABEL_FILES) + len(SERIES_FILES) + len(OPTIONS) + len(USES) + len(BROKEN) >= 100
+
+
+# What was lost or misread in silence
+
+
+def test_bytes_that_are_no_utf8_on_the_command_line_are_said(trained, capsys, monkeypatch):
+    monkeypatch.chdir(trained)
+    for words in (["classify", "labels", "--text", "a\udcff"], ["train", "text", "\udcff.txt", "-o", "run"]):
+        refused(capsys, trained, words, "is not UTF-8: type it so, or give the file another name")
+
+
+@pytest.mark.parametrize("content", ["text,label\n", "text\n", "text,label\n\n,\n"])
+def test_a_file_without_an_example_has_none_to_classify(trained, tmp_path, capsys, content):
+    (tmp_path / "none.csv").write_text(content)
+    for more in ([], ["-o", tmp_path / "out.csv"]):
+        refused(capsys, tmp_path, ["classify", trained / "labels", tmp_path / "none.csv", *more], "holds no example")
+
+
+def test_a_first_line_that_was_taken_for_a_name_is_said(trained, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("ab ab\nab\n")
+    assert exit_code("classify", trained / "labels", tmp_path / "a.csv") == 0
+    assert "the first line of a.csv was read as the column's name, 'ab ab'" in capsys.readouterr().err
+    assert exit_code("classify", trained / "labels", trained / "labels.csv") == 0
+    assert "was read as" not in capsys.readouterr().err
+
+
+def test_a_forecast_keeps_the_digits_that_tell_its_quantiles_apart(tmp_path, capsys):
+    rows = [f"{2000 + i // 12}-{i % 12 + 1:02d},{51_700_000 + 30 * (i * 7 % 5)}\n" for i in range(80)]
+    (tmp_path / "a.csv").write_text("month,y\n" + "".join(rows))
+    assert exit_code("train", "series", tmp_path / "a.csv", "-o", tmp_path / "run", *SERIES.split()) == 0
+    capsys.readouterr()
+    assert exit_code("forecast", tmp_path / "run", tmp_path / "a.csv") == 0
+    for line in capsys.readouterr().out.splitlines()[1:]:
+        low, median, high = map(float, line.split(",")[2:])
+        assert 51_600_000 < low < median < high < 51_800_000
+    quantiles = (tmp_path / "run" / "origins.csv").read_text().splitlines()[1].split(",")[4:]
+    assert len(set(quantiles)) == 3
+
+
+def test_a_first_line_of_values_is_not_taken_for_names(tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("".join(GOOD_SERIES.splitlines(keepends=True)[1:]))
+    message = (
+        "line 1 holds values where the columns' names should be: put a line of names before it, such as time,value"
+    )
+    refused(capsys, tmp_path, ["train", "series", tmp_path / "a.csv", "-o", tmp_path / "run", *SERIES.split()], message)
+
+
+def test_how_times_were_read_is_said_and_forecasts_follow_it(tmp_path, capsys):
+    rows = [f"{1990 + i // 12}{i % 12 + 1:02d},{i % 5}\n" for i in range(96)]
+    (tmp_path / "a.csv").write_text("month,y\n" + "".join(rows))
+    (tmp_path / "b.csv").write_text("month,y\n" + "".join(rows[60:72]))  # a year of months, which could be numbers
+    assert exit_code("train", "series", tmp_path / "a.csv", "-o", tmp_path / "run", *SERIES.split()) == 0
+    out = capsys.readouterr().out
+    assert "one every 1 month" in out
+    assert "the times are read as YYYYMM, the first is 199001; --time-format says it otherwise" in out
+    assert exit_code("forecast", tmp_path / "run", tmp_path / "b.csv") == 0
+    assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["199601", "199602", "199603"]
+
+
+def test_a_run_from_a_checkout_that_is_not_installed_ends_well(tmp_path, capsys, monkeypatch):
+    import importlib.metadata
+
+    def gone(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", gone)
+    (tmp_path / "a.csv").write_text(GOOD_LABELS)
+    assert exit_code("train", "labels", tmp_path / "a.csv", "-o", tmp_path / "run", *LABELS.split()) == 0
+    assert "Trained with elman " in (tmp_path / "run" / "README.md").read_text()

@@ -14,10 +14,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from elman.tasks import checkpoint, loop, text_runs
 from elman.tasks.errors import DataError, Diverged, RunError, SettingError, UserError
 from elman.tasks.settings import LoopSettings, TextSettings
-from elman.tasks.text_runs import Run
+from elman.tasks.text import run as text_runs
+from elman.tasks.text.run import Run
+from elman.tasks.training import checkpoint, loop
 
 SETTINGS = TextSettings(hidden_size=10, embedding_size=6, layers=2, dropout=0.3, seq_len=8, batch_size=4)
 TRAINING = LoopSettings(steps=60, eval_every=7, seed=11)
@@ -194,7 +195,7 @@ def test_kill_9_and_ctrl_c_lose_nothing(corpus):
 
 KILLED_WHILE_WRITING = """
 import os, pathlib, signal, sys
-from elman.tasks import checkpoint
+from elman.tasks.training import checkpoint
 die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 owner, name = {"fsync": (os, "fsync"), "replace": (pathlib.Path, "replace")}[sys.argv[2]]
 setattr(owner, name, die)

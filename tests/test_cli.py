@@ -11,7 +11,7 @@ import pytest
 from commands import exit_code
 
 from elman.cli import demo, train
-from elman.tasks import text_runs
+from elman.tasks.text import run as text_runs
 
 COMMAND = [sys.executable, "-c", "import sys; from elman.cli import main; main(sys.argv[1:])"]
 SMALL = "--hidden-size 16 --embedding-size 8 --seq-len 16 --batch-size 4 --steps 60 --eval-every 20 --dropout 0"
@@ -178,6 +178,18 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
     assert demo._free_folder(Path("elman-demo")) == Path("elman-demo-3")
 
 
+def test_demo_without_matplotlib_names_no_picture(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(demo, "ROUNDS", 1)
+    monkeypatch.setattr(demo, "ROUND_STEPS", 1)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert exit_code("demo", "--steps", 2, "-o", tmp_path / "run") == 0
+    out = capsys.readouterr().out
+    assert "no picture without matplotlib" in out
+    assert f"everything is in {tmp_path / 'run'}\n" in out
+    assert "loss.png" not in out
+
+
 def test_demo_text_is_the_documentation_of_this_python():
     from pydoc_data.topics import topics
 
@@ -219,7 +231,7 @@ def test_help_is_shown(arguments, capsys):
 
 def test_help_imports_no_torch():
     code = "import sys; import elman.cli as c\ntry: c.main(['train', 'text', '--help'])\nexcept SystemExit: pass\n"
-    code += "print(sorted({'torch', 'numba', 'matplotlib', 'elman.tasks.text'} & sys.modules.keys()))"
+    code += "print(sorted({'torch', 'numba', 'matplotlib', 'elman.tasks.text.task'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 

@@ -136,11 +136,11 @@ def test_packed_sequences_break_the_graph_and_compute() -> None:
 
 
 def test_use_backend_holds_where_the_graph_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    from elman.kernels import reference
+    from elman.kernels.reference import loop
 
     compiled, ran = torch.compile(elman.RNN(3, 8), fullgraph=True, backend="aot_eager"), []
-    forward = reference.rnn_forward
-    monkeypatch.setattr(reference, "rnn_forward", lambda *a: (ran.append("reference"), forward(*a))[1])
+    forward = loop.forward
+    monkeypatch.setattr(loop, "forward", lambda *a: (ran.append("reference"), forward(*a))[1])
     expected = compiled(torch.ones(5, 2, 3))
     assert ran == []
     with elman.use_backend("reference"):

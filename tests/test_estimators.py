@@ -4,7 +4,9 @@ import runpy
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
+import torch
 from commands import exit_code
 
 from elman.tasks import LabelsClassifier, SeriesForecaster, estimators
@@ -35,11 +37,87 @@ def forecaster() -> SeriesForecaster:
 
 def test_a_classifier_predicts_labels_in_its_order(classifier):
     texts, labels = make_texts()
-    assert classifier.classes_.tolist() == ["0", "1", "2"]
+    assert classifier.classes_.tolist() == [0, 1, 2]
     p = classifier.predict_proba(texts)
     np.testing.assert_allclose(p.sum(1), 1, rtol=1e-5)
-    assert classifier.predict(texts).tolist() == [f"{k}" for k in p.argmax(1)]
+    assert classifier.predict(texts).tolist() == p.argmax(1).tolist()
     assert classifier.score(texts, labels) == np.mean(p.argmax(1) == labels) > 0.8
+
+
+LABELS = {
+    "bool": [False, True],
+    "float32": np.array([0.1, 0.7], dtype=np.float32),
+    "int": [10, 9],
+    "numpy int": np.array([-1, 1]),
+    "blanks": ["a ", " b"],
+    "objects": np.array(["b", "a"], dtype=object),
+    "mixed": [1, "a"],
+    "Korean": ["슬픔", "기쁨"],
+}
+
+
+@pytest.mark.parametrize("case", LABELS)
+def test_labels_come_back_as_they_came_in(case):
+    texts = ["sunny day", "bad rain", "nice sun", "ugly fog"] * 10
+    labels = [LABELS[case][i % 2] for i in range(40)]
+    if isinstance(LABELS[case], np.ndarray):
+        labels = np.array(labels, dtype=LABELS[case].dtype)
+    model = LabelsClassifier(hidden_size=8, steps=60, lr=0.02).fit(texts, labels)
+    assert model.predict(texts).tolist() == list(labels)
+    assert model.score(texts, labels) == 1
+    assert {type(v) for v in model.classes_.tolist()} == {type(v) for v in np.array(labels, dtype=object).tolist()}
+    if case != "mixed":
+        assert model.classes_.tolist() == sorted(set(labels))
+    assert model.predict_proba(texts).argmax(1).tolist() == [model.classes_.tolist().index(v) for v in labels]
+
+
+def test_labels_that_differ_by_blanks_alone_are_one():
+    model = LabelsClassifier(hidden_size=4, steps=2).fit(["ab", "cd"] * 12, ["x", "y", " x", "y "] * 6)
+    assert model.classes_.tolist() == ["x", "y"]
+    assert model.score(["ab"], ["x"]) == model.score(["ab"], [" x "])
+
+
+def test_an_offset_as_large_as_unix_time_leaves_sequences_what_they_are():
+    rng = np.random.default_rng(0)
+    labels = ["up" if i % 2 else "down" for i in range(200)]
+    data = [rng.normal(size=(6, 1)) + (2 if i % 2 else -2) + 1.7e9 for i in range(200)]
+    model = LabelsClassifier(hidden_size=8, steps=150, lr=0.02).fit(data, labels)
+    assert model.score(data, labels) > 0.95
+
+
+def test_a_feature_that_never_changes_stays_small():
+    data = [np.column_stack([np.full(4, 0.1), np.arange(4) * (i % 2)]) for i in range(40)]
+    model = LabelsClassifier(hidden_size=4, steps=4).fit(data, [i % 2 for i in range(40)])
+    assert np.allclose(model.predict_proba([data[1]]), model.predict_proba([data[1] + [[1e-9, 0]]]), atol=1e-6)
+
+
+def test_sequences_may_be_any_kind_of_list():
+    labels = [i % 2 for i in range(40)]
+    rows = [[float(i % 2), float(i)] for i in range(40)]
+    expected = LabelsClassifier(hidden_size=4, steps=4).fit(rows, labels).predict_proba(rows)
+    for data in (
+        np.array(rows),
+        [[np.float32(v) for v in row] for row in rows],
+        [tuple(row) for row in rows],
+        [[np.int64(v) for v in row] for row in rows],
+        torch.tensor(rows),
+        pl.DataFrame(rows, orient="row"),
+    ):
+        for y in (labels, np.array(labels), torch.tensor(labels), pl.Series(labels)):
+            model = LabelsClassifier(hidden_size=4, steps=4).fit(data, y)
+            assert np.array_equal(model.predict_proba(data), expected)
+            assert model.classes_.tolist() == [0, 1]
+
+
+def test_masked_values_are_missing_ones():
+    t = np.arange(300)
+    y = np.where(t % 7 == 3, 1e20, 50 + 10 * np.sin(t / 3.82))
+    settings = dict(hidden_size=8, steps=5, horizon=4, window=24, season=24)
+    masked = SeriesForecaster(**settings).fit(np.ma.masked_array(y, t % 7 == 3))
+    missing = SeriesForecaster(**settings).fit(np.where(t % 7 == 3, np.nan, y))
+    assert np.array_equal(masked.predict(), missing.predict())
+    assert np.abs(masked.predict()).max() < 100
+    assert np.array_equal(masked.predict(np.ma.masked_array(y, t % 7 == 3)), masked.predict())
 
 
 def test_a_forecaster_keeps_the_shape_of_what_was_fitted(forecaster):
@@ -108,6 +186,28 @@ BAD = {
         lambda: LabelsClassifier().fit(["a", "b"], [0, None]),
         "example 1 .* the label must be a text or a number",
     ),
+    "a text": (lambda: LabelsClassifier().fit("abc", [0, 1, 0]), "must be a list, not a single text: put it in brac"),
+    "labels in a text": (
+        lambda: LabelsClassifier().fit(["a", "b", "c"], "abc"),
+        "the labels must be a list, not a single",
+    ),
+    "a set": (lambda: LabelsClassifier().fit({"a", "b"}, [0, 1]), "must be a list or an array, not set"),
+    "one number": (lambda: LabelsClassifier().fit(3, [0, 1]), "must be a list or an array, not int"),
+    "half a character": (lambda: LabelsClassifier().fit(["a", "\ud800"], [0, 1]), "example 1 .* a lone surrogate"),
+    "half a label": (lambda: LabelsClassifier().fit(["a", "b"], ["x", "\udcff"]), "example 1 .* a lone surrogate"),
+    "two types": (lambda: LabelsClassifier().fit(["a", "b"], [0, "0"]), "label '0' looks like another one, 0"),
+    "masked sequence": (
+        lambda: LabelsClassifier().fit([[1], np.ma.masked_array([1, 2], [0, 1])], [0, 1]),
+        "example 1 .* holds null, no finite number",
+    ),
+    "masked label": (
+        lambda: LabelsClassifier().fit(["a", "b"], np.ma.masked_array([0, 1], [0, 1])),
+        "example 1 .* the label must be a text or a number, not null",
+    ),
+    "large": (lambda: LabelsClassifier().fit([[1], [10**400]], [0, 1]), "example 1 .* no finite number"),
+    "complex": (lambda: SeriesForecaster().fit(np.ones(9) * 1j), "must be an array of numbers"),
+    "dates": (lambda: SeriesForecaster().fit(np.arange(9).astype("M8[D]")), "must be an array of numbers"),
+    "a lone mask": (lambda: SeriesForecaster().fit([1.0, np.ma.masked]), "must be an array of numbers"),
     "words": (lambda: SeriesForecaster().fit(["a", "b"]), "must be an array of numbers"),
     "shape": (lambda: SeriesForecaster().fit(np.zeros((2, 3, 4))), r"shape \(steps,\) or .*, not \(2, 3, 4\)"),
     "inf": (
@@ -123,6 +223,11 @@ def test_bad_data_is_said(case):
     call, message = BAD[case]
     with pytest.raises(DataError, match=message):
         call()
+
+
+def test_a_single_text_is_no_list_to_predict(classifier):
+    with pytest.raises(DataError, match="must be a list, not a single text"):
+        classifier.predict("abc")
 
 
 def test_bad_parameters_are_said():

@@ -15,11 +15,14 @@ import torch
 from commands import exit_code
 
 from elman import data
-from elman.tasks import checkpoint, export, text_runs
-from elman.tasks.labels import LabelsModel
-from elman.tasks.series import Scale, SeriesModel
+from elman.tasks import export
+from elman.tasks.labels.model import LabelsModel
+from elman.tasks.series.model import Scale, SeriesModel
 from elman.tasks.settings import LabelsSettings, SeriesSettings, TextSettings
-from elman.tasks.text import CharacterModel, generate
+from elman.tasks.text import run as text_runs
+from elman.tasks.text.generate import generate
+from elman.tasks.text.model import CharacterModel
+from elman.tasks.training import checkpoint
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "tasks.md"
 SCRIPTS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
@@ -68,9 +71,9 @@ def test_labels_end_where_each_sequence_ends(one_hot, layers, both):
 
 
 def test_labels_of_numbers_are_scaled_inside():
-    model = LabelsModel(3, LabelsSettings(hidden_size=7), tokens=None, mean=[5.0, -3.0], std=[2.0, 0.5])
+    model = LabelsModel(3, LabelsSettings(hidden_size=7), tokens=None, mean=[1.7e9, 1.7e9 - 8], std=[2.0, 0.5])
     run = session(export.labels_graph(shaken(model)))
-    values, lengths = torch.randn(9, 4, 2) * 3 + 4, torch.tensor([9, 2, 5, 1])
+    values, lengths = torch.randn(9, 4, 2, dtype=torch.float64) * 3 + 1.7e9, torch.tensor([9, 2, 5, 1])
     (found,) = run.run(None, {"values": values.numpy(), "lengths": lengths.numpy()})
     close(found, model(values, lengths).softmax(1))
 

@@ -22,6 +22,7 @@ PUBLIC = [
     "to_torch",
     "trace",
     "use_backend",
+    "wait_briefly",
 ]
 ROOT = Path(__file__).parent.parent
 

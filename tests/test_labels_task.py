@@ -11,14 +11,17 @@ import sklearn.linear_model
 import sklearn.metrics
 import torch
 
-from elman.tasks import labels_data, labels_measures, labels_runs, loop, runs
 from elman.tasks.errors import DataError
-from elman.tasks.examples import Given
-from elman.tasks.labels import LabelsModel
-from elman.tasks.labels_data import CHOOSE, MEASURE, TRAIN, LabelledArrays, encode_examples, epoch_order, split_examples
-from elman.tasks.labels_runs import JOB, Classifier, Source
+from elman.tasks.labels import data as labels_data
+from elman.tasks.labels import measures as labels_measures
+from elman.tasks.labels import run as labels_runs
+from elman.tasks.labels.data import CHOOSE, MEASURE, TRAIN, LabelledArrays, encode_examples, epoch_order, split_examples
+from elman.tasks.labels.examples import Given
+from elman.tasks.labels.model import LabelsModel
+from elman.tasks.labels.run import JOB, Classifier, Source
+from elman.tasks.labels.tokens import Tokens
 from elman.tasks.settings import LabelsSettings, LoopSettings
-from elman.tasks.tokens import Tokens
+from elman.tasks.training import loop, runs
 
 WORDS = ["sun", "rain", "snow", "wind", "fog"]
 

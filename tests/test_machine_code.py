@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from elman.kernels.numba_cpu import compiled, machine_code
+from elman.kernels.numba_cpu import machine_code
+from elman.kernels.numba_cpu.compile import cache
 
 ADD = """
 define i64 @elman_add(i64 %a, i64 %b) {
@@ -26,22 +27,22 @@ def test_another_process_makes_the_same_code(monkeypatch: pytest.MonkeyPatch) ->
     expected = machine_code.object_code(ADD, [])
     with monkeypatch.context() as patch:
         patch.setattr(machine_code, "object_code", lambda *_: pytest.fail("it was made in this process"))
-        assert compiled._object_code(ADD) == expected
+        assert cache._object_code(ADD) == expected
 
 
 @pytest.mark.parametrize("python", ["", None, "/nowhere/python", "false"])
 def test_where_there_is_no_other_process_it_is_made_in_this_one(python: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing.spawn, "get_executable", lambda: python)
-    assert compiled._object_code(ADD) == machine_code.object_code(ADD, [])
+    assert cache._object_code(ADD) == machine_code.object_code(ADD, [])
 
 
 def test_a_frozen_program_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
-    monkeypatch.setattr(compiled.subprocess, "run", lambda *_, **__: pytest.fail("it was started"))
-    assert compiled._object_code(ADD) == machine_code.object_code(ADD, [])
+    monkeypatch.setattr(cache.subprocess, "run", lambda *_, **__: pytest.fail("it was started"))
+    assert cache._object_code(ADD) == machine_code.object_code(ADD, [])
 
 
 def test_code_may_call_only_what_every_process_has() -> None:
     with pytest.raises(RuntimeError, match="would call puts, which a process without numba does not have"):
-        compiled._object_code(PUTS)
+        cache._object_code(PUTS)
     assert machine_code.object_code(PUTS, ["puts"])

@@ -14,11 +14,12 @@ import pytest
 import torch
 from commands import exit_code
 
-from elman.tasks import checkpoint, loop, processes, runs, text_runs
 from elman.tasks.errors import SettingError
-from elman.tasks.processes import Share
 from elman.tasks.settings import LoopSettings, TextSettings
-from elman.tasks.task import SteadyDropout
+from elman.tasks.text import run as text_runs
+from elman.tasks.training import checkpoint, loop, processes, runs
+from elman.tasks.training.modules import SteadyDropout
+from elman.tasks.training.processes import Share
 
 SMALL = "--steps 40 --eval-every 20 --hidden-size 16 --dropout 0.3"
 TASKS = {
@@ -156,7 +157,7 @@ def test_one_process_does_without_accelerate_and_torchs_compiler(place):
     code = """
         import sys
         from pathlib import Path
-        from elman.tasks import text_runs
+        from elman.tasks.text import run as text_runs
         from elman.tasks.settings import LoopSettings, TextSettings
         settings = TextSettings(seq_len=8, batch_size=5)
         text_runs.begin(Path("text.txt"), Path("light"), settings, LoopSettings()).trainer.advance()

@@ -14,8 +14,8 @@ from torch.nn import Parameter
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
-from elman.kernels.numba_cpu import launch
-from elman.kernels.numba_cpu.prepared import Prepared
+from elman.kernels.numba_cpu import api, memory
+from elman.kernels.numba_cpu.plan.prepared import Prepared
 
 
 def pair(**options: object) -> tuple[elman.RNN, torch.nn.RNN]:
@@ -201,21 +201,21 @@ def test_scratch_memory_lasts_as_long_as_the_run(monkeypatch: pytest.MonkeyPatch
     """As Python ends it clears what threads keep, while a daemon thread may still be in the kernel."""
     layer, x = elman.RNN(3, 5), torch.randn(5, 2, 3)
     expected = layer(x)
-    prepare = launch.prepare
+    prepare = api.prepare
 
     def prepared(*arguments: Any, **options: Any) -> Prepared:
         made = prepare(*arguments, **options)
 
         def start(plan: bytes) -> None:
-            memory = weakref.ref(launch._memory.tensor)
-            launch._memory.__dict__.clear()
-            assert memory() is not None
-            launch._memory.tensor = memory()
+            kept = weakref.ref(memory.kept.tensor)
+            memory.kept.__dict__.clear()
+            assert kept() is not None
+            memory.kept.tensor = kept()
             made.start(plan)
 
         return made._replace(start=start)
 
-    monkeypatch.setattr(launch, "prepare", prepared)
+    monkeypatch.setattr(api, "prepare", prepared)
     torch.testing.assert_close(layer(x), expected)
 
 

@@ -8,15 +8,20 @@ import polars as pl
 import pytest
 import torch
 
-from elman.tasks import loop, runs, series, series_data, series_runs, tables
 from elman.tasks.errors import DataError
-from elman.tasks.series import Scale, SeriesModel, SeriesTask, fit_scale, pinball, seasonal_places, split_series
-from elman.tasks.series_data import SeriesArrays, choose_columns, read_series
-from elman.tasks.series_measures import Autoregression, baseline_forecasts, measure_forecasts
-from elman.tasks.series_runs import JOB, MODEL, Forecaster, Source
+from elman.tasks.files import tables
+from elman.tasks.files.tables import open_table
+from elman.tasks.series import data as series_data
+from elman.tasks.series import model
+from elman.tasks.series import run as series_runs
+from elman.tasks.series.clock import Clock
+from elman.tasks.series.data import SeriesArrays, choose_columns, read_series
+from elman.tasks.series.measures import Autoregression, baseline_forecasts, measure_forecasts, pinball
+from elman.tasks.series.model import Scale, SeriesModel, fit_scale, seasonal_places
+from elman.tasks.series.run import JOB, MODEL, Forecaster, Source
+from elman.tasks.series.task import SeriesTask, split_series
 from elman.tasks.settings import LoopSettings, SeriesSettings
-from elman.tasks.tables import open_table
-from elman.tasks.times import Clock
+from elman.tasks.training import loop, runs
 
 
 def read(folder: Path, content: str, *columns: str) -> tuple[series_data.Read, SeriesArrays]:
@@ -125,6 +130,42 @@ def test_irregular_times_are_said(tmp_path):
     assert arrays.values[:, 0].tolist() == [1, 2, 3, 4]
 
 
+UNNAMED = {
+    "rows numbered": (",date,y\n0,2020-01-01,1\n1,2020-01-02,2\n", "date", ["y"], [""]),
+    "rows numbered, time by another name": (",day_of,y\n0,2020-01-01,1\n1,2020-01-02,2\n", "day_of", ["y"], [""]),
+    "times without a name": (",y\n2020-01-01,1\n2020-01-02,2\n", "", ["y"], []),
+    "read and written again": ("date,Unnamed: 0,y\n2020-01-01,0,1\n2020-01-02,1,2\n", "date", ["y"], ["Unnamed: 0"]),
+    "no time at all": (",y\n0,1\n1,2\n", "", ["y"], []),
+}
+
+
+@pytest.mark.parametrize("case", UNNAMED)
+def test_a_column_without_a_name_is_not_forecast(tmp_path, case):
+    content, time, values, index = UNNAMED[case]
+    (tmp_path / "a.csv").write_text(content)
+    columns = choose_columns(open_table(tmp_path / "a.csv"), None, None)
+    assert (columns.time, columns.values, columns.index) == (time, values, index)
+
+
+def test_a_column_that_was_not_asked_for_is_not_said_to_hold_no_numbers(tmp_path):
+    (tmp_path / "a.csv").write_text("date,y,z\n2020-01-01,1,2\n2020-01-02,2,3\n")
+    assert choose_columns(open_table(tmp_path / "a.csv"), None, ["y"]).left_out == []
+
+
+@pytest.mark.parametrize("rows", [["2020-01-01,1.5", "2020-01-02,2"], ["1,1.5", "2,2"], ["202001,1,,3", "202002,2,,4"]])
+def test_a_first_row_of_values_is_no_header(tmp_path, rows):
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    with pytest.raises(DataError, match=r"a\.csv, line 1 holds values where the columns' names should be"):
+        choose_columns(open_table(tmp_path / "a.csv"), None, None)
+
+
+def test_numbers_may_be_names(tmp_path):
+    (tmp_path / "a.csv").write_text("date,2020,2021\n2020-01-01,1,2\n2020-01-02,2,3\n")
+    assert choose_columns(open_table(tmp_path / "a.csv"), None, None).values == ["2020", "2021"]
+    (tmp_path / "b.csv").write_text("0,1\n2020-01-01,1\n2020-01-02,2\n")
+    assert choose_columns(open_table(tmp_path / "b.csv"), None, None).values == ["1"]
+
+
 def test_columns_without_numbers_are_left_out(tmp_path):
     file = tmp_path / "a.csv"
     file.write_text("date,station,high,note,low\n2020-01-01,Oslo,1,,NA\n2020-01-02,Oslo,2,,3\n")
@@ -136,7 +177,7 @@ def test_columns_without_numbers_are_left_out(tmp_path):
 @pytest.mark.parametrize("season", [1, 4])
 def test_the_scale_is_that_of_the_whole_training_part(monkeypatch, rows, season):
     """However few rows are in memory at a time."""
-    monkeypatch.setattr(series, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
+    monkeypatch.setattr(model, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
     rng = np.random.default_rng(0)
     values, known = rng.normal(5, 3, (50, 3)), rng.random((50, 3)) < 0.8
     values[:, 2], known[:2, 1] = 7.0, True

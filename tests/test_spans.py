@@ -8,9 +8,11 @@ from cases import Case, assert_same
 from torch import Tensor
 
 import elman
-from elman.kernels import bptt
-from elman.kernels.numba_cpu import launch, prepared, team
+from elman.kernels.cells import CELLS, Cell
+from elman.kernels.numba_cpu import api, team
+from elman.kernels.numba_cpu.plan import prepared
 from elman.kernels.problem import Problem
+from elman.kernels.reference import by_hand
 
 CASES = [
     Case("one direction", 11, 3, 4, 5),
@@ -20,6 +22,11 @@ CASES = [
     Case("three panels of columns", 9, 2, 3, 75),
     Case("three panels of columns, both directions, three layers", 7, 2, 3, 70, L=3, D=2),
 ]
+
+
+def _form(case: Case) -> tuple[Cell, int, int, bool, bool]:
+    """What a problem of the case begins with."""
+    return CELLS[f"rnn_{case.nonlinearity}"], case.L, case.D, case.bias, False
 
 
 @pytest.fixture(params=[2, 3, 5])
@@ -37,9 +44,9 @@ def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the threads of the recurrence share, whatever the sizes; the caches are cleared by spans_of."""
     if request.param == "columns":
-        monkeypatch.setattr(prepared, "groups_of_columns", lambda *sizes: 2 if sizes[-1] > 1 else 0)
+        monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: 2 if sizes[-1] > 1 else 0)
     else:
-        monkeypatch.setattr(prepared, "groups_of_columns", lambda *sizes: 0)
+        monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: 0)
     return request.param
 
 
@@ -83,24 +90,19 @@ def test_weight_gradients_of_groups_however_it_is_cut(
     monkeypatch.setattr(prepared, "_CHUNK", chunk)
     torch.set_num_threads(threads)
     T, N, dtype = case.T, 12, torch.float64
-    problem = Problem(
-        case.nonlinearity,
-        case.L,
-        case.D,
-        case.bias,
-        lengths=torch.randint(0, T + 1, (N,)) if "lengths" in kind else None,
-        reset=torch.rand(T, N) < 0.3 if "reset" in kind else None,
-        masks=2.0 * (torch.rand(case.L - 1, T, N, case.D * case.H) < 0.5).to(dtype) if case.L > 1 else None,
-    )
+    lengths = torch.randint(0, T + 1, (N,)) if "lengths" in kind else None
+    reset = torch.rand(T, N) < 0.3 if "reset" in kind else None
+    masks = 2.0 * (torch.rand(case.L - 1, T, N, case.D * case.H) < 0.5).to(dtype) if case.L > 1 else None
     weights = [w.detach() for w in case.layer(elman.RNN, dtype).parameters()]
     x, h0 = torch.randn(T, N, case.I, dtype=dtype), torch.randn(case.L * case.D, N, case.H, dtype=dtype)
-    h0 = None if kind == "from zero" else h0
-    output, h_n, saved = launch.rnn_forward(problem, x, h0, weights)
-    arguments = torch.randn_like(output), torch.randn_like(h_n), (True, h0 is not None, *[True] * len(weights)), groups
-    ours = launch.rnn_backward(problem, x, h0, weights, saved, *arguments)
-    expected = bptt.rnn_backward(problem, x, h0, weights, (), *arguments)
-    assert ours[2].shape == (groups, case.H, case.I)
-    names = ["dx", "dh0", *(name for name, _ in case.layer(elman.RNN).named_parameters())]
+    states = () if kind == "from zero" else (h0,)
+    problem = Problem(*_form(case), x, states, tuple(weights), lengths, reset, masks)
+    run = api.forward(problem, True)
+    arguments = torch.randn_like(run.output), (torch.randn_like(run.last[0]),), (True,) * len(problem.inputs), groups
+    ours = api.backward(problem, run.output, run.saved, *arguments)
+    expected = by_hand.backward(problem, *arguments)
+    assert ours[1 + len(states)].shape == (groups, case.H, case.I)
+    names = ["dx", *["dh0"] * len(states), *(name for name, _ in case.layer(elman.RNN).named_parameters())]
     kept = [name for name, g in zip(names, expected, strict=True) if g is not None]
     assert_same(*({n: g for n, g in zip(names, found, strict=True) if n in kept} for found in (ours, expected)))
 
@@ -115,21 +117,16 @@ def test_a_batch_first_layer_is_read_where_it_lies(
     """x and the gradient at the output as (N, T, .) in memory give the bits that their copies in order give."""
     torch.set_num_threads(threads)
     T, N, D = case.T, 3, case.D
-    problem = Problem(
-        case.nonlinearity,
-        case.L,
-        D,
-        case.bias,
-        lengths=torch.tensor([T - 2, T, 0]) if "lengths" in kind else None,
-        reset=torch.rand(T, N) < 0.3 if "reset" in kind else None,
-    )
+    lengths = torch.tensor([T - 2, T, 0]) if "lengths" in kind else None
+    reset = torch.rand(T, N) < 0.3 if "reset" in kind else None
     weights = [w.detach() for w in case.layer(elman.RNN).parameters()]
     turned = [torch.randn(N, T, size).transpose(0, 1) for size in (case.I, D * case.H)]
     found = []
     for x, d_output in (turned, [t.contiguous() for t in turned]):
-        _, _, saved = launch.rnn_forward(problem, x, None, weights)
+        problem = Problem(*_form(case), x, (), tuple(weights), lengths, reset)
+        output, _, saved = api.forward(problem, True)
         for d_x in (False, True):
-            needs = (d_x, False, *[True] * len(weights))
-            found.append(launch.rnn_backward(problem, x, None, weights, saved, d_output, None, needs, groups))
+            needs = (d_x, *[True] * len(weights))
+            found.append(api.backward(problem, output, saved, d_output, (None,), needs, groups))
     for ours, expected in zip(found[:2], found[2:], strict=True):
         torch.testing.assert_close(ours, expected, rtol=0, atol=0)

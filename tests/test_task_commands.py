@@ -17,11 +17,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from elman import data
 from elman.cli import train_labels, train_series
-from elman.tasks import checkpoint, labels_runs, loop, runs, series_runs
-from elman.tasks.examples import open_examples
-from elman.tasks.series_data import choose_columns
+from elman.tasks.files.tables import open_table
+from elman.tasks.labels import run as labels_runs
+from elman.tasks.labels.examples import open_examples
+from elman.tasks.series import run as series_runs
+from elman.tasks.series.data import choose_columns
 from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
-from elman.tasks.tables import open_table
+from elman.tasks.training import checkpoint, loop, runs
 
 SMALL = "--steps 60 --eval-every 20 --hidden-size 16 --lr 0.01"
 

@@ -9,7 +9,7 @@ from PIL import Image
 from elman._fonts import fonts
 from elman.cli import train_labels, training
 from elman.tasks.errors import MissingExtra
-from elman.tasks.figures import confusion_picture, picture
+from elman.tasks.training.figures import confusion_picture, picture
 
 MATRIX = np.array([[3, 1], [0, 7]])
 NOBODYS = "\U000f0000"  # a letter that no font has

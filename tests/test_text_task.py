@@ -13,12 +13,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from elman.tasks import baselines, characters, loop, text
-from elman.tasks.characters import Vocabulary, encode_file
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.settings import LoopSettings, TextSettings
-from elman.tasks.task import SteadyDropout
-from elman.tasks.text import CharacterModel, TextTask
+from elman.tasks.text import data as characters
+from elman.tasks.text import generate
+from elman.tasks.text import measures as baselines
+from elman.tasks.text import task as text
+from elman.tasks.text.data import Vocabulary, encode_file
+from elman.tasks.text.model import CharacterModel
+from elman.tasks.text.task import TextTask
+from elman.tasks.training import loop
+from elman.tasks.training.modules import SteadyDropout
 
 KOREAN = "나는 학교에 간다.\r\n너는 집에 온다!\n"
 
@@ -324,7 +329,7 @@ def test_generate_without_chance_takes_the_likeliest_as_the_whole_sequence_says(
     for _ in range(60):
         written.append(int(next_logits(model, ids + written).argmax()))
     assert len(set(written)) > 1
-    assert "".join(text.generate(model, vocabulary, "가 나\nab", 60, **options)) == vocabulary.decode(written)
+    assert "".join(generate.generate(model, vocabulary, "가 나\nab", 60, **options)) == vocabulary.decode(written)
 
 
 def test_generate_draws_by_temperature_and_top_k(writer):
@@ -334,7 +339,7 @@ def test_generate_draws_by_temperature_and_top_k(writer):
     expected = F.softmax(best.values / 1.5, dim=0)
     draws = 3000
     found = Counter(
-        "".join(text.generate(model, vocabulary, "ab가", 1, temperature=1.5, top_k=3, seed=seed))
+        "".join(generate.generate(model, vocabulary, "ab가", 1, temperature=1.5, top_k=3, seed=seed))
         for seed in range(draws)
     )
     assert set(found) == set(vocabulary.decode(best.indices.numpy()))
@@ -344,13 +349,13 @@ def test_generate_draws_by_temperature_and_top_k(writer):
 
 
 def test_generate_repeats_under_a_seed_and_only_then(writer):
-    one, same, other = ("".join(text.generate(*writer, "a", 50, seed=seed)) for seed in (1, 1, 2))
+    one, same, other = ("".join(generate.generate(*writer, "a", 50, seed=seed)) for seed in (1, 1, 2))
     assert one == same != other
 
 
 def test_generate_without_a_prompt_starts_after_a_line_end(writer):
     model, vocabulary = writer
-    assert [*text.generate(model, vocabulary, "", 30, seed=4)] == [*text.generate(model, vocabulary, "\n", 30, seed=4)]
+    assert [*generate.generate(model, vocabulary, "", 30, seed=4)] == [*generate.generate(model, vocabulary, "\n", 30, seed=4)]
 
 
 # Settings

@@ -1,76 +1,35 @@
-"""The command `elman`: one file a subcommand.
+"""The command `elman`: one file a subcommand, all of them joined in app.py.
 
-Nothing here imports torch; a command does when it runs, so help is shown at once.
+What stands here runs first and needs Python alone, so that the command can say what is missing.
 """
 
 import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
-import typer
+from elman.cli import processors
+from elman.tasks.training.environment import is_first
 
-from elman.cli import bench, classify, demo, explain, export, forecast, generate, train
-from elman.tasks.environment import is_first
-from elman.tasks.errors import SettingError, UserError
-
-app = typer.Typer(
-    name="elman",
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback(invoke_without_command=True)
-def elman(context: typer.Context) -> None:
-    """Train small recurrent models on this machine, and use them."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-
-
-app.add_typer(train.app, name="train")
-app.command("generate")(generate.generate)
-app.command("classify")(classify.classify)
-app.command("forecast")(forecast.forecast)
-app.command("export")(export.export)
-app.command("explain")(explain.explain)
-app.command("demo")(demo.demo)
-app.command("bench")(bench.bench)
+_PACKAGES = ("typer", "tqdm", "polars", "safetensors")  # of the extra `train`, without which no command runs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, and exit: 0 when all went well, 2 after an expected error, 130 after Ctrl-C."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    if missing := [name for name in _PACKAGES if find_spec(name) is None]:
+        said = (
+            f"elman: the command needs {', '.join(missing)}: pip install 'elman[train]' (the layer needs none of them)"
+        )
+        print(said, file=sys.stderr)
+        sys.exit(2)
+    processors.use_what_is_there()
+    from elman.cli import app
+
     if is_first():
-        sys.exit(_run(arguments))
+        sys.exit(app.run(arguments))
     with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):  # of several processes one speaks
-        sys.exit(_run(arguments))
-
-
-def _run(arguments: Sequence[str] | None) -> int:
-    try:
-        code = typer.main.get_command(app).main(arguments, prog_name="elman", standalone_mode=False)
-        sys.stdout.flush()
-    except SettingError as error:
-        return _fail(f"--{error.name.replace('_', '-')} must be {error.allowed}, not {error.value}")
-    except UserError as error:
-        return _fail(str(error))
-    except typer.TyperException as error:
-        return _fail(error.format_message())
-    except BrokenPipeError:  # the reader, `head` for instance, has seen enough; typer ends with 1 too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        return _fail(": ".join(str(part) for part in (error.filename, error.strerror) if part))
-    except (KeyboardInterrupt, typer.Abort):
-        return 130
-    return code if isinstance(code, int) else 0
-
-
-def _fail(message: str) -> int:
-    if is_first():
-        print(f"elman: {' '.join(message.split())}", file=sys.stderr)
-    return 2
+        sys.exit(app.run(arguments))

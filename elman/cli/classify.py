@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from elman.tasks.errors import UserError
+from elman.tasks.errors import DataError, UserError
 
 if TYPE_CHECKING:
-    from elman.tasks.examples import Examples
-    from elman.tasks.labels_runs import Classifier
+    from elman.tasks.labels.examples import Examples
+    from elman.tasks.labels.run import Classifier
 
 
 def classify(
@@ -37,12 +38,12 @@ def classify(
         raise UserError("give a file to classify, or texts by --text, and not both")
 
     from elman import data as sets
-    from elman.tasks.checkpoint import refuse_existing, replacing
-    from elman.tasks.examples import Given, open_examples
-    from elman.tasks.labels_runs import Classifier
+    from elman.tasks.labels.examples import Given, open_examples
+    from elman.tasks.labels.run import Classifier
+    from elman.tasks.training.checkpoint import refuse_existing, replacing
 
     classifier = Classifier(run, device=device)
-    examples: Examples = Given(text or [""])
+    examples: Examples = Given(text or [""], name="--text")
     if data is not None:
         columns = classifier.config["data"].get("columns", ())
         wanted = True if label_column else None
@@ -56,6 +57,9 @@ def classify(
         with replacing(output) as file:
             count, right = _write(classifier, examples, lambda rows: file.write(rows.encode()))
         print(f"{count:,} labels are in {output}", file=sys.stderr)
+    guessed = getattr(examples, "text", None)
+    if guessed is not None and guessed not in (text_column, *classifier.config["data"].get("columns", ())):
+        print(f"the first line of {examples.name} was read as the column's name, {guessed!r}", file=sys.stderr)
     if examples.labelled:
         print(f"{right:,} of {count:,} labels were found: accuracy {right / count:.3f}", file=sys.stderr)
         print(f"next: {run / 'confusion.csv'} says which label is taken for which", file=sys.stderr)
@@ -68,10 +72,14 @@ def classify(
 
 def _write(classifier: "Classifier", examples: "Examples", write: Callable[[str], object]) -> tuple[int, int]:
     """Write a row of CSV for each example; returns how many there are, and how many labels are the true ones."""
+    batches = classifier.probabilities(examples)
+    first = next(batches, None)
+    if first is None:
+        raise DataError(f"{examples.name} holds no example")
     header = ["label", "probability"] if classifier.numeric else ["text", "label", "probability"]
     write(_as_csv([[*header, "true label"] if examples.labelled else header]))
     count = right = 0
-    for batch, probabilities in classifier.probabilities(examples):
+    for batch, probabilities in itertools.chain([first], batches):
         found = [classifier.labels[k] for k in probabilities.argmax(1)]
         columns: list[list[str]] = [found, [f"{p:.4f}" for p in probabilities.max(1)]]
         if not isinstance(batch.sequences, list):

@@ -13,8 +13,8 @@ from elman.cli.train import show_sample, train_to_end
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
-    from elman.tasks.text import Layer
-    from elman.tasks.text_runs import Run
+    from elman.tasks.text.model import Layer
+    from elman.tasks.text.run import Run
 
 TEXT = "python-topics.txt"
 PROMPT = "The "
@@ -36,7 +36,7 @@ def demo(
     training = LoopSettings(steps=steps, seed=seed)
     folder = output or _free_folder(Path("elman-demo"))
 
-    from elman.tasks import text_runs
+    from elman.tasks.text import run as text_runs
 
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / TEXT
@@ -46,7 +46,8 @@ def demo(
     train_to_end(run, folder / TEXT)
     show_sample(run, PROMPT)
     _show_race(run)
-    print(f"everything is in {folder}, the picture of the losses is {folder / 'loss.png'}")
+    picture = folder / "loss.png"  # not there without matplotlib, which was said
+    print(f"everything is in {folder}{f', the picture of the losses is {picture}' if picture.exists() else ''}")
     print(f'next: elman generate {folder} --prompt "{PROMPT}", or elman train text FILE -o RUN on a text of your own')
 
 
@@ -93,8 +94,9 @@ def race(run: "Run", layers: dict[str, "Layer"]) -> dict[str, list[float]]:
     """Characters per second of each round, by the layer's name; training starts anew for each layer."""
     import torch
 
-    from elman.tasks.loop import Trainer
-    from elman.tasks.text import CharacterModel, TextTask
+    from elman.tasks.text.model import CharacterModel
+    from elman.tasks.text.task import TextTask
+    from elman.tasks.training.loop import Trainer
 
     trainers = {}
     for name, layer in layers.items():

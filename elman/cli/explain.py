@@ -53,7 +53,7 @@ def _trace_run(run: Path | None, text: str | None, device: str) -> "Trace":
         raise UserError("a RUN folder needs --text: what is the model to read?")
 
     from elman.explain._characters import trace_text
-    from elman.tasks import text_runs
+    from elman.tasks.text import run as text_runs
 
     assert run is not None
     model, vocabulary = text_runs.load_model(run, device=device)
@@ -61,9 +61,10 @@ def _trace_run(run: Path | None, text: str | None, device: str) -> "Trace":
 
 
 def _write_gallery(folder: Path) -> None:
+    from elman.cli.demo import topics
     from elman.explain._gallery import gallery
 
-    for page in gallery(folder):
+    for page in gallery(folder, topics()):
         _say(page)
     print(f"next: open {folder / 'index.html'} in a browser")
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from elman.cli import options
 from elman.tasks.errors import MissingExtra, SettingError
 
 
@@ -19,6 +20,7 @@ def forecast(
         Path | None, typer.Option("--output", "-o", help="A CSV file to write, in place of the screen.")
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="A PNG file to draw the forecast into.")] = None,
+    time_format: options.TimeFormat = None,
     device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
 ) -> None:
     """Forecast the values that follow DATA, with an interval, as CSV."""
@@ -26,9 +28,10 @@ def forecast(
         raise SettingError("steps", "at least 1", steps)
 
     from elman import data as sets
-    from elman.tasks.checkpoint import refuse_existing, write_atomically
-    from elman.tasks.series_figures import forecast_picture
-    from elman.tasks.series_runs import Forecaster
+    from elman.tasks.series.figures import forecast_picture
+    from elman.tasks.series.report import as_text
+    from elman.tasks.series.run import Forecaster
+    from elman.tasks.training.checkpoint import refuse_existing, write_atomically
 
     forecaster = Forecaster(run, device=device)
     horizon = forecaster.settings.horizon
@@ -37,14 +40,14 @@ def forecast(
     for path in (output, picture):
         if path is not None:
             refuse_existing(path, "choose another name")
-    past = forecaster.read(sets.find(data))
+    past = forecaster.read(sets.find(data), time_format)
     found = forecaster.forecast(past.values)[: steps or horizon]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([forecaster.config["time"], "column", "lower", "median", "upper"])
     for k, rows in enumerate(found):
         for name, quantiles in zip(forecaster.columns, rows, strict=True):
-            writer.writerow([past.at(len(past.values) + k), name, *(f"{value:.6g}" for value in quantiles)])
+            writer.writerow([past.at(len(past.values) + k), name, *as_text(quantiles)])
     if output is None:
         print(out.getvalue(), end="")
     else:

@@ -31,11 +31,12 @@ def generate(
 
     import torch
 
-    from elman.tasks import text, text_runs
+    from elman.tasks.text import run as text_runs
+    from elman.tasks.text.generate import generate as write
 
     model, vocabulary = text_runs.load_model(run, device=device)
     seed = torch.seed() % 2**32 if seed is None else seed
-    written = text.generate(model, vocabulary, prompt, length, temperature=temperature, top_k=top_k, seed=seed)
+    written = write(model, vocabulary, prompt, length, temperature=temperature, top_k=top_k, seed=seed)
     sys.stdout.write(prompt)
     for character in written:
         sys.stdout.write(character)

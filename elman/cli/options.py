@@ -24,6 +24,10 @@ Clip = Annotated[float, typer.Option(help="Largest norm of the gradients.")]
 EvalEvery = Annotated[int, typer.Option(help="Steps from one measuring to the next.")]
 Seed = Annotated[int, typer.Option(help="Fixes all that is random.")]
 Device = Annotated[str, typer.Option(help="Where to compute, as torch names it.")]
+TimeFormat = Annotated[
+    str | None,
+    typer.Option(help="How times are written, if not plain: YYYYMM, MM/DD/YYYY, number and so on, or '%d %b %Y'."),
+]
 TensorBoard = Annotated[bool, typer.Option("--tensorboard", help="Write RUN/tensorboard as well.")]
 
 

@@ -9,7 +9,7 @@ from elman.cli import options, train_labels, train_series, training
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
-    from elman.tasks.text_runs import Run
+    from elman.tasks.text.run import Run
 
 SAMPLE = 400  # characters
 TEMPERATURE = 0.7
@@ -54,7 +54,7 @@ def text(
     """
     settings, loop = options.read_settings(context, TextSettings), options.read_settings(context, LoopSettings)
 
-    from elman.tasks import text_runs
+    from elman.tasks.text import run as text_runs
 
     run = training.open_run(context, text_runs.JOB, file, lambda: file, settings, loop)
     train_to_end(run, file, tensorboard=tensorboard)
@@ -68,9 +68,9 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
     Returns:
         Bits per character on the held-out text, by who reached them.
     """
-    from elman.tasks import text_runs
-    from elman.tasks.figures import loss_picture
-    from elman.tasks.text_report import write_text_readme
+    from elman.tasks.text import run as text_runs
+    from elman.tasks.text.report import write_text_readme
+    from elman.tasks.training.figures import loss_picture
 
     trainer, task = run.trainer, run.task
     print(
@@ -98,8 +98,8 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
 
 def show_sample(run: "Run", prompt: str) -> None:
     """Print some text that the trained model writes."""
-    from elman.tasks.text import generate
-    from elman.tasks.text_runs import load_model
+    from elman.tasks.text.generate import generate
+    from elman.tasks.text.run import load_model
 
     model, vocabulary = load_model(run.folder, device=str(run.task.device))
     print(f"\na sample:\n\n{prompt}", end="")

@@ -8,14 +8,13 @@ import typer
 
 from elman.cli import options
 from elman.cli.training import describe_model, draw, open_run, train_to_end
-from elman.tasks.settings import LabelsSettings, LoopSettings
+from elman.tasks.settings import LABELS_LOOP, LabelsSettings, LoopSettings
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from elman.tasks.labels_runs import Run, Scores
+    from elman.tasks.labels.run import Run, Scores
 
-STEPS = 3000
 WIDE = 20  # labels, above which the matrix is too wide for a terminal
 WORST = 10  # confusions shown then
 
@@ -47,7 +46,7 @@ def labels(
     held_out: Annotated[
         float, typer.Option(help="Part to measure on at the end, and as much to choose the weights by.")
     ] = LabelsSettings.held_out,
-    steps: options.Steps = STEPS,
+    steps: options.Steps = LABELS_LOOP.steps,
     epochs: options.Epochs = None,
     lr: options.LR = LoopSettings.lr,
     clip: options.Clip = LoopSettings.clip,
@@ -63,8 +62,9 @@ def labels(
     settings, loop = options.read_settings(context, LabelsSettings), options.read_settings(context, LoopSettings)
 
     from elman import data as sets
-    from elman.tasks import labels_runs, runs
-    from elman.tasks.examples import open_examples
+    from elman.tasks.labels import run as labels_runs
+    from elman.tasks.labels.examples import open_examples
+    from elman.tasks.training import runs
 
     file = sets.find(data)
 
@@ -103,9 +103,9 @@ def labels(
 
 def finish(run: "Run") -> "dict[str, Scores]":
     """Measure, print, draw, and write README.md."""
-    from elman.tasks import labels_runs
-    from elman.tasks.figures import confusion_picture, loss_picture
-    from elman.tasks.labels_report import confusion_csv, repetition, write_labels_readme
+    from elman.tasks.labels import run as labels_runs
+    from elman.tasks.labels.report import confusion_csv, repetition, write_labels_readme
+    from elman.tasks.training.figures import confusion_picture, loss_picture
 
     scores = labels_runs.measure(run)
     names = run.config["labels"]

@@ -7,13 +7,10 @@ import typer
 
 from elman.cli import options
 from elman.cli.training import describe_model, draw, open_run, train_to_end
-from elman.tasks.settings import LoopSettings, SeriesSettings
+from elman.tasks.settings import SERIES_LOOP, LoopSettings, SeriesSettings
 
 if TYPE_CHECKING:
-    from elman.tasks.series_runs import Measured, Run
-
-STEPS = 500
-EVAL_EVERY = 25
+    from elman.tasks.series.run import Measured, Run
 
 
 def series(
@@ -26,6 +23,7 @@ def series(
     resume: options.Resume = False,
     time_column: Annotated[str | None, typer.Option(help="The column of times, if not obvious.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="A column to forecast; may be given often.")] = None,
+    time_format: options.TimeFormat = None,
     horizon: Annotated[int, typer.Option(help="Steps to forecast.")] = SeriesSettings.horizon,
     window: Annotated[int, typer.Option(help="Steps to look back.")] = SeriesSettings.window,
     season: Annotated[int | None, typer.Option(help="Steps that repeat, 1 for none; found if not given.")] = None,
@@ -37,11 +35,11 @@ def series(
     held_out: Annotated[
         float, typer.Option(help="Part, the last one, to measure on at the end; as much before it chooses the weights.")
     ] = SeriesSettings.held_out,
-    steps: options.Steps = STEPS,
+    steps: options.Steps = SERIES_LOOP.steps,
     epochs: options.Epochs = None,
     lr: options.LR = LoopSettings.lr,
     clip: options.Clip = LoopSettings.clip,
-    eval_every: options.EvalEvery = EVAL_EVERY,
+    eval_every: options.EvalEvery = SERIES_LOOP.eval_every,
     seed: options.Seed = LoopSettings.seed,
     device: options.Device = "cpu",
     tensorboard: options.TensorBoard = False,
@@ -53,19 +51,22 @@ def series(
     settings, loop = options.read_settings(context, SeriesSettings), options.read_settings(context, LoopSettings)
 
     from elman import data as sets
-    from elman.tasks import runs, series_runs
-    from elman.tasks.series_data import choose_columns
-    from elman.tasks.series_report import describe_series
-    from elman.tasks.tables import open_table
+    from elman.tasks.files.tables import open_table
+    from elman.tasks.series import run as series_runs
+    from elman.tasks.series.data import choose_columns
+    from elman.tasks.series.report import describe_series
+    from elman.tasks.training import runs
 
     file = sets.find(data)
 
     def read() -> series_runs.Source:
         table = open_table(file)
-        return series_runs.Source(table, choose_columns(table, time_column, column), runs.file_sha256(file))
+        return series_runs.Source(
+            table, choose_columns(table, time_column, column, time_format), runs.file_sha256(file)
+        )
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
-        return {"time_column": config["time"], "column": config["columns"]}
+        return {"time_column": config["time"], "column": config["columns"], "time_format": config["clock"]["form"]}
 
     run = open_run(context, series_runs.JOB, file, read, settings, loop, columns)
     for line in describe_series(run.config, run.task.parts):
@@ -86,10 +87,10 @@ def series(
 
 def finish(run: "Run") -> "Measured":
     """Measure, print, draw, and write origins.csv and README.md."""
-    from elman.tasks import series_runs
-    from elman.tasks.figures import loss_picture
-    from elman.tasks.series_figures import origins_picture
-    from elman.tasks.series_report import origins_csv, verdict, write_series_readme
+    from elman.tasks.series import run as series_runs
+    from elman.tasks.series.figures import origins_picture
+    from elman.tasks.series.report import origins_csv, verdict, write_series_readme
+    from elman.tasks.training.figures import loss_picture
 
     measured = series_runs.measure(run)
     count, horizon = len(measured.origins), run.settings.horizon

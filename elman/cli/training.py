@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from elman.cli import options
-from elman.tasks.environment import is_first
 from elman.tasks.errors import MissingExtra, RunError
 from elman.tasks.settings import LoopSettings
+from elman.tasks.training.environment import is_first
 
 if TYPE_CHECKING:
-    from elman.tasks.loop import Trainer
-    from elman.tasks.runs import D, Job, Run, S, T
+    from elman.tasks.training.loop import Trainer
+    from elman.tasks.training.runs import D, Job, Run, S, T
 
 
 def open_run(
@@ -39,7 +39,7 @@ def open_run(
     Raises:
         UserError: the data, a setting or the folder is not usable.
     """
-    from elman.tasks import checkpoint, runs
+    from elman.tasks.training import checkpoint, runs
 
     output, epochs, device = (context.params[name] for name in ("output", "epochs", "device"))
     if context.params["resume"]:
@@ -68,8 +68,8 @@ def train_to_end(trainer: "Trainer", folder: Path, *, on: str, again: str, tenso
         again: the command that goes on with this run, without its --resume.
         tensorboard: whether to write the measures for TensorBoard too.
     """
-    from elman.tasks.journal import open_journal
-    from elman.tasks.loop import fit
+    from elman.tasks.training.journal import open_journal
+    from elman.tasks.training.loop import fit
 
     settings = trainer.task.settings
     if trainer.processes.shares > 1 and settings.layers > 1 and settings.dropout > 0:
@@ -100,7 +100,7 @@ def describe_model(trainer: "Trainer", hidden_size: int, layers: int) -> str:
 
 
 def draw(*pictures: Callable[[], None]) -> None:
-    """Draw pictures; what stands in the way of some is said once."""
+    """Draw pictures; what stands in the way of some is said, once."""
     said = set()
     for picture in pictures:
         try:

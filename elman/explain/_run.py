@@ -1,5 +1,6 @@
 """Runs a layer on the reference, and keeps what each step computed."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
@@ -7,18 +8,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
-from elman._autograd import run
-from elman._backends import choose
-from elman._checks import check_call, check_lengths, check_weights
+from elman.autograd.run import run
+from elman.call.checks import check_call, check_lengths, check_weights
+from elman.explain._language import language, say, speaking
 from elman.explain._trace import Trace
-from elman.kernels import reference
+from elman.kernels.cells import CELLS
 from elman.kernels.problem import Problem
-from elman.kernels.reference import Step
+from elman.kernels.reference import loop
+from elman.kernels.reference.cells import Step
+from elman.kernels.table import choose
+from elman.nn.convert import convert
 
 if TYPE_CHECKING:
-    from elman._rnn import RNN
+    from elman.nn.rnn import RNN
 
-_MODES = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
+_MODES = {"RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu"}
+_KEPT = ("before", "input_term", "recurrent_term", "pre_activation", "hidden")
 
 
 @torch.no_grad()
@@ -28,6 +33,7 @@ def trace(
     hx: Tensor | None = None,
     *,
     lengths: Tensor | Sequence[int] | None = None,
+    lang: str | None = None,
 ) -> Trace:
     """Run a layer on the reference backend and keep every number of it.
 
@@ -39,6 +45,7 @@ def trace(
         input: (T, N, I), with batch_first (N, T, I), for one sequence (T, I), or a PackedSequence.
         hx: h_0, (L * D, N, H), for one sequence (L * D, H). Default: zeros.
         lengths: the length of each sequence, as `RNN` takes them. Default: all are T.
+        lang: the language of its sentences, "en" or "ko". Default: the locale's, else English.
 
     Returns:
         A `Trace`: print it, look a number up with `at`, draw it, or `save` it as a page.
@@ -46,6 +53,7 @@ def trace(
     Raises:
         TypeError: rnn is no RNN.
         ValueError, RuntimeError, AttributeError: input, hx or lengths do not fit, as when the layer is called.
+        ValueError: there is no such language.
 
     Example:
         >>> import elman, torch
@@ -58,11 +66,12 @@ def trace(
     """
     if not isinstance(rnn, nn.RNNBase) or rnn.mode not in _MODES:
         raise TypeError(f"trace takes an elman.RNN or a torch.nn.RNN, got {type(rnn).__name__}{_instead(rnn)}.")
-    layer = cast("RNN", rnn)
+    lang = language(lang)
+    layer = cast("RNN", convert(copy.copy(rnn)).module)  # of the same parameters, for its checks
     weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}
     if any(w.is_complex() for w in weights.values()):
         raise TypeError("trace explains layers of real numbers; this one is complex.")
-    check_call(layer, input, hx, next(iter(weights.values())))
+    check_call(layer, input, () if hx is None else (hx,), next(iter(weights.values())))
     check_weights(layer, list(weights.values()))
     notes = []
     batched = True
@@ -70,34 +79,49 @@ def trace(
         if lengths is not None:
             raise ValueError("A PackedSequence holds its own lengths: pass a padded tensor with lengths=.")
         input, lengths = pad_packed_sequence(input, batch_first=rnn.batch_first)
-        notes.append("The input was a PackedSequence; it is shown padded.")
+        with speaking(lang):
+            notes.append(
+                say(
+                    "The input was a PackedSequence; it is shown padded.",
+                    "입력은 PackedSequence였고, 패딩해서 보여 줍니다.",
+                )
+            )
     elif input.dim() == 2:
         batched = False
     if rnn.dropout and rnn.training and rnn.num_layers > 1:
-        notes.append("Dropout between the layers was left out, as in eval mode.")
+        with speaking(lang):
+            notes.append(
+                say(
+                    "Dropout between the layers was left out, as in eval mode.",
+                    "층 사이의 드롭아웃은 eval 모드처럼 적용하지 않았습니다.",
+                )
+            )
     x = input.detach()
     x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if rnn.batch_first else x
     T, N, _ = x.shape
     L, D, H = rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.hidden_size
     h_0 = x.new_zeros(L * D, N, H) if hx is None else hx.detach() if batched else hx.detach().unsqueeze(1)
-    problem = Problem(_MODES[rnn.mode], L, D, rnn.bias, None if lengths is None else check_lengths(lengths, T, N))
 
     # float16 and bfloat16 are computed in float32, as the layer does, and so is everything under autocast.
     x, h_0 = _wide(x), _wide(h_0)
     weights = {name: _wide(w) for name, w in weights.items()}
+    inputs = x, (h_0,), tuple(weights.values())
+    checked = None if lengths is None else check_lengths(lengths, T, N)
+    problem = Problem(CELLS[_MODES[rnn.mode]], L, D, rnn.bias, False, *inputs, checked)
     with torch.autocast(x.device.type, enabled=False):
-        chosen, _ = choose(problem, x, h_0, list(weights.values()))
-        fast = [result.cpu() for result in run(problem, x, h_0, list(weights.values()))]
+        chosen, _ = choose(problem)
+        fast_output, (fast_h_n,) = run(problem)
     x, h_0 = x.cpu(), h_0.cpu()
     weights = {name: w.cpu() for name, w in weights.items()}
-    kept = {name: x.new_zeros(L, D, T, N, H) for name in Step._fields}
+    problem = problem.with_inputs([x, h_0, *weights.values()])
+    kept = {name: x.new_zeros(L, D, T, N, H) for name in _KEPT}
 
     def keep(layer: int, direction: int, t: int, step: Step) -> None:
-        for name, value in zip(Step._fields, step, strict=True):
-            kept[name][layer, direction, t] = value
+        for name in _KEPT:
+            kept[name][layer, direction, t] = getattr(step, name)
 
     with torch.autocast("cpu", enabled=False):
-        output, h_n, _ = reference.rnn_forward(problem, x, h_0, list(weights.values()), keep)
+        output, (h_n,), _ = loop.forward(problem, keep=keep)
     made = Trace(
         problem=problem,
         batch_first=rnn.batch_first,
@@ -111,8 +135,9 @@ def trace(
         output=output.squeeze(1) if not batched else output.transpose(0, 1) if rnn.batch_first else output,
         h_n=h_n if batched else h_n.squeeze(1),
         backend=chosen.name,
-        difference=max(map(_difference, fast, (output, h_n))),
+        difference=max(map(_difference, (fast_output.cpu(), fast_h_n.cpu()), (output, h_n))),
         notes=tuple(notes),
+        lang=lang,
         input_term=kept["input_term"],
         recurrent_term=kept["recurrent_term"],
         pre_activation=kept["pre_activation"],

@@ -1,82 +1,108 @@
 """torch's own operators: other devices, and numbers that elman's kernels do not have, complex ones among them."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from elman.kernels.problem import Problem
-from elman.kernels.reference import differentiate
+from elman.kernels.cells import Cell
+from elman.kernels.problem import Problem, Run
+
+States = tuple[Tensor, ...]
 
 
-def rnn_forward(
-    problem: Problem,
-    x: Tensor,  # (T, N, I), T > 0, or packed (R, I)
-    h0: Tensor | None,  # (L * D, N, H)
-    weights: Sequence[Tensor],
-) -> tuple[Tensor, Tensor, tuple[Tensor | None, ...]]:
-    """output (T, N, D * H), or packed (R, D * H), and h_n (L * D, N, H)."""
-    directions = problem.num_directions
-    if h0 is None:
-        h0 = x.new_zeros(problem.num_layers * directions, problem.size_of(x)[1], weights[1].shape[0])
+def obstacle(problem: Problem) -> str | None:
+    """Why torch's operators cannot run this call, or None."""
+    if problem.reset is not None:
+        return "torch's operators know no reset"
+    if problem.x.shape[0] == 0:
+        return "torch's operators refuse T = 0"
+    if problem.lengths is not None and problem.x.is_complex():
+        return "torch packs no complex numbers that have gradients"
+    if problem.lengths is not None and problem.x.shape[1] == 0:
+        return "torch packs no sequences where N = 0"
+    if forward_ad._current_level >= 0 and (problem.lengths is not None or problem.cell.name == "lstm"):
+        return "torch's packing and its LSTM have no forward-mode derivative"
+    if torch._C._are_functorch_transforms_active():
+        return "torch's operators fail under vmap"
+    return None
+
+
+def forward(problem: Problem, save: bool = False) -> Run:
+    """Runs every layer. Nothing is saved, since autograd goes through torch's operators by itself."""
+    states = problem.states or _zeros(problem)
     if problem.masks is None:
-        output, h_n = _layers(problem, problem.num_layers, x, h0, weights)
-        return output, h_n, ()
-    size = len(weights) // problem.num_layers
-    last_states = []
+        return Run(*_layers(problem, problem.x, states, problem.weights))
+    per_layer = problem.num_directions * problem.weights_a_direction
+    x, last = problem.x, []
     for layer in range(problem.num_layers):
         if layer > 0:
             x = x * problem.masks[layer - 1]
-        own = weights[layer * size : (layer + 1) * size]
-        x, h_n = _layers(problem, 1, x, h0[layer * directions : (layer + 1) * directions], own)
-        last_states.append(h_n)
-    return x, torch.cat(last_states), ()
+        own = slice(layer * problem.num_directions, (layer + 1) * problem.num_directions)
+        weights = problem.weights[layer * per_layer : (layer + 1) * per_layer]
+        x, after = _layers(problem, x, tuple(s[own] for s in states), weights, layers=1)
+        last.append(after)
+    return Run(x, tuple(torch.cat(of_state) for of_state in zip(*last, strict=True)))
 
 
-def _layers(problem: Problem, layers: int, x: Tensor, h0: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """So many layers in one call. cuDNN can go back only through a forward pass in training mode: it always is."""
-    function = torch.rnn_tanh if problem.nonlinearity == "tanh" else torch.rnn_relu
-    options = (list(weights), problem.bias, layers, 0.0, True, problem.num_directions == 2)
+def _zeros(problem: Problem) -> States:
+    """The states where none are given. Of packed rows, N is a tensor and stays one, as torch.jit.trace needs it."""
+    x, sizes = problem.x, problem.batch_sizes
+    sequences = x.shape[1] if sizes is None else cast(int, sizes[0])
+    count = problem.num_layers * problem.num_directions
+    return tuple(x.new_zeros(count, sequences, width) for width in problem.state_widths())
+
+
+def _layers(
+    problem: Problem, x: Tensor, states: States, weights: Sequence[Tensor], layers: int | None = None
+) -> tuple[Tensor, States]:
+    """So many layers in one call: output and the last states."""
+    layers = problem.num_layers if layers is None else layers
     if problem.batch_sizes is not None:
-        return function(x, problem.batch_sizes, h0, *options)
+        return _call(problem, (x, problem.batch_sizes), states, weights, layers)
     if problem.lengths is None:
-        return function(x, h0, *options, False)
+        return _call(problem, (x,), states, weights, layers)
     # torch's packed sequences have no empty ones: such a sequence runs one step of zeros, which is then taken back
     empty = (problem.lengths == 0).to(x.device).unsqueeze(-1)  # (N, 1)
-    x = torch.where(empty, 0, x)
-    packed = pack_padded_sequence(x, problem.lengths.clamp(min=1), enforce_sorted=False)
-    data, h_n = function(
-        packed.data, packed.batch_sizes, h0.index_select(1, cast(Tensor, packed.sorted_indices)), *options
-    )
-    h_n = h_n.index_select(1, cast(Tensor, packed.unsorted_indices))
-    output, _ = pad_packed_sequence(PackedSequence(data, *packed[1:]), total_length=x.shape[0])
-    return torch.where(empty, 0, output), torch.where(empty, h0, h_n)
+    lengths, order = problem.lengths.clamp(min=1).sort(descending=True)
+    order, back = order.to(x.device), order.argsort().to(x.device)
+    packed = pack_padded_sequence(torch.where(empty, 0, x).index_select(1, order), lengths)
+    in_order = tuple(s.index_select(1, order) for s in states)
+    rows, last = _call(problem, (packed.data, packed.batch_sizes), in_order, weights, layers)
+    padded, _ = pad_packed_sequence(PackedSequence(rows, packed.batch_sizes), total_length=x.shape[0])
+    output = torch.where(empty, 0, padded.index_select(1, back))
+    return output, tuple(torch.where(empty, s, n.index_select(1, back)) for s, n in zip(states, last, strict=True))
 
 
-def rnn_step(nonlinearity: str, x: Tensor, h: Tensor | None, weights: Sequence[Tensor]) -> Tensor:
-    """h' (N, H) of one step, or (H,) for x (I,)."""
-    function = torch.rnn_tanh_cell if nonlinearity == "tanh" else torch.rnn_relu_cell
-    batched = x.dim() == 2
-    x = x if batched else x.unsqueeze(0)
-    if h is None:
-        h = x.new_zeros(x.shape[0], weights[1].shape[0])
-    elif not batched:
-        h = h.unsqueeze(0)
-    h = function(x, h, *weights)
-    return h if batched else h.squeeze(0)
+def _call(
+    problem: Problem, rows: Sequence[Tensor], states: States, weights: Sequence[Tensor], layers: int
+) -> tuple[Tensor, States]:
+    """torch's operator, of x, or of packed rows and batch_sizes. cuDNN can go back only through a forward pass in
+    training mode: it always is."""
+    function: Any = getattr(torch, problem.cell.name)  # the cells have torch's names
+    hx = states[0] if len(states) == 1 else states
+    batch_first = [False] if len(rows) == 1 else []
+    bidirectional = problem.num_directions == 2
+    output, *last = function(*rows, hx, list(weights), problem.bias, layers, 0.0, True, bidirectional, *batch_first)
+    return output, tuple(last)
 
 
-def rnn_backward(
-    problem: Problem,
-    x: Tensor,
-    h0: Tensor | None,
-    weights: Sequence[Tensor],
-    saved: Sequence[Tensor | None],
-    d_output: Tensor | None,  # (T, N, D * H)
-    d_h_n: Tensor | None,  # (L * D, N, H)
-    needs: tuple[bool, ...],  # for x, h0 and each weight, whether its gradient is asked for
-) -> list[Tensor | None]:
-    """The gradients at x, h0 and the weights, by automatic differentiation of rnn_forward."""
-    return differentiate(rnn_forward, problem, x, h0, weights, d_output, d_h_n, needs)
+def step(cell: Cell, x: Tensor, states: States, weights: Sequence[Tensor]) -> States:
+    """The states, (N, H) each, after one step of an RNNCell, GRUCell or LSTMCell; for x (I,), (H,).
+
+    Args:
+        cell: which.
+        x: (N, I) or (I,).
+        states: those of the cell, (N, H) or (H,) each; none at all: zeros.
+        weights: w_ih and w_hh, with bias b_ih and b_hh.
+    """
+    function: Any = getattr(torch, f"{cell.name}_cell")
+    if x.dim() == 1:
+        return tuple(s.squeeze(0) for s in step(cell, x.unsqueeze(0), tuple(s.unsqueeze(0) for s in states), weights))
+    if not states:
+        states = (x.new_zeros(x.shape[0], weights[1].shape[1]),) * len(cell.states)
+    after = function(x, states[0] if len(states) == 1 else states, *weights)
+    return after if isinstance(after, tuple) else (after,)

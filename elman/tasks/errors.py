@@ -8,7 +8,6 @@ UserError
 └── MissingExtra    an optional package, or a font, is not installed
 """
 
-import codecs
 from pathlib import Path
 
 
@@ -57,25 +56,3 @@ class Diverged(UserError):
 
 class MissingExtra(UserError):
     """An optional package, or a font, is not installed."""
-
-
-def not_utf8(where: object, error: UnicodeDecodeError) -> DataError:
-    """The error that says which encoding the bytes seem to have instead, and what to do.
-
-    Args:
-        where: the file, and the line and byte if they are known.
-        error: what Python says; it holds the bytes.
-    """
-    data = bytes(error.object)
-    broken = not data[: error.start].isascii()  # UTF-8 up to there
-    korean = codecs.getincrementaldecoder("cp949")(errors="replace").decode(data)
-    name = None
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        name = "UTF-16"
-    elif not broken and "\ufffd" not in korean and any("가" <= letter <= "힣" for letter in korean):
-        name = "CP949"
-    seems = f" but seems to be {name}" if name else ""
-    mend = f", or: iconv -f {name} -t UTF-8 FILE > NEW" if name else ""
-    return DataError(
-        f"{where} is not UTF-8{seems} ({error.reason}): save the file as UTF-8 (in Excel: CSV UTF-8){mend}"
-    )

@@ -3,8 +3,9 @@
 import inspect
 import shutil
 import tempfile
+import warnings
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,13 +13,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from elman.tasks import labels_runs, loop, runs, series_runs
 from elman.tasks.errors import DataError, UserError
-from elman.tasks.examples import Given
-from elman.tasks.labels_runs import Classifier
-from elman.tasks.series_data import Columns
-from elman.tasks.series_runs import Forecaster
-from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
+from elman.tasks.labels import run as labels_runs
+from elman.tasks.labels.examples import Given, as_list
+from elman.tasks.labels.run import Classifier
+from elman.tasks.series import run as series_runs
+from elman.tasks.series.data import Columns
+from elman.tasks.series.run import Forecaster
+from elman.tasks.settings import LABELS_LOOP, SERIES_LOOP, LabelsSettings, LoopSettings, SeriesSettings
+from elman.tasks.training import loop, runs
 
 Array = npt.NDArray[Any]
 
@@ -125,7 +128,7 @@ class LabelsClassifier(Estimator):
         batch_size: int = LabelsSettings.batch_size,
         class_weights: str = LabelsSettings.class_weights,
         held_out: float = LabelsSettings.held_out,
-        steps: int = 3000,
+        steps: int = LABELS_LOOP.steps,
         lr: float = LoopSettings.lr,
         eval_every: int = LoopSettings.eval_every,
         seed: int = LoopSettings.seed,
@@ -150,27 +153,32 @@ class LabelsClassifier(Estimator):
         """
         names = LabelsSettings.__dataclass_fields__
         settings = LabelsSettings(**{name: getattr(self, name) for name in names})
-        source = labels_runs.Source(Given(X, y))
+        given = Given(X, y, "the data given to fit")
+        source = labels_runs.Source(given)
         run = self._train(labels_runs.JOB, source, settings)
         self._classifier = Classifier(self.folder, device=self.device)
-        self.classes_ = np.array(self._classifier.labels)
+        self.classes_, self._order = _classes(given.values, self._classifier.labels, y)
         self.scores_ = labels_runs.measure(run)
         return self
 
     def predict_proba(self, X: Sequence[Any]) -> Array:
         """p(label) for each sequence, (N, K), in the order of `classes_`."""
         _ = self.folder
-        return np.concatenate([found for _, found in self._classifier.probabilities(Given(X))])
+        found = self._classifier.probabilities(Given(X))
+        return np.concatenate([p for _, p in found])[:, self._order]
 
     def predict(self, X: Sequence[Any]) -> Array:
-        """The likeliest label of each sequence, (N,)."""
+        """The likeliest label of each sequence, (N,), of the type that fit was given."""
         likeliest = self.predict_proba(X).argmax(1)
         found: Array = self.classes_[likeliest]
         return found
 
     def score(self, X: Sequence[Any], y: Sequence[Any]) -> float:
         """The share of sequences whose label is found."""
-        return float(np.mean(self.predict(X) == np.array([str(label) for label in y])))
+        found, truth = self.predict(X).tolist(), as_list(y, "the labels")
+        if len(found) != len(truth):
+            raise DataError(f"there are {len(found):,} sequences and {len(truth):,} labels: give as many of both")
+        return float(np.mean([_stripped(one) == _stripped(other) for one, other in zip(found, truth, strict=True)]))
 
 
 class SeriesForecaster(Estimator):
@@ -212,9 +220,9 @@ class SeriesForecaster(Estimator):
         dropout: float = SeriesSettings.dropout,
         batch_size: int = SeriesSettings.batch_size,
         held_out: float = SeriesSettings.held_out,
-        steps: int = 500,
+        steps: int = SERIES_LOOP.steps,
         lr: float = LoopSettings.lr,
-        eval_every: int = 25,
+        eval_every: int = SERIES_LOOP.eval_every,
         seed: int = LoopSettings.seed,
         device: str = "cpu",
         run: str | Path | None = None,
@@ -280,12 +288,38 @@ class _ArrayTable:
         return f"row {row} of {self.file} (counted from 0)"
 
 
-def _columns(y: npt.ArrayLike) -> Array:
-    """(n,) or (n, C) numbers as (n, C)."""
+def _classes(values: Mapping[str, Any], names: Sequence[str], y: Any) -> tuple[Array, list[int]]:
+    """The labels as they were given, in ascending order, and where each stands among the model's."""
+    labels = [values[name] for name in names]
     try:
-        values = np.asarray(y, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        order = sorted(range(len(labels)), key=labels.__getitem__)
+    except TypeError:  # of several types
+        order = list(range(len(labels)))
+    kinds = {type(label) for label in labels}
+    dtype = getattr(y, "dtype", None)
+    if len(kinds) > 1:
+        dtype = object
+    elif not isinstance(dtype, np.dtype) or dtype.kind not in "biuf":
+        dtype = None
+    return np.array([labels[i] for i in order], dtype=dtype), order
+
+
+def _stripped(label: Any) -> Any:
+    return label.strip() if isinstance(label, str) else label
+
+
+def _columns(y: npt.ArrayLike) -> Array:
+    """(n,) or (n, C) numbers as (n, C), NaN where a value is missing or masked."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # numpy only warns where it drops an imaginary part or a mask
+            masked: Any = np.ma.asarray(y)
+            if masked.dtype.kind in "mM":
+                raise TypeError(f"it holds {masked.dtype}")
+            values = np.asarray(masked.data, dtype=np.float64)
+    except (TypeError, ValueError, Warning) as error:
         raise DataError(f"the series must be an array of numbers ({error})") from error
     if values.ndim not in (1, 2) or values.size == 0:
         raise DataError(f"the series must have shape (steps,) or (steps, columns), not {values.shape}")
+    values = np.where(np.ma.getmaskarray(masked), np.nan, values)
     return values[:, None] if values.ndim == 1 else values

@@ -13,11 +13,14 @@ import numpy as np
 from torch import Tensor, nn
 
 import elman
-from elman.tasks import checkpoint, labels_runs, runs, series_runs, text_runs
 from elman.tasks.errors import MissingExtra, RunError
-from elman.tasks.labels import LabelsModel
-from elman.tasks.series import SeriesModel, seasonal_places
-from elman.tasks.text import CharacterModel
+from elman.tasks.labels import run as labels_runs
+from elman.tasks.labels.model import LabelsModel
+from elman.tasks.series import run as series_runs
+from elman.tasks.series.model import SeriesModel, seasonal_places
+from elman.tasks.text import run as text_runs
+from elman.tasks.text.model import CharacterModel
+from elman.tasks.training import checkpoint, runs
 
 OPSET, IR = 18, 9  # of 2022: most runtimes read them
 TEXT, LABELS, SERIES = "text", "labels", "series"
@@ -133,9 +136,10 @@ def labels_graph(model: LabelsModel) -> Graph:
     """Sequences side by side with their lengths in, p(label) out; what is past a sequence's end does not matter."""
     graph = Graph("elman labels")
     if model.tokens is None:
-        values = graph.input("values", "float32", ["time", "batch", len(model.mean)])
+        values = graph.input("values", "float64", ["time", "batch", len(model.mean)])
         centred = graph.node("Sub", values, graph.constant(model.mean, "mean"))
-        x = graph.node("Div", centred, graph.constant(model.std, "std"))
+        scaled = graph.node("Div", centred, graph.constant(model.std, "std"))
+        x = graph.node("Cast", scaled, to=graph.onnx.TensorProto.FLOAT)
     else:
         ids = graph.input("ids", "int64", ["time", "batch"])
         if model.embedding is None:

@@ -119,3 +119,7 @@ class SeriesSettings(ModelSettings):
     dropout: float = field(default=0.5, metadata=SHARE)
     batch_size: int = field(default=32, metadata=COUNT)
     held_out: float = field(default=0.15, metadata=TENTHS)
+
+
+LABELS_LOOP = LoopSettings(steps=3000)
+SERIES_LOOP = LoopSettings(steps=500, eval_every=25)

@@ -9,10 +9,20 @@ function el(tag, properties = {}, ...children) {
     if (name === "on") for (const [event, handler] of Object.entries(value)) node.addEventListener(event, handler);
     else if (name === "class") node.className = value;
     else if (name === "text") node.textContent = value;
+    else if (name === "prose") node.append(...prose(value));
     else node.setAttribute(name, value);
   }
   node.append(...children.filter((child) => child !== null && child !== undefined));
   return node;
+}
+
+// A sentence whose numbers are never broken at a line's end: 6.92e-4 has a hyphen that a browser would break at.
+function prose(text) {
+  return text.split(/(\S*\d\S*)/).map((part, k) => (k % 2 ? el("span", { class: "unbroken", text: part }) : part));
+}
+
+function write(node, text) {
+  node.replaceChildren(...prose(text));
 }
 
 function svg(tag, attributes = {}, ...children) {
@@ -23,16 +33,16 @@ function svg(tag, attributes = {}, ...children) {
 }
 
 const ICONS = {
-  first: "M3 3V13M13 3L5 8L13 13Z",
-  previous: "M12 3L4 8L12 13Z",
-  play: "M2 3L8 8L2 13ZM8 3L14 8L8 13Z",
+  first: "M4 3V13M12 3L7 8L12 13",
+  previous: "M10.5 3L5.5 8L10.5 13",
+  next: "M5.5 3L10.5 8L5.5 13",
+  last: "M12 3V13M4 3L9 8L4 13",
+  play: "M4 3L12 8L4 13Z",
   pause: "M4 3H6V13H4ZM10 3H12V13H10Z",
-  next: "M4 3L12 8L4 13Z",
-  last: "M13 3V13M3 3L11 8L3 13Z",
 };
 
 const icon = (name) =>
-  svg("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
+  svg("svg", { viewBox: "0 0 16 16", class: `icon ${name}`, "aria-hidden": "true" }, svg("path", { d: ICONS[name] }));
 
 const byId = (id) => document.getElementById(id);
 
@@ -91,11 +101,17 @@ function picture(vector, colours, scale) {
   const width = sideOf(vector.length);
   const height = Math.ceil(vector.length / width);
   const canvas = el("canvas", { width, height, class: "heat", "aria-hidden": "true" });
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(width, height);
-  vector.forEach((value, k) => image.data.set([...colourOf(colours, value, scale), 255], 4 * k));
-  context.putImageData(image, 0, 0);
+  paintPicture(canvas, vector, colours, scale);
   return canvas;
+}
+
+function paintPicture(canvas, vector, colours, scale) {
+  const image = new ImageData(canvas.width, canvas.height);
+  vector.forEach((value, k) => {
+    const [r, g, b] = colourOf(colours, value, scale);
+    image.data.set([r, g, b, 255], 4 * k);
+  });
+  canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
 function largest(array) {

@@ -2,20 +2,36 @@
 
 const NUMBERS = 4; // a cell of up to four units shows them as numbers
 
+// What a cell shows: its numbers, or in the backward pass their gradient.
+const shownAt = (app, place) => (app.state.back ? gradientAt(app, place) : place.vector);
+
+const scaleOf = (app, place) =>
+  app.state.back ? currentGradients(app).scale : place.kind === "x" ? app.scales.x : app.scales.h;
+
+const halvesOf = ({ model }, { kind }, vector) =>
+  kind === "y" && model.D === 2 ? [vector.subarray(0, model.H), vector.subarray(model.H)] : [vector];
+
+// Draws a cell's numbers again; a picture stays the same element, since making hundreds anew takes the eye's patience.
+function paintBody(app, node, place) {
+  const pictures = node.querySelectorAll("canvas");
+  if (!pictures.length) {
+    node.querySelectorAll(".tiles").forEach((old) => old.remove());
+    node.append(...cellBody(app, place));
+    return;
+  }
+  halvesOf(app, place, shownAt(app, place)).forEach((half, k) => paintPicture(pictures[k], half, app.colours, scaleOf(app, place)));
+}
+
 function cellBody(app, place) {
-  const { colours, model } = app;
-  const scale = place.kind === "x" ? app.scales.x : app.scales.h;
-  const halves =
-    place.kind === "y" && model.D === 2
-      ? [place.vector.subarray(0, model.H), place.vector.subarray(model.H)]
-      : [place.vector];
-  return halves.map((half) => {
+  const { colours } = app;
+  const scale = scaleOf(app, place);
+  return halvesOf(app, place, shownAt(app, place)).map((half) => {
     if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
       const tile = el("span", {
         class: "tile",
-        text: Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
+        text: !app.state.back && Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
       });
       paint(tile, colours, value, scale);
       tiles.append(tile);
@@ -30,16 +46,60 @@ function brief(value) {
   return text === "-0.00" ? "0.00" : text;
 }
 
+// Draws the numbers of every cell again, where the cells themselves stay.
+function paintGrid(app) {
+  for (const [id, node] of app.cells) {
+    const [key, col] = id.split(".");
+    const place = placeAt(app, key, Number(col));
+    paintBody(app, node, place);
+    markMoved(app, node, place);
+    markFlow(app, node, place);
+    node.setAttribute("aria-label", spoken(app, place));
+  }
+  app.losses?.forEach((button, t) => fillLoss(app, button, t));
+  app.guesses?.forEach((box, t) => fillGuesses(app, box, t));
+  if (app.state.back) drawWires(app);
+}
+
+function markMoved(app, node, place) {
+  const share = movedShare(app, place);
+  node.classList.toggle("moved", share > 0);
+  node.classList.toggle("edited", isEdited(app, place));
+  node.style.setProperty("--moved", share);
+}
+
+function fillGuesses(app, box, t) {
+  box.replaceChildren(
+    ...expectedAt(app, t)
+      .slice(0, 3)
+      .map(({ token, probability }) =>
+        el(
+          "span",
+          {},
+          el("b", { text: visible(translated(app, token)) }),
+          el("small", { text: `${Math.round(100 * probability)}%` }),
+        ),
+      ),
+  );
+}
+
+// The width that the outcomes need beside their percentages.
+function roomForWords(app) {
+  const names = app.head?.names ?? [];
+  const widths = names.map((name) => [...translated(app, name)].reduce((sum, c) => sum + (c > "\u1100" ? 14 : 8), 0));
+  return Math.min(110, Math.max(0, ...widths) + 36) * (widths.some((width) => width > 16) ? 1 : 0);
+}
+
 function buildGrid(app) {
-  const { model, rows, say, data } = app;
+  const { model, rows, say } = app;
   const { T, H, D } = model;
   const grid = byId("grid");
   grid.replaceChildren();
   app.cells = new Map();
   const b = app.state.b;
   const numbers = H <= NUMBERS;
-  const least = numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42;
-  const most = numbers ? (D === 2 ? 128 : 104) : 72;
+  const least = Math.max(numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42, roomForWords(app));
+  const most = Math.max(least, numbers ? (D === 2 ? 128 : 104) : 72);
   const between = T > 100 ? 10 : T > 32 ? 12 : T > 8 || innerWidth <= 640 ? 16 : 22;
   const room = (byId("scroller").clientWidth - 100) / (T + 2) - between;
   const width = Math.floor(Math.max(least, Math.min(most, room)));
@@ -47,13 +107,16 @@ function buildGrid(app) {
   grid.style.setProperty("--gx", `${between}px`);
   grid.classList.toggle("tight", width < 48);
   app.roomy = width >= 50;
+  app.tight = width + between < 62;
   grid.style.setProperty("--steps", T);
   grid.setAttribute("aria-label", say.grid);
   grid.classList.toggle("numbers", numbers);
+  grid.classList.toggle("back", app.state.back);
 
-  const predictions = data.predictions && data.predictions[data.predictions.length > 1 ? b : 0];
-  const line = { header: 1, predicted: predictions ? 2 : null };
-  const first = predictions ? 3 : 2;
+  const predictions = expects(app);
+  const line = { header: 1, loss: app.state.back ? 2 : null };
+  line.predicted = predictions ? 2 + (app.state.back ? 1 : 0) : null;
+  const first = 2 + (app.state.back ? 1 : 0) + (predictions ? 1 : 0);
   rows.forEach((row, k) => (line[row.key] = first + k));
   line.influence = first + rows.length;
   const put = (node, row, col, span = 1) => {
@@ -63,7 +126,7 @@ function buildGrid(app) {
     return node;
   };
   const label = (row, text, small) => {
-    const node = el("div", { class: "label" }, el("span", { text }), small ? el("small", { text: small }) : null);
+    const node = el("div", { class: "label", role: "rowheader" }, el("span", { text }), small ? el("small", { text: small }) : null);
     node.style.gridRow = row;
     node.style.gridColumn = "1";
     grid.append(node);
@@ -84,19 +147,17 @@ function buildGrid(app) {
   curtain.style.gridColumn = "1";
   curtain.style.gridRow = `1 / span ${line.influence}`;
   grid.append(curtain);
-  label(line.header, say.step("").trim()).classList.add("top");
-  const head = el("div", { role: "row", class: "row" });
+  const head = el("div", { role: "row", class: "row" }, label(line.header, say.step("").trim()));
+  head.firstChild.classList.add("top");
   grid.append(head);
   app.heads = [];
   for (let t = 0; t < T; t++) {
     const token = app.token(t);
     const button = el(
-      "button",
+      "div",
       {
-        type: "button",
         role: "columnheader",
         class: "head",
-        tabindex: "-1",
         "aria-label": app.stepName(t),
         on: { click: () => app.moveTo(app.state.row, t) },
       },
@@ -109,28 +170,34 @@ function buildGrid(app) {
     head.append(button);
     app.heads.push(button);
   }
-  if (predictions) {
-    label(line.predicted, say.predicted);
-    predictions.forEach((guesses, t) => {
-      const box = put(el("div", { class: "guesses", title: say.predictedRow }), line.predicted, t);
-      guesses
-        .slice(0, 3)
-        .forEach(({ token, probability }) =>
-          box.append(
-            el(
-              "span",
-              {},
-              el("b", { text: visible(token) }),
-              el("small", { text: `${Math.round(100 * probability)}%` }),
-            ),
-          ),
-        );
+  app.losses = null;
+  if (app.state.back) {
+    app.losses = Array.from({ length: T }, (_, t) => {
+      const button = el("button", {
+        type: "button",
+        role: "gridcell",
+        class: "loss",
+        on: { click: () => chooseLoss(app, t) },
+      });
+      fillLoss(app, button, t);
+      return put(button, line.loss, t);
     });
+    grid.append(el("div", { role: "row", class: "row" }, label(line.loss, say.loss), ...app.losses));
   }
+  if (predictions) {
+    const row = el("div", { role: "row", class: "row" }, label(line.predicted, say.predicted));
+    grid.append(row);
+    app.guesses = Array.from({ length: T }, (_, t) => {
+      const box = put(el("div", { class: "guesses", role: "gridcell", title: say.predictedRow }), line.predicted, t);
+      fillGuesses(app, box, t);
+      row.append(box);
+      return box;
+    });
+  } else app.guesses = null;
   for (const row of rows) {
     const name = row.kind === "y" ? say.output : row.kind === "x" ? say.input : say.layer(row.l);
-    label(line[row.key], name, row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null);
-    const group = el("div", { role: "row", class: `row row-${row.kind}` });
+    const way = row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null;
+    const group = el("div", { role: "row", class: `row row-${row.kind}` }, label(line[row.key], name, way));
     grid.append(group);
     for (let col = -1; col <= T; col++) {
       const place = placeAt(app, row.key, col);
@@ -158,16 +225,18 @@ function buildGrid(app) {
         );
       }
       button.append(...cellBody(app, place));
+      markMoved(app, button, place);
+      markFlow(app, button, place);
       button.style.gridRow = line[row.key];
       button.style.gridColumn = String(col + 3);
       group.append(button);
       app.cells.set(`${row.key}.${col}`, button);
     }
   }
-  label(line.influence, say.influence);
   app.bars = Array.from({ length: T }, (_, t) =>
-    put(el("div", { class: "bar", role: "img" }, el("i"), el("small")), line.influence, t),
+    put(el("div", { class: "bar", role: "gridcell" }, el("i"), el("small")), line.influence, t),
   );
+  grid.append(el("div", { role: "row", class: "row" }, label(line.influence, say.influence), ...app.bars));
   requestAnimationFrame(() => drawWires(app));
 }
 

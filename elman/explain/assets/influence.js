@@ -1,6 +1,8 @@
 // How much each input step moves the chosen state, as bars under the columns and in a sentence.
 
 const DECADES = 12; // that the logarithmic scale spans at most
+const QUICK = 2e7; // multiplications that are not felt
+const PAUSE = 120; // milliseconds without a further step or change
 const BUDGET = 6e8; // multiplications; above it one unit's gradient takes the place of the whole Jacobian
 
 function influenceOf(app) {
@@ -13,15 +15,32 @@ function influenceOf(app) {
     model.lengths[state.b] * (l + 1) * model.D * model.H * model.H * (model.H + Math.max(model.I, model.D * model.H));
   const unit = state.of === "unit" || cost > BUDGET ? u : null;
   const key = [l, d, t, state.b, unit].join();
-  if (app.influence?.key !== key)
-    app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, norms: sensitivity(model, l, d, t, state.b, unit) };
+  if (app.influence?.key !== key) {
+    const work = cost / (unit === null ? 1 : model.H);
+    app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, quick: work < QUICK, norms: null };
+  }
   return app.influence;
 }
 
+// The bars of a large run come a moment after the numbers, so that stepping and changing are not held up.
 function drawInfluence(app) {
-  const { say, model, data } = app;
   const found = influenceOf(app);
-  byId("influence").classList.toggle("off", !found);
+  clearTimeout(app.waiting);
+  const finish = () => {
+    if (found && !found.norms) {
+      const { l, d, t, unit } = found;
+      found.norms = sensitivity(app.model, l, d, t, app.state.b, unit);
+    }
+    drawBars(app, found);
+  };
+  byId("influence").setAttribute("aria-busy", String(Boolean(found && !found.norms && !found.quick)));
+  if (!found || found.norms || found.quick) finish();
+  else app.waiting = setTimeout(finish, PAUSE);
+}
+
+function drawBars(app, found) {
+  const { say, model, data } = app;
+  byId("influence").setAttribute("aria-busy", "false");
   const norms = found ? found.norms : [];
   const most = largest(norms);
   const least = norms.reduce((low, value) => (value > 0 ? Math.min(low, value) : low), most);
@@ -35,12 +54,13 @@ function drawInfluence(app) {
     bar.classList.toggle("most", value === most && most > 0);
     bar.lastChild.textContent = value === undefined ? "" : short(value);
     bar.title = value === undefined ? "" : `${app.stepName(t)}: ${short(value)}`;
-    bar.setAttribute("aria-label", bar.title);
+    bar.setAttribute("aria-label", bar.title || say.nothing);
   });
   const kinds = byId("influence-kind");
   kinds.replaceChildren();
   byId("influence-of").textContent = "";
-  byId("influence-said").textContent = "";
+  write(byId("influence-said"), found ? "" : say.influenceNone);
+  byId("influence-said").title = "";
   if (!found) return;
   const where = say.way(found.l, found.d, model.D);
   byId("influence-of").textContent = say.influenceOf(`h[${found.t}] · ${where}`, found.unit);
@@ -64,9 +84,10 @@ function drawInfluence(app) {
       on: { click: () => app.set({ log: !app.state.log }) },
     }),
   );
-  const [radius, own, carrier] = radiusOf(app, found);
-  const factor = radius === null ? "" : ` ${say.radius(short(radius), own === null ? "nan" : short(own), carrier)}`;
-  byId("influence-said").textContent = verdict(app, found) + factor;
+  // The eigenvalues come from Python, for the run that it recorded.
+  const [radius, own, carrier] = isChanged(app.changes) ? [null] : radiusOf(app, found);
+  write(byId("influence-said"), verdict(app, found) + (radius === null ? "" : ` ${say.radius(short(radius))}`));
+  if (radius !== null) byId("influence-said").title = say.radiusTitle(own === null ? "nan" : short(own), carrier);
 }
 
 // The largest spectral radius among the layers that the state rests on, and which layer it comes from.
@@ -86,5 +107,8 @@ function verdict(app, { d, t, norms }) {
   if (lag.length === 1) return say.influenceSaid("one");
   if (lag[0] === 0) return say.influenceSaid("none");
   const ratio = lag.at(-1) / lag[0];
-  return say.influenceSaid(ratio < 0.1 ? "vanish" : ratio > 10 ? "explode" : "keep", lag.length - 1, short(ratio));
+  const steps = lag.length - 1;
+  // A factor of 0.11 is a memory well kept after fifty steps, and hardly any after one.
+  const kept = ratio < 0.5 ** steps ? "shrink" : ratio > 2 ** Math.min(steps, 10) ? "grow" : "keep";
+  return say.influenceSaid(ratio < 0.1 ? "vanish" : ratio > 10 ? "explode" : kept, steps, short(ratio));
 }

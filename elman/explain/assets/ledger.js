@@ -1,55 +1,69 @@
-// The shape ledger, with the switch that swaps time and batch of input and output and leaves h_0 and h_n alone.
+// The shape ledger, with the switch that reads the same tensor with its first two axes the other way round.
 
 function shapesOf(app) {
-  const { T, I, H, L, D } = app.model;
-  const { batched, batch } = app.data;
+  const { T, I, H, L, D, batch } = app.model;
   const steps = [["time", T]];
-  const sequences = batched ? [["batch", batch]] : [];
-  const outer = app.state.batchFirst ? [...sequences, ...steps] : [...steps, ...sequences];
+  const sequences = app.data.batched ? [["batch", batch]] : [];
+  const outer = app.batchFirst ? [...sequences, ...steps] : [...steps, ...sequences];
   const state = [["layer·direction", L * D], ...sequences, ["feature", H]];
   return { input: [...outer, ["feature", I]], h_0: state, output: [...outer, ["feature", D * H]], h_n: state };
 }
 
 function drawLedger(app, switched = false) {
-  const { say, data, state } = app;
+  const { say, data, recorded } = app;
   const box = byId("shapes");
-  const before = new Map(
-    [...box.querySelectorAll(".axis-chip")].map((node) => [node.dataset.id, node.getBoundingClientRect().left]),
-  );
   box.replaceChildren();
   for (const [name, axes] of Object.entries(shapesOf(app))) {
     const chips = axes.map(([axis, size]) =>
       el(
         "span",
-        { class: `axis-chip ${axis.replace("·", "-")}`, "data-id": `${name} ${axis}` },
+        { class: `axis-chip ${axis.replace("·", "-")}` },
         el("small", { class: "long", text: say.axes[axis] }),
         el("small", { class: "short", text: say.axesShort[axis] ?? say.axes[axis], "aria-hidden": "true" }),
         el("b", { text: String(size) }),
       ),
     );
-    const still = switched && name.startsWith("h_") ? el("em", { class: "still", text: say.unchanged }) : null;
+    const still = app.changes.swapped && name.startsWith("h_") ? el("small", { class: "still", text: say.unchanged }) : null;
     box.append(
       el(
         "div",
-        { class: `tensor${switched ? (still ? " held" : " moved") : ""}`, "data-tensor": name },
-        el("code", { text: name }),
+        { class: `tensor${app.changes.swapped && !still ? " reread" : ""}`, "data-tensor": name },
+        el("span", { class: "named" }, el("code", { text: name }), still),
         el("span", { class: "tuple" }, ...chips),
-        still,
       ),
     );
   }
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  for (const node of box.querySelectorAll(".axis-chip")) {
-    const shift = (before.get(node.dataset.id) ?? 0) - node.getBoundingClientRect().left;
-    if (switched && !calm && Math.abs(shift) > 1)
-      node.animate([{ transform: `translateX(${shift}px)` }, { transform: "none" }], {
-        duration: 450,
-        easing: "ease-in-out",
-      });
-  }
   const button = byId("batch-first");
-  button.setAttribute("aria-checked", String(state.batchFirst));
-  button.disabled = !data.batched;
-  byId("batch-first-own").textContent = data.batched ? say.batchFirstOwn(data.batch_first) : say.batchFirstNone;
-  byId("ledger-said").textContent = switched ? say.batchFirstSaid(state.batchFirst) : "";
+  button.setAttribute("aria-checked", String(app.batchFirst));
+  button.disabled = !canSwap(app);
+  button.title = say.batchFirstTitle;
+  byId("batch-first-own").textContent = !data.batched
+    ? say.batchFirstNone
+    : canSwap(app)
+      ? say.batchFirstOwn(data.batch_first)
+      : say.batchFirstPart;
+  const said = byId("ledger-said");
+  said.replaceChildren();
+  if (!app.changes.swapped) {
+    if (switched) write(said, say.batchFirstBack(data.batch_first));
+    return;
+  }
+  const shape = `(${data.batch_first ? [recorded.N, recorded.T, data.sizes.I] : [recorded.T, recorded.N, data.sizes.I]})`;
+  const refused = refusesSwapped(recorded) ? ` ${say.batchFirstRefused(recorded.N, recorded.T)}` : "";
+  const cut = recorded.lengths.every((length) => length === recorded.T) ? "" : ` ${say.batchFirstLengths}`;
+  write(said, say.batchFirstSaid(app.batchFirst, shape.replaceAll(",", ", "), recorded.N, recorded.T) + refused + cut);
+}
+
+// The same tensor can be read the other way where all of it is in the page.
+function canSwap({ data, recorded }) {
+  return data.batched && recorded.N === recorded.batch;
+}
+
+// The step of change that reads the axes the other way round: what was set in the input stays where it is in the tensor.
+function swapping(app) {
+  const { swapped, edits } = app.changes;
+  const moved = edits
+    .filter(({ name }) => name !== "h_0")
+    .map((edit) => (edit.name === "x" ? { ...edit, at: [edit.at[1], edit.at[0], ...edit.at.slice(2)] } : edit));
+  return { swapped: !swapped, text: null, edits: app.changes.text === null ? moved : moved.filter(({ name }) => name !== "x") };
 }

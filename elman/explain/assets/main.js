@@ -2,13 +2,17 @@
 
 function start() {
   const data = JSON.parse(byId("data").textContent);
-  const model = makeModel(data);
   const app = {
     data,
-    model,
-    rows: makeRows(model),
+    recorded: recordedRun(data),
+    head: decodeHead(data.head),
+    vectors: data.vocabulary && decode(data.vocabulary.vectors),
+    history: [UNCHANGED], // what the learner changed, each time with all that was changed before
+    get changes() {
+      return app.history.at(-1);
+    },
+    rows: makeRows(data.sizes),
     colours: makeColours(),
-    scales: { x: scaleOf(model, "x"), h: model.relu ? scaleOf(model, "h") : 1 },
     state: {
       row: "l0",
       t: 0,
@@ -18,7 +22,8 @@ function start() {
       of: "all",
       log: false,
       all: false,
-      batchFirst: data.batch_first,
+      back: false, // whether the backward pass is shown
+      loss: null, // the steps whose loss is chosen; null: the last that has one
       lang: "en",
     },
     tour: null,
@@ -26,7 +31,11 @@ function start() {
     get say() {
       return WORDS[app.state.lang];
     },
-    token: (t) => (data.tokens ? data.tokens[data.tokens.length > 1 ? app.state.b : 0][t] : null),
+    // How the layer reads its input's first two axes now.
+    get batchFirst() {
+      return data.batch_first !== app.changes.swapped;
+    },
+    token: (t) => translated(app, app.model.token(t, app.state.b)),
     stepName(t) {
       const token = app.token(t);
       return app.say.step(t) + (token ? ` “${visible(token)}”` : "");
@@ -34,21 +43,21 @@ function start() {
     // How the user indexes these tensors, in the order that the batch_first switch says.
     outputIndex(t, k) {
       const unit = k === undefined ? "" : `, ${k}`;
-      const b = data.sequences[app.state.b];
+      const b = app.model.sequences[app.state.b];
       if (!data.batched) return `output[${t}${unit}]`;
-      return app.state.batchFirst ? `output[${b}, ${t}${unit}]` : `output[${t}, ${b}${unit}]`;
+      return app.batchFirst ? `output[${b}, ${t}${unit}]` : `output[${t}, ${b}${unit}]`;
     },
     stateIndex(name, l, d, u) {
       const unit = u === undefined ? "" : `, ${u}`;
       return data.batched
-        ? `${name}[${l * model.D + d}, ${data.sequences[app.state.b]}${unit}]`
-        : `${name}[${l * model.D + d}${unit}]`;
+        ? `${name}[${l * app.model.D + d}, ${app.model.sequences[app.state.b]}${unit}]`
+        : `${name}[${l * app.model.D + d}${unit}]`;
     },
     cursor: () => placeAt(app, app.state.row, app.state.t),
     shown: () => (app.state.pin ? placeAt(app, app.state.pin.row, app.state.pin.t) : app.cursor()),
     moveTo(row, t) {
       const kind = app.rows.find((one) => one.key === row).kind;
-      const [low, high] = kind === "h" ? [-1, model.T] : [0, model.T - 1];
+      const [low, high] = kind === "h" ? [-1, app.model.T] : [0, app.model.T - 1];
       app.set({ row, t: Math.max(low, Math.min(high, t)) });
       revealCursor(app);
     },
@@ -61,14 +70,36 @@ function start() {
     set(changes) {
       const before = { ...app.state };
       Object.assign(app.state, changes);
-      if (app.state.b !== before.b || app.state.lang !== before.lang || app.state.batchFirst !== before.batchFirst)
-        buildGrid(app);
+      const { b, lang, back, loss, unit } = app.state;
+      if (b !== before.b || lang !== before.lang || back !== before.back) buildGrid(app);
+      else if (back && (loss !== before.loss || unit !== before.unit)) paintGrid(app);
       if (app.state.lang !== before.lang) drawWords(app);
-      if (app.state.batchFirst !== before.batchFirst) drawLedger(app, true);
       draw(app);
       keepAddress(app);
     },
+    // Takes a step of change, or with null the last one back, and recomputes and draws everything.
+    change(changes, replace = false) {
+      const { T, N } = app.model;
+      const { swapped, text } = app.changes;
+      if (replace) app.history.push({ ...app.history.pop(), ...changes });
+      else if (changes) app.history.push({ ...app.changes, ...changes });
+      else if (app.history.length > 1) app.history.pop();
+      derive(app);
+      const other = app.changes.swapped !== swapped || app.changes.text !== text;
+      if (other || app.model.T !== T || app.model.N !== N) enter(app);
+      else paintGrid(app);
+      if (app.changes.swapped !== swapped) drawLedger(app, true);
+      else if (other) drawLedger(app);
+      draw(app);
+      keepAddress(app);
+    },
+    undo: () => app.change(null),
+    restore() {
+      app.history = [app.history[0], ...(isChanged(app.changes) ? [app.changes] : [])];
+      if (app.history.length > 1) app.change(null);
+    },
   };
+  app.scales = { x: largest(app.recorded.x) || 1, h: data.nonlinearity === "relu" ? largest(app.recorded.hidden) || 1 : 1 };
   readAddress(app);
   document.documentElement.classList.add("live");
   drawWords(app);
@@ -79,20 +110,28 @@ function start() {
   listen(app);
 }
 
-function scaleOf(model, which) {
-  let most = 0;
-  for (let b = 0; b < model.N; b++) {
-    for (let t = 0; t < model.lengths[b]; t++) {
-      if (which === "x") most = Math.max(most, largest(model.x(t, b)));
-      else for (let l = 0; l < model.L; l++) most = Math.max(most, largest(model.y(t, b, l)));
-    }
-  }
-  return most || 1;
+// What is in a run of another shape: the sequences to choose from, and a place that is there.
+function enter(app) {
+  const { state, model } = app;
+  state.b = Math.min(state.b, model.N - 1);
+  state.t = Math.max(-1, Math.min(state.t, model.T - 1));
+  state.pin = null;
+  drawSequences(app);
+  buildGrid(app);
+  revealCursor(app);
+}
+
+// A word of the user's in the language of the page, where the page has it in both.
+function translated(app, word) {
+  return app.data.translations?.[app.state.lang]?.[word] ?? word;
 }
 
 function draw(app) {
   markGrid(app);
   drawControls(app);
+  drawLegend(app);
+  drawChanges(app);
+  drawTyped(app);
   drawPanel(app);
   drawInfluence(app);
 }
@@ -100,21 +139,49 @@ function draw(app) {
 // The address keeps the place, so that a link or a reload comes back to it.
 
 function keepAddress(app) {
-  const { row, t, b, pin, unit, lang } = app.state;
-  const parts = { t, row, b: b || null, unit: unit || null, pin: pin && `${pin.row}.${pin.t}`, lang };
+  if (location.protocol === "about:") return; // inside a notebook there is no address
+  const { row, t, b, pin, unit, back, loss, lang } = app.state;
+  const { swapped, text, edits } = app.changes;
+  const parts = {
+    t,
+    row,
+    b: b || null,
+    unit: unit || null,
+    pin: pin && `${pin.row}.${pin.t}`,
+    swapped: swapped ? 1 : null,
+    text,
+    back: back ? 1 : null,
+    loss: back && loss ? loss.join(".") : null,
+    lang,
+  };
   const hash = new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== null));
+  for (const edit of edits.slice(0, KEPT)) hash.append("edit", editText(edit));
   history.replaceState(null, "", `#${hash}`);
 }
 
+const KEPT = 40; // edits in an address
+
 function readAddress(app) {
-  const { model, state, rows } = app;
+  const { state, rows } = app;
   const asked = new URLSearchParams(location.hash.slice(1));
+  const reading = { swapped: asked.get("swapped") === "1" && canSwap(app), text: typedText(app, asked.get("text")) };
+  if (isChanged({ ...reading, edits: [] })) app.history.push({ ...UNCHANGED, ...reading });
+  derive(app);
+  const edits = asked.getAll("edit").map((text) => editOf(text, app));
+  if (edits.some(Boolean)) app.history.push({ ...app.changes, edits: edits.filter(Boolean) });
+  derive(app);
+  const { model } = app;
   const whole = (text, low, high) => (/^-?\d+$/.test(text ?? "") ? Math.max(low, Math.min(high, Number(text))) : null);
   const preferred = (navigator.languages || [navigator.language]).find((name) => /^(en|ko)\b/.test(name)) || "en";
   state.lang = Object.hasOwn(WORDS, asked.get("lang") ?? "") ? asked.get("lang") : preferred.slice(0, 2);
   state.b = whole(asked.get("b"), 0, model.N - 1) ?? 0;
   if (rows.some((row) => row.key === asked.get("row"))) state.row = asked.get("row");
-  state.t = whole(asked.get("t"), -1, model.T) ?? 0;
+  // At step 0 the recurrent term is 0, or h_0's: the step after it shows the layer at work.
+  state.t = whole(asked.get("t"), -1, model.T) ?? Math.min(1, model.lengths[state.b] - 1, model.T - 1);
+  if (state.t < 0 && !asked.has("t")) state.t = 0;
+  state.back = asked.get("back") === "1";
+  const steps = (asked.get("loss") || "").split(".").map((text) => whole(text, 0, model.T - 1));
+  state.loss = steps.every((t) => t !== null) ? steps : null;
   state.unit = whole(asked.get("unit"), 0, model.D * model.H - 1) ?? 0;
   const [row, t] = (asked.get("pin") || "").split(".");
   if (rows.some((one) => one.key === row) && whole(t, -1, model.T) !== null)
@@ -128,21 +195,54 @@ function drawWords(app) {
   const told = (text) => (text ? (text[state.lang] ?? Object.values(text)[0]) : "");
   byId("title").textContent = told(data.title) || data.layer;
   byId("layer").hidden = !told(data.title);
-  byId("note").textContent = told(data.note);
+  byId("note").replaceChildren(...linked(app, told(data.note)));
+  drawLesson(app, told);
   document.title = byId("title").textContent;
   byId("language").textContent = say.language;
   byId("language").setAttribute("aria-label", say.languageLabel);
   byId("language").lang = state.lang === "en" ? "ko" : "en";
-  byId("kernels").textContent = [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · ");
-  byId("sequence-of").textContent = say.sequenceOf(data.sequences.length, data.batch);
-  drawLegend(app);
+  write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · "));
+  drawSequences(app);
   drawLedger(app);
   if (app.check) sayCheck(app);
   drawTour(app);
 }
 
+// The lessons before and after this one, and what is learned here; only in a gallery.
+function drawLesson(app, told) {
+  const { say, data, state } = app;
+  const { lesson } = data;
+  byId("lesson").hidden = byId("learned").hidden = !lesson;
+  if (!lesson) return;
+  const link = (to, text, rel) => el("a", { href: `${to}#lang=${state.lang}`, text, rel });
+  const { previous, next } = lesson;
+  byId("lesson").setAttribute("aria-label", say.lessons);
+  byId("lesson").replaceChildren(
+    previous ? link(previous.href, `← ${told(previous.title)}`, "prev") : el("span"),
+    el("a", { href: lesson.home[state.lang], text: say.lesson(lesson.number, lesson.count) }),
+    next ? link(next.href, `${told(next.title)} →`, "next") : el("span"),
+  );
+  byId("learned").replaceChildren(el("b", { text: say.learned }), " ", ...prose(told(lesson.learned)));
+}
+
+// A note in which the titles of other lessons lead to them.
+function linked(app, text) {
+  const { data, state } = app;
+  for (const { href, title } of data.lesson?.links ?? []) {
+    const quoted = `“${title[state.lang]}”`;
+    const at = text.indexOf(quoted);
+    if (at >= 0)
+      return [
+        ...prose(text.slice(0, at)),
+        el("a", { href: `${href}#lang=${state.lang}`, text: quoted }),
+        ...prose(text.slice(at + quoted.length)),
+      ];
+  }
+  return prose(text);
+}
+
 function drawLegend(app) {
-  const most = app.scales.h;
+  const most = app.state.back ? currentGradients(app).scale : app.scales.h;
   const box = byId("legend");
   box.replaceChildren(el("span", { text: short(-most) }), el("i"), el("span", { text: short(most) }));
 }
@@ -154,23 +254,27 @@ function drawControls(app) {
     const add = (id, action) => box.append(el("button", { type: "button", id, on: { click: action } }, icon(id)));
     add("first", () => app.moveTo(state.row, 0));
     add("previous", () => app.moveTo(state.row, state.t - 1));
-    add("play", () => play(app));
     add("next", () => app.moveTo(state.row, state.t + 1));
-    add("last", () => app.moveTo(state.row, model.T - 1));
-    const choice = byId("sequence");
-    app.data.sequences.forEach((n, b) => choice.append(el("option", { value: b, text: String(n) })));
-    choice.addEventListener("change", () => app.set({ b: Number(choice.value), pin: null }));
-    byId("sequence-box").hidden = !app.data.batched;
+    add("last", () => app.moveTo(state.row, app.model.T - 1));
+    add("play", () => play(app));
+    byId("sequence").addEventListener("change", () => app.set({ b: Number(byId("sequence").value), pin: null }));
   }
   for (const id of ["first", "previous", "next", "last"]) {
     byId(id).setAttribute("aria-label", say[id]);
     byId(id).title = say[id];
   }
-  byId("play").replaceChildren(icon(app.playing ? "pause" : "play"));
-  byId("play").setAttribute("aria-label", app.playing ? say.pause : say.play);
-  byId("play").title = app.playing ? say.pause : say.play;
+  byId("play").replaceChildren(icon(app.playing ? "pause" : "play"), app.playing ? say.pause : say.play);
   byId("sequence").value = String(state.b);
   byId("step-said").textContent = say.stepOf(Math.max(0, Math.min(model.T - 1, state.t)), model.T);
+}
+
+function drawSequences(app) {
+  const { model, say } = app;
+  const options = model.sequences.map((n, b) => el("option", { value: b, text: String(n) }));
+  byId("sequence").replaceChildren(...options);
+  byId("sequence").value = String(app.state.b);
+  byId("sequence-of").textContent = say.sequenceOf(model.sequences.length, model.batch);
+  byId("sequence-box").hidden = !app.data.batched;
 }
 
 function play(app) {
@@ -201,15 +305,20 @@ function revealCursor(app) {
 }
 
 function selfCheck(app) {
-  app.check = recompute(app.model);
+  app.check = comparison(compute(app.data, app.recorded), makeModel(app.data, app.recorded));
   sayCheck(app);
 }
 
 function sayCheck(app) {
   const { say, check } = app;
-  const good = check.relative <= 1e-5;
+  const equal = check.relative <= 1e-5;
+  const good = equal && !check.broken;
   const node = byId("check");
-  node.textContent = `${good ? "✓" : "✗"} ${(good ? say.check : say.checkBad)(check.cells, short(check.difference))}`;
+  const said = equal && check.broken ? say.checkNone(check.cells, check.broken) : null;
+  write(
+    node,
+    `${good ? "✓" : "✗"} ${said ?? (good ? say.check : say.checkBad)(check.cells, short(check.difference))}`,
+  );
   node.title = say.checkTitle;
   node.className = good ? "scripted good" : "scripted bad";
   node.dataset.difference = check.difference;
@@ -224,7 +333,7 @@ function listen(app) {
     document.querySelector(".cell[tabindex='0']")?.focus();
   });
   byId("tour-open").addEventListener("click", () => openTour(app));
-  byId("batch-first").addEventListener("click", () => app.set({ batchFirst: !state.batchFirst }));
+  byId("batch-first").addEventListener("click", () => app.change(swapping(app)));
   let width = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth === width) return;
@@ -238,7 +347,23 @@ function listen(app) {
     buildGrid(app);
     draw(app);
   });
+  byId("backward").addEventListener("click", () => app.set({ back: !state.back }));
+  listenForChanges(app);
+  listenForText(app);
+  matchMedia("print").addEventListener("change", () => fitPaper(app));
+  addEventListener("beforeprint", () => fitPaper(app));
   document.addEventListener("keydown", (event) => onKey(app, event));
+}
+
+// A sheet is as wide as it is: a grid that is wider is drawn smaller, so that h_n is on it, too.
+const PAPER = 1040; // CSS pixels of A4 across, without its margins
+
+function fitPaper(app) {
+  byId("grid").style.setProperty("--print-zoom", Math.min(1, PAPER / byId("grid").scrollWidth));
+  if (!matchMedia("(prefers-color-scheme: dark)").matches) return;
+  app.colours = makeColours();
+  paintGrid(app);
+  drawPanel(app);
 }
 
 function onKey(app, event) {
@@ -255,6 +380,7 @@ function onKey(app, event) {
     End: () => app.moveTo(state.row, model.T - 1),
     Escape: () => (app.tour !== null ? closeTour(app) : app.set({ pin: null })),
   };
+  if (isUndo(event)) app.undo();
   if (!(event.key in actions)) return;
   const inGrid = byId("grid").contains(event.target);
   // Up and down scroll the page as ever, unless the grid has the focus.

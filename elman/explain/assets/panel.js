@@ -18,8 +18,7 @@ function drawPanel(app) {
   const cursor = app.cursor();
   const apart = state.pin && cursor && `${cursor.key}.${cursor.col}` !== `${place.key}.${place.col}` ? cursor : null;
   const unit = Math.min(state.unit, place.vector.length - 1);
-  panel.append(
-    el(
+  const title = el(
       "div",
       { class: "title" },
       el("h2", { text: nameOf(app, place) }),
@@ -31,10 +30,19 @@ function drawPanel(app) {
         text: state.pin ? say.unpin : say.pin,
         on: { click: () => (state.pin ? app.set({ pin: null }) : app.pinAt(state.row, state.t)) },
       }),
-    ),
-    el("p", { class: "quiet", text: aboutPlace(app, place) || (state.pin ? "" : say.pinHint) }),
+    );
+  const again = () => focused && panel.querySelector(`[data-focus="${focused}"]`)?.focus();
+  panel.append(title);
+  if (state.back) {
+    panel.append(...gradientPanel(app, place, unit));
+    again();
+    return;
+  }
+  panel.append(
+    ...aboutPlace(app, place).map((text) => el("p", { class: "quiet", prose: text })),
     vectorOf(app, place, unit, state.pin ? say.pinned : null),
   );
+  if (place.kind === "x" || place.kind === "h0") panel.append(fieldOf(app, place, unit));
   if (apart)
     panel.append(
       el("h3", { text: `${say.cursor}: ${nameOf(app, apart)}` }),
@@ -42,24 +50,30 @@ function drawPanel(app) {
     );
   const source = sourceOf(app, place, unit);
   if (source) panel.append(arithmeticOf(app, source, place));
-  if (focused) panel.querySelector(`[data-focus="${focused}"]`)?.focus();
+  again();
 }
 
+// What a learner should know of this place, in sentences.
 function aboutPlace(app, place) {
-  const { say, model } = app;
-  if (place.kind === "x") return say.isInput;
-  if (place.kind === "y") return model.D === 2 ? say.isOutputTwo : say.isOutput;
-  if (place.kind === "h0") return say.isH0;
+  const { say, model, state } = app;
+  if (place.kind === "x") return [say.isInput];
+  if (place.kind === "y") return [model.D === 2 ? say.isOutputTwo : say.isOutput];
+  if (place.kind === "h0") return [say.isH0];
   if (place.kind === "hn")
-    return place.t < 0 ? say.isHnEmpty : say.isHn(`h[${place.t}], ${say.way(place.l, place.d, model.D)}`);
-  return "";
+    return [place.t < 0 ? say.isHnEmpty : say.isHn(place.t, say.way(place.l, place.d, model.D))];
+  const said = state.pin ? [] : [say.pinHint];
+  if (place.t === model.first(place.d, state.b)) said.push(say.isFirst(app.stateIndex("h_0", place.l, place.d)));
+  if (place.l > 0) said.push(say.isAbove(place.l, place.t, model.D === 2));
+  return said;
 }
 
 // The vector as buttons, one a unit, laid out like the cell's picture.
-function vectorOf(app, place, chosen, caption, quiet = false) {
+function vectorOf(app, place, chosen, caption, quiet = false, scale = scaleOf(app, place)) {
   const { say, colours, model, data } = app;
   const { vector } = place;
-  const scale = place.kind === "x" ? app.scales.x : app.scales.h;
+  const written = app.state.back ? short : rounded;
+  const before = app.moved && !app.state.back ? placeAt(app, place.key, place.col, app.base)?.vector : null;
+  const was = (k) => (before && apart(vector[k], before[k]) > MOVED ? before[k] : null);
   const halves = place.kind === "y" && model.D === 2 ? 2 : 1;
   const few = vector.length / halves <= 2 * NUMBERS;
   const width = few ? Math.min(NUMBERS, vector.length / halves) : sideOf(vector.length / halves);
@@ -89,16 +103,17 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
         role: "option",
         tabindex: k === chosen && !quiet ? "0" : "-1",
         "aria-selected": String(k === chosen),
-        "aria-label": `${name}: ${rounded(vector[k])}`,
-        title: `${name}: ${rounded(vector[k])}`,
+        "aria-label": `${name}: ${written(vector[k])}`,
+        title: `${name}: ${written(vector[k])}`,
         "data-unit": k,
         "data-focus": quiet ? null : `unit-${k}`,
         on: { click: () => app.set({ unit: k }) },
       });
       if (few)
         node.append(
-          el("span", { text: rounded(vector[k]) }),
-          el("small", { text: visible(String(place.kind === "x" && data.features ? data.features[k] : k % model.H)) }),
+          ...(was(k) === null ? [] : [el("s", { text: rounded(was(k)) })]),
+          el("span", { text: written(vector[k]) }),
+          el("small", { text: visible(String(place.kind === "x" && data.features ? translated(app, data.features[k]) : k % model.H)) }),
         );
       paint(node, colours, vector[k], scale);
       part.append(node);
@@ -110,9 +125,21 @@ function vectorOf(app, place, chosen, caption, quiet = false) {
     "p",
     { class: "quiet" },
     caption ? el("b", { class: "badge", text: caption }) : null,
-    few ? null : ` ${say.unit(chosen)} = ${rounded(vector[chosen])}`,
+    few ? null : ` ${say.unit(chosen)} = ${written(vector[chosen])}`,
+    few || was(chosen) === null ? null : ` (${say.was(rounded(was(chosen)))})`,
   );
   return el("div", {}, box, line.textContent ? line : null);
+}
+
+// The chosen number of an input or of h_0, to be changed.
+function fieldOf(app, place, k) {
+  const { model, state, say } = app;
+  const [name, at, label] =
+    place.kind === "x"
+      ? ["x", [place.t, state.b, k], `x[${place.t}, ${k}]`]
+      : ["h_0", [((place.l * model.D + place.d) * model.N + state.b) * model.H + k], app.stateIndex("h_0", place.l, place.d, k)];
+  const field = numberField(app, { name, at, value: place.vector[k], label: say.change(label), key: "field" });
+  return el("label", { class: "change" }, el("code", { text: `${label} =` }), field);
 }
 
 function walkUnits(app, event, count, width) {
@@ -132,39 +159,49 @@ function arithmeticOf(app, { l, d, t, u }, place) {
   const section = el("section", { id: "arithmetic", "aria-label": say.made() });
   section.append(
     el("h3", { text: `${say.unit(u)} · h[${t}] · ${say.way(l, d, model.D)}` }),
-    // Each term is a piece of its own, so that a line never ends between a sign and its number.
-    el(
-      "p",
-      { class: "formula", id: "formula", tabindex: "0", "aria-live": "polite" },
-      ...sum.formula.split(/(?<= )(?=[-+=] )/).map((text) => el("span", { text })),
-    ),
-    el("div", { class: "plots" }, waterfall(app, sum), curve(app, sum)),
-    el("p", { class: "quiet", text: say.slope(model.name, rounded(model.slope(sum.value))) }),
+    formulaOf(sum.formula),
+    el("div", { class: "plots" }, waterfall(app, termsOf(app, sum), sum.sum), curve(app, sum)),
+    el("p", { class: "quiet", prose: say.slope(model.kind.name, rounded(model.kind.slope(sum.value))) }),
     equalities(app, { l, d, t, u }, place),
     productTable(app, sum),
   );
   return section;
 }
 
-// The four terms as bars, each starting where the one before ended, and their sum.
-function waterfall(app, sum) {
+// Each term is a piece of its own, so that a line never ends between a sign and its number.
+function formulaOf(text, id = "formula") {
+  const parts = text.split(/(?<= )(?=[-+=·] )/).map((part) => el("span", { text: part }));
+  return el("p", { class: "formula", id, tabindex: "0", "aria-live": "polite" }, ...parts);
+}
+
+// The four terms of a state, the biases as fields.
+function termsOf(app, sum) {
   const { say } = app;
-  const terms = [
+  const bias = (name, value) =>
+    sum.at.biased
+      ? numberField(app, { name, at: [sum.at.u], value, label: say.change(`${name}[${sum.at.u}]`), key: name })
+      : null;
+  return [
     ["W_ih · x", sum.inputTerm],
     ["W_hh · h", sum.recurrentTerm],
-    ["b_ih", sum.b_ih],
-    ["b_hh", sum.b_hh],
+    ["b_ih", sum.b_ih, bias(`bias_ih${sum.at.suffix}`, sum.b_ih)],
+    ["b_hh", sum.b_hh, bias(`bias_hh${sum.at.suffix}`, sum.b_hh)],
   ];
+}
+
+// Terms as bars, each starting where the one before ended, and their sum.
+function waterfall(app, terms, whole, written = rounded) {
+  const { say } = app;
   let total = 0;
-  const bars = terms.map(([name, value]) => ({ name, value, from: total, to: (total += value) }));
-  bars.push({ name: say.sum, value: sum.sum, from: 0, to: sum.sum, whole: true });
+  const bars = terms.map(([name, value, field]) => ({ name, value, field, from: total, to: (total += value) }));
+  bars.push({ name: say.sum, value: whole, from: 0, to: whole, whole: true });
   const ends = bars.flatMap(({ from, to }) => [from, to]).filter(Number.isFinite);
   const low = Math.min(0, ...ends);
   const high = Math.max(0, ...ends);
   const span = high - low || 1;
   const at = (value) => (100 * (value - low)) / span;
   const box = el("div", { class: "waterfall" });
-  for (const { name, value, from, to, whole } of bars) {
+  for (const { name, value, from, to, whole, field } of bars) {
     const left = Math.min(at(from), at(to));
     const line = svg("svg", { viewBox: "0 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
     line.append(svg("line", { x1: at(0), x2: at(0), y1: 0, y2: 10, class: "axis" }));
@@ -181,7 +218,7 @@ function waterfall(app, sum) {
     box.append(
       el("span", { text: name, class: whole ? "whole" : null }),
       line,
-      el("output", { text: rounded(value), class: whole ? "whole" : null }),
+      field ?? el("output", { text: written(value), class: whole ? "whole" : null }),
     );
   }
   return box;
@@ -192,19 +229,19 @@ function curve(app, sum) {
   const { model } = app;
   const [W, H] = [190, 116];
   const reach = Math.max(3, Math.min(12, Math.abs(sum.sum) * 1.15 || 0));
-  const top = model.relu ? reach : 1.1;
-  const low = model.relu ? -0.15 * reach : -1.1;
+  const top = (model.kind.name === "relu") ? reach : 1.1;
+  const low = (model.kind.name === "relu") ? -0.15 * reach : -1.1;
   const x = (a) => ((a + reach) / (2 * reach)) * W;
   const y = (v) => H - 4 - ((v - low) / (top - low)) * (H - 8);
   const points = Array.from({ length: 81 }, (_, k) => -reach + (2 * reach * k) / 80);
-  const name = `${model.name}(${rounded(sum.sum)}) = ${rounded(sum.value)}`;
+  const name = `${model.kind.name}(${rounded(sum.sum)}) = ${rounded(sum.value)}`;
   const a = Math.max(-reach, Math.min(reach, sum.sum));
   const v = Math.max(low, Math.min(top, sum.value));
   const plot = svg("svg", { viewBox: `0 0 ${W} ${H}`, class: "curve", role: "img", "aria-label": name });
   plot.append(
     svg("line", { x1: 0, x2: W, y1: y(0), y2: y(0), class: "axis" }),
     svg("line", { x1: x(0), x2: x(0), y1: 0, y2: H, class: "axis" }),
-    svg("path", { d: `M${points.map((p) => `${x(p).toFixed(1)} ${y(model.f(p)).toFixed(1)}`).join("L")}`, class: "f" }),
+    svg("path", { d: `M${points.map((p) => `${x(p).toFixed(1)} ${y(model.kind.f(p)).toFixed(1)}`).join("L")}`, class: "f" }),
   );
   if (Number.isFinite(sum.sum)) {
     plot.append(
@@ -241,6 +278,14 @@ function equalities(app, { l, d, t, u }, place) {
   return el("p", { class: "same" }, el("span", { text: say.same }), ...links);
 }
 
+// A cell of the table: a number with its name, as a field where it can be changed.
+function numberCell(app, name, value, place) {
+  const shown = place
+    ? numberField(app, { ...place, value, label: app.say.change(name), key: name })
+    : el("b", { text: app.state.back ? short(value) : fixed(value) });
+  return el("td", {}, el("small", { text: name }), shown);
+}
+
 function productTable(app, sum) {
   const { say, state } = app;
   const all = [...sum.fromInput, ...sum.fromState];
@@ -263,7 +308,7 @@ function productTable(app, sum) {
     ),
   );
   const body = el("tbody");
-  for (const { weight, source, w, factor, value } of shown) {
+  for (const { weight, source, w, factor, value, of, from } of shown) {
     const bar = svg("svg", { viewBox: "-50 0 100 10", preserveAspectRatio: "none", "aria-hidden": "true" });
     const length = Number.isFinite(value) ? (50 * Math.abs(value)) / most : 0;
     bar.append(
@@ -280,9 +325,9 @@ function productTable(app, sum) {
       el(
         "tr",
         {},
-        el("td", {}, el("small", { text: weight }), el("b", { text: fixed(w) })),
-        el("td", {}, el("small", { text: source }), el("b", { text: fixed(factor) })),
-        el("td", { class: "number" }, el("b", { text: fixed(value) })),
+        numberCell(app, weight, w, of),
+        numberCell(app, source, factor, from),
+        el("td", { class: "number" }, el("b", { text: app.state.back ? short(value) : fixed(value) })),
         el("td", { class: "plot" }, bar),
       ),
     );

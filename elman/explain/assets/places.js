@@ -1,19 +1,18 @@
 // What stands where in the unrolled grid, where its numbers come from, and where else they stand.
 
 // The rows from top to bottom.
-function makeRows(model) {
+function makeRows({ L, D }) {
   const rows = [{ key: "y", kind: "y" }];
-  for (let l = model.L - 1; l >= 0; l--) {
-    for (let d = model.D - 1; d >= 0; d--) rows.push({ key: `l${l}${d ? "r" : ""}`, kind: "h", l, d });
+  for (let l = L - 1; l >= 0; l--) {
+    for (let d = D - 1; d >= 0; d--) rows.push({ key: `l${l}${d ? "r" : ""}`, kind: "h", l, d });
   }
   rows.push({ key: "x", kind: "x" });
   return rows;
 }
 
 // What stands at a row and a column; column -1 and T are the ends, which hold h_0 and h_n. Null where nothing does.
-function placeAt(app, key, col) {
+function placeAt(app, key, col, model = app.model) {
   const row = app.rows.find((one) => one.key === key);
-  const { model } = app;
   const b = app.state.b;
   if (col >= 0 && col < model.T) {
     if (!model.there(col, b)) return null;
@@ -80,10 +79,11 @@ function nameOf(app, place) {
 }
 
 function spoken(app, place) {
-  const { vector } = place;
+  const vector = shownAt(app, place);
+  const number = app.state.back ? short : rounded;
   const values =
     vector.length <= NUMBERS
-      ? Array.from(vector, rounded).join(", ")
-      : `${app.say.values(vector.length)}, ${app.say.range(rounded(Math.min(...vector)), rounded(Math.max(...vector)))}`;
-  return `${nameOf(app, place)}: ${values}`;
+      ? Array.from(vector, number).join(", ")
+      : `${app.say.values(vector.length)}, ${app.say.range(number(Math.min(...vector)), number(Math.max(...vector)))}`;
+  return `${app.state.back ? "dL/d " : ""}${nameOf(app, place)}: ${values}`;
 }

@@ -5,7 +5,7 @@ const TARGETS = {
   "row-h": (app) => document.querySelectorAll(`.cell[data-row="l0"], .cell[data-row="l0r"]`),
   "row-y": () => document.querySelectorAll(".cell.y"),
   ends: () => document.querySelectorAll(".cell.hn"),
-  arithmetic: () => [byId("arithmetic")].filter(Boolean),
+  arithmetic: () => [byId("formula")].filter(Boolean),
   ledger: () => [byId("ledger")],
   influence: () => [byId("influence"), ...document.querySelectorAll(".bar i")],
 };
@@ -31,14 +31,15 @@ function unmark() {
 function drawTour(app, moved = false) {
   if (app.tour === null) return;
   const { say, data } = app;
-  const about = { ...app.model, batched: data.batched };
+  const lastOutput = data.batched && app.batchFirst ? "output[:, -1]" : "output[-1]";
+  const about = { ...app.model, name: app.model.kind.name, canSwap: canSwap(app), batched: data.batched, lastOutput };
   const step = WORDS.en.tourSteps[app.tour]; // where to look is the same in every language
   const words = say.tourSteps[app.tour];
   const count = WORDS.en.tourSteps.length;
   document.body.classList.add("touring");
   const place = moved ? step.place(about) : null;
   if (place) {
-    app.set({ pin: null, unit: 0 });
+    app.set({ pin: null, unit: 0, back: false });
     app.moveTo(...place);
   }
   unmark();
@@ -70,6 +71,15 @@ function drawTour(app, moved = false) {
     el(
       "div",
       { class: "group" },
+      // The step buttons may be out of sight beside the formula, and a phone has no arrow keys.
+      step.at === "arithmetic"
+        ? el("button", {
+            type: "button",
+            id: "tour-step",
+            text: say.next,
+            on: { click: () => app.moveTo(app.state.row, app.state.t + 1) },
+          })
+        : null,
       el("button", {
         type: "button",
         id: "tour-back",
@@ -88,11 +98,23 @@ function drawTour(app, moved = false) {
   );
   if (!moved) return;
   byId("tour-next").focus({ preventScroll: true });
-  targets
-    .find((node) => node.offsetParent !== null)
-    ?.scrollIntoView({
-      block: "center",
-      inline: "nearest",
-      behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
-    });
+  bringIntoSight(targets);
+}
+
+// Scrolls the window so that what the card speaks of lies between the ledger above and, on a narrow screen, the card.
+function bringIntoSight(targets) {
+  const boxes = targets.filter((node) => node.offsetParent !== null).map((node) => node.getBoundingClientRect());
+  if (!boxes.length) return;
+  const ledger = byId("ledger");
+  const sticky = getComputedStyle(ledger).position === "sticky" && !targets.includes(ledger);
+  const above = (sticky ? ledger.offsetHeight : 0) + 12;
+  const card = byId("tour");
+  const below = innerHeight - (card.offsetWidth > innerWidth / 2 ? card.offsetHeight + 24 : 12);
+  const top = Math.min(...boxes.map((box) => box.top));
+  const height = Math.max(...boxes.map((box) => box.bottom)) - top;
+  const spare = Math.max(0, below - above - height) / 2;
+  scrollBy({
+    top: top - above - spare,
+    behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth",
+  });
 }

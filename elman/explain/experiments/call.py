@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from torch.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
-from elman._checks import check_lengths
+from elman.call.checks import check_lengths
 
 Lengths = Tensor | Sequence[int]
 MOST_WAYS = 8  # of permuting the arguments

@@ -1,0 +1,154 @@
+"""A busy machine: layers alone and among processes that want the same cores. `python -m benchmarks.busy --help`."""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.frameworks import FRAMEWORKS
+from benchmarks.sizes import WHOLE
+from benchmarks.worker import Worker
+
+SIZES = ("T5 N3 I10 H20 L2", "T10 N40 I5 H8 L3 both ways", "T100 N1 I32 H64", "T100 N32 I32 H64")
+SIZES += ("T100 N32 I64 H128", "T1000 N16 I3 H100", "T100 N64 I128 H256 L2", "T50 N64 I256 H512")
+WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+STEPS = 600  # of the command
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """While it lasts, so many processes compute without end."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def waiting(setting: str) -> Iterator[None]:
+    """While it lasts, a process that is started waits as the setting says: "default", or "NAME=VALUE" for OpenMP."""
+    before = {name: os.environ.pop(name, None) for name in WAITS}
+    if setting != "default":
+        name, value = setting.split("=")
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        for name in WAITS:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def layers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Milliseconds of a training step of the layer, a row for each size and number of busy processes.
+
+    A figure is the median over rounds of a round's mean: a mean within, since what a busy machine costs is a few
+    calls that take very long.
+    """
+    sizes = [size for size in WHOLE if str(size) in (options.sizes or SIZES)]
+    entrants = [(name, setting) for name in options.frameworks for setting in options.waits]
+    entrants = [(name, setting) for name, setting in entrants if name != "JAX" or setting == options.waits[0]]
+    with ExitStack() as stack:
+        workers = {}
+        for name, setting in entrants:
+            with waiting(setting):
+                workers[name, setting] = Worker(name, FRAMEWORKS[name].module, options.threads)
+            stack.callback(workers[name, setting].close)
+        for size in sizes:
+            variants = {
+                entrant: next(iter(worker.ask("prepare", "train", size))) for entrant, worker in workers.items()
+            }
+            for count in options.busy:
+                means = turns(workers, variants, count, options)
+                ms = {" ".join(entrant): statistics.median(rounds) for entrant, rounds in means.items()}
+                yield {"size": str(size), "busy": count, "ms": ms}
+
+
+def turns(
+    workers: dict[tuple[str, str], Worker], variants: dict[tuple[str, str], str], count: int, options: Any
+) -> dict[tuple[str, str], list[float]]:
+    """The mean milliseconds of each round, all workers in turn."""
+    means: dict[tuple[str, str], list[float]] = {entrant: [] for entrant in workers}
+    with busy(count):
+        for _ in range(options.rounds):
+            for entrant, worker in workers.items():
+                times = worker.ask("turn", variants[entrant], options.seconds)
+                means[entrant].append(1000 * statistics.mean(times))
+    return means
+
+
+def command(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Seconds that 600 steps of `elman train text` take, the default model on Python's own documentation."""
+    from elman.cli.demo import topics
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "topics.txt"
+        file.write_text(topics(), encoding="utf-8")
+        for count in options.busy:
+            with busy(count):
+                seconds = {}
+                for setting in options.waits:
+                    with waiting(setting):
+                        seconds[setting] = train(file, STEPS + 1) - train(file, 1)
+            yield {"command": STEPS, "busy": count, "seconds": seconds}
+
+
+def train(file: Path, steps: int) -> float:
+    """Seconds of the whole command."""
+    with tempfile.TemporaryDirectory() as folder:
+        line = [sys.executable, "-m", "elman", "train", "text", str(file), "-o", f"{folder}/run", "--steps", str(steps)]
+        begin = time.perf_counter()
+        subprocess.run([*line, "--eval-every", "100000"], check=True, capture_output=True)
+        return time.perf_counter() - begin
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    cores = os.cpu_count() or 1
+    made = argparse.ArgumentParser(prog="python -m benchmarks.busy", description=__doc__)
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
+    made.add_argument("--what", nargs="+", choices=["layers", "command"], default=["layers", "command"])
+    made.add_argument("--busy", nargs="+", type=int, default=[0, 1, 2 * cores, 6 * cores], metavar="PROCESSES")
+    made.add_argument(
+        "--waits", nargs="+", default=["default"], metavar="SETTING", help='such as "GOMP_SPINCOUNT=2000"'
+    )
+    made.add_argument("--frameworks", nargs="+", default=["elman", "torch", "JAX"], choices=FRAMEWORKS)
+    made.add_argument("--sizes", nargs="+", metavar="SIZE", help=f"default: {'; '.join(SIZES)}")
+    made.add_argument("--threads", type=int, default=cores)
+    made.add_argument("--rounds", type=int, default=5)
+    made.add_argument("--seconds", type=float, default=0.3, help="of one turn; default: 0.3")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Measures, prints a row as each is there, and writes all at the end."""
+    options = parser().parse_args(arguments)
+    rows = []
+    for measure in (layers, command):
+        if measure.__name__ not in options.what:
+            continue
+        for row in measure(options):
+            rows.append(row)
+            figures = row.get("ms") or row["seconds"]
+            where = row.get("size") or f"{row['command']} steps of elman train text"
+            said = "  ".join(f"{who} {value:.3g}" for who, value in figures.items())
+            print(f"{row['busy']:3} busy  {where:34}{said}", flush=True)
+    if options.json:
+        about = machine.describe(options.threads, options.frameworks) | {"commit": machine.commit()}
+        options.json.write_text(json.dumps({"machine": about, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

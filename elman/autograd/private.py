@@ -1,0 +1,33 @@
+"""What elman uses of autograd that torch does not document, each with what happens where it is missing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_WRITTEN_TO = "modified by an inplace operation"  # torch's words
+_hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks
+
+
+def saved_tensor_hooks() -> bool:
+    """Whether hooks are told of every tensor that is saved now."""
+    return _hooks(False) is not None
+
+
+def unpack_saved(ctx: Any, output: int) -> Sequence[Any]:
+    """`ctx.saved_tensors`, with None in the place `output` if that one was written to.
+
+    Before torch 2.12 or so, a saved tensor cannot be unpacked alone, and a layer whose output was written to raises.
+
+    Raises:
+        RuntimeError: torch's own, where another was written to, or the graph is freed.
+    """
+    try:
+        saved: tuple[Tensor | None, ...] = ctx.saved_tensors
+        return saved
+    except RuntimeError as error:
+        raw = ctx._raw_saved_tensors if _WRITTEN_TO in str(error) else ()
+        if not raw or not hasattr(raw[output], "unpack"):
+            raise
+    return [None if place == output else tensor.unpack() for place, tensor in enumerate(raw)]

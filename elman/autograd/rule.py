@@ -1,0 +1,135 @@
+"""The rule of derivatives, for autograd, torch.func and the operators alike. They carry it out; it stands here.
+
+- Forward runs on one backend. Which one it was, and what that one saves, is kept together, and the way back is its own:
+  nothing is chosen again. What it saved is opaque to everybody else.
+- What backward reads is what forward read: a node saves aliases or views, whose memory nobody else can replace.
+- The output is in the user's hands. If it was written to before the way back, forward runs again.
+- A gradient that somebody has to see through (create_graph, a tangent, a batch of gradients) is computed by hand in
+  plain operators, from the inputs alone; so is the derivative of a backward pass, and the way back from a backend that
+  kept nothing.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from elman.kernels.numba_cpu.obstacle import DTYPES
+from elman.kernels.numba_cpu.saved import saved_shapes as own_shapes
+from elman.kernels.problem import Problem, Run
+from elman.kernels.reference import by_hand
+from elman.kernels.reference.loop import where_there
+from elman.kernels.shapes import check_values
+from elman.kernels.table import OWN, Backend, choose
+
+Gradients = list[Tensor | None]
+"""In the order of `problem.inputs`; None: not asked for."""
+
+
+class Back(NamedTuple):
+    """What one way back is given besides the problem."""
+
+    output: Tensor
+    saved: tuple[Tensor | None, ...]
+    """Of the backend; by `forward` of this module with the mark of the backend before it."""
+    d_output: Tensor | None
+    """The gradient at output."""
+    d_last: tuple[Tensor | None, ...]
+    """Those at the last states."""
+
+
+def forward(problem: Problem) -> Run:
+    """One run for the operators and torch.func, which pass what is saved on as tensors.
+
+    `saved` begins with the mark of the backend, and has the shapes of `saved_shapes` whatever the backend.
+    """
+    check_values(problem)
+    backend, _ = choose(problem)
+    output, last, saved = backend.kernels.forward(problem, True)
+    shapes = saved_shapes(problem)
+    if backend is not OWN:
+        saved = (None,) * len(shapes)
+    saved = tuple(_all_there(problem, a, shape) for a, shape in zip(saved, shapes, strict=True))
+    return Run(output, last, (torch.tensor(backend is OWN, device="cpu"), *saved))
+
+
+def saved_shapes(problem: Problem) -> tuple[tuple[int, ...], ...]:
+    """The shapes of what `forward` saves besides the mark; (0,) of what is not there."""
+    shapes: Sequence[tuple[int, ...] | None] = (None,) * len(problem.cell.saved)
+    if problem.x.is_cpu and problem.x.dtype in DTYPES and OWN.unavailable() is None:
+        shapes = own_shapes(problem)
+    return tuple((0,) if shape is None else shape for shape in shapes)
+
+
+def _all_there(problem: Problem, array: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+    """The array with 0 where nothing was written: in the padding, or everywhere."""
+    if array is None:
+        return problem.x.new_zeros(shape)
+    there = where_there(problem)
+    if there is None or array.numel() == 0:
+        return array
+    return torch.where(there, array, 0)
+
+
+def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int | None) -> Gradients:
+    """The gradients that are asked for, on the backend that ran `forward`.
+
+    Args:
+        problem: as forward saw it.
+        back: with the mark of the backend first in `saved`.
+        needs: for each of `problem.inputs`, whether its gradient is asked for.
+        groups: of the batch, each of which gets weight gradients apart; None: it is not divided.
+    """
+    mark, *saved = back.saved
+    assert mark is not None
+    if not mark.item() or OWN.obstacle(problem) is not None:
+        return by_hand.backward(problem, back.d_output, back.d_last, needs, groups)
+    found = OWN.kernels.backward(problem, back.output, tuple(saved), back.d_output, back.d_last, needs, groups)
+    return [g if needed else None for g, needed in zip(found, needs, strict=True)]
+
+
+def backward_of(
+    backend: Backend, problem: Problem, back: Back, needs: tuple[bool, ...], output_was_written: bool
+) -> Gradients:
+    """The way back for autograd itself, where the backend is known."""
+    if output_was_written:
+        with torch.no_grad():
+            output, _, saved = backend.kernels.forward(problem, True)
+        back = back._replace(output=output, saved=saved)
+    return backend.kernels.backward(problem, back.output, back.saved, back.d_output, back.d_last, needs)
+
+
+def must_stay_visible(gradients: Sequence[Tensor | None]) -> bool:
+    """Whether autograd or a transform has to see what is done with these gradients."""
+    if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
+        return True
+    # a batch of gradients has no storage
+    return any(g is not None and (type(g) is not Tensor or not torch._C._has_storage(g)) for g in gradients)
+
+
+def differentiate_backward(
+    problem: Problem,
+    d_output: Tensor | None,
+    d_last: tuple[Tensor | None, ...],
+    needs: tuple[bool, ...],
+    groups: int | None,
+    gradients: Sequence[Tensor],
+) -> tuple[Gradients, Tensor | None, tuple[Tensor | None, ...]]:
+    """From gradients at what a backward pass gave (those that it needs) to those at `problem.inputs`, d_output and
+    d_last."""
+    arguments = (*problem.inputs, d_output, *d_last)
+    count = len(problem.inputs)
+
+    def plain(*present: Tensor) -> tuple[Tensor, ...]:
+        rest = iter(present)
+        given = [None if a is None else next(rest) for a in arguments]
+        inputs = [t for t in given[:count] if t is not None]
+        found = by_hand.backward(problem.with_inputs(inputs), given[count], tuple(given[count + 1 :]), needs, groups)
+        return tuple(g for g, needed in zip(found, needs, strict=True) if needed and g is not None)
+
+    pull = torch.func.vjp(plain, *(a for a in arguments if a is not None))[1]
+    found = iter(pull(tuple(gradients)))
+    at = [None if a is None else next(found) for a in arguments]
+    return at[:count], at[count], tuple(at[count + 1 :])

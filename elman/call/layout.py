@@ -1,0 +1,106 @@
+"""From what a user passes (batch_first, one sequence, packed, lengths, reset, dropout) to plain (T, N, .) and back."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
+
+from elman.autograd import eager
+from elman.autograd.run import run
+from elman.call.checks import check_batch_sizes, check_lengths, check_reset
+from elman.call.dropout import draw_masks
+from elman.call.dtypes import SHORT, in_kernel_dtype
+from elman.kernels import torch_native
+from elman.kernels.cells import Cell
+from elman.kernels.problem import Problem
+from elman.kernels.table import asked, own_kernels
+
+if TYPE_CHECKING:
+    from elman.nn.recurrent import Recurrent
+
+States = tuple[Tensor, ...]
+
+
+def run_padded(
+    layer: "Recurrent",
+    input: Tensor,
+    states: States,
+    weights: list[Tensor],
+    lengths: Tensor | Sequence[int] | None,
+    reset: Tensor | None,
+    usual: bool,  # as is_usual says
+) -> tuple[Tensor, States]:
+    """The layer on a tensor: (T, N, I), (N, T, I) or (T, I)."""
+    unbatched = input.dim() == 2
+    if reset is not None:
+        check_reset(layer, reset, input)
+    x = input
+    if unbatched:
+        x, states = input.unsqueeze(1), tuple(state.unsqueeze(1) for state in states)
+        reset = None if reset is None else reset.unsqueeze(1)
+    elif layer.batch_first:
+        x = input.transpose(0, 1)
+        reset = None if reset is None else reset.transpose(0, 1)
+    if lengths is not None:
+        lengths = check_lengths(lengths, *x.shape[:2])
+    if reset is not None:  # a copy: backward must see what forward saw
+        reset = reset.to(input.device).clone(memory_format=torch.contiguous_format)
+    masks = draw_masks(layer, x.shape[:2], x) if layer.dropout and layer.training else None
+    problem = problem_of(layer, x, states, weights, lengths, reset, masks)
+    backend = own_kernels() if usual else None
+    output, last = in_kernel_dtype(run, problem) if backend is None else eager.run(backend, problem)
+    if unbatched:
+        return output.squeeze(1), tuple(state.squeeze(1) for state in last)
+    return (output.transpose(0, 1) if layer.batch_first else output), last
+
+
+def run_packed(
+    layer: "Recurrent", input: PackedSequence, states: States, weights: list[Tensor]
+) -> tuple[PackedSequence, States]:
+    """The layer on a PackedSequence, the longest sequence first inside as torch packs it."""
+    data, batch_sizes, sorted_indices, unsorted_indices = input
+    if sorted_indices is not None:
+        states = tuple(state.index_select(1, sorted_indices) for state in states)
+    check_batch_sizes(batch_sizes, data.shape[0], states)
+    masks = draw_masks(layer, (data.shape[0],), data) if layer.dropout and layer.training else None
+    # a copy: backward must see what forward saw
+    problem = problem_of(layer, data, states, weights, masks=masks, batch_sizes=batch_sizes.clone())
+    output, last = in_kernel_dtype(run, problem)
+    if unsorted_indices is not None:
+        last = tuple(state.index_select(1, unsorted_indices) for state in last)
+    return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), last
+
+
+def run_step(cell: Cell, bias: bool, input: Tensor, states: States, weights: list[Tensor]) -> States:
+    """One step of a cell: the states after it, (N, H) or (H,). torch's own operator, unless it would compute in a short
+    dtype.
+
+    One step has no loop over time to win, and elman's kernels would pack W_hh for it (docs/decisions).
+    """
+    transformed = torch._C._are_functorch_transforms_active()  # the operator has no batching rule
+    free = torch.compiler.is_compiling() or asked() is None  # a compiled graph has torch's operator
+    if free and input.dtype not in SHORT and not transformed:
+        return torch_native.step(cell, input, states, weights)
+    batched = input.dim() == 2
+    x = input.unsqueeze(0) if batched else input.view(1, 1, -1)
+    starts = tuple(state.unsqueeze(0) if batched else state.view(1, 1, -1) for state in states)
+    problem = Problem(cell, 1, 1, bias, False, x, starts, tuple(weights))
+    _, last = in_kernel_dtype(run, problem)
+    return tuple(state[0] if batched else state[0, 0] for state in last)
+
+
+def problem_of(
+    layer: "Recurrent",
+    x: Tensor,
+    states: States,
+    weights: Sequence[Tensor],
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    masks: Tensor | None = None,
+    batch_sizes: Tensor | None = None,
+) -> Problem:
+    """The run that a call of the layer asks for."""
+    form = layer._cell, layer.num_layers, 2 if layer.bidirectional else 1, layer.bias, layer.proj_size > 0
+    return Problem(*form, x, states, tuple(weights), lengths, reset, masks, batch_sizes)

@@ -1,0 +1,68 @@
+"""The usual call, told from all others in a microsecond or two: plain tensors on the CPU, and everything fits."""
+
+import functools
+import operator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
+
+if TYPE_CHECKING:
+    from elman.nn.recurrent import Recurrent
+
+_traits = operator.attrgetter("dtype", "is_cpu", "layout")
+_is_compiling: Any = torch.compiler.is_compiling
+
+
+def is_usual(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: list[Tensor]) -> bool:
+    """Whether elman's kernels can take a call's tensors; if not, it is for the checks and the backends to say why."""
+    if _is_compiling() or type(input) not in PLAIN:
+        return False
+    shape, dtype = input.shape, input.dtype
+    batched = len(shape) == 3
+    if not (batched or len(shape) == 2) or shape[-1] != layer.input_size or dtype not in DTYPES:
+        return False
+    if states:
+        cells = layer.num_layers * (2 if layer.bidirectional else 1)
+        rows = (cells, shape[0 if layer.batch_first else 1]) if batched else (cells,)
+        for state, width in zip(states, layer._state_widths(), strict=True):
+            if type(state) not in PLAIN or state.dtype is not dtype or state.shape != (*rows, width):
+                return False
+            if not state.is_cpu or state.layout is not torch.strided:
+                return False
+    return weights_are_usual(layer, weights, dtype) and input.is_cpu and input.layout is torch.strided
+
+
+def weights_are_usual(layer: "Recurrent", weights: list[Tensor], dtype: torch.dtype) -> bool:
+    """Whether all are plain tensors on the CPU, of this dtype and of the layer's shapes."""
+    if not {*map(type, weights)} <= PLAIN:  # others may answer to fewer questions
+        return False
+    # by map, because this is a tenth of the time of a small layer's run
+    if {*map(_traits, weights)} != {(dtype, True, torch.strided)}:
+        return False
+    return [*map(Tensor.size, weights)] == _shapes(*sizes_of(layer))
+
+
+def sizes_of(layer: "Recurrent") -> tuple[Any, ...]:
+    """What the shapes of a layer's weights follow from, as `weight_shapes` takes it."""
+    directions = 2 if layer.bidirectional else 1
+    gates = layer._gates
+    return layer.input_size, layer.hidden_size, layer.num_layers, directions, layer.bias, gates, layer.proj_size
+
+
+def weight_shapes(
+    input_size: int, hidden_size: int, layers: int, directions: int, bias: bool, gates: int, proj_size: int
+) -> list[tuple[int, ...]]:
+    """The shapes of a layer's weights, in the order in which backends take them."""
+    rows, outputs = gates * hidden_size, proj_size or hidden_size
+    shapes: list[tuple[int, ...]] = []
+    for layer in range(layers):
+        inputs = input_size if layer == 0 else directions * outputs
+        one = [(rows, inputs), (rows, outputs), *([(rows,)] * 2 if bias else [])]
+        shapes += [*one, *([(proj_size, hidden_size)] if proj_size else [])] * directions
+    return shapes
+
+
+_shapes = functools.lru_cache(maxsize=256)(weight_shapes)

@@ -1,0 +1,42 @@
+"""r, z = sigmoid(.), n = tanh(x_n + r * h_n), h = (1 - z) * n + z * h_before: see kernels/README.md."""
+
+from elman.kernels.numba_cpu.cells.activation import sigmoid, tanh
+from elman.kernels.numba_cpu.cells.room import Room
+from elman.kernels.numba_cpu.compile.parts import part
+from elman.kernels.numba_cpu.compile.vectors import Units, for_units
+
+_N, _R, _Z, _HN = range(4)  # the slots: the input writes the first three, the recurrence the last three
+
+
+def _step(units: Units) -> None:
+    r, z = sigmoid(units["z", _R]), sigmoid(units["z", _Z])
+    n = tanh(units["z", _N] + r * units["z", _HN])
+    units["z", _R], units["z", _Z], units["z", _N] = r, z, n
+    units["h"] = n + z * (units["h_before"] - n)
+
+
+def _step_back(units: Units) -> None:
+    n, r, z = units["z", _N], units["z", _R], units["z", _Z]
+    dh = units["dh"] + units["carried"]
+    units["carried"] = dh * z
+    dn = dh * (1 - z) * (1 - n * n)
+    units["dz", _N] = dn
+    units["dz", _HN] = dn * r
+    units["dz", _R] = dn * units["z", _HN] * (r * (1 - r))
+    units["dz", _Z] = dh * (units["h_before"] - n) * (z * (1 - z))
+
+
+def gru(dtype: type) -> Room:
+    """The n gate's part of the input and of the state stand in two slots, since r comes between them."""
+    forward = for_units(dtype, ("z", "h_before", "h"), _step)
+    backward = for_units(dtype, ("dh", "carried", "z", "h_before", "dz"), _step_back)
+
+    @part
+    def step(p, n, z, h_before, c_before, c, h):
+        forward(n, p.hidden_size, (z, h_before, h))
+
+    @part
+    def step_back(p, n, dh, carried, z, h_before, c_before, c, dz):
+        backward(n, p.hidden_size, (dh, carried, z, h_before, dz))
+
+    return Room(4, (2, 0, 1), (0, 1, 2), in_output=False, has_c=False, carries=True, step=step, step_back=step_back)

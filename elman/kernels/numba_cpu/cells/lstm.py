@@ -1,0 +1,44 @@
+"""i, f, o = sigmoid(.), g = tanh(.), c = f * c_before + i * g, h = o * tanh(c): see kernels/README.md."""
+
+from elman.kernels.numba_cpu.cells.activation import sigmoid, tanh
+from elman.kernels.numba_cpu.cells.room import Room
+from elman.kernels.numba_cpu.compile.parts import part
+from elman.kernels.numba_cpu.compile.vectors import Units, for_units
+
+_I, _F, _G, _O = range(4)
+
+
+def _step(units: Units) -> None:
+    i, f, g, o = sigmoid(units["z", _I]), sigmoid(units["z", _F]), tanh(units["z", _G]), sigmoid(units["z", _O])
+    c = f * units["c_before"] + i * g
+    units["z", _I], units["z", _F], units["z", _G], units["z", _O] = i, f, g, o
+    units["c"] = c
+    units["h"] = o * tanh(c)
+
+
+def _step_back(units: Units) -> None:
+    i, f, g, o = (units["z", slot] for slot in (_I, _F, _G, _O))
+    dh, tanh_c = units["dh"], tanh(units["c"])
+    dc = units["carried"] + dh * o * (1 - tanh_c * tanh_c)
+    units["carried"] = dc * f
+    units["dz", _I] = dc * g * (i * (1 - i))
+    units["dz", _F] = dc * units["c_before"] * (f * (1 - f))
+    units["dz", _G] = dc * i * (1 - g * g)
+    units["dz", _O] = dh * tanh_c * (o * (1 - o))
+
+
+def lstm(dtype: type) -> Room:
+    """The gates and c are kept; tanh(c) is computed again."""
+    forward = for_units(dtype, ("z", "c_before", "c", "h"), _step)
+    backward = for_units(dtype, ("dh", "carried", "z", "c_before", "c", "dz"), _step_back)
+
+    @part
+    def step(p, n, z, h_before, c_before, c, h):
+        forward(n, p.hidden_size, (z, c_before, c, h))
+
+    @part
+    def step_back(p, n, dh, carried, z, h_before, c_before, c, dz):
+        backward(n, p.hidden_size, (dh, carried, z, c_before, c, dz))
+
+    gates = (0, 1, 2, 3)
+    return Room(4, gates, gates, in_output=False, has_c=True, carries=True, step=step, step_back=step_back)

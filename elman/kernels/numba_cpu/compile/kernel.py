@@ -1,0 +1,93 @@
+"""What there is to compile, in LLVM's language: the passes of a cell, and the products."""
+
+import contextlib
+import gc
+import importlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from numba import types
+from numba.core import codegen, config
+from numba.core.compiler_lock import global_compiler_lock
+
+from elman.kernels.numba_cpu.matmul.products import make_products
+from elman.kernels.numba_cpu.passes.backward import make_backward
+from elman.kernels.numba_cpu.passes.forward import make_forward
+from elman.kernels.numba_cpu.passes.phases import make_kernel
+
+
+def in_llvm(names: Sequence[str], cell: str, dtype: type) -> Iterator[tuple[str, str]]:
+    """LLVM modules of those named of backward(plan), forward(plan), pack, product and product_t, C functions of 64-bit
+    integers.
+
+    They come one by one, as each is translated, with their names. Not yet optimised; free of Python, and of numba when
+    they run.
+    """
+    with _translating_only():
+        for name in names:
+            yield name, _as_c_function(name, *_function(name, cell, dtype))
+
+
+def _function(name: str, cell: str, dtype: type) -> tuple[Any, int]:
+    """A function to compile, and how many arguments it takes."""
+    if name not in ("forward", "backward"):
+        return getattr(make_products(dtype), name), 7
+    room = getattr(importlib.import_module(f"elman.kernels.numba_cpu.cells.{cell}"), cell)(dtype)
+    make = make_forward if name == "forward" else make_backward
+    return make_kernel(dtype, room.slots, make(dtype, room)), 1
+
+
+@contextlib.contextmanager
+def _translating_only() -> Iterator[None]:
+    """numba optimises every function apart and again in every caller, and makes machine code of each: here it does not.
+
+    It also asks for every + anew what integers plus integers are: here once. Nothing that it makes can be freed before
+    the end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
+    """
+    options: Any = config
+    instead = [
+        (options, "OPT", type(options.OPT)(0)),
+        (codegen.JITCPUCodegen, "_add_module", lambda self, module: None),
+        (codegen.JITCPUCodegen, "set_env", lambda self, name, env: None),
+        (codegen.CPUCodeLibrary, "_optimize_functions", lambda self, module: None),
+        (codegen.CPUCodeLibrary, "_optimize_final_module", lambda self: None),
+        (codegen.JITCodeLibrary, "_finalize_specific", lambda self: None),
+        (codegen.JITCodeLibrary, "get_pointer_to_function", lambda self, name: 0),
+        (types.BaseFunction, "get_call_type", _asking_once(types.BaseFunction.get_call_type)),
+    ]
+    with global_compiler_lock, contextlib.ExitStack() as stack:
+        if gc.isenabled():
+            gc.disable()
+            stack.callback(gc.enable)
+        for owner, name, value in instead:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+        yield
+
+
+def _asking_once(get_call_type: Any) -> Any:
+    found: dict[Any, Any] = {}
+
+    def remembered(function: Any, context: Any, args: Any, kws: Any) -> Any:
+        key = function, args, tuple(kws.items())
+        if key not in found:
+            found[key] = get_call_type(function, context, args, kws)
+        return found[key]
+
+    return remembered
+
+
+def _as_c_function(name: str, function: Any, arguments: int) -> str:
+    signature = (types.intp,) * arguments
+    function.compile(signature)
+    function.overloads[signature].library._ensure_finalized()  # links what it calls
+    inner = function.overloads[signature].fndesc.mangled_name
+    names = [f"i64 %a{i}" for i in range(arguments)]
+    return f"""{function.inspect_llvm(signature)}
+define void @elman_{name}({", ".join(names)}) {{
+  %result = alloca ptr
+  %error = alloca ptr
+  %status = call i32 @{inner}({", ".join(["ptr %result", "ptr %error", *names])})
+  ret void
+}}
+"""

@@ -1,0 +1,47 @@
+"""What compiled functions are made with: how they are compiled, pointers, and calls by address."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+_I64 = ir.IntType(64)
+
+part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, no_rewrites=True)
+"""Compiles a function that only other compiled functions call. It has nothing that numba would have to rewrite."""
+
+
+def pointer_to(kind: Any) -> Any:
+    """An intrinsic that reads an integer address as a pointer to `kind`."""
+
+    @intrinsic
+    def pointer(_: Any, address: Any) -> Any:
+        result = types.CPointer(kind)
+
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            return builder.inttoptr(arguments[0], context.get_value_type(result))
+
+        return result(types.intp), codegen
+
+    return pointer
+
+
+addresses: Any = pointer_to(types.int64)
+"""A table of addresses, or of other whole numbers."""
+
+
+@intrinsic
+def call(_: Any, address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
+    """Calls `void function(i64, ... seven times)` at an address.
+
+    The matrix operations are called this way: linked into their callers, LLVM would optimise a copy in each (then the
+    kernels took 16 s to compile instead of 7). So all cells of a dtype share them, too.
+    """
+
+    def codegen(context: Any, builder: Any, __: Any, values: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [_I64] * 7)
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+        return context.get_dummy_value()
+
+    return types.void(*[types.intp] * 8), codegen

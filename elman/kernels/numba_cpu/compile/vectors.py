@@ -1,0 +1,205 @@
+"""Vector instructions: loads, stores and arithmetic on as many numbers as the processor takes at once."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from elman.kernels.numba_cpu.sizes import FEATURES, VECTOR_BYTES
+
+I64 = ir.IntType(64)
+_I32 = ir.IntType(32)
+_CONTRACT = ("contract",)  # a * b + c may become one instruction
+
+
+class Emitter:
+    """Builds instructions for vectors of `width` numbers of a dtype."""
+
+    def __init__(self, builder: Any, dtype: type) -> None:
+        self.b = builder
+        self.dtype = dtype
+        self.scalar = ir.FloatType() if dtype is np.float32 else ir.DoubleType()
+        self.size = np.dtype(dtype).itemsize
+        self.width = VECTOR_BYTES // self.size
+        self.vector = ir.VectorType(self.scalar, self.width)
+        self.suffix = f"v{self.width}f{8 * self.size}"
+
+    def offset(self, address: Any, count: Any) -> Any:
+        """`address` moved by `count` numbers; count is an int or an LLVM value."""
+        if isinstance(count, int):
+            return self.b.add(address, ir.Constant(I64, count * self.size)) if count else address
+        return self.b.add(address, self.b.mul(count, ir.Constant(I64, self.size)))
+
+    def at(self, address: Any, kind: Any) -> Any:
+        return self.b.inttoptr(address, kind.as_pointer())
+
+    def entry(self, table: Any, i: Any) -> Any:
+        """The i-th address of a table of 64-bit addresses."""
+        if isinstance(i, int):
+            i = ir.Constant(I64, i)
+        return self.b.load(self.at(self.b.add(table, self.b.shl(i, ir.Constant(I64, 3))), I64))
+
+    def load(self, address: Any) -> Any:
+        return self.b.load(self.at(address, self.vector), align=self.size)
+
+    def store(self, value: Any, address: Any) -> None:
+        self.b.store(value, self.at(address, self.vector), align=self.size)
+
+    def mask(self, valid: Any) -> Any:
+        """True in the first `valid` places of a vector."""
+        lanes = ir.Constant(ir.VectorType(I64, self.width), list(range(self.width)))
+        return self.b.icmp_signed("<", lanes, self.splat(valid, I64))
+
+    def masked_load(self, address: Any, mask: Any) -> Any:
+        pointer = self.at(address, self.vector)
+        kinds = [pointer.type, _I32, mask.type, self.vector]
+        fn = self.declare(f"llvm.masked.load.{self.suffix}.p0", self.vector, kinds)
+        return self.b.call(fn, [pointer, ir.Constant(_I32, self.size), mask, self.constant(0)])
+
+    def masked_store(self, value: Any, address: Any, mask: Any) -> None:
+        pointer = self.at(address, self.vector)
+        kinds = [self.vector, pointer.type, _I32, mask.type]
+        fn = self.declare(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), kinds)
+        self.b.call(fn, [value, pointer, ir.Constant(_I32, self.size), mask])
+
+    def declare(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        return cgutils.get_or_insert_function(self.b.module, ir.FunctionType(result, arguments), name)
+
+    def constant(self, number: float) -> Any:
+        return ir.Constant(self.vector, [float(self.dtype(number))] * self.width)
+
+    def splat(self, value: Any, scalar: Any) -> Any:
+        kind = ir.VectorType(scalar, self.width)
+        one = self.b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.Constant(_I32, 0))
+        lanes = ir.Constant(ir.VectorType(_I32, self.width), [0] * self.width)
+        return self.b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), lanes)
+
+    def broadcast(self, address: Any) -> Any:
+        return self.splat(self.b.load(self.at(address, self.scalar), align=self.size), self.scalar)
+
+    def multiply_add(self, a: Any, b: Any, c: Any) -> Any:
+        if "sse2" in FEATURES and not FEATURES.get("fma"):
+            return self.b.fadd(self.b.fmul(a, b), c)
+        fn = self.declare(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
+        return self.b.call(fn, [a, b, c])
+
+    def accumulate(self, start: list[list[Any]], count: Any, step: Callable[[Any, list[list[Any]]], Any]) -> Any:
+        """`for k in range(count): acc = step(k, acc)`, with acc in registers; count >= 1."""
+        before = self.b.block
+        loop = self.b.append_basic_block("inner")
+        after = self.b.append_basic_block("after")
+        self.b.branch(loop)
+        self.b.position_at_end(loop)
+        k = self.b.phi(I64)
+        acc = [[self.b.phi(self.vector) for _ in row] for row in start]
+        new = step(k, acc)
+        k_next = self.b.add(k, ir.Constant(I64, 1))
+        k.add_incoming(ir.Constant(I64, 0), before)
+        k.add_incoming(k_next, self.b.block)
+        for phis, firsts, lasts in zip(acc, start, new, strict=True):
+            for phi, first, last in zip(phis, firsts, lasts, strict=True):
+                phi.add_incoming(first, before)
+                phi.add_incoming(last, self.b.block)
+        self.b.cbranch(self.b.icmp_signed("<", k_next, count), loop, after)
+        self.b.position_at_end(after)
+        return new
+
+
+class Vector:
+    """So many numbers, to be written like one number in a formula."""
+
+    def __init__(self, emitter: Emitter, value: Any) -> None:
+        self.e = emitter
+        self.value = value
+
+    def _of(self, other: "Vector | float") -> Any:
+        return other.value if isinstance(other, Vector) else self.e.constant(other)
+
+    def __add__(self, other: "Vector | float") -> "Vector":
+        return Vector(self.e, self.e.b.fadd(self.value, self._of(other), flags=_CONTRACT))
+
+    def __sub__(self, other: "Vector | float") -> "Vector":
+        return Vector(self.e, self.e.b.fsub(self.value, self._of(other), flags=_CONTRACT))
+
+    def __rsub__(self, other: float) -> "Vector":
+        return Vector(self.e, self.e.b.fsub(self._of(other), self.value, flags=_CONTRACT))
+
+    def __mul__(self, other: "Vector | float") -> "Vector":
+        return Vector(self.e, self.e.b.fmul(self.value, self._of(other), flags=_CONTRACT))
+
+    def __truediv__(self, other: "Vector | float") -> "Vector":
+        return Vector(self.e, self.e.b.fdiv(self.value, self._of(other), flags=_CONTRACT))
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> "Vector":
+        return Vector(self.e, self.e.b.fneg(self.value))
+
+    def where(self, comparison: str, bound: float, then: "Vector | float", other: "Vector | float") -> "Vector":
+        """`then` where a number compares with the bound as said, `other` elsewhere and at NaN."""
+        holds = self.e.b.fcmp_ordered(comparison, self.value, self.e.constant(bound))
+        return Vector(self.e, self.e.b.select(holds, self._of(then), self._of(other)))
+
+    def power_of_two(self, one_bits: int, sign: int) -> "Vector":
+        """2^(sign * k), for whole numbers k that stand in the last bits, from the bits of 1 (or another power)."""
+        e, mantissa = self.e, 23 if self.e.size == 4 else 52
+        word = ir.VectorType(ir.IntType(8 * e.size), e.width)
+        places, one = (ir.Constant(word, [n] * e.width) for n in (mantissa, one_bits))
+        k = e.b.shl(e.b.bitcast(self.value, word), places)
+        return Vector(e, e.b.bitcast(e.b.add(one, k) if sign > 0 else e.b.sub(one, k), e.vector))
+
+
+class Units:
+    """A vector's worth of hidden units in some rows, to read from and to write to."""
+
+    def __init__(self, emitter: Emitter, rows: dict[str, Any], first: Any, distance: Any, mask: Any | None) -> None:
+        self._e, self._rows, self._first, self._distance, self._mask = emitter, rows, first, distance, mask
+
+    def _at(self, row: str, slot: int) -> Any:
+        e = self._e
+        start = e.offset(self._rows[row], self._first)
+        return e.offset(start, e.b.mul(self._distance, ir.Constant(I64, slot))) if slot else start
+
+    def __getitem__(self, where: str | tuple[str, int]) -> Vector:
+        """units["z", 2]: slot 2 of the row z; units["h"]: the row h, which has one."""
+        address = self._at(*((where, 0) if isinstance(where, str) else where))
+        value = self._e.load(address) if self._mask is None else self._e.masked_load(address, self._mask)
+        return Vector(self._e, value)
+
+    def __setitem__(self, where: str | tuple[str, int], new: Vector) -> None:
+        address = self._at(*((where, 0) if isinstance(where, str) else where))
+        if self._mask is None:
+            self._e.store(new.value, address)
+        else:
+            self._e.masked_store(new.value, address, self._mask)
+
+
+def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], None]) -> Any:
+    """An intrinsic f(n, distance, (address, ...)) that computes a formula for n hidden units, a vector's worth at a time.
+
+    `rows` are the names of the rows at the addresses; the slots of a row are so many numbers apart. LLVM would not
+    make vectors of a plain loop over so many rows, which might overlap for all it knows.
+    """
+
+    @intrinsic
+    def compute(_: Any, n: Any, distance: Any, at: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = Emitter(builder, dtype)
+            n, distance, given = arguments
+            at = dict(zip(rows, cgutils.unpack_tuple(builder, given), strict=True))
+            width = ir.Constant(I64, e.width)
+            rest = builder.srem(n, width)
+            whole = builder.sub(n, rest)
+            with cgutils.for_range_slice(builder, ir.Constant(I64, 0), whole, width, I64) as (first, _):
+                formula(Units(e, at, first, distance, None))
+            with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
+                formula(Units(e, at, whole, distance, e.mask(rest)))
+            return context.get_dummy_value()
+
+        return types.void(types.intp, types.intp, types.UniTuple(types.intp, len(rows))), codegen
+
+    return compute

@@ -1,0 +1,69 @@
+"""What both passes do with rows of numbers, and with a weight's panels."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import types
+
+from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
+from elman.kernels.numba_cpu.plan.addresses import clear
+from elman.kernels.numba_cpu.sizes import VECTOR_BYTES, panel_columns
+
+
+class Rows(NamedTuple):
+    """Operations on rows of numbers of one dtype, which are given by addresses."""
+
+    add: Any
+    """add(target, source, n): target += source."""
+    copy: Any
+    """copy(target, source, n)."""
+    multiply: Any
+    """multiply(target, a, b, n): target = a * b."""
+    panels: Any
+    """panels(n): into how many panels n columns are packed."""
+    pack: Any
+    """pack(p, source, row_step, column_step, k, n, target): a (k, n) matrix of at most a panel's columns."""
+    padded: Any
+    """padded(n): the columns of such a panel."""
+
+
+def make_rows(dtype: type) -> Rows:
+    """The operations for float32 or float64."""
+    numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
+    size, most = np.dtype(dtype).itemsize, panel_columns(dtype)
+    width = VECTOR_BYTES // size
+
+    @part
+    def add(target, source, n):
+        to, of = numbers(target), numbers(source)
+        for j in range(n):
+            to[j] += of[j]
+
+    @part
+    def copy(target, source, n):
+        to, of = numbers(target), numbers(source)
+        for j in range(n):
+            to[j] = of[j]
+
+    @part
+    def multiply(target, a, b, n):
+        to, x, y = numbers(target), numbers(a), numbers(b)
+        for j in range(n):
+            to[j] = x[j] * y[j]
+
+    @part
+    def panels(n):
+        return (n + most - 1) // most
+
+    @part
+    def padded(n):
+        return (n + width - 1) // width * width
+
+    @part
+    def pack(p, source, row_step, column_step, k, n, target):
+        columns = padded(n)
+        if columns > n:
+            clear(target, size * k * columns)
+        call(p.pack, source, row_step, column_step, k, n, target, columns)
+
+    return Rows(add, copy, multiply, panels, pack, padded)

@@ -1,0 +1,137 @@
+"""Matrix-product tiles: the innermost loops, emitted as LLVM vector instructions.
+
+A tile keeps a block of MR rows by NV vectors of the result in registers while it runs over the inner index, so that one
+loaded vector serves MR rows and one loaded scalar serves NV vectors. LLVM does not find this blocking by itself in a
+plain loop. Each element of a result is summed in the order of the inner index, in blocks of INNER, whatever the tile it
+falls into: a row has the same bits in any batch.
+
+Addresses are plain integers (bytes), and rows are reached through tables of row addresses, so that dense, packed,
+padded and reversed sequences, and a state that starts again, are the same code.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from elman.kernels.numba_cpu.compile.vectors import I64, Emitter
+
+
+def row_tile(dtype: type, mr: int, nv: int) -> Any:
+    """C[i] = C_in[i] + A[i] @ B for `mr` rows and `nv` vectors of columns, B packed.
+
+    The sum starts at 0 and is then added: blocks summed apart lose less to rounding than one long chain.
+    """
+
+    @intrinsic
+    def tile(_: Any, a: Any, b: Any, k: Any, c_in: Any, c: Any, a_offset: Any, c_offset: Any, valid: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = Emitter(builder, dtype)
+            a, b, k, c_in, c, a_offset, c_offset, valid = arguments
+            mask = e.mask(valid)
+            rows = [e.offset(e.entry(a, i), a_offset) for i in range(mr)]
+
+            def block(table: Any) -> list[list[Any]]:
+                starts = [e.offset(e.entry(table, i), c_offset) for i in range(mr)]
+                return [[e.offset(start, j * e.width) for j in range(nv)] for start in starts]
+
+            def read(row: list[Any]) -> list[Any]:
+                return [e.load(address) for address in row[:-1]] + [e.masked_load(row[-1], mask)]
+
+            def step(k: Any, acc: list[list[Any]]) -> list[list[Any]]:
+                line = e.offset(b, builder.mul(k, ir.Constant(I64, nv * e.width)))
+                vectors = [e.load(e.offset(line, j * e.width)) for j in range(nv)]
+                scalars = [e.broadcast(e.offset(row, k)) for row in rows]
+                return [
+                    [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
+                    for s, row in zip(scalars, acc, strict=True)
+                ]
+
+            zeros = [[e.constant(0)] * nv for _ in range(mr)]
+            products = e.accumulate(zeros, k, step)
+            for values, olds, addresses in zip(products, block(c_in), block(c), strict=True):
+                sums = [builder.fadd(old, new) for old, new in zip(read(olds), values, strict=True)]
+                for value, address in zip(sums[:-1], addresses[:-1], strict=True):
+                    e.store(value, address)
+                e.masked_store(sums[-1], addresses[-1], mask)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 8), codegen
+
+    return tile
+
+
+def column_tile(dtype: type, mr: int, nv: int) -> Any:
+    """C[i, j] += sum over r of A[r, i] * B[r, j] for `mr` columns of A and `nv` vectors of columns of B.
+
+    As in row_tile, the sum starts at 0 and is then added.
+    """
+
+    @intrinsic
+    def tile(_: Any, a: Any, a_step: Any, b: Any, b_offset: Any, count: Any, c: Any, c_step: Any, valid: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = Emitter(builder, dtype)
+            a, a_step, b, b_offset, count, c, c_step, valid = arguments
+            mask = e.mask(valid)
+
+            def read(start: Any) -> list[Any]:
+                whole = [e.load(e.offset(start, j * e.width)) for j in range(nv - 1)]
+                return [*whole, e.masked_load(e.offset(start, (nv - 1) * e.width), mask)]
+
+            def step(r: Any, acc: list[list[Any]]) -> list[list[Any]]:
+                vectors = read(e.offset(e.entry(b, r), b_offset))
+                line = e.offset(a, builder.mul(r, a_step))
+                scalars = [e.broadcast(e.offset(line, i)) for i in range(mr)]
+                return [
+                    [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
+                    for s, row in zip(scalars, acc, strict=True)
+                ]
+
+            zeros = [[e.constant(0)] * nv for _ in range(mr)]
+            for i, values in enumerate(e.accumulate(zeros, count, step)):
+                start = e.offset(c, builder.mul(c_step, ir.Constant(I64, i)))
+                sums = [builder.fadd(old, new) for old, new in zip(read(start), values, strict=True)]
+                for j, value in enumerate(sums[:-1]):
+                    e.store(value, e.offset(start, j * e.width))
+                e.masked_store(sums[-1], e.offset(start, (nv - 1) * e.width), mask)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 8), codegen
+
+    return tile
+
+
+def transposing_tile(dtype: type) -> Any:
+    """Writes the transpose of a (width, width) block. A row of either is so many numbers after the one before.
+
+    Row i is interleaved with row i + width / 2 into rows 2i and 2i + 1, for all i, log2(width) times: each time the
+    first bit of an element's row number becomes the last of its column number, and the other way round.
+    """
+    @intrinsic
+    def tile(_: Any, source: Any, source_step: Any, target: Any, target_step: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = Emitter(builder, dtype)
+            source, source_step, target, target_step = arguments
+            width, half = e.width, e.width // 2
+            kind = ir.VectorType(ir.IntType(32), width)
+            pairs = [lane for i in range(width) for lane in (i, width + i)]
+            low, high = ir.Constant(kind, pairs[:width]), ir.Constant(kind, pairs[width:])
+
+            def row(start: Any, step: Any, i: int) -> Any:
+                return e.offset(start, builder.mul(step, ir.Constant(I64, i)))
+
+            rows = [e.load(row(source, source_step, i)) for i in range(width)]
+            for _ in range(width.bit_length() - 1):
+                rows = [
+                    builder.shuffle_vector(one, other, lanes)
+                    for one, other in zip(rows[:half], rows[half:], strict=True)
+                    for lanes in (low, high)
+                ]
+            for i, vector in enumerate(rows):
+                e.store(vector, row(target, target_step, i))
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 4), codegen
+
+    return tile

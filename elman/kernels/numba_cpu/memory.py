@@ -1,0 +1,94 @@
+"""Tensors as machine code reads them: of the right shape and dtype, contiguous, in memory that is there."""
+
+import operator
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_SMALL = 1 << 16  # bytes of scratch memory that every thread keeps
+_address_of: Any = Tensor.data_ptr
+_size_of: Any = Tensor.size
+_traits = operator.attrgetter("dtype", "is_cpu")
+_is_contiguous: Any = Tensor.is_contiguous
+_is_neg: Any = Tensor.is_neg
+
+
+def scratch_memory(count: int) -> Tensor:
+    """So many bytes of the CPU's memory, whatever torch's default device is."""
+    return torch.empty(count, dtype=torch.uint8, device="cpu")
+
+
+class _Kept(threading.local):
+    """Scratch memory that a thread keeps for runs that need little: to ask for it each time costs a microsecond."""
+
+    def __init__(self) -> None:
+        self.tensor = scratch_memory(_SMALL)
+
+
+kept = _Kept()
+
+
+def scratch_for(count: int) -> Tensor:
+    """At least so many bytes, until this thread asks again."""
+    return kept.tensor if count <= _SMALL else scratch_memory(count)
+
+
+def plain(tensor: Tensor) -> Tensor:
+    """The tensor as rows one after the other in memory, which zeros of automatic differentiation have none of."""
+    if tensor._is_zerotensor():
+        return tensor.clone()
+    if tensor.is_contiguous() and not tensor.is_neg():
+        return tensor
+    return tensor.resolve_neg().contiguous()
+
+
+def as_it_lies(tensor: Tensor, fine: bool = True) -> tuple[Tensor, bool]:
+    """The tensor (T, N, .) as `plain` makes it, or if that is `fine` as it is in memory (N, T, .), and which."""
+    if tensor.is_contiguous() or not fine or tensor.dim() != 3 or tensor.is_neg() or tensor._is_zerotensor():
+        return plain(tensor), False
+    turned = tensor.transpose(0, 1).is_contiguous()
+    return (tensor, True) if turned else (plain(tensor), False)
+
+
+def addressed(
+    weights: Sequence[Tensor], shapes: list[tuple[int, ...]] | None, x: Tensor
+) -> tuple[Sequence[Tensor], list[int]]:
+    """The weights as `plain` makes them, and their addresses; all of them have these shapes and x's dtype.
+
+    Without shapes that is known.
+    """
+    # by map, because this is a tenth of the time of a small run
+    if shapes is not None and ([*map(_size_of, weights)] != shapes or {*map(_traits, weights)} != {(x.dtype, True)}):
+        for k, (weight, shape) in enumerate(zip(weights, shapes, strict=True)):
+            fits(f"weight {k}", weight, shape, x)
+    at = [*map(_address_of, weights)]
+    if 0 in at or not all(map(_is_contiguous, weights)) or any(map(_is_neg, weights)):
+        weights = [plain(w) for w in weights]
+        at = [*map(address_of, weights)]
+    return weights, at
+
+
+def fits(name: str, tensor: Tensor | None, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> None:
+    """Raises where a tensor has not this shape, or another dtype or place than x."""
+    dtype = dtype or like.dtype
+    if tensor is None or tensor.shape != shape or tensor.dtype != dtype or not tensor.is_cpu:
+        got = "none" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
+        raise RuntimeError(f"The kernel needs {name} as {dtype} {tuple(shape)} on the CPU, got {got}.")
+
+
+def address_of(tensor: Tensor | None) -> int:
+    """Where the tensor's numbers lie; 0 of none."""
+    return 0 if tensor is None else tensor.data_ptr() or no_address(tensor)
+
+
+def no_address(tensor: Tensor) -> int:
+    """0, the address of a tensor without numbers. Raises for one whose memory was freed."""
+    if tensor.numel() > 0:
+        raise RuntimeError(
+            "The tensor has a non-zero number of elements, but its data is not allocated yet. Its shape is "
+            f"{tuple(tensor.shape)}, and its storage was resized to 0 bytes, as sharding does with weights not in use."
+        )
+    return 0

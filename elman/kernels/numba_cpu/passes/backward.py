@@ -1,0 +1,249 @@
+"""Backpropagation through time for any cell, from what the forward pass left, for every layer and direction in one call.
+
+In the order of time only dz, the gradient at the pre-activations, is computed. Everything else is a product over all
+steps at once: dx = dz W_ih, dW_ih = dz^T x, dW_hh = dz^T h_{t-1}, db = sum of dz.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from elman.kernels.numba_cpu.cells.room import Room
+from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.matmul.rows import Rows, make_rows
+from elman.kernels.numba_cpu.passes.backward_in_time import below_at, first_row, make_recurrence, tasks_of_clearing
+from elman.kernels.numba_cpu.passes.phases import Pass
+from elman.kernels.numba_cpu.passes.sequences import chunk_of, clear_padding, groups_of, length_of, place_of, rows_in
+from elman.kernels.numba_cpu.passes.weight_gradients import make_weight_gradients
+from elman.kernels.numba_cpu.plan.addresses import (
+    clear,
+    gradient_at,
+    input_at,
+    inputs_of,
+    layer_bytes,
+    packed_hh_at,
+    packed_hr_at,
+    packed_ih_at,
+    table_at,
+    weight_at,
+)
+from elman.kernels.numba_cpu.sizes import panel_columns
+
+_DZ, _START, _D_X = range(3)  # a thread's tables of addresses
+
+
+def make_backward(dtype: type, cell: Room) -> Pass:
+    """The backward pass for float32 or float64."""
+    size = np.dtype(dtype).itemsize
+    slots, x_gates = cell.slots, len(cell.of_x)
+    rows = make_rows(dtype)
+    panels, pack = _make_packing(dtype, cell, rows)
+    recur, recur_together = make_recurrence(dtype, cell, rows)
+    begin_weights, sum_weights = make_weight_gradients(dtype, cell, rows)
+
+    @part
+    def last_steps(p, span):
+        """(s0, s1): the steps of a span; the spans are counted from the end."""
+        s1 = p.steps - span * p.span
+        return max(0, s1 - p.span), s1
+
+    @part
+    def pass_down(p, layer, d, s0, first, count, thread):
+        """dx = dz W_ih for some of a span's steps; a second direction is added to the first."""
+        inputs, h_size = inputs_of(p, layer), p.hidden_size
+        first += first_row(p, d, thread, s0)
+        target = below_at(p, layer - 1) if layer else p.d_x
+        dz_table, start_table, d_x_table = table_at(p, thread, _DZ), table_at(p, thread, _START), table_at(p, thread, _D_X)
+        dz, start, d_x = addresses(dz_table), addresses(start_table), addresses(d_x_table)
+        x_rows = addresses(p.memory + p.x_rows + 8 * first)
+        for k in range(count):
+            dz[k] = p.memory + p.dz + size * slots * h_size * (first + k)
+            d_x[k] = target + x_rows[k] - input_at(p, layer, size)
+            start[k] = d_x[k] if p.directions == 2 else p.memory + p.zeros
+        w_ih = packed_ih_at(p, layer, d)
+        call(p.product, count, dz_table, x_gates * h_size, w_ih, inputs, start_table, d_x_table)
+
+    @part
+    def drop(p, layer, task):
+        """The gradient below a dropout mask, for one block of steps."""
+        width = p.directions * p.output_size
+        first = task * p.block
+        for q in range(first, min(first + p.block, p.rows)):
+            row = below_at(p, layer - 1) + size * width * q
+            rows.multiply(row, row, p.masks + layer_bytes(p, size) * (layer - 1) + size * width * q, width)
+
+    @part
+    def follow_apart(p, plan, layer, d, chunk, thread, s0, s1):
+        """All that follows from a span's dz of one chunk, whose groups have weight gradients of their own."""
+        first, count = chunk_of(p, chunk)
+        a_group, h_size = p.sequences // p.groups, p.hidden_size
+        if s1 == p.steps:
+            first_group, groups = groups_of(p, chunk)
+            for group in range(first_group, first_group + groups):
+                for slot in range(slots):
+                    begin_weights(p, plan, layer, d, group, slot, 0, h_size)
+        for k in range(count):
+            i = first + k
+            row, of_i = k * (s1 - s0), max(0, min(length_of(p, i), s1) - s0)
+            for r in range(0, of_i if layer > 0 or p.d_x else 0, p.block):
+                pass_down(p, layer, d, s0, row + r, min(p.block, of_i - r), thread)
+            row += first_row(p, d, thread, s0)
+            for slot in range(slots):
+                sum_weights(p, plan, layer, d, place_of(p, i) // a_group, slot, 0, h_size, row, of_i, thread)
+
+    @part
+    def clear_below(p, layer, task):
+        """Writes 0 where pass_down will not write, or will add."""
+        target = below_at(p, layer - 1) if layer else p.d_x
+        row_bytes = size * inputs_of(p, layer)
+        if p.directions == 2:
+            first, after = task * p.rows // p.threads, (task + 1) * p.rows // p.threads
+            clear(target + row_bytes * first, row_bytes * (after - first))
+        else:
+            clear_padding(p, target, row_bytes, task)
+
+    @part
+    def spans(p):
+        return max(1, (p.steps + p.span - 1) // p.span)
+
+    @part
+    def phases_a_layer(p):
+        """For each span: the recurrence, then what follows from its dz, with a phase for each direction. At last the
+        dropout masks.
+
+        Where spans overlap, it is the span before that is followed, and for the first direction beside the recurrence:
+        threads whose sequences end early go on with it. So there is a place for one span more.
+        """
+        return 1 + (1 + p.directions) * (spans(p) + 1)
+
+    @part
+    def phases(p):
+        return 1 + p.layers * phases_a_layer(p)
+
+    @part
+    def blocks_of(p, count):
+        return (count + p.block - 1) // p.block
+
+    @part
+    def place_in(p, phase):
+        """(layer, span, kind) of a phase after the first: kind 0 recurs, 1 + d follows; (layer, -1, 0) drops."""
+        layer, place = p.layers - 1 - (phase - 1) // phases_a_layer(p), (phase - 1) % phases_a_layer(p)
+        if place == phases_a_layer(p) - 1:
+            return layer, -1, 0
+        return layer, place // (1 + p.directions), place % (1 + p.directions)
+
+    @part
+    def followed(p, span):
+        """The span that is followed where `span` recurs."""
+        return span - 1 if p.overlap else span
+
+    @part
+    def tasks_of_recurrence(p, layer, span):
+        if span == spans(p):
+            return 0
+        s0, s1 = last_steps(p, span)
+        chunks = 0 if p.groups else p.chunks
+        if p.shares:
+            chunks = p.shares * (s1 - s0 + (1 if s0 == 0 and (p.d_h0 or p.d_c0) else 0))
+        return p.directions * chunks + (tasks_of_clearing(p, layer) if span == 0 else 0)
+
+    @part
+    def weight_tasks(p):
+        """Into how many tasks the gradients at a direction's weights are split."""
+        return slots * ((p.hidden_size + p.units - 1) // p.units)
+
+    @part
+    def tasks_that_follow(p, plan, layer, span, d):
+        if span < 0 or span == spans(p):
+            return 0
+        if p.groups:
+            return p.chunks
+        s0, s1 = last_steps(p, span)
+        tasks = blocks_of(p, rows_in(p, s0, s1)) if layer > 0 or p.d_x else 0
+        if d == 0 and gradient_at(plan, 0, 0, 0):
+            tasks += weight_tasks(p) * p.directions
+        return tasks
+
+    @part
+    def tasks(p, plan, phase):
+        layer, span, kind = place_in(p, phase)
+        if span < 0:
+            return blocks_of(p, p.rows) if layer > 0 and p.masks else 0
+        if kind == 0:
+            beside = tasks_that_follow(p, plan, layer, followed(p, span), 0) if p.overlap else 0
+            return tasks_of_recurrence(p, layer, span) + beside
+        return 0 if kind == 1 and p.overlap else tasks_that_follow(p, plan, layer, followed(p, span), kind - 1)
+
+    @part
+    def do(p, plan, phase, task, thread):
+        layer, span, kind = place_in(p, phase)
+        recurrence = tasks_of_recurrence(p, layer, span) if span >= 0 and kind == 0 else 0
+        if span < 0:
+            drop(p, layer, task)
+        elif task < recurrence:
+            recur_in(p, plan, phase, layer, span, task, thread)
+        else:
+            follow(p, plan, layer, followed(p, span), max(0, kind - 1), task - recurrence, thread)
+
+    @part
+    def recur_in(p, plan, phase, layer, span, task, thread):
+        """A task of a span's recurrence, or of clearing before the first."""
+        s0, s1 = last_steps(p, span)
+        clearing = tasks_of_clearing(p, layer) if span == 0 else 0
+        if task < clearing:
+            clear_below(p, layer, task)
+        elif p.shares:
+            recur_together(p, plan, phase, layer, task - clearing, thread, s0, s1)
+        else:
+            d, chunk = (task - clearing) % p.directions, (task - clearing) // p.directions
+            recur(p, layer, d, chunk, thread, s0, s1)
+
+    @part
+    def follow(p, plan, layer, span, d, task, thread):
+        """A task of what follows from a span's dz; of sequences that are apart the recurrence too."""
+        s0, s1 = last_steps(p, span)
+        if p.groups:
+            recur(p, layer, d, task, thread, s0, s1)
+            follow_apart(p, plan, layer, d, task, thread, s0, s1)
+            return
+        count = rows_in(p, s0, s1)
+        blocks = blocks_of(p, count) if layer > 0 or p.d_x else 0
+        if task < blocks:
+            pass_down(p, layer, d, s0, task * p.block, min(p.block, count - task * p.block), thread)
+        else:
+            number, of = (task - blocks) // p.directions, (task - blocks) % p.directions
+            slot, first = number % slots, number // slots * p.units
+            units = min(p.units, p.hidden_size - first)
+            if span == 0:
+                begin_weights(p, plan, layer, of, 0, slot, first, units)
+            sum_weights(p, plan, layer, of, 0, slot, first, units, first_row(p, of, thread, s0), count, thread)
+
+    return Pass(panels, pack, phases, tasks, do)
+
+
+def _make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
+    """panels and pack, as Pass has them: the weights as they are, W_ih's gates in the order of the cell's slots."""
+    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    of_x, x_gates, h_gates = cell.of_x, len(cell.of_x), len(cell.of_h)
+
+    @part
+    def panels(p):
+        return rows.panels(max(p.input_size, p.directions * p.output_size, p.hidden_size))
+
+    @part
+    def pack(p, plan, layer, d, number):
+        inputs, h_size, p_size, j0 = inputs_of(p, layer), p.hidden_size, p.output_size, number * panel
+        if j0 < p_size:
+            k, n = h_gates * h_size, min(panel, p_size - j0)
+            rows.pack(p, weight_at(plan, layer, d, 1) + size * j0, p_size, 1, k, n, packed_hh_at(p, layer, d) + size * j0 * k)
+        if p.projected and j0 < h_size:
+            w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1)
+            n, target = min(panel, h_size - j0), packed_hr_at(p, layer, d) + size * j0 * p_size
+            rows.pack(p, w_hr + size * j0, h_size, 1, p_size, n, target)
+        if j0 < inputs and (layer > 0 or p.d_x):
+            n, target = min(panel, inputs - j0), packed_ih_at(p, layer, d) + size * j0 * x_gates * h_size
+            for slot in range(x_gates):
+                source = weight_at(plan, layer, d, 0) + size * (of_x[slot] * h_size * inputs + j0)
+                rows.pack(p, source, inputs, 1, h_size, n, target + size * slot * h_size * rows.padded(n))
+
+    return panels, pack

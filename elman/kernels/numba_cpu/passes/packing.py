@@ -1,0 +1,96 @@
+"""The weights as the forward pass reads them: transposed, in panels, gates in the order of the cell's slots."""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from elman.kernels.numba_cpu.cells.room import Room
+from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
+from elman.kernels.numba_cpu.matmul.rows import Rows
+from elman.kernels.numba_cpu.plan.addresses import (
+    biases_at,
+    clear,
+    inputs_of,
+    packed_hh_at,
+    packed_hr_at,
+    packed_ih_at,
+    weight_at,
+)
+from elman.kernels.numba_cpu.sizes import panel_columns
+
+
+def make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
+    """panels and pack, as Pass has them."""
+    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
+    slots, of_x, of_h, before_h = cell.slots, cell.of_x, cell.of_h, cell.before_h
+    x_gates, h_gates = len(of_x), len(of_h)
+
+    @part
+    def panels_of(p, gates):
+        """Of the transpose of a matrix (gates * H, .): gate by gate where units are shared, else in one."""
+        return gates * rows.panels(p.hidden_size) if p.shares else rows.panels(gates * p.hidden_size)
+
+    @part
+    def panels(p):
+        return max(panels_of(p, max(x_gates, h_gates)), rows.panels(p.output_size))
+
+    @part
+    def place(p, gates, number):
+        """(first, after the last, where it is packed) of the columns of a panel."""
+        h = p.hidden_size
+        if p.shares == 0:
+            return number * panel, min(gates * h, (number + 1) * panel), number * panel
+        gate, first = number // rows.panels(h), number % rows.panels(h) * panel
+        return gate * h + first, gate * h + min(h, first + panel), gate * p.padded + first
+
+    @part
+    def pack_gates(p, weight, order, k, target, number):
+        """A panel of the transpose of a weight (gates * H, k), whose gates are put in order."""
+        h = p.hidden_size
+        first, after, at = place(p, len(order), number)
+        to, padded = target + size * k * at, rows.padded(after - first)
+        if padded > after - first:
+            clear(to, size * k * padded)
+        j = first
+        while j < after:
+            gate = j // h
+            n = min(after, (gate + 1) * h) - j
+            source = weight + size * k * ((order[gate] - gate) * h + j)
+            call(p.pack, source, 1, k, k, n, to + size * (j - first), padded)
+            j += n
+
+    @part
+    def add_biases(p, plan, layer, d):
+        """b_ih + b_hh of each slot, or what it has of them."""
+        h = p.hidden_size
+        target = biases_at(p, layer, d)
+        clear(target, size * slots * h)
+        if p.bias == 0:
+            return
+        b_ih, b_hh = weight_at(plan, layer, d, 2), weight_at(plan, layer, d, 3)
+        for slot in range(slots):
+            row = target + size * slot * h
+            if slot < x_gates:
+                rows.copy(row, b_ih + size * of_x[slot] * h, h)
+                if slot >= before_h:
+                    rows.add(row, b_hh + size * of_h[slot - before_h] * h, h)
+            else:
+                rows.copy(row, b_hh + size * of_h[slot - before_h] * h, h)
+
+    @part
+    def pack(p, plan, layer, d, number):
+        p_size, h = p.output_size, p.hidden_size
+        if number < panels_of(p, x_gates):
+            pack_gates(p, weight_at(plan, layer, d, 0), of_x, inputs_of(p, layer), packed_ih_at(p, layer, d), number)
+        if number < panels_of(p, h_gates):
+            pack_gates(p, weight_at(plan, layer, d, 1), of_h, p_size, packed_hh_at(p, layer, d), number)
+        if p.projected and number < rows.panels(p_size):
+            first = number * panel
+            w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1) + size * first * h
+            rows.pack(p, w_hr, 1, h, h, min(panel, p_size - first), packed_hr_at(p, layer, d) + size * first * h)
+        if number == 0:
+            add_biases(p, plan, layer, d)
+
+    return panels, pack

@@ -1,0 +1,127 @@
+"""Where a thing lies: in the plan, in scratch memory, in what a run is given and gives."""
+
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import from_dtype, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from elman.kernels.numba_cpu.compile.parts import addresses, part
+from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, TABLES
+
+_HEADER = from_dtype(np.dtype([(name, np.int64) for name in FIELDS]))
+
+
+@intrinsic
+def _clear(_: Any, address: Any, count: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        cgutils.memset(builder, pointer, arguments[1], 0)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen
+
+
+clear: Any = _clear
+"""Writes 0 into so many bytes from an address on."""
+
+
+@intrinsic
+def _read_header(_: Any, plan: Any) -> Any:
+
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(_HEADER))
+
+    return _HEADER(types.intp), codegen
+
+
+read_header: Any = _read_header
+"""The shapes and addresses at the head of the plan, as a record."""
+
+
+@part
+def weight_at(plan, layer, d, which):
+    """The address of one weight of a direction of a layer, in the order of `Weights`."""
+    p = read_header(plan)
+    return addresses(plan + HEADER_BYTES)[(layer * p.directions + d) * p.weights_a_direction + which]
+
+
+@part
+def gradient_at(plan, layer, d, which):
+    """The same for the gradients; 0 where none is asked for."""
+    p = read_header(plan)
+    direction = (p.layers + layer) * p.directions + d
+    return addresses(plan + HEADER_BYTES)[direction * p.weights_a_direction + which]
+
+
+@part
+def inputs_of(p, layer):
+    """K, the size of a layer's input."""
+    return p.directions * p.output_size if layer else p.input_size
+
+
+@part
+def input_at(p, layer, size):
+    """The input (T, N, K) of a layer, after dropout."""
+    if layer == 0:
+        return p.x
+    return (p.dropped if p.masks else p.inner) + layer_bytes(p, size) * (layer - 1)
+
+
+@part
+def output_at(p, layer, size):
+    """The output (T, N, D * P) of a layer."""
+    return p.output if layer == p.layers - 1 else p.inner + layer_bytes(p, size) * layer
+
+
+@part
+def layer_bytes(p, size):
+    """Of the output of one layer."""
+    return size * p.rows * p.directions * p.output_size
+
+
+@part
+def kept_at(p, array, layer, d, numbers, size):
+    """One direction's first row of what is kept of a layer's steps, (L, T, N, D, numbers), in `array`."""
+    return array + size * numbers * (layer * p.rows * p.directions + d)
+
+
+@part
+def packed_ih_at(p, layer, d):
+    other = p.hh + p.hr + p.biases
+    at = p.memory + p.packed + d * other
+    if layer == 0:
+        return at + d * p.ih_first
+    before = p.ih_first + (layer - 1) * p.ih_next + layer * other
+    return at + p.directions * before + d * p.ih_next
+
+
+@part
+def packed_hh_at(p, layer, d):
+    return packed_ih_at(p, layer, d) + (p.ih_next if layer else p.ih_first)
+
+
+@part
+def packed_hr_at(p, layer, d):
+    return packed_hh_at(p, layer, d) + p.hh
+
+
+@part
+def biases_at(p, layer, d):
+    """The biases of all slots (S * H)."""
+    return packed_hr_at(p, layer, d) + p.hr
+
+
+@part
+def table_at(p, thread, which):
+    """The address of one of the calling thread's tables of addresses."""
+    return p.memory + p.tables + 8 * p.table * (TABLES * thread + which)
+
+
+@part
+def units_of(p, share, panel):
+    """(first, after the last) of the hidden units of a share, in whole panels."""
+    panels = (p.hidden_size + panel - 1) // panel
+    return share * panels // p.shares * panel, min(p.hidden_size, (share + 1) * panels // p.shares * panel)

@@ -1,0 +1,288 @@
+"""What follows from the shapes of a run: threads, how the work is split, scratch memory, and most of the plan."""
+
+import functools
+import math
+import struct
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from elman import _fork
+from elman.kernels.numba_cpu import team
+from elman.kernels.numba_cpu.cells.table import KINDS, Kind
+from elman.kernels.numba_cpu.compile.cache import code_for
+from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
+from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, padded_columns, vectors_a_tile
+from elman.kernels.problem import Problem
+
+_BLOCK = 96  # steps in one task of a product over many steps
+_CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows
+_SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
+_FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
+_MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
+_LINE = 64  # bytes: every array in scratch memory starts at a multiple
+_DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
+
+
+class Prepared(NamedTuple):
+    """Everything about a run that follows from the shapes. Its plan is `head` and what `rest` packs, in which the
+    kernel counts."""
+
+    start: Callable[[Any], None]  # runs the kernel on a plan
+    scratch: int  # bytes
+    output: tuple[int, ...]
+    states: tuple[tuple[int, ...], ...]  # of the last ones as of the first
+    weights: list[tuple[int, ...]]
+    masks: tuple[int, ...]
+    saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
+    saves: bool  # whether there is any of these
+    head: bytes  # the plan's shapes
+    rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
+
+
+def prepare(problem: Problem, backward: bool, save: bool, groups: int, x_turned: bool, d_output_turned: bool) -> Prepared:
+    """What a run needs besides addresses."""
+    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes = problem
+    shape = x.shape
+    if batch_sizes is None:
+        ragged, (steps, sequences, _) = 0 if lengths is None else 1, shape
+    else:
+        ragged, steps, sequences = 2, batch_sizes.shape[0], int(batch_sizes[0])
+    return _prepare(
+        cell.name,
+        layers,
+        directions,
+        bias,
+        projected,
+        ragged,
+        steps,
+        sequences,
+        shape,
+        weights[1].shape,
+        x.dtype,
+        masks is not None,
+        backward,
+        save,
+        groups,
+        x_turned,
+        d_output_turned,
+        torch.get_num_threads(),
+        _fork.forked,
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _prepare(
+    cell: str,
+    layers: int,
+    directions: int,
+    bias: bool,
+    projected: bool,
+    ragged: int,
+    steps: int,
+    sequences: int,
+    shape: tuple[int, ...],
+    recurrent: tuple[int, int],  # the shape of W_hh
+    torch_dtype: torch.dtype,
+    masked: bool,
+    backward: bool,
+    save: bool,
+    groups: int,  # of sequences whose weight gradients are apart; 0: one sum over all
+    x_turned: bool,
+    d_output_turned: bool,
+    available: int,
+    forked: bool,  # then other threads run the kernel
+) -> Prepared:
+    kind = KINDS[cell]
+    if torch_dtype not in _DTYPES or len(recurrent) != 2 or recurrent[0] % kind.h_gates:
+        raise RuntimeError(f"No run follows from {torch_dtype} and W_hh of {tuple(recurrent)}.")
+    if groups and sequences % groups:
+        raise ValueError(f"{sequences} sequences cannot be divided into {groups} groups.")
+    rows, input_size, weights = math.prod(shape[:-1]), shape[-1], 2 + 2 * bias + projected
+    h, p = recurrent[0] // kind.h_gates, recurrent[1]
+    width, slots = directions * p, kind.slots * h
+    multiply_adds = rows * directions * kind.x_gates * h * (input_size + (layers - 1) * width + layers * p)
+    threads = team.threads_for(available, multiply_adds, steps)
+    block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
+    dtype = _DTYPES[torch_dtype]
+    size = np.dtype(dtype).itemsize
+    chunks = max(1, min(sequences, -(-threads // directions)))
+    if groups:
+        chunks = min(groups, max(threads, -(-sequences // _CHUNK)))
+    units = h if threads == 1 else max(12, -(-h * directions // (4 * threads)))
+    shares = shares_of_units(steps, sequences, h, size * kind.h_gates, size, directions, threads)
+    shares = shares if ragged == 0 and rows > 0 and not groups and not projected else 0
+    a_chunk = -(-groups // chunks) * (sequences // groups) if groups else -(-sequences // chunks)
+    most = sequences if shares or ragged else a_chunk  # sequences that one task may run
+    table = max(block, most)
+    of_step = max(1, sequences * width)  # numbers
+    once = 1 if backward else 0  # arrays that only the backward pass needs
+    keeps = save and not kind.in_output
+    fused = not backward and _reads_in_recurrence(kind, steps, ragged, masked, chunks * directions, shares, threads)
+    kept, times = (a_chunk, threads) if groups else (sequences, directions)  # sequences whose dz is kept, how many times
+    step_bytes = size * max(1, kept * (1 if groups else directions) * slots)
+    span = steps_of_a_span(kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
+    span = max(1, min(steps, span))
+    # not with shared units, where a thread that waits counts tasks that are done
+    overlap = backward and threads > 1 and span < steps and not shares and not groups
+    in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
+    z_rows = 0 if backward or keeps or kind.in_output else rows * directions
+    if z_rows and fused:
+        z_rows = span * most * (directions if shares else threads)
+    phases = 1 + layers * (1 + (1 + directions) * (1 + max(1, -(-steps // span))) if backward else 2)
+    rest = after_shapes(layers * directions * weights, phases, threads)
+    scratch = 0
+
+    def take(numbers: int, size: int) -> int:
+        """The offset of the next array in scratch memory."""
+        nonlocal scratch
+        offset = scratch
+        scratch += _in_lines(numbers * size)
+        return offset
+
+    def packed(gates: int, k: int) -> int:
+        """Bytes of a packed weight (gates * H, k): forward it is transposed, backward it lies as it is."""
+        if backward:
+            return _in_lines(size * gates * h * padded_columns(dtype, k))
+        columns = gates * padded_columns(dtype, h) if shares else padded_columns(dtype, gates * h)
+        return _in_lines(size * k * columns)
+
+    ih_first, ih_next, hh = packed(kind.x_gates, input_size), packed(kind.x_gates, width), packed(kind.h_gates, p)
+    hr = _in_lines(size * max(h * padded_columns(dtype, p), p * padded_columns(dtype, h))) if projected else 0
+    biases = _in_lines(size * slots)
+    code = code_for(kind.name, dtype)
+    below_too = take(once * steps * of_step if layers > 1 else 0, size)
+    of_states, of_h = directions * sequences, kind.h_gates * h
+    shapes = Shapes(
+        pack=code.pack,
+        product=code.product,
+        product_t=code.product_t,
+        steps=steps,
+        sequences=sequences,
+        rows=rows,
+        input_size=input_size,
+        hidden_size=h,
+        output_size=p,
+        layers=layers,
+        directions=directions,
+        bias=bias,
+        projected=projected,
+        weights_a_direction=weights,
+        relu=kind.relu,
+        ragged=ragged,
+        x_turned=x_turned,
+        d_output_turned=d_output_turned,
+        threads=threads,
+        table=table,
+        most=most,
+        chunks=chunks,
+        shares=shares,
+        groups=groups,
+        block=block,
+        units=units,
+        span=span,
+        fused=fused,
+        keeps=keeps,
+        overlap=overlap,
+        span_rows=span * kept,
+        padded=padded_columns(dtype, h),
+        ih_first=ih_first,
+        ih_next=ih_next,
+        hh=hh,
+        hr=hr,
+        biases=biases,
+        zeros=take(max(input_size, width, slots), size),
+        tables=take(TABLES * threads * table, 8),
+        sums=take(once * threads * h, size),
+        firsts=take(chunks + 1 if ragged else 0, 8),
+        ordered=take(sequences if ragged else 0, 8),
+        order=take(sequences if ragged else 0, 8),
+        starts=take(chunks * (steps + 1) if ragged else 0, 8),
+        offsets=take(steps + 1 if ragged == 2 else 0, 8),
+        packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + hr + biases)), 1),
+        z_scratch=take(z_rows * slots, size),
+        projecting=take(of_states * h if projected else 0, size),
+        below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
+        below_too=below_too,
+        at_start=take(once * of_states * of_h, size),
+        after_span=take(once * of_states * of_h, size),
+        dh=take(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
+        carried=take(once * kind.carries * of_states * h, size),
+        carried_to_start=take(once * kind.carries * of_states * h, size),
+        dz=take(in_spans * slots, size),
+        x_rows=take(in_spans, 8),
+        h_rows=take(in_spans, 8),
+        m_rows=take(in_spans if projected else 0, 8),
+    )
+    below = (layers - 1, *shape[:-1], width) if layers > 1 else ()
+    saved: tuple[tuple[int, ...], ...] = (below, below if masked else ())
+    if keeps:
+        kept_numbers = (slots, h if kind.has_c else 0, h if projected else 0)
+        saved += tuple((layers, *shape[:-1], directions * n) if n else () for n in kept_numbers)
+    states = [(layers * directions, sequences, p), (layers * directions, sequences, h)]
+    return Prepared(
+        team.starter(code.backward if backward else code.forward, threads),
+        scratch,
+        (*shape[:-1], width),
+        (*states[: 1 + kind.has_c],),
+        _weight_shapes(kind, layers, directions, input_size, h, p, bias, projected),
+        below,
+        saved,
+        any(saved),
+        struct.pack(f"{len(shapes)}q", *shapes),
+        rest,
+    )
+
+
+def _reads_in_recurrence(
+    kind: Kind, steps: int, ragged: int, masked: bool, tasks: int, shares: int, threads: int
+) -> bool:
+    """Whether who recurs reads the input too, so that z of a span of steps is still in the cache."""
+    if masked or (shares == 0 and tasks < threads):  # then a thread alone would read
+        return steps == 1 and ragged == 0 and not masked
+    return not kind.in_output or (steps == 1 and ragged == 0)
+
+
+def _weight_shapes(
+    kind: Kind, layers: int, directions: int, inputs: int, h: int, p: int, bias: bool, projected: bool
+) -> list[tuple[int, ...]]:
+    """Of all weights, in the order of a problem."""
+    shapes: list[tuple[int, ...]] = []
+    for layer in range(layers):
+        k = directions * p if layer else inputs
+        biases = [(kind.x_gates * h,), (kind.h_gates * h,)] if bias else []
+        shapes += [(kind.x_gates * h, k), (kind.h_gates * h, p), *biases, *([(p, h)] if projected else [])] * directions
+    return shapes
+
+
+def steps_read_at_once(steps: int, sequences: int) -> int:
+    """The steps of one span of the forward pass."""
+    return -(-_FORWARD_ROWS // max(1, sequences))
+
+
+def steps_of_a_span(sequences: int, step_bytes: int, groups: int) -> int:
+    """The steps of one span of the backward pass, for so many bytes of dz a step."""
+    least = INNER if groups else 2  # of each sequence that is apart, as many as a product sums at once
+    return max(least, -(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // step_bytes)
+
+
+def shares_of_units(
+    steps: int, sequences: int, h: int, unit_bytes: int, size: int, directions: int, threads: int
+) -> int:
+    """Into how many shares the hidden units are split in the recurrence, with a wait after each step; 0: the sequences
+    are split instead, and nobody waits. Measured in docs/decisions."""
+    panel = vectors_a_tile() * VECTOR_BYTES // size
+    shares = min(threads, -(-h // panel))
+    too_few = sequences * directions < threads and sequences < shares
+    one_each = sequences == threads and directions == 1  # then each thread would read all of W_hh for one sequence
+    evenly = (steps == 1 or one_each) and h % (panel * threads) == 0
+    if shares > 1 and (too_few or evenly or h * h * unit_bytes > _MATRIX_BYTES):
+        return shares
+    return 0
+
+
+def _in_lines(count: int) -> int:
+    """So many bytes, rounded up to whole cache lines."""
+    return -(-count // _LINE) * _LINE

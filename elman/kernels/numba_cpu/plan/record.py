@@ -1,0 +1,117 @@
+"""The plan: the sizes and addresses of one run, as the record that Python writes and compiled code reads."""
+
+import struct
+from typing import NamedTuple
+
+_LINE = 16  # 64-bit words between two counters, so that no two share a cache line
+COUNTER_BYTES = 8 * _LINE
+TABLES = 10  # of addresses, that each thread has
+
+
+class Shapes(NamedTuple):
+    """What follows from the shapes alone. What stands under "scratch" are offsets in bytes. S is the cell's slots, Gh
+    those of them that W_hh writes."""
+
+    pack: int  # addresses of the functions of products.py
+    product: int
+    product_t: int
+    steps: int  # T
+    sequences: int  # N
+    rows: int  # of input and output, padding among them: T * N, or packed R
+    input_size: int  # I
+    hidden_size: int  # H
+    output_size: int  # P, or H where h is not projected
+    layers: int  # L
+    directions: int  # D
+    bias: int  # whether there are biases
+    projected: int  # whether there is a W_hr
+    weights_a_direction: int  # how many tensors
+    relu: int  # what f of the Elman cell is
+    ragged: int  # 0: all sequences have T steps, 1: padded to T, 2: packed
+    x_turned: int  # whether x is (N, T, I) in memory
+    d_output_turned: int  # whether d_output is (N, T, D * P)
+    threads: int  # that may come; one more turns back
+    table: int  # rows of the longest table: at least block, and the sequences of a chunk
+    most: int  # sequences that one task runs
+    chunks: int  # into how many the sequences are split in the recurrence
+    shares: int  # into how many the hidden units are split instead, all sequences in each; 0: the sequences are
+    groups: int  # of neighbouring sequences, whose weight gradients are sums apart; 0: they are sums over all
+    block: int  # rows of one task in a product over many steps
+    units: int  # hidden units whose rows of the weight gradients one task sums
+    span: int  # steps after which forward reads input again, where fused, and backward turns dz into other gradients
+    fused: int  # forward: whether who recurs reads the input too, a span at a time; 0: it is a phase before
+    keeps: int  # forward: whether z of every step is kept; if not, what is fused has only that of a span
+    overlap: int  # whether a span's recurrence runs beside what follows from the span before, and dz of both is kept
+    span_rows: int  # of dz in one span: of one direction, or of one chunk of sequences that are apart
+    padded: int  # H in whole vectors: where units are shared, each gate is packed by itself
+    ih_first: int  # bytes of a packed W_ih in the first layer
+    ih_next: int  # and above
+    hh: int  # bytes of a packed W_hh
+    hr: int  # bytes of a packed W_hr
+    biases: int  # bytes of the biases of all slots
+    # scratch
+    zeros: int  # (max(I, D * P, S * H),) zeros
+    tables: int  # (threads, TABLES, table) words
+    sums: int  # (threads, H)
+    firsts: int  # (chunks + 1,) the first sequence of each chunk
+    ordered: int  # (N,) lengths, in each chunk the longest first
+    order: int  # (N,) and their places in the states
+    starts: int  # (chunks, T + 1) number of real steps of the chunk before t
+    offsets: int  # (T + 1,) packed: where the steps t begin
+    packed: int  # for each direction of each layer: W_ih, W_hh, W_hr, biases
+    z_scratch: int  # (T, N, D, S * H), or fused (threads, span, most, S * H), where none is kept
+    projecting: int  # (D, N, H) what is to be projected, where none is kept; backward its gradient
+    below: int  # (T, N, D * P) gradient for the layer below
+    below_too: int  # the same for every other layer, if two directions read and write it in different orders
+    at_start: int  # (D, N, Gh * H) sum of dz over the steps that read h_0
+    after_span: int  # (D, N, Gh * H) dz of the first step of the span before
+    dh: int  # (D, N, P) gradient at h of a step; projected as dz with P, since W_hr's gradient needs it
+    carried: int  # (D, N, H) what is carried to the step before beside dz
+    carried_to_start: int  # (D, N, H) its sum over the steps that read the initial state
+    dz: int  # (D, twice if spans overlap, or apart threads, span_rows, S * H) gradient at one layer's pre-activations
+    x_rows: int  # (as dz without the last axis) addresses of the input rows each step read
+    h_rows: int  # (the same) addresses of the states each step started from
+    m_rows: int  # (the same) addresses of what each step projected
+
+
+class Arrays(NamedTuple):
+    """What differs from call to call: addresses, 0 where there is nothing, and one flag.
+
+    Then the plan lists the weights and their gradients, direction by direction.
+    """
+
+    memory: int  # scratch
+    prepared: int  # whether scratch still holds the packed weights of the run before, as in a stream
+    x: int  # (T, N, I), or packed (R, I)
+    h0: int  # (L * D, N, P)
+    c0: int  # (L * D, N, H)
+    h_n: int  # (L * D, N, P)
+    c_n: int  # (L * D, N, H)
+    output: int  # of the last layer, (T, N, D * P) or packed (R, D * P)
+    inner: int  # the outputs of the other layers
+    z: int  # (L, T, N, D, S * H) what is kept of every step
+    c: int  # (L, T, N, D, H)
+    m: int  # (L, T, N, D, H) what was projected
+    masks: int  # dropout masks, for each layer but the last
+    dropped: int  # inner * masks
+    reset: int  # (T, N) bool
+    lengths: int  # (N,), or packed the batch size of each step (T,)
+    d_output: int
+    d_h_n: int
+    d_c_n: int
+    d_x: int
+    d_h0: int
+    d_c0: int
+
+
+FIELDS = (*Shapes._fields, *Arrays._fields)
+HEADER_BYTES = 8 * len(FIELDS)
+
+
+def after_shapes(weights: int, phases: int, threads: int) -> struct.Struct:
+    """How the plan goes on after the shapes: Arrays, the weights and their gradients, counters that begin at 0.
+
+    The counters: threads come, then for each phase tasks taken and tasks done. A single thread does not count.
+    """
+    counters = 0 if threads == 1 else 1 + 2 * phases
+    return struct.Struct(f"{len(Arrays._fields) + 2 * weights}q{counters * COUNTER_BYTES}x")

@@ -1,0 +1,90 @@
+"""One step after the other with the weights packed once: what a stream runs."""
+
+import ctypes
+import struct
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from elman.kernels.numba_cpu.obstacle import PLAIN
+from elman.kernels.numba_cpu.memory import no_address, plain, scratch_memory
+from elman.kernels.numba_cpu.plan.prepared import prepare
+from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
+from elman.kernels.problem import Problem
+
+_empty_like = torch.empty_like
+_write = struct.Struct("7q").pack_into  # what stands side by side in the plan: prepared, x, h0, c0, h_n, c_n, output
+_PREPARED = 8 * FIELDS.index("prepared")
+
+
+class StreamOfSteps:
+    """The steps of one batch, with weights as they are when this is made."""
+
+    def __init__(self, problem: Problem, batched: bool = True) -> None:
+        """For inputs like problem.x[0], where problem.x is one step (1, N, I), from problem.states, which are then
+        written to. Not `batched`: N is 1, and inputs and outputs have no axis for it."""
+        self.begun = False  # whether a step was taken since this was made or began again
+        self._batched = batched
+        states, like = problem.states, problem.x
+        spare = tuple(torch.empty_like(state) for state in states)  # a step reads these or those, and writes the others
+        (h, c), (h_spare, c_spare) = (([s.data_ptr() for s in some] + [0])[:2] for some in (states, spare))
+        turn, other = (states, h, c, h_spare, c_spare), (spare, h_spare, c_spare, h, c)
+        self._turn, self._next = turn, other
+        self.shape, self._dtype = like.shape[1 if batched else 2 :], like.dtype
+        # aliases, which keep the memory even if a parameter gets other data: so no other weight comes to its address
+        aliases = [w.detach() for w in problem.weights]
+        weights = [*map(plain, aliases)]
+        self._in_place = all(w is alias for w, alias in zip(weights, aliases, strict=True))
+        prepared = prepare(problem, False, False, 0, False, False)
+        memory, inner = scratch_memory(prepared.scratch), torch.empty_like(states[0])
+        self._start = prepared.start
+        self._kept = (memory, inner, weights)  # what the plan has the addresses of
+        self._like_y = torch.empty_like(states[0][0] if batched else states[0][0, 0])
+        at_weights = [w.data_ptr() or no_address(w) for w in weights]
+        nothing = Arrays(*[0] * len(Arrays._fields))
+        arrays = nothing._replace(memory=memory.data_ptr(), inner=inner.data_ptr())
+        plan = prepared.head + prepared.rest.pack(*arrays, *at_weights, *at_weights)
+        self._plan = (ctypes.c_int64 * (len(plan) // 8)).from_buffer_copy(plan)
+        self._at, before = ctypes.addressof(self._plan), HEADER_BYTES + 8 * 2 * len(weights)
+        self._counters = (self._at + before, 0, len(plan) - before) if len(plan) > before else None
+
+    @property
+    def states(self) -> tuple[Tensor, ...]:
+        """h (L, N, P), and c (L, N, H) where there is one, without N where inputs have none: the states themselves after
+        the last step, to read and to write to."""
+        states: tuple[Tensor, ...] = self._turn[0]
+        return states if self._batched else tuple(state.squeeze(1) for state in states)
+
+    def can_begin(self, states: tuple[Tensor, ...], weights: Sequence[Tensor]) -> bool:
+        """Whether states fit, or are none, and weights of the same shapes are read where they are, as they lie there."""
+        fits = all(
+            type(new) in PLAIN and new.shape == own.shape and new.dtype is own.dtype and new.is_cpu
+            for new, own in zip(states, self.states, strict=False)
+        )
+        return fits and self._in_place and all(w.is_contiguous() and not w.is_neg() for w in weights)
+
+    def begin(self, states: tuple[Tensor, ...]) -> None:
+        """Goes on from states that fit, from zeros if there are none, with the weights as they are now."""
+        with torch.inference_mode():  # the own states may have been made in it
+            for k, own in enumerate(self.states):
+                own.copy_(states[k]) if states else own.zero_()
+        self.begun = False
+
+    def fits(self, x: Tensor) -> bool:
+        """Whether a step can be taken from x."""
+        return x.shape == self.shape and x.dtype is self._dtype and x.is_cpu
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), which fits."""
+        x = plain(x)
+        y = _empty_like(self._like_y)
+        _, h, c, h_after, c_after = turn = self._turn
+        at = x.data_ptr() or no_address(x)
+        _write(self._plan, _PREPARED, self.begun, at, h, c, h_after, c_after, y.data_ptr())
+        if self._counters:
+            ctypes.memset(*self._counters)
+        self._start(self._at)
+        self.begun = True
+        self._turn, self._next = self._next, turn
+        return y

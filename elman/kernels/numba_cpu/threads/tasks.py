@@ -1,0 +1,79 @@
+"""The counting of tasks: how threads that run the same phase take what is to be done, and wait for each other."""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from elman.kernels.numba_cpu.compile.parts import part
+from elman.kernels.numba_cpu.plan.addresses import read_header
+from elman.kernels.numba_cpu.plan.record import COUNTER_BYTES, HEADER_BYTES
+from elman.kernels.numba_cpu.sizes import YIELD
+
+_WORD, _INT = ir.IntType(64), ir.IntType(32)
+_SPINS = 2000  # looks at a counter, some 10 us, after which whoever is awaited may need this processor
+
+
+@intrinsic
+def _fetch_add_one(_: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], _WORD.as_pointer())
+        return builder.atomic_rmw("add", pointer, ir.Constant(_WORD, 1), "seq_cst")
+
+    return types.int64(types.intp), codegen
+
+
+@intrinsic
+def _load_acquire(_: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        return builder.load_atomic(builder.inttoptr(arguments[0], _WORD.as_pointer()), "acquire", 8)
+
+    return types.int64(types.intp), codegen
+
+
+@intrinsic
+def _yield_processor(_: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT, []), YIELD)
+        builder.call(function, [])
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@part
+def _counter(plan, phase):
+    p = read_header(plan)
+    weights = 2 * p.layers * p.directions * p.weights_a_direction
+    return plan + HEADER_BYTES + 8 * weights + COUNTER_BYTES * (1 + 2 * phase)
+
+
+@part
+def enter(plan):
+    """The number of the calling thread, counted from 0 in the order of coming."""
+    return _fetch_add_one(_counter(plan, 0) - COUNTER_BYTES)
+
+
+@part
+def take(plan, phase):
+    """The next task of the phase, counted from 0; at or past the number of tasks: none is left."""
+    return _fetch_add_one(_counter(plan, phase))
+
+
+@part
+def done(plan, phase):
+    """Says that one taken task is finished."""
+    _fetch_add_one(_counter(plan, phase) + COUNTER_BYTES)
+
+
+@part
+def wait(plan, phase, tasks):
+    """Returns when all tasks of the phase are finished."""
+    address = _counter(plan, phase) + COUNTER_BYTES
+    spins = 0
+    while _load_acquire(address) < tasks:
+        spins += 1
+        if spins > _SPINS:
+            _yield_processor()

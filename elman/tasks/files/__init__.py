@@ -1,0 +1,1 @@
+"""Files of data: tables read row by row, arrays mapped into memory."""

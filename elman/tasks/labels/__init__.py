@@ -1,0 +1,1 @@
+"""Which label a sequence has."""

@@ -1,0 +1,145 @@
+"""How good labels are: accuracy, macro-F1, the confusion matrix, and two baselines to compare with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elman.tasks.files.arrays import blocks
+from elman.tasks.labels.data import MEASURE, TRAIN, LabelledArrays
+
+Array = npt.NDArray[Any]
+
+MOST_TRAINED = 50_000  # examples for the logistic regression: some seconds
+ROUNDS = 500  # of L-BFGS at most
+SOME = 2000  # examples whose tokens are in memory at a time
+
+
+def confusion(truth: Array, found: Array, labels: int) -> Array:
+    """How often each true label (row) was found as each label (column), (K, K)."""
+    matrix = np.zeros((labels, labels), dtype=np.int64)
+    np.add.at(matrix, (truth, found), 1)
+    return matrix
+
+
+def accuracy(
+    matrix: Array,  # (K, K)
+) -> float:
+    """The share of examples whose label was found."""
+    return float(np.trace(matrix) / matrix.sum())
+
+
+def f1_scores(
+    matrix: Array,  # (K, K)
+) -> Array:
+    """F1 of each label, 2 TP / (2 TP + FP + FN), (K,); 0 where a label is neither there nor found."""
+    hits = np.diag(matrix)
+    sizes = matrix.sum(0) + matrix.sum(1)
+    scores: Array = np.divide(2 * hits, sizes, out=np.zeros(len(hits)), where=sizes > 0)
+    return scores
+
+
+def macro_f1(matrix: Array) -> float:
+    """The mean of all labels' F1: a rare label counts as much as a frequent one."""
+    return float(f1_scores(matrix).mean())
+
+
+def repeated(arrays: LabelledArrays) -> int:
+    """How many examples of the last part the training part holds too, token for token: those measure memory."""
+    values = np.asarray(arrays.values)
+
+    def marks(which: int) -> Array:
+        examples = arrays.part(which)
+        ends = zip(arrays.starts[examples], arrays.lengths[examples], strict=True)
+        return np.fromiter((hash(values[s : s + n].tobytes()) for s, n in ends), np.int64, len(examples))
+
+    return int(np.isin(marks(MEASURE), marks(TRAIN)).sum())
+
+
+def majority(arrays: LabelledArrays) -> tuple[Array, Array]:
+    """The true classes of the last part, and the training part's most frequent class for each."""
+    truth = arrays.classes[arrays.part(MEASURE)].astype(np.int64)
+    most = int(np.bincount(arrays.classes[arrays.part(TRAIN)]).argmax())
+    return truth, np.full_like(truth, most)
+
+
+def logistic_regression(arrays: LabelledArrays, labels: int, tokens: int | None, seed: int) -> tuple[Array, Array]:
+    """The true classes of the last part, and those that a logistic regression finds.
+
+    It sees how often each token occurs in a sequence, not in which order; of numbers, each feature's mean and
+    deviation. The objective is the usual one, the sum of cross entropies and half the squared weights, by L-BFGS on at
+    most 50,000 examples of the training part.
+    """
+    train, measure = arrays.part(TRAIN), arrays.part(MEASURE)
+    if len(train) > MOST_TRAINED:
+        train = np.sort(np.random.default_rng(seed).permutation(train)[:MOST_TRAINED])
+    inputs: Callable[[Array], tuple[Tensor, ...]]
+    model: nn.Module
+    if tokens is None:
+        moments = _moments(arrays, train)
+        mean, std = moments.mean(0), moments.std(0)
+        std = torch.where(std > 0, std, torch.ones_like(std))
+        inputs = lambda examples: ((_moments(arrays, examples) - mean) / std,)  # noqa: E731
+        model = nn.Linear(moments.size(1), labels, dtype=torch.float64)
+    else:
+        inputs = lambda examples: _bags(arrays, examples, tokens)  # noqa: E731
+        model = _Bag(tokens, labels)
+    fit_logistic(model, inputs(train), torch.from_numpy(arrays.classes[train].astype(np.int64)))
+    with torch.no_grad():
+        found = [model(*inputs(measure[rows])).argmax(1).numpy() for rows in blocks(len(measure), SOME)]
+    return arrays.classes[measure].astype(np.int64), np.concatenate(found)
+
+
+class _Bag(nn.Module):
+    """A linear model of how often each token occurs."""
+
+    def __init__(self, tokens: int, labels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(tokens, labels, dtype=torch.float64))
+        self.bias = nn.Parameter(torch.zeros(labels, dtype=torch.float64))
+
+    def forward(self, ids: Tensor, starts: Tensor, counts: Tensor) -> Tensor:
+        return F.embedding_bag(ids, self.weight, starts, mode="sum", per_sample_weights=counts) + self.bias
+
+
+def fit_logistic(model: nn.Module, inputs: tuple[Tensor, ...], target: Tensor) -> None:
+    """Least sum of cross entropies plus half the squared weights, the bias left free, from zero."""
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=ROUNDS, line_search_fn="strong_wolfe")
+
+    def objective() -> Tensor:
+        optimizer.zero_grad()
+        value = F.cross_entropy(model(*inputs), target, reduction="sum")
+        value = (value + model.weight.square().sum() / 2) / len(target)  # type: ignore[operator]
+        value.backward()
+        return value.detach()
+
+    optimizer.step(objective)  # type: ignore[no-untyped-call]
+
+
+def _bags(arrays: LabelledArrays, examples: Array, tokens: int) -> tuple[Tensor, ...]:
+    """Each example's different tokens, all in a row; where each one's begin; how often each token occurs."""
+    bags = []
+    for rows in blocks(len(examples), SOME):
+        some = examples[rows]
+        lengths = arrays.lengths[some]
+        flat = np.concatenate([arrays.values[s : s + n] for s, n in zip(arrays.starts[some], lengths, strict=True)])
+        pairs, counts = np.unique(np.repeat(np.arange(len(some)), lengths) * tokens + flat, return_counts=True)
+        bags.append((pairs % tokens, np.bincount(pairs // tokens), counts))
+    ids, sizes, counts = (np.concatenate(parts) for parts in zip(*bags, strict=True))
+    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    return torch.from_numpy(ids), torch.from_numpy(starts), torch.from_numpy(counts.astype(np.float64))
+
+
+def _moments(arrays: LabelledArrays, examples: Array) -> Tensor:
+    """Mean and deviation of each feature over each sequence, (N, 2 F)."""
+    rows = []
+    for start, length in zip(arrays.starts[examples], arrays.lengths[examples], strict=True):
+        sequence = arrays.values[start : start + length].astype(np.float64)
+        rows.append(np.concatenate([sequence.mean(0), sequence.std(0)]))
+    return torch.from_numpy(np.stack(rows))

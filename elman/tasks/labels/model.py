@@ -1,0 +1,80 @@
+"""A model of the label that a sequence has: characters, words or numbers in, one of K labels out."""
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from elman import RNN
+from elman.tasks.settings import LabelsSettings
+from elman.tasks.training.modules import SteadyDropout, start_orthogonal
+
+
+class LabelsModel(nn.Module):
+    """p(label | sequence): embedding or one-hot or scaled numbers, recurrent layer, its last states, linear.
+
+    The last state of the forward direction is the one at the sequence's own end, that of the reverse direction the one
+    at its start: h_n, not `output[-1]`.
+
+    Args:
+        labels: how many there are, K.
+        settings: sizes, layers, directions and dropout.
+        tokens: how many there are, the unknown one included; or None for sequences of numbers.
+        mean: of each feature of numbers, (F,).
+        std: likewise, the standard deviation.
+        layer: the recurrent layer's class, elman.RNN unless given.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        labels: int,
+        settings: LabelsSettings,
+        *,
+        tokens: int | None,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        layer: Any = None,
+    ) -> None:
+        super().__init__()
+        self.tokens = tokens
+        self.embedding: nn.Embedding | None = None
+        if tokens is None:
+            self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64))
+            self.register_buffer("std", torch.tensor(std, dtype=torch.float64))
+            size = len(self.mean)
+        elif settings.one_hot:
+            size = tokens
+        else:
+            self.embedding = nn.Embedding(tokens, settings.embedding_size)
+            size = settings.embedding_size
+        self.directions = 2 if settings.bidirectional else 1
+        self.rnn = (layer or RNN)(
+            size,
+            settings.hidden_size,
+            settings.layers,
+            dropout=settings.dropout if settings.layers > 1 else 0.0,
+            bidirectional=settings.bidirectional,
+        )
+        self.dropout = SteadyDropout(settings.dropout)
+        self.linear = nn.Linear(self.directions * settings.hidden_size, labels)
+        start_orthogonal(self.rnn)
+
+    def forward(
+        self,
+        sequences: Tensor,  # (T, N) ids, or (T, N, F) numbers
+        lengths: Tensor,  # (N,)
+    ) -> Tensor:
+        """Returns the logits of the labels, (N, K)."""
+        if self.tokens is None:
+            x = ((sequences - self.mean) / self.std).to(self.linear.weight.dtype)  # in float64 up to here
+        elif self.embedding is None:
+            x = F.one_hot(sequences, self.tokens).to(self.linear.weight.dtype)
+        else:
+            x = self.embedding(sequences)
+        _, h_n = self.rnn(self.dropout(x), lengths=lengths)  # (L D, N, H)
+        last = h_n[-self.directions :].transpose(0, 1).flatten(1)  # (N, D H)
+        return cast(Tensor, self.linear(self.dropout(last[None])[0]))

@@ -1,0 +1,185 @@
+"""The run folder of a labels task: begun, gone on with, measured, and opened to classify."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from elman.tasks.errors import DataError, RunError
+from elman.tasks.labels import measures
+from elman.tasks.labels.data import LabelledArrays, encode_batch, encode_examples, pad
+from elman.tasks.labels.examples import Batch, Examples, TableExamples
+from elman.tasks.labels.model import LabelsModel
+from elman.tasks.labels.task import LabelsTask, groups_by_length
+from elman.tasks.labels.tokens import Tokens
+from elman.tasks.settings import LabelsSettings
+from elman.tasks.training import runs
+
+Array = npt.NDArray[Any]
+Run = runs.Run[LabelsSettings, LabelsTask]
+
+MODEL, MAJORITY = "this model", "the most frequent label, always"
+BAG = "logistic regression on how often each token occurs"
+MOMENTS = "logistic regression on each sequence's mean and deviation"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples and, where they are in a file, its hash."""
+
+    examples: Examples
+    sha256: str = ""
+
+
+class LabelsJob:
+    """Labelled sequences, and a model of the label."""
+
+    name = "labels"
+    settings = LabelsSettings
+    types: Mapping[str, type] = {"labels": list}
+
+    def encode(self, data: Source, folder: Path, settings: LabelsSettings, seed: int, progress: bool) -> dict[str, Any]:
+        """The examples as arrays."""
+        found = encode_examples(data.examples, folder, settings, seed)
+        about = {
+            "file": data.examples.name,
+            "sha256": data.sha256,
+            "examples": sum(found.parts),
+            "parts": found.parts,
+            "counts": found.counts,
+        }
+        if isinstance(data.examples, TableExamples):
+            about["columns"] = [data.examples.text, data.examples.label]
+        values: dict[str, Any] = {"data": about, "labels": found.labels}
+        if found.vocabulary is None:
+            return values | {"mean": found.mean, "std": found.std}
+        return values | {"vocabulary": found.vocabulary}
+
+    def check(self, config: Mapping[str, Any], source: Path) -> None:
+        """Labels and either a vocabulary or a scale."""
+        if len(config["labels"]) < 2 or config["labels"] != sorted(set(config["labels"])):
+            raise RunError(f"{source} is broken: the labels are not in order")
+        numeric = isinstance(config.get("mean"), list) and isinstance(config.get("std"), list)
+        if numeric and len(config["mean"]) == len(config["std"]) > 0:
+            return
+        tokens = config.get("vocabulary")
+        characters = config["model"].get("tokens") == "characters"
+        if not isinstance(tokens, list) or not all(isinstance(t, str) for t in tokens):
+            raise RunError(f"{source} is broken: it holds neither a vocabulary nor a mean and a deviation")
+        if characters and any(len(token) != 1 for token in tokens):
+            raise RunError(f"{source} is broken: its vocabulary is not one of characters")
+
+    def build(self, config: Mapping[str, Any], settings: LabelsSettings, layer: Any) -> LabelsModel:
+        """The untrained model."""
+        tokens = len(config["vocabulary"]) + 1 if "vocabulary" in config else None
+        h, wide = settings.hidden_size, 2 if settings.bidirectional else 1
+        size = tokens or len(config["mean"])
+        size = size if tokens is None or settings.one_hot else settings.embedding_size
+        weights = (tokens or 0) * settings.embedding_size
+        weights += wide * (h * (size + h) + (settings.layers - 1) * h * (wide + 1) * h)
+        runs.refuse_heavy(weights, h)
+        return LabelsModel(
+            len(config["labels"]),
+            settings,
+            tokens=tokens,
+            mean=config.get("mean"),
+            std=config.get("std"),
+            layer=layer,
+        )
+
+    def open(
+        self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: LabelsSettings, seed: int
+    ) -> LabelsTask:
+        """The task on the arrays in the run folder."""
+        arrays = LabelledArrays(folder, numeric="mean" in config)
+        return LabelsTask(cast(LabelsModel, model), arrays, settings, seed)
+
+
+JOB = LabelsJob()
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Accuracy and macro-F1 on the examples kept apart for the end, and the confusion matrix behind them."""
+
+    matrix: Array  # (K, K): true label by found label
+
+    @property
+    def accuracy(self) -> float:
+        """The share of examples whose label was found."""
+        return measures.accuracy(self.matrix)
+
+    @property
+    def macro_f1(self) -> float:
+        """The mean of all labels' F1."""
+        return measures.macro_f1(self.matrix)
+
+
+def measure(run: Run) -> dict[str, Scores]:
+    """The run's best weights and the baselines on the examples that neither training nor choosing has seen."""
+    model, config, settings = runs.load_model(JOB, run.folder, device=str(run.task.device))
+    seed = run.trainer.settings.seed
+    arrays, labels = run.task.arrays, len(config["labels"])
+    task = LabelsTask(cast(LabelsModel, model), arrays, settings, seed)
+    tokens = task.model.tokens
+    bag = MOMENTS if tokens is None else BAG
+    found = {
+        MODEL: task.predict_part(),
+        bag: measures.logistic_regression(arrays, labels, tokens, seed),
+        MAJORITY: measures.majority(arrays),
+    }
+    return {name: Scores(measures.confusion(*pair, labels)) for name, pair in found.items()}
+
+
+class Classifier:
+    """A trained labels model, with what it needs to read sequences as it was trained to.
+
+    Args:
+        folder: a run folder.
+        device: where to compute.
+
+    Raises:
+        UserError: the folder or its files are not usable.
+    """
+
+    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
+        model, self.config, self.settings = runs.load_model(JOB, folder, device=device)
+        self.model = cast(LabelsModel, model)
+        self.folder, self.labels = folder, list(self.config["labels"])
+        self.numeric = "mean" in self.config
+        self.tokens = None if self.numeric else Tokens(self.settings.tokens, self.config["vocabulary"])
+
+    def probabilities(self, examples: Examples) -> Iterator[tuple[Batch, Array]]:
+        """Batches of examples with p(label), (N, K), for each.
+
+        Raises:
+            DataError: an example cannot be read, or is not of the kind that the model was trained on.
+        """
+        if examples.numeric != self.numeric:
+            wanted, given = ("numbers", "texts") if self.numeric else ("texts", "numbers")
+            raise DataError(f"{self.folder} was trained on {wanted}, and {examples.name} holds {given}")
+        for batch in examples.batches():
+            if isinstance(batch.sequences, list) and batch.sequences[0].shape[1] != len(self.config["mean"]):
+                raise DataError(
+                    f"{examples.place(batch.first)}: a step has {batch.sequences[0].shape[1]} numbers, where "
+                    f"{self.folder} was trained on {len(self.config['mean'])}"
+                )
+            values, lengths = encode_batch(batch, self.tokens, examples)
+            yield batch, self._forward(values, lengths)
+
+    @torch.no_grad()
+    def _forward(self, values: Array, lengths: Array) -> Array:
+        """p(label) of sequences that lie one after another."""
+        device = self.model.linear.weight.device
+        starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+        found = np.empty((len(lengths), len(self.labels)), dtype=np.float32)
+        for some in groups_by_length(np.arange(len(lengths)), lengths, self.settings.hidden_size):
+            sequences, sizes = pad(values, starts[some], lengths[some])
+            logits = self.model(torch.from_numpy(sequences).to(device), torch.from_numpy(sizes).to(device))
+            found[some] = logits.softmax(1).cpu().numpy()
+        return found

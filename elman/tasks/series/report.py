@@ -1,0 +1,145 @@
+"""What a series run says to people: how the data was, who forecasts better, origins.csv and README.md."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.tasks.series.clock import DIGITS, Clock
+from elman.tasks.series.run import MODEL, Measured, Run
+from elman.tasks.series.task import Parts
+from elman.tasks.series.times import doubtful
+from elman.tasks.training import readme
+from elman.tasks.training.checkpoint import replacing
+
+LEAST_DIGITS = 6
+SAME = 0.02  # of an error, within which two forecasters count as equally good
+
+
+def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
+    """The data in some lines; what was missing or irregular is among them."""
+    about, clock, columns = config["data"], Clock(**config["clock"]), config["columns"]
+    season = f"a season of {config['season']}" if config["season"] > 1 else "no season"
+    lines = [
+        f"{about['file']}: {about['steps']:,} steps of {', '.join(columns)}, from {clock.at(0)} to "
+        f"{clock.at(about['steps'] - 1)}, one every {clock.step_in_words()}, {season}; {parts.train:,} to train on, "
+        f"{parts.choose - parts.train:,} to choose the weights by, {parts.end - parts.choose:,} held out to measure on"
+    ]
+    if not clock.regular:
+        lines[0] = (
+            f"{about['file']}: {about['steps']:,} rows of {', '.join(columns)}; {parts.train:,} to train on, "
+            f"{parts.choose - parts.train:,} to choose the weights by, {parts.end - parts.choose:,} held out to "
+            f"measure on"
+        )
+        lines.append(
+            f"the times are irregular: {clock.step_in_words()} is their most frequent step, but they do not lie on its "
+            f"grid; each row counts as one step"
+        )
+    if about["gaps"]:
+        lines.append(
+            f"{about['gaps']:,} gap(s) in the times, the longest of {about['longest_gap']:,} step(s) after "
+            f"{about['longest_gap_after']}"
+        )
+    if about["missing"]:
+        lines.append(
+            f"{about['missing']:,} missing value(s): the model reads the last one before in their place, and nothing "
+            f"is trained or measured on them"
+        )
+    if about["skipped"]:
+        lines.append(f"the first {about['skipped']:,} row(s) are left out: not every column has begun there")
+    if about["left_out"]:
+        lines.append(f"left out, for they hold no numbers: {', '.join(about['left_out'])}")
+    if about.get("index"):  # not there in runs of older versions
+        lines.append(
+            f"left out, for it has no name and numbers the rows: column {' and '.join(map(repr, about['index']))}"
+        )
+    if doubtful(clock.form):
+        lines.append(f"the times are read as {clock.form}, the first is {clock.at(0)}; --time-format says it otherwise")
+    return lines
+
+
+def verdict(measured: Measured) -> str:
+    """By MASE, in a sentence: which baselines the model beats, and which it does not."""
+    errors = {name: float(found.mase.mean()) for name, found in measured.errors.items()}
+    own = errors.pop(MODEL)
+    better = [name for name, error in errors.items() if own < error * (1 - SAME)]
+    worse = [name for name, error in errors.items() if own > error * (1 + SAME)]
+    equal = [name for name in errors if name not in better + worse]
+    says = [
+        f"{what} {' and '.join(names)}"
+        for what, names in (("better than", better), ("as good as", equal), ("worse than", worse))
+        if names
+    ]
+    advice = f": use {min(worse, key=errors.__getitem__)}, or train on more data" if worse else ""
+    return f"By MASE this model is {', '.join(says)}{advice}."
+
+
+def as_text(
+    quantiles: npt.NDArray[Any],  # (3,), ascending
+) -> list[str]:
+    """Numbers with so many digits that four are left of their distance, and at least six.
+
+    Example:
+        >>> as_text(np.array([51_699_970.0, 51_700_000.25, 51_700_030.5]))
+        ['51699970', '51700000.25', '51700030.5']
+        >>> as_text(np.array([0.1, 1 / 3, 0.5]))
+        ['0.1', '0.333333', '0.5']
+    """
+    largest, distance = float(np.abs(quantiles).max()), float(quantiles[-1] - quantiles[0])
+    before = math.floor(math.log10(largest)) + 1 if largest > 0 else 0  # digits left of the point
+    after = 3 - math.floor(math.log10(distance)) if distance > 0 else 0
+    digits = min(max(LEAST_DIGITS, before, before + after), DIGITS)
+    return [f"{value:.{digits}g}" for value in quantiles]
+
+
+def origins_csv(run: Run, measured: Measured) -> None:
+    """Write every forecast that was measured, with what came: the errors can be looked at one by one."""
+    clock = Clock(**run.config["clock"])
+    with replacing(run.folder / "origins.csv") as file:
+        out = io.TextIOWrapper(file, encoding="utf-8", newline="")
+        writer = csv.writer(out, lineterminator="\n")
+        writer.writerow(["origin", "time", "column", "value", "lower", "median", "upper"])
+        found = measured.forecasts[MODEL]
+        for o, origin in enumerate(measured.origins.tolist()):
+            for k in range(run.settings.horizon):
+                for c, column in enumerate(run.config["columns"]):
+                    value = f"{measured.truth[o, k, c]:.{DIGITS}g}" if measured.known[o, k, c] else ""
+                    times = clock.at(origin), clock.at(origin + k + 1)
+                    writer.writerow([*times, column, value, *as_text(found[o, k, c])])
+        out.flush()
+        out.detach()
+
+
+def write_series_readme(run: Run, measured: Measured) -> None:
+    """README.md of a series run."""
+    about, count = run.config["data"], len(measured.origins)
+    what = [
+        f"It forecasts the next {run.settings.horizon} values of {', '.join(run.config['columns'])} from the last "
+        f"{run.task.reach}, with an interval that should hold {run.settings.interval:.0%} of what comes. The weights "
+        f"are those of step {run.trainer.best_step:,} of {run.trainer.settings.steps:,}.",
+        "\n".join(f"- {line}" for line in describe_series(run.config, run.task.parts)),
+        readme.settings_in_words({**run.config["model"], **run.config["training"]}),
+    ]
+    rows = [
+        [name, f"{e.mase.mean():.3f}", f"{e.pinball.mean():.3f}", f"{e.coverage.mean():.0%}"]
+        for name, e in measured.errors.items()
+    ]
+    header = [f"from {count:,} rolling origins", "MASE", "pinball loss", "in the interval"]
+    words = (
+        f"{verdict(measured)} MASE and the pinball loss are in units of the seasonal naive forecast's mean error in "
+        f"the training part, means over all columns."
+    )
+    readme.write_readme(
+        run.folder,
+        f"Forecasts of {about['file']}",
+        what,
+        readme.table(header, rows) + "\n\n" + words,
+        [
+            f"elman forecast {run.folder} DATA --steps {run.settings.horizon}",
+            f"elman export {run.folder} -o model.onnx",
+        ],
+    )

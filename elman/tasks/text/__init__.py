@@ -1,0 +1,1 @@
+"""What comes next in a text: characters in, the next character out."""

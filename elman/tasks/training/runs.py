@@ -1,0 +1,224 @@
+"""A run of any task: begun from its data, gone on with after an interruption, and opened to use."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+from torch import nn
+
+from elman.tasks.errors import RunError, SettingError
+from elman.tasks.settings import LoopSettings, ModelSettings
+from elman.tasks.training import checkpoint
+from elman.tasks.training.loop import Trainer
+from elman.tasks.training.processes import find_processes
+from elman.tasks.training.task import Task
+
+S = TypeVar("S", bound=ModelSettings)
+T = TypeVar("T", bound=Task)
+T_co = TypeVar("T_co", bound=Task, covariant=True)
+D_contra = TypeVar("D_contra", contravariant=True)
+D = TypeVar("D")
+
+TYPES = {"data": dict, "device": str, "model": dict, "training": dict}
+MOST_WEIGHTS = 10**9
+
+
+class Job(Protocol[D_contra, S, T_co]):
+    """What is a task's own: its data D, its settings S, and how the two become a task T."""
+
+    name: str
+    settings: type[S]
+    types: Mapping[str, type]  # of config.json's values that only this task has
+
+    def encode(self, data: D_contra, folder: Path, settings: S, seed: int, progress: bool) -> dict[str, Any]:
+        """Write the data as arrays into the run folder; returns config.json's own values and "data"."""
+
+    def check(self, config: Mapping[str, Any], source: Path) -> None:
+        """Raise unless this task's own values in config.json make sense."""
+
+    def build(self, config: Mapping[str, Any], settings: S, layer: Any) -> nn.Module:
+        """The untrained model."""
+
+    def open(self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: S, seed: int) -> T_co:
+        """The task on the arrays in the run folder."""
+
+
+@dataclass(frozen=True)
+class Run(Generic[S, T]):
+    """A run, ready to train."""
+
+    folder: Path
+    config: dict[str, Any]
+    settings: S
+    task: T
+    trainer: Trainer
+
+
+def begin(
+    job: Job[D, S, T],
+    data: D,
+    folder: Path,
+    settings: S,
+    training: LoopSettings,
+    *,
+    epochs: float | None = None,
+    device: str = "cpu",
+    layer: Any = None,
+    progress: bool = False,
+) -> Run[S, T]:
+    """Read the data and make the run folder, with an untrained model in it.
+
+    The global random state is set to the training seed; from there on everything follows from it. Of several processes
+    the first one does this; the others open the folder that it made.
+
+    Args:
+        job: the task.
+        data: what it trains on.
+        folder: where the run will be; nothing may be there.
+        settings: the model and how it reads the data.
+        training: the loop's settings.
+        epochs: how often to read the train part, in place of `training.steps`.
+        device: where to compute.
+        layer: the recurrent layer's class, elman.RNN unless given.
+        progress: whether to show a bar while the data is read.
+
+    Raises:
+        UserError: the data, a setting or the folder is not usable; no folder is left behind.
+    """
+    where = find_device(device)
+    if epochs is not None and not (math.isfinite(epochs) and epochs > 0):
+        raise SettingError("epochs", "a number above 0", epochs)
+
+    def make() -> None:
+        with checkpoint.new_run(folder) as building:
+            config = {"device": device, "model": dataclasses.asdict(settings)}
+            config |= job.encode(data, building, settings, training.seed, progress)
+            task = _task(job, building, config, settings, training.seed, where, layer)
+            steps = training.steps if epochs is None else math.ceil(epochs * task.steps_per_epoch)
+            chosen = dataclasses.replace(training, steps=steps)
+            checkpoint.write_config(building, job.name, {**config, "training": dataclasses.asdict(chosen)})
+            Trainer(task, chosen).save(building)
+
+    processes = find_processes(where)
+    if settings.batch_size < processes.shares:
+        raise SettingError("batch_size", f"at least {processes.shares}, a row for every share", settings.batch_size)
+    processes.on_first(make)
+    return _open(job, folder, where, layer)
+
+
+def resume(
+    job: Job[D, S, T],
+    file: Path | None,
+    folder: Path,
+    wanted: Mapping[str, Any],
+    *,
+    epochs: float | None = None,
+    device: str | None = None,
+    layer: Any = None,
+) -> Run[S, T]:
+    """Go back to a run's last checkpoint.
+
+    Args:
+        job: the task.
+        file: the data the run was begun with, or None not to compare it.
+        folder: the run folder.
+        wanted: settings that must be the run's own, by name.
+        epochs: likewise, in place of `wanted["steps"]`.
+        device: where to compute; where the run was begun unless given.
+        layer: the recurrent layer's class, elman.RNN unless given.
+
+    Raises:
+        UserError: the folder or its files are not usable, or the data or a wanted setting is not the run's own.
+    """
+    config, settings, training = read(job, folder)
+    own = dataclasses.asdict(settings) | dataclasses.asdict(training)
+    for name, value in wanted.items():
+        if value != own[name]:
+            raise RunError(f"{folder} was begun with {name} {own[name]}, not {value}: --resume goes on as it was begun")
+    if file is not None and (not file.is_file() or file_sha256(file) != config["data"].get("sha256")):
+        what = "the text" if job.name == "text" else "the data"
+        raise RunError(f"{file} is not {what} that {folder} was begun with: it is missing or was changed")
+    run = _open(job, folder, find_device(device or config["device"]), layer)
+    if epochs is not None and math.ceil(epochs * run.task.steps_per_epoch) != training.steps:
+        raise RunError(f"{folder} was begun with steps {training.steps}, not {epochs} epochs")
+    return run
+
+
+def _open(job: Job[D, S, T], folder: Path, device: torch.device, layer: Any) -> Run[S, T]:
+    """The run as its last checkpoint has it."""
+    config, settings, training = read(job, folder)
+    processes = find_processes(device)  # first: it chooses among several devices of the kind
+    task = _task(job, folder, config, settings, training.seed, device, layer)
+    trainer = Trainer(task, training, processes)
+    trainer.restore(folder)
+    return Run(folder, config, settings, task, trainer)
+
+
+def _task(
+    job: Job[D, S, T],
+    folder: Path,
+    config: Mapping[str, Any],
+    settings: S,
+    seed: int,
+    device: torch.device,
+    layer: Any,
+) -> T:
+    torch.manual_seed(seed)
+    model = job.build(config, settings, layer).to(device)
+    return job.open(folder, model, config, settings, seed)
+
+
+def read(job: Job[D, S, T], folder: Path) -> tuple[dict[str, Any], S, LoopSettings]:
+    """config.json, checked, with its settings.
+
+    Raises:
+        RunError: it is missing, broken, of another version or of another task.
+    """
+    config = checkpoint.read_config(folder, job.name, {**TYPES, **job.types})
+    source = folder / checkpoint.CONFIG
+    job.check(config, source)
+    settings = job.settings.from_config(config["model"], source)
+    return config, settings, LoopSettings.from_config(config["training"], source)
+
+
+def load_model(job: Job[D, S, T], folder: Path, *, device: str = "cpu") -> tuple[nn.Module, dict[str, Any], S]:
+    """A run's best weights in its model, in eval mode, its config.json and its settings.
+
+    Raises:
+        UserError: the folder or its files are not usable.
+    """
+    config, settings, _ = read(job, folder)
+    model = job.build(config, settings, None)
+    checkpoint.load_weights(model, folder / checkpoint.WEIGHTS)
+    return model.to(find_device(device)).eval(), config, settings
+
+
+def refuse_heavy(weights: int, hidden_size: int) -> None:
+    """Raise if a model would have more weights than any machine for such models holds."""
+    if weights > MOST_WEIGHTS:
+        raise SettingError("hidden_size", f"smaller: the model would have {weights:,} weights", hidden_size)
+
+
+def find_device(name: str) -> torch.device:
+    """The torch device of that name, tried out.
+
+    Raises:
+        SettingError: there is no such device here.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # torch raises either, by device
+        raise SettingError("device", "a device that torch can compute on here, such as cpu", name) from error
+    return device
+
+
+def file_sha256(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

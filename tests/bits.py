@@ -1,0 +1,228 @@
+"""Whether two source trees compute the same bits: random problems on each, in a process of its own.
+
+    python tests/bits.py OLD_TREE NEW_TREE [COUNT] [SEED]
+
+Output, h_n and every gradient, for every way of calling the layer, 1 to 4 threads, both dtypes. A change of structure
+leaves every bit as it was; this says which problem is the first to differ, and by how much. Exits 1 where one does.
+"""
+
+import functools
+import hashlib
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+from torch.nn.utils.rnn import pack_padded_sequence
+
+Values = dict[str, Tensor]
+WAYS = ("dense", "dense", "lengths", "reset", "lengths reset", "packed", "unbatched", "no grad", "stream", "per sample")
+WAYS += ("operator", "second", "vjp", "written to", "reference")
+
+
+class Problem:
+    """One call, drawn from a seed."""
+
+    def __init__(self, seed: int) -> None:
+        draw = random.Random(seed)
+        self.seed, self.way = seed, draw.choice(WAYS)
+        wide = draw.random() < 0.1
+        self.T, self.N = draw.randint(1, 30), draw.choice([1, 1, 2, 3, 5, 8, 17, 33])
+        self.I, self.H = draw.randint(1, 40), draw.randint(1, 300 if wide else 70)
+        self.L, self.D = draw.choice([1, 1, 2, 3]), 1 if self.way == "stream" else draw.choice([1, 2])
+        self.batch_first = draw.random() < 0.3 and self.way != "operator"
+        self.dtype = draw.choice([torch.float32, torch.float64])
+        self.threads = draw.randint(1, 4)
+        self.with_h0 = draw.random() < 0.6
+        self.words = dict(
+            nonlinearity=draw.choice(["tanh", "relu"]),
+            bias=draw.random() < 0.8,
+            dropout=0.4 if self.L > 1 and draw.random() < 0.3 and self.way not in ("stream", "per sample") else 0.0,
+        )
+        self.asks = draw.choice(["everything", "everything", "weights", "x", "x h0", "some"])
+        self.loss = draw.choice(["both", "output", "h_n", "sum"])
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in vars(self).items())
+
+    def run(self) -> Values:
+        import elman
+
+        torch.set_num_threads(self.threads)
+        torch.manual_seed(self.seed)
+        layer = elman.RNN(
+            self.I,
+            self.H,
+            self.L,
+            bidirectional=self.D == 2,
+            batch_first=self.batch_first,
+            dtype=self.dtype,
+            **self.words,
+        )
+        rows = (self.N, self.T) if self.batch_first else (self.T, self.N)
+        x = torch.randn(*rows, self.I, dtype=self.dtype)
+        h0 = torch.randn(self.L * self.D, self.N, self.H, dtype=self.dtype)
+        lengths = torch.randint(0, self.T + 1, (self.N,))
+        reset = torch.rand(rows) < 0.2
+        draw = random.Random(-self.seed)
+        for p in layer.parameters():
+            p.requires_grad_(self.asks in ("everything", "weights") or (self.asks == "some" and draw.random() < 0.5))
+        x.requires_grad_("x" in self.asks or self.asks in ("everything", "some"))
+        h0.requires_grad_("h0" in self.asks or self.asks == "everything")
+        method = "forward_" + self.way.replace(" ", "_")
+        return getattr(self, method)(layer, x, h0 if self.with_h0 else None, lengths, reset)
+
+    def gradients(self, layer: torch.nn.Module, x: Tensor, h0: Tensor | None, output: Tensor, h_n: Tensor) -> Values:
+        given = {"x": x, "h0": h0} | dict(layer.named_parameters())
+        wanted = {name: t for name, t in given.items() if t is not None and t.requires_grad}
+        found = {"output": output, "h_n": h_n}
+        if not wanted:
+            return found
+        grads = torch.autograd.grad(self.loss_of(output, h_n), list(wanted.values()), allow_unused=True)
+        return found | {name: g for name, g in zip(wanted, grads, strict=True) if g is not None}
+
+    def loss_of(self, output: Tensor, h_n: Tensor) -> Tensor:
+        if self.loss == "sum":
+            return output.sum() + h_n.sum()
+        torch.manual_seed(self.seed + 1)
+        parts = {name: (y * torch.randn_like(y)).sum() for name, y in (("output", output), ("h_n", h_n))}
+        return parts["output"] + parts["h_n"] if self.loss == "both" else parts[self.loss]
+
+    def forward_dense(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        return self.gradients(layer, x, h0, *layer(x, h0))
+
+    def forward_lengths(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        return self.gradients(layer, x, h0, *layer(x, h0, lengths=lengths))
+
+    def forward_reset(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        return self.gradients(layer, x, h0, *layer(x, h0, reset=reset))
+
+    def forward_lengths_reset(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        return self.gradients(layer, x, h0, *layer(x, h0, lengths=lengths, reset=reset))
+
+    def forward_packed(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        rows = pack_padded_sequence(x, lengths.clamp(min=1), self.batch_first, enforce_sorted=False)
+        output, h_n = layer(rows, h0)
+        return self.gradients(layer, x, h0, output.data, h_n)
+
+    def forward_unbatched(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        one = x[0] if self.batch_first else x[:, 0]
+        return self.gradients(layer, x, h0, *layer(one, None if h0 is None else h0[:, 0]))
+
+    def forward_no_grad(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        with torch.no_grad():
+            return dict(zip(("output", "h_n"), layer(x, h0), strict=True))
+
+    def forward_stream(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        import elman
+
+        stream = elman.Stream(layer, h0)
+        steps = [stream(x_t) for x_t in x.detach().unbind(1 if self.batch_first else 0)]
+        return {"output": torch.stack(steps), "h_n": stream.state}
+
+    def forward_per_sample(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        weights = {name: p.detach() for name, p in layer.named_parameters()}
+
+        def loss(weights: Values, one: Tensor, start: Tensor) -> Tensor:
+            time = one.unsqueeze(0 if self.batch_first else 1)
+            return self.loss_of(*functional_call(layer, weights, (time, start.unsqueeze(1))))
+
+        axes = (None, 0 if self.batch_first else 1, 1)
+        start = torch.zeros(self.L * self.D, self.N, self.H, dtype=self.dtype) if h0 is None else h0.detach()
+        return vmap(grad(loss), axes, randomness="same")(weights, x.detach(), start)
+
+    def forward_operator(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        kind = (self.words["nonlinearity"], self.L, self.D == 2)
+        outputs = torch.ops.elman.rnn(x, h0, list(layer.parameters()), lengths, reset, None, *kind)
+        return self.gradients(layer, x, h0, *outputs[:2])
+
+    def forward_second(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        given = [t for t in (x, h0, *layer.parameters()) if t is not None and t.requires_grad]
+        output, h_n = layer(x, h0)
+        if not given:
+            return {"output": output, "h_n": h_n}
+        first = torch.autograd.grad(self.loss_of(output, h_n), given, create_graph=True, allow_unused=True)
+        loss = sum(g.square().sum() for g in first if g is not None)
+        found = torch.autograd.grad(loss, given, allow_unused=True) if loss.requires_grad else []
+        return {str(i): g for i, g in enumerate((output, h_n, *first, *found)) if g is not None}
+
+    def forward_vjp(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        given = (x,) if h0 is None else (x, h0)
+        outputs, pull = torch.func.vjp(functools.partial(layer, lengths=lengths), *given)
+        torch.manual_seed(self.seed + 1)
+        return dict(enumerate((*outputs, *pull(tuple(torch.randn_like(y) for y in outputs)))))
+
+    def forward_written_to(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        output, h_n = layer(x, h0)
+        return self.gradients(layer, x, h0, output.mul_(0.5), h_n)
+
+    def forward_reference(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+        import elman
+
+        with elman.use_backend("reference"):
+            return self.gradients(layer, x, h0, *layer(x, h0, lengths=lengths))
+
+
+def digest(t: Tensor) -> str:
+    array = t.detach().contiguous().numpy()
+    return hashlib.sha256(f"{array.shape} {array.dtype}".encode() + array.tobytes()).hexdigest()[:16]
+
+
+def child(count: int, seed: int, only: int | None) -> None:
+    """Prints a line a problem; with `only`, the values of that one, after all that come before it."""
+    import elman
+
+    if Path(elman.__file__).parent.parent != Path(os.environ["PYTHONPATH"]).resolve():
+        raise SystemExit(f"elman is not that of the tree: {elman.__file__}")
+    for i in range(count if only is None else only + 1):
+        values = Problem(seed * 1_000_000 + i).run()
+        if only is None:
+            print(json.dumps({str(name): digest(t) for name, t in values.items()}), flush=True)
+    if only is not None:
+        torch.save({str(name): t.detach() for name, t in values.items()}, sys.stdout.buffer)
+
+
+def ask(tree: str, *arguments: object) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-W", "ignore", __file__, "--child", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": tree, "OMP_WAIT_POLICY": "passive"}
+    return subprocess.Popen(command, cwd=tree, env=environment, stdout=subprocess.PIPE)
+
+
+def main(old: str, new: str, count: int = 2000, seed: int = 1) -> int:
+    trees = [str(Path(tree).resolve()) for tree in (old, new)]
+    said = [process.communicate()[0].splitlines() for process in [ask(tree, count, seed) for tree in trees]]
+    if [len(lines) for lines in said] != [count, count]:
+        print(f"ended early, after {len(said[0])} and {len(said[1])} of {count} problems")
+        return 1
+    pairs = [[json.loads(line) for line in pair] for pair in zip(*said, strict=True)]
+    different = [i for i, (one, other) in enumerate(pairs) if one != other]
+    for i in different[:5]:
+        names = [name for name in {**pairs[i][0], **pairs[i][1]} if pairs[i][0].get(name) != pairs[i][1].get(name)]
+        values = [torch.load(io.BytesIO(ask(tree, count, seed, i).communicate()[0])) for tree in trees]
+        print(f"problem {i}: {Problem(seed * 1_000_000 + i)}")
+        for name in names:
+            print(f"  {name}: {compared(*(each.get(name) for each in values))}")
+    print(f"{len(different)} of {count} problems differ, of {sum(len(one) for one, _ in pairs)} values")
+    return int(bool(different))
+
+
+def compared(one: Tensor | None, other: Tensor | None) -> str:
+    if one is None or other is None or one.shape != other.shape or one.dtype != other.dtype:
+        return " and ".join("missing" if t is None else f"{t.dtype} {tuple(t.shape)}" for t in (one, other))
+    off = (one - other).abs()
+    return f"{int((one != other).sum())} of {one.numel()} numbers, off by up to {off.max():.3g}"
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "--child":
+        numbers: list[int] = [int(word) for word in sys.argv[2:]]
+        child(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else None)
+    else:
+        sys.exit(main(sys.argv[1], sys.argv[2], *map(int, sys.argv[3:])))

@@ -1,0 +1,287 @@
+"""A captured layer at other sizes and other lengths than the example's: right, or refused with a reason.
+
+    python tests/captures.py                  the whole square, as the table in Markdown; exits 1 where one is wrong
+    python tests/captures.py --case 'torch.jit.trace | lengths | all T | h_0 | L2 D2'     one cell, with what was raised
+
+Beside torch.nn.RNN in eager mode: piece by piece for lengths and resets (pieces.py), on torch's PackedSequence for
+packed input.
+"""
+
+import itertools
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pieces import run_pieces
+from torch import Tensor
+from torch.export import Dim
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
+
+import elman
+
+I, H = 3, 4
+RIGHT, REFUSED, WRONG = "right", "refused", "WRONG"
+Call = Callable[..., Any]
+
+
+class Cell(NamedTuple):
+    """One place of the square."""
+
+    capture: str
+    kind: str
+    example: str
+    h0: str
+    layer: str
+
+    def __str__(self) -> str:
+        return " | ".join(self)
+
+
+class Model(torch.nn.Module):
+    """The layer with its arguments as tensors: x, h_0 where there is one, and what the kind needs."""
+
+    def __init__(self, cls: type[torch.nn.Module], kind: str, with_h0: bool, layer: str) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        two, batch_first = "D2" in layer, "batch first" in layer
+        self.rnn = cls(I, H, 2 if "L2" in layer else 1, bidirectional=two, batch_first=batch_first)
+        self.kind, self.with_h0 = kind, with_h0
+
+    def forward(self, x: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        h0, rest = (rest[0], rest[1:]) if self.with_h0 else (None, rest)
+        if self.kind == "packed rows given":
+            output, h_n = self.rnn(PackedSequence(x, rest[0]), h0)
+            return output.data, h_n
+        if self.kind.startswith("packed"):
+            rows = pack_padded_sequence(x, rest[0], self.rnn.batch_first)
+            output, h_n = self.rnn(rows, h0)
+            if self.kind == "packed, its rows":
+                return output.data, h_n
+            return pad_packed_sequence(output, self.rnn.batch_first)[0], h_n
+        words = dict(zip([name for name in ("lengths", "reset") if name in self.kind], rest, strict=True))
+        if isinstance(self.rnn, elman.RNN):
+            return self.rnn(x, h0, **words)
+        return run_pieces(self.rnn, x, h0, **words)
+
+    def names(self) -> list[str]:
+        words = ["lengths"] if self.kind.startswith("packed") else []
+        if self.kind == "packed rows given":
+            words = ["batch_sizes"]
+        words += [name for name in ("lengths", "reset") if name in self.kind]
+        return ["x", *["h0"] * self.with_h0, *words]
+
+    def axes(self) -> dict[str, dict[int, str]]:
+        """Which axis of which argument is T and which is N."""
+        rows = {0: "N", 1: "T"} if self.rnn.batch_first else {0: "T", 1: "N"}
+        every = {"x": rows, "h0": {1: "N"}, "lengths": {0: "N"}, "reset": rows, "batch_sizes": {0: "T"}}
+        if self.kind == "packed rows given":
+            every["x"] = {0: "R"}
+        return {name: every[name] for name in self.names()}
+
+    def given(self, T: int, N: int, which: str) -> tuple[Tensor, ...]:
+        """Arguments of a size; which: "mixed", "all T", "some 0", "nothing marked"."""
+        torch.manual_seed(10 * T + N)
+        rows = (N, T) if self.rnn.batch_first else (T, N)
+        lengths = torch.randint(1, T + 1, (N,))
+        lengths[N // 2] = T
+        if which == "all T":
+            lengths[:] = T
+        if which == "some 0":
+            lengths[0] = 0
+        if self.kind.startswith("packed"):
+            lengths = lengths.sort(descending=True).values
+        reset = torch.rand(rows) < (0 if which == "nothing marked" else 0.4)
+        states = self.rnn.num_layers * (2 if self.rnn.bidirectional else 1)
+        every = {"x": torch.randn(*rows, I), "h0": torch.randn(states, N, H), "lengths": lengths, "reset": reset}
+        if self.kind == "packed rows given":
+            every["x"], every["batch_sizes"], *_ = pack_padded_sequence(every["x"], lengths, self.rnn.batch_first)
+        return tuple(every[name] for name in self.names())
+
+
+# The captures: from a model and an example to something that is called with other arguments
+
+
+def traced(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
+    return torch.jit.trace(model, example)
+
+
+def dynamic_shapes(model: Model) -> tuple[Any, ...]:
+    """The axes as torch.export takes them; what *rest takes is one argument."""
+    dims = {name: Dim(name, max=64) for name in ("T", "N")} | {"R": Dim("R", max=4096)}
+    first, *rest = ({axis: dims[name] for axis, name in each.items()} for each in model.axes().values())
+    return (first, tuple(rest)) if rest else (first,)
+
+
+def exported(strict: bool) -> Callable[..., Call]:
+    def capture(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
+        return torch.export.export(model, example, dynamic_shapes=dynamic_shapes(model), strict=strict).module()
+
+    return capture
+
+
+def compiled(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
+    torch._dynamo.reset()
+    run = torch.compile(model, backend="aot_eager", dynamic=True)
+    run(*example)
+    return run
+
+
+def fx(mode: str) -> Callable[..., Call]:
+    def capture(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
+        names, weights = zip(*model.named_parameters(), strict=True)
+
+        def function(weights: tuple[Tensor, ...], *given: Tensor) -> tuple[Tensor, Tensor]:
+            return functional_call(model, dict(zip(names, weights, strict=True)), given)
+
+        return partial(make_fx(function, tracing_mode=mode)(weights, *example), weights)
+
+    return capture
+
+
+def onnx(dynamo: bool) -> Callable[..., Call]:
+    def capture(model: Model, example: tuple[Tensor, ...], folder: Path) -> Call:
+        import onnxruntime
+
+        path, axes = folder / "model.onnx", model.axes()
+        if dynamo:
+            words: dict[str, Any] = dict(dynamic_shapes=dynamic_shapes(model), verbose=False)
+        else:
+            words = dict(input_names=list(axes), dynamic_axes=axes)
+        torch.onnx.export(model, example, path, dynamo=dynamo, **words)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        session = onnxruntime.InferenceSession(path, options)
+        wanted = [each.name for each in session.get_inputs()]
+
+        def call(*given: Tensor) -> list[Tensor]:
+            arrays = [t.numpy() for t in given]
+            named = dict(zip(axes if not dynamo else wanted, arrays, strict=not dynamo))
+            # what the graph does not read, the old exporter leaves out of it
+            return [torch.from_numpy(y) for y in session.run(None, {name: named[name] for name in wanted})]
+
+        return call
+
+    return capture
+
+
+CAPTURES: dict[str, Callable[[Model, tuple[Tensor, ...], Path], Call]] = {
+    "torch.jit.trace": traced,
+    "torch.onnx.export, dynamo=False": onnx(False),
+    "torch.onnx.export, dynamo=True": onnx(True),
+    "torch.export": exported(False),
+    "torch.export, strict": exported(True),
+    "torch.compile": compiled,
+    "make_fx": fx("real"),
+    "make_fx, symbolic": fx("symbolic"),
+}
+KINDS = {
+    "plain": ("mixed",),
+    "lengths": ("mixed", "all T", "some 0"),
+    "reset": ("mixed", "nothing marked"),
+    "lengths and reset": ("mixed", "all T"),
+    "packed": ("mixed", "all T"),
+    "packed, its rows": ("mixed", "all T"),
+    "packed rows given": ("mixed", "all T"),
+}
+LAYERS = ("L1 D1", "L2 D2 batch first")
+SIZES = ((6, 3), (9, 5), (4, 2), (1, 3))
+"""T and N of the calls; the first are the example's."""
+
+
+def square() -> Iterator[Cell]:
+    for capture, (kind, examples), h0, layer in itertools.product(CAPTURES, KINDS.items(), ("h_0", "none"), LAYERS):
+        for example in examples:
+            yield Cell(capture, kind, example, h0, layer)
+
+
+def reason(error: BaseException) -> str | None:
+    """What a user is told; None where that is no sentence but a failure somewhere inside."""
+    if isinstance(error, AssertionError | KeyError | IndexError | AttributeError | NameError | RecursionError):
+        return None
+    said = " ".join(str(error).split())
+    return f"{type(error).__name__}: {said}" if len(said.split()) > 3 else None
+
+
+def judge(cell: Cell) -> tuple[str, list[str]]:
+    """The verdict of one cell, the worst of its calls, and what was said at each.
+
+    Where torch's layer is right in that capture, less than right is wrong.
+    """
+    verdict, said = judge_layer(cell, elman.RNN)
+    if verdict in (RIGHT, WRONG) or not cell.kind.startswith(("plain", "packed")):
+        return verdict, said
+    torchs, _ = judge_layer(cell, torch.nn.RNN)
+    return (WRONG, ["torch.nn.RNN is right here: " + said[0]]) if torchs == RIGHT else (verdict, said)
+
+
+def judge_layer(cell: Cell, cls: type[torch.nn.Module]) -> tuple[str, list[str]]:
+    """The same of one of the layers."""
+    ours, theirs = (Model(each, cell.kind, cell.h0 == "h_0", cell.layer).eval() for each in (cls, torch.nn.RNN))
+    example, said, verdicts = ours.given(*SIZES[0], cell.example), [], {RIGHT}
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            captured = CAPTURES[cell.capture](ours, example, Path(folder))
+        except Exception as error:  # noqa: BLE001 - its class and words are what is judged
+            return (REFUSED if reason(error) else WRONG), [f"capture: {reason(error) or repr(error)}"]
+        which = [w for w in ("mixed", "all T", "some 0") if w != "some 0" or "lengths" in cell.kind]
+        for size, kind in itertools.product(SIZES, which):
+            given = ours.given(*size, kind)
+            expected = theirs(*given)
+            try:
+                found = captured(*given)
+                for y, right in zip(found, expected, strict=True):
+                    torch.testing.assert_close(y, right)
+            except AssertionError as error:
+                verdicts.add(WRONG)
+                said.insert(0, f"T{size[0]} N{size[1]} {kind}: {' '.join(str(error).split())[:160]}")
+            except Exception as error:  # noqa: BLE001 - the same
+                verdicts.add(REFUSED if reason(error) else WRONG)
+                said.append(f"T{size[0]} N{size[1]} {kind}: {reason(error) or repr(error)}"[:400])
+    if verdicts == {RIGHT, REFUSED}:
+        return f"{RIGHT} or {REFUSED}", said
+    return next(v for v in (WRONG, REFUSED, RIGHT) if v in verdicts), said
+
+
+def table() -> tuple[str, list[str]]:
+    """The square in Markdown, a row a kind of call and a column a capture, and the cells that are wrong."""
+    found: dict[tuple[str, str], set[str]] = {}
+    wrong = []
+    for cell in square():
+        verdict, said = judge(cell)
+        print(f"{cell}: {verdict}", *said[:1], file=sys.stderr, flush=True)
+        found.setdefault((cell.kind, cell.capture), set()).add(verdict)
+        if verdict == WRONG:
+            wrong.append(f"{cell}: {said[0]}")
+    lines = [f"| | {' | '.join(CAPTURES)} |", f"| --- |{' --- |' * len(CAPTURES)}"]
+    for kind in KINDS:
+        cells = []
+        for capture in CAPTURES:
+            verdicts = found[kind, capture]
+            if WRONG in verdicts:
+                cells.append(WRONG)
+            else:
+                cells.append(verdicts.pop() if len(verdicts) == 1 else f"{RIGHT} or {REFUSED}")
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines), wrong
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--case"]:
+        verdict, said = judge(Cell(*sys.argv[2].split(" | ")))
+        print(verdict, *said, sep="\n")
+        return int(verdict == WRONG)
+    text, wrong = table()
+    print(text, *wrong, sep="\n")
+    return int(bool(wrong))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

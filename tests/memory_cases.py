@@ -1,0 +1,206 @@
+"""What is replaced between forward and backward: torch.nn.RNN's gradients or its exception, and never a dead process.
+
+    python tests/memory_cases.py 2000 7       2,000 random cases of seed 7, in a process of their own
+    python tests/memory_cases.py --case 'call 123'    one of them, here
+
+A case is a line, "way number"; everything else is drawn from them. Wrong is: other gradients than torch's layer has
+after the same replacement, an exception where torch has none, none where torch has one (unless the gradients are those
+of what forward saw), and a process that dies.
+"""
+
+import random
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import memory_misuse
+import torch
+from children import FINE, ask, serve
+from memory_ways import WAYS, Run, Values
+from replacements import CHANGES, COUNTED, DATA, LAYOUTS
+from torch import Tensor
+
+import elman
+
+Outcome = Values | Exception
+FORWARD_AFTER = ("at forward", "inference", "stream", "checkpoint")
+"""The ways on which something runs forward after the change."""
+
+
+class Case:
+    """One way, one layer and its arguments, and what is replaced, all drawn from a line of text."""
+
+    def __init__(self, line: str) -> None:
+        self.line = line
+        self.way = line.rsplit(" ", 1)[0]
+        draw = random.Random(line)
+        one_sided = self.way in ("cell", "stream")
+        self.layers = 1 if self.way == "cell" else draw.choice([1, 1, 2, 3])
+        self.directions = 1 if one_sided else draw.choice([1, 1, 2])
+        self.sizes = draw.choice(
+            [(5, 3, 4, 6), (7, 2, 3, 17), (1, 1, 1, 1), (4, 9, 5, 33), (3, 4, 24, 130), (12, 1, 8, 8)]
+        )
+        self.words = dict(nonlinearity=draw.choice(["tanh", "tanh", "relu"]), bias=draw.random() < 0.8)
+        self.batch_first = self.way != "cell" and draw.random() < 0.3
+        extra = draw.choice(["", "", "lengths", "reset", "lengths reset"]) if self.way in ("call", "operator") else ""
+        self.extra = extra.split()
+        dropout = self.layers > 1 and not extra and not one_sided and self.way != "operator" and draw.random() < 0.3
+        self.dropout = 0.5 if dropout else 0.0
+        # of a second derivative's long sums float32 is not enough to tell right from wrong
+        self.dtype = torch.float64 if self.way == "second" else draw.choice([torch.float32, torch.float64])
+        self.threads = draw.choice([1, 2])
+        self.with_h0 = draw.random() < 0.7
+        self.asks = [draw.random() < 0.8 for _ in range(2)], draw.random()  # x and h0, and the share of weights
+        self.options = dict(
+            grad_layout=draw.choice(["plain", "plain", "expanded", "transposed", "strided", "negated", "zeros"]),
+            loss="both" if self.way == "cell" else draw.choice(["both", "both", 0, 1]),
+            accumulates=draw.random() < 0.5,
+            in_a_hook=draw.random() < 0.2,
+            choice=draw.randrange(4),
+        )
+        targets = ["x", "x", "h0", "weights", "weights", "weight", "output", "h_n", *self.extra, *self.extra]
+        kinds = [*DATA, *DATA, *CHANGES] if self.way != "stream" else list(DATA)
+        if self.way == "compiled":
+            self.layers, self.sizes, self.batch_first = min(self.layers, 2), (3, 4, 5, 6), False
+            self.words, self.dropout, self.dtype, self.with_h0 = (
+                dict(nonlinearity="tanh", bias=True),
+                0.0,
+                torch.float32,
+                True,
+            )
+        self.changes = [
+            (draw.choice(targets), draw.choice(kinds), draw.randrange(99)) for _ in range(draw.choice([1, 1, 2]))
+        ]
+
+    def layer(self, kind: Any, cell: Any) -> torch.nn.Module:
+        torch.manual_seed(1)
+        _, _, I, H = self.sizes
+        if self.way == "cell":
+            layer = cell(I, H, self.words["bias"], self.words["nonlinearity"], dtype=self.dtype)
+        else:
+            sides = dict(batch_first=self.batch_first, bidirectional=self.directions == 2, dropout=self.dropout)
+            layer = kind(I, H, self.layers, dtype=self.dtype, **self.words, **sides)
+        draw = random.Random(self.line + "weights")
+        for p in layer.parameters():
+            p.requires_grad_(draw.random() < max(self.asks[1], 0.3))
+        return layer
+
+    def tensors(self) -> dict[str, Tensor | None]:
+        torch.manual_seed(2)
+        T, N, I, H = self.sizes
+        rows = (N, T) if self.batch_first else (T, N)
+        shape = (N, H) if self.way == "cell" else (self.layers * self.directions, N, H)
+        with_h0 = self.with_h0 or self.way in ("cell", "stream")
+        return {
+            # the output asks for a gradient whatever the weights do
+            "x": torch.randn(*rows, I, dtype=self.dtype).requires_grad_(self.asks[0][0] or not self.asks[0][1]),
+            "h0": torch.randn(shape, dtype=self.dtype).requires_grad_(self.asks[0][1]) if with_h0 else None,
+            "lengths": torch.randint(0, T + 1, (N,)).index_fill_(0, torch.tensor([0]), T)
+            if "lengths" in self.extra
+            else None,
+            "reset": torch.rand(rows) < 0.3 if "reset" in self.extra else None,
+        }
+
+    def run(self, layer: torch.nn.Module, changed: bool) -> Outcome:
+        """What the way computes, or what it raised. A change that torch itself refuses is left out."""
+        run = Run(layer, self.tensors(), self.options, lambda: None)
+        done = []
+
+        def change() -> None:
+            if done or not changed:  # a hook may be called again
+                return
+            done.append(True)
+            weights = list(layer.parameters())
+            for target, name, place in self.changes:
+                if target.startswith("weight"):
+                    chosen = weights if target == "weights" else [weights[place % len(weights)]]
+                else:
+                    chosen = [t for t in [run.tensors.get(target)] if t is not None]
+                for t in chosen:
+                    torch.manual_seed(5)
+                    try:
+                        CHANGES[name](t)
+                    except (RuntimeError, TypeError, IndexError, NotImplementedError):
+                        continue
+
+        run.change = change
+        torch.set_num_threads(self.threads)
+        torch.manual_seed(3)
+        try:
+            found = WAYS[self.way](run)
+        except Exception as error:  # noqa: BLE001 - whatever torch's layer raises is what is compared
+            return error
+        return {name: t.detach().clone() for name, t in found.items()}
+
+    def said(self) -> str:
+        sizes = "T{} N{} I{} H{}".format(*self.sizes)
+        return f"{sizes} L{self.layers} D{self.directions} {self.dtype} {self.extra} {self.options} {self.changes}"
+
+
+def difference(actual: Values, expected: Values) -> str | None:
+    for name in {**actual, **expected}:  # no gradient is a gradient of zeros
+        one, other = (values.get(name) for values in (actual, expected))
+        one, other = (torch.zeros_like(b) if a is None else a for a, b in ((one, other), (other, one)))
+        try:
+            torch.testing.assert_close(one, other, equal_nan=True)
+        except AssertionError as error:
+            return f"{name}: {error}"
+    return None
+
+
+def verdict(line: str) -> str:
+    """ "fine", or what is wrong."""
+    if line.startswith("misuse: "):
+        return memory_misuse.verdict(line)
+    case = Case(line)
+    kinds = (torch.nn.RNN, torch.nn.RNNCell), (elman.RNN, elman.RNNCell)
+    theirs, ours = (case.run(case.layer(*kind), True) for kind in kinds)
+    names = {name for _, name, _ in case.changes}
+    if isinstance(ours, Exception):
+        refusable = case.way == "compiled" or names & {*COUNTED, "storage emptied", "storage halved"}
+        # torch broadcasts and promotes a bias
+        refusable = refusable or (case.way in FORWARD_AFTER and not names <= set(LAYOUTS))
+        if refusable or isinstance(theirs, Exception):
+            return FINE
+        return f"STRICT {type(ours).__name__}: {ours} [{case.said()}]"
+    found = "torch raises" if isinstance(theirs, Exception) else difference(ours, theirs)
+    if found is None:
+        return FINE
+    unchanged = case.run(case.layer(*kinds[0]), False)
+    if isinstance(unchanged, Exception) or difference(ours, unchanged) is None:
+        return FINE  # the gradients of what forward saw, which is more than torch keeps of a leaf of two axes
+    if case.way == "compiled" and names <= set(LAYOUTS):
+        return FINE  # a graph keeps its arguments themselves, and so the replaced numbers: that of nn.Linear too
+    if case.way == "cell" and "storage halved" in names:
+        return FINE  # torch's operator, which reads past the end
+    if isinstance(theirs, Exception):
+        return f"LAX torch raises {type(theirs).__name__}: {theirs} [{case.said()}]"
+    return f"WRONG {found} [{case.said()}]"
+
+
+def lines(count: int, seed: int) -> list[str]:
+    """The ways in turn."""
+    ways = list(WAYS)
+    weights = [3 if way == "call" else 1 for way in ways]
+    draw = random.Random(seed)
+    return [f"{draw.choices(ways, weights)[0]} {seed * 1_000_000 + i}" for i in range(count)]
+
+
+def main(count: int, seed: int) -> int:
+    found: Counter[str] = Counter()
+    for line, said in ask([Path(__file__), "--child"], lines(count, seed), 3600):
+        found[said.split()[0]] += 1
+        if said != FINE:
+            print(f"{line}: {said}", flush=True)
+    print(dict(found))
+    return int(found[FINE] != count)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--child"]:
+        serve(verdict)
+    elif sys.argv[1:2] == ["--case"]:
+        print(verdict(sys.argv[2]))
+    else:
+        sys.exit(main(int(sys.argv[1]), int(sys.argv[2])))
