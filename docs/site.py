@@ -39,9 +39,9 @@ def build(folder: Path) -> None:
     sources.mkdir(parents=True)
     write_pages(sources)
     write_lessons(sources / "lessons")
-    gallery = [sys.executable, "-m", "elman", "explain", "--gallery", str(sources / "gallery")]
-    subprocess.run(gallery, check=True, cwd=ROOT)
     make_pages(folder)
+    gallery = [sys.executable, "-m", "elman", "explain", "--gallery", str(site / "gallery")]
+    subprocess.run(gallery, check=True, cwd=ROOT)
     if dead := dead_links(site):
         raise SystemExit("\n".join(dead))
     print(f"{len(list(site.rglob('*.html')))} pages in {site}")
@@ -108,6 +108,8 @@ def dead_links(site: Path) -> list[str]:
                 dead.append(f"{page}: {link} works from the root of a host only")
             elif not target.exists():
                 dead.append(f"{page}: {link} leads nowhere")
+            elif "=" in parts.fragment:  # what a page of the gallery is to show, and no anchor
+                continue
             elif parts.fragment and target in pages and unquote(parts.fragment) not in pages[target].anchors:
                 dead.append(f"{page}: {link} has no such anchor")
     return dead

@@ -93,11 +93,11 @@ def test_every_notebook_begins_with_one_cell_that_installs_elman() -> None:
 
 def test_every_page_is_there_in_both_languages(built: Path) -> None:
     site = built / "site"
-    pages = {str(page.relative_to(site)) for page in site.rglob("*.html")} - {"ko"}
+    pages = {str(page.relative_to(site)) for page in site.rglob("*.html")}
     english = {page for page in pages if not page.startswith(("ko/", "gallery/"))}
     assert {page.removeprefix("ko/") for page in pages if page.startswith("ko/")} == english
     assert {"index.html", "api.html", "doctor.html", "gallery.html", "lessons/here.html"} <= english
-    assert "gallery/index.html" in pages
+    assert {"gallery/index.html", "gallery/index.ko.html"} <= pages
     assert "무엇이 뒤섞였는지" in (site / "ko" / "lessons" / "index.html").read_text(encoding="utf-8")
 
 
@@ -170,7 +170,8 @@ def test_pages_and_search_work_from_a_folder_and_from_a_sub_path(way: str, built
         page.locator(".md-search-result__meta", has_text="입력하세요").wait_for()
         page.keyboard.type("batch_first", delay=20)
         page.locator(".md-search-result__item").first.wait_for()
-        page.goto(f"{address}/site/gallery/index.html")
-        page.locator("main, body").first.wait_for()
+        page.goto(f"{address}/site/ko/gallery.html")
+        page.get_by_role("link", name="갤러리 열기").click()
+        page.locator("main").wait_for()
         assert errors == []
         assert [url for url in asked if not url.startswith((address, "data:", "blob:", "about:"))] == []
