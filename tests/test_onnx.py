@@ -84,7 +84,10 @@ def nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 @pytest.mark.parametrize(
     ("name", "lengths"),
-    [*((name, False) for name in LAYERS), *((name, True) for name in LAYERS if not name.endswith(("U without bias", "M without bias")))],
+    [
+        *((name, False) for name in LAYERS),
+        *((name, True) for name in LAYERS if not name.endswith(("U without bias", "M without bias"))),
+    ],
 )
 def test_one_node_a_layer_runs_at_every_size(name: str, lengths: bool, tmp_path: Path) -> None:
     arguments = LAYERS[name]
