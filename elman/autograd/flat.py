@@ -35,7 +35,8 @@ _Places = tuple[tuple[int, Any], ...]
 
 
 def _without_tensors(record: Any) -> tuple[Any, _Places]:
-    parts, places = [], []
+    parts: list[Any] = []
+    places: list[tuple[int, Any]] = []
     for i, part in enumerate(record):
         if isinstance(part, Tensor):
             places.append((i, None))

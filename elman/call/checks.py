@@ -69,7 +69,7 @@ def _raise_for_axes_of_states(layer: "Recurrent", data: Tensor, states: tuple[Te
 
 def check_weights(layer: "Recurrent", weights: list[Tensor]) -> None:
     """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
-    if not torch.compiler.is_compiling() and weights_are_usual(layer, weights, weights[0].dtype):
+    if not torch.compiler.is_compiling() and weights_are_usual(layer, weights):
         return  # Dynamo does not know attrgetter
     shapes = weight_shapes(*sizes_of(layer))
     first = weights[0]

@@ -20,8 +20,8 @@ from elman.kernels.torch_native import obstacle as torch_obstacle
 class Kernels(Protocol):
     """What the module of a backend holds."""
 
-    def forward(self, problem: Problem, save: bool) -> Run:
-        """The run, and if `save` what its backward needs."""
+    def forward(self, problem: Problem, save: bool, checked: bool = False) -> Run:
+        """The run, and if `save` what its backward needs. `checked`: the weights are known to fit."""
         ...
 
 
@@ -37,6 +37,7 @@ class OwnKernels(Kernels, Protocol):
         d_last: tuple[Tensor | None, ...],
         needs: tuple[bool, ...],
         groups: int | None = None,
+        checked: bool = False,
     ) -> list[Tensor | None]:
         """The gradients at `problem.inputs`, those that `needs` asks for; of the weights for each of so many groups of
         the batch apart."""

@@ -133,7 +133,7 @@ class Stream:
         if steps is None or not nothing_is_asked():
             return
         weights = self._rnn._weights()
-        if weights_are_usual(self._rnn, weights, weights[0].dtype) and steps.can_begin(states, weights):
+        if weights_are_usual(self._rnn, weights) and steps.can_begin(states, weights):
             steps.begin(states)
             self._steps = steps
 

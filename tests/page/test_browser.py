@@ -501,7 +501,7 @@ def test_without_scripts_a_plain_table_is_shown(tab, hello) -> None:
     text = one.page.locator("body").inner_text()
     assert "input\t(time 5, batch 3, feature 4)" in text
     rows = one.page.locator("noscript table").nth(1).locator("tr").all_inner_texts()
-    assert rows[0].split("\t") == ["step", "unit 0", "unit 1"]
+    assert rows[0].split("\t") == ["step (시점)", "unit 0 (유닛 0)", "unit 1 (유닛 1)"]
     for t, row in enumerate(rows[1:]):
         assert row.split("\t") == [f"{t} {'hello'[t]}", *map(fixed, trace.hidden[0, 0, t, 0].tolist())]
     assert one.page.locator("button:visible").count() == 0

@@ -62,8 +62,9 @@ LAYOUT = r"""(width) => {
       if (lines.size > 1) faults.push(`broken: ${found[0]} in ${text.trim().slice(0, 40)}`);
     }
   }
+  pieces.sort((one, other) => one.top - other.top);
   for (let i = 0; i < pieces.length; i++)
-    for (let j = i + 1; j < pieces.length; j++) {
+    for (let j = i + 1; j < pieces.length && pieces[j].top < pieces[i].bottom; j++) {
       const [a, b] = [pieces[i], pieces[j]];
       const wide = Math.min(a.right, b.right) - Math.max(a.left, b.left);
       const high = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);

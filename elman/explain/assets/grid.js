@@ -31,7 +31,7 @@ function cellBody(app, place) {
     for (const value of half) {
       const tile = el("span", {
         class: "tile",
-        text: !app.state.back && Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
+        text: app.state.back ? tiny(value) : Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
       });
       paint(tile, colours, value, scale);
       tiles.append(tile);

@@ -91,7 +91,7 @@ function start() {
       if (app.changes.swapped !== swapped) drawLedger(app, true);
       else if (other) drawLedger(app);
       draw(app);
-      keepAddress(app);
+      setTimeout(() => keepAddress(app)); // after the drawing: a browser may take its time over it
     },
     undo: () => app.change(null),
     restore() {
@@ -356,7 +356,7 @@ function listen(app) {
 }
 
 // A sheet is as wide as it is: a grid that is wider is drawn smaller, so that h_n is on it, too.
-const PAPER = 1040; // CSS pixels of A4 across, without its margins
+const PAPER = 980; // CSS pixels of A4 across, without the margins of sheet and page
 
 function fitPaper(app) {
   byId("grid").style.setProperty("--print-zoom", Math.min(1, PAPER / byId("grid").scrollWidth));
