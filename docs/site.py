@@ -159,6 +159,8 @@ def _markdown(cell: dict[str, object]) -> str:
         return source
     parts = [f"```python\n{source}\n```"]
     for output in cell["outputs"]:
+        if output.get("name") == "stderr":  # that the kernels were compiled just now, where they were
+            continue
         data = output.get("data", {})
         text = "".join(output.get("text", data.get("text/plain", "")))
         if text.strip():

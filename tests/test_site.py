@@ -62,7 +62,9 @@ def builder() -> ModuleType:
 def test_a_notebook_runs_and_shows_what_it_speaks_of(file: str, built: Path) -> None:
     notebook = nbformat.read(built / "site-sources" / "lessons" / f"{file}.ipynb", as_version=4)
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert [output for output in outputs if output.output_type == "error" or output.get("name") == "stderr"] == []
+    assert [output for output in outputs if output.output_type == "error"] == []
+    said = [output["text"] for output in outputs if output.get("name") == "stderr"]
+    assert [words for words in said if not words.startswith("elman: compiling")] == []  # where it had no kernels yet
     text = "".join(output["text"] for output in outputs if output.output_type == "stream")
     for words in SHOWN[file.partition(".")[0]]:
         assert words in text
