@@ -83,6 +83,7 @@ def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int 
         needs: for each of `problem.inputs`, whether its gradient is asked for.
         groups: of the batch, each of which gets weight gradients apart; None: it is not divided.
     """
+    check_values(problem)
     mark, *saved = back.saved
     assert mark is not None
     if not mark.item() or OWN.obstacle(problem) is not None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels import moment
+from elman.kernels.numba_cpu.obstacle import FAKE
 from elman.kernels.numba_cpu.obstacle import obstacle as numba_obstacle
 from elman.kernels.problem import Problem, Run
 from elman.kernels.torch_native import obstacle as torch_obstacle
@@ -181,4 +182,4 @@ def runs_later(problem: Problem) -> bool:
     """Whether elman's kernels can run this call once the transform or mode that is active now has done its part."""
     if _asked.get() not in (None, OWN) or OWN.unavailable() is not None:
         return False
-    return OWN.obstacle(problem) in moment.PASSING
+    return OWN.cannot(problem) in (*moment.PASSING, FAKE)
