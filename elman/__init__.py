@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 from elman import _fork as _fork
 
 if TYPE_CHECKING:
+    from elman._waiting import wait_briefly as wait_briefly
+    from elman.explain._doctor import doctor as doctor
+    from elman.explain._report import Report as Report
+    from elman.explain._run import trace as trace
     from elman.kernels.table import backends as backends
     from elman.kernels.table import use_backend as use_backend
     from elman.nn.convert import convert as convert
@@ -22,10 +26,6 @@ if TYPE_CHECKING:
     from elman.nn.rnn import RNN as RNN
     from elman.nn.rnn import RNNCell as RNNCell
     from elman.nn.stream import Stream as Stream
-    from elman._waiting import wait_briefly as wait_briefly
-    from elman.explain._doctor import doctor as doctor
-    from elman.explain._report import Report as Report
-    from elman.explain._run import trace as trace
 
 _HOMES = {
     "GRU": "elman.nn.gru",

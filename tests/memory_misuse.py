@@ -250,7 +250,79 @@ def shared_stream(name: str) -> str:
     return f"WRONG {odd[0]}" if odd and name not in ("sizes",) else FINE
 
 
+# What is small enough to say in a few lines
+
+
+def late_lengths(replace: Callable[[Tensor], object]) -> str:
+    """The operator's own lengths after forward: what forward saw, or refused."""
+    layer, lengths = elman.RNN(I, H), torch.tensor([5, 2, 3])
+    wanted, found = list(layer.parameters()), []
+    for change in (lambda t: None, replace):
+        given = lengths.clone()
+        x = torch.ones(T, N, I)
+        output = torch.ops.elman.rnn(x, None, wanted, given, None, None, "tanh", 1, False)[0]
+        change(given)
+        try:
+            found.append(torch.autograd.grad(output.sum(), wanted))
+        except (RuntimeError, ValueError) as error:
+            return FINE if str(error) else "LAX no reason"
+    return FINE if all(map(torch.equal, *found)) else "WRONG other gradients"
+
+
+def _put_data(t: Tensor) -> None:
+    t.data = torch.full_like(t, 10**9)
+
+
+def lengths_in_a_race(call: Callable[[Tensor, Tensor, elman.RNN], object]) -> str:
+    """Another thread writes to the lengths all the time: refused, or run with either."""
+    layer, lengths, ended = elman.RNN(I, H), torch.tensor([3, 2, 3]), threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            lengths[0] = 10**9
+            lengths[0] = 3
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(3000):
+            refused(lambda: call(torch.ones(T, N, I), lengths, layer))
+    finally:
+        ended.set()
+        thread.join()
+    return FINE
+
+
+def short_of_room() -> str:
+    """A step of a stream whose memory was cut off."""
+    stream, x = elman.Stream(elman.RNN(4096, 5)), torch.randn(300, 4096)
+    stream(x)
+    x.untyped_storage().resize_(8)
+    return refused(lambda: stream(x))
+
+
+def kept_by_the_node() -> str:
+    """The tensors that a node of autograd shows are cut off."""
+    output, _ = elman.RNN(64, 512, 2)(torch.randn(7, 3, 64))
+    for saved in output.grad_fn.saved_tensors:
+        if saved is not None:
+            saved.untyped_storage().resize_(4)
+    return refused(output.sum().backward)
+
+
+SMALL: dict[str, Callable[[], str]] = {
+    "lengths written to through data": lambda: late_lengths(lambda t: t.data.fill_(10**9)),
+    "lengths replaced": lambda: late_lengths(_put_data),
+    "lengths in a race, by the layer": lambda: lengths_in_a_race(lambda x, n, layer: layer(x, lengths=n)),
+    "lengths in a race, by the operator": lambda: lengths_in_a_race(
+        lambda x, n, layer: torch.ops.elman.rnn(x, None, list(layer.parameters()), n, None, None, "tanh", 1, False)
+    ),
+    "a step without room": short_of_room,
+    "saved tensors without room": kept_by_the_node,
+}
+
 NAMES = [
+    *[f"small {name}" for name in SMALL],
     *[f"rnn {name}" for name in MISUSES],
     *[f"rnn no_grad {name}" for name in MISUSES],
     *[f"rnn_backward {name}" for name in BACKWARD],
@@ -262,6 +334,8 @@ NAMES = [
 def verdict(line: str) -> str:
     """ "fine", or what is wrong."""
     kind, name = line.removeprefix("misuse: ").split(" ", 1)
+    if kind == "small":
+        return SMALL[name]()
     if kind == "rnn":
         return operator(name.removeprefix("no_grad "), not name.startswith("no_grad "))
     return {"rnn_backward": backward_operator, "hook": odd_hook, "stream": shared_stream}[kind](name)

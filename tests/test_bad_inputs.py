@@ -274,6 +274,8 @@ USES = {
     "forecast series series.csv --steps 4": "--steps must be at most 3, for which",
     "forecast series series.csv -o there.csv": "there.csv exists already",
     "forecast series series.csv --picture there.csv": "there.csv exists already",
+    "forecast series series.csv --picture a.pdf": "--picture writes PNG: give a.pdf a name that ends in .png",
+    "explain --seed hello -o there.csv": "there.csv exists already: choose another name",
     "forecast labels series.csv": "labels was trained for another task: labels, not series",
     "generate series": "series was trained for another task: series, not text",
     "train labels labels.csv -o there.csv": "there.csv exists already",

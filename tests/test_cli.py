@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-c", "import sys; from elman.cli import main; main(s
 SMALL = "--hidden-size 16 --embedding-size 8 --seq-len 16 --batch-size 4 --steps 60 --eval-every 20 --dropout 0"
 BITS = [
     "this model",
-    "order-2 counts of the train text",
+    "order-5 counts of the train text",
     "bz2 on the held-out text",
     "bz2 on it after the train text",
 ]
@@ -87,7 +87,7 @@ def test_train_writes_the_run_folder(trained):
     }
     assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
     rows = (trained / "metrics.csv").read_text().splitlines()
-    assert rows[0] == "step,training bits per character,held-out bits per character"
+    assert rows[0] == "step,training bits per character,bits per character on held-out text"
     assert [row.split(",")[0] for row in rows if re.fullmatch(r"\d+,,[\d.]+", row)] == ["20", "40", "60"]
     assert [row.split(",")[0] for row in rows if re.fullmatch(r"\d+,[\d.]+,", row)] == [str(i) for i in range(1, 61)]
 
@@ -175,7 +175,7 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
     assert out.splitlines()[-1].startswith("next: elman generate elman-demo ")
     assert exit_code("train", "text", f"elman-demo/{demo.TEXT}", "-o", "elman-demo", "--resume") == 0
     (tmp_path / "elman-demo-2").mkdir()
-    assert demo._free_folder(Path("elman-demo")) == Path("elman-demo-3")
+    assert demo.free_path(Path("elman-demo")) == Path("elman-demo-3")
 
 
 def test_demo_without_matplotlib_names_no_picture(tmp_path, monkeypatch, capsys):
@@ -411,6 +411,7 @@ def test_every_option_of_train_text_becomes_a_setting(corpus, tmp_path, monkeypa
         "clip": 2.5,
         "eval_every": 8,
         "seed": 77,
+        "patience": 5,
     }
     monkeypatch.setattr(train, "train_to_end", lambda run, file, **more: runs.append(run))
     monkeypatch.setattr(train, "show_sample", lambda run, prompt: None)

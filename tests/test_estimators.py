@@ -1,6 +1,7 @@
 """LabelsClassifier and SeriesForecaster, and the examples that use them."""
 
 import runpy
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,55 @@ def test_parameters_are_read_and_set_as_in_scikit_learn(kind):
         model.predict(["a"])
 
 
+def test_scikit_learn_takes_a_classifier():
+    from sklearn.base import is_classifier
+    from sklearn.model_selection import GridSearchCV, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer
+
+    texts, labels = make_texts()
+    model = LabelsClassifier(hidden_size=8, steps=40, lr=0.02)
+    assert is_classifier(model)
+    assert not is_classifier(SeriesForecaster())
+    assert cross_val_score(model, texts, labels, cv=2).min() > 0.5
+    lower = make_pipeline(FunctionTransformer(lambda some: [text.lower() for text in some]), model)
+    search = GridSearchCV(lower, {"labelsclassifier__steps": [1, 40]}, cv=2).fit(texts, labels)
+    assert search.best_params_ == {"labelsclassifier__steps": 40}
+    assert search.predict(texts[:2]).dtype.kind == "i"
+
+
+ANY_LENGTH = "sequences may have any length, so there is no number of features"
+WORDS = "raises ValueError, in other words"
+CANNOT_HOLD = {
+    "check_estimators_unfitted": "raises an error of its own that is a ValueError and an AttributeError: scikit-learn, "
+    "whose class it would have to be, is not needed to use this",
+    "check_n_features_in_after_fitting": ANY_LENGTH,
+    "check_n_features_in": ANY_LENGTH,
+    "check_classifiers_train": ANY_LENGTH,
+    "check_fit2d_predict1d": WORDS,
+    "check_complex_data": WORDS,
+    "check_estimators_empty_data_messages": WORDS,
+    "check_estimators_nan_inf": WORDS,
+    "check_fit2d_1sample": WORDS,
+    "check_classifiers_one_label": "one label leaves nothing to tell apart: it is refused",
+    "check_classifiers_regression_target": "a number may be a label",
+    "check_supervised_y_2d": "labels in a column are refused, not made flat",
+}
+
+
+def test_scikit_learns_checks_hold_but_for_those_named():
+    from sklearn.utils.estimator_checks import check_estimator
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some checks bring their own
+        found = check_estimator(
+            LabelsClassifier(hidden_size=4, steps=3), expected_failed_checks=CANNOT_HOLD, on_fail="raise", on_skip=None
+        )
+    status = {check["check_name"]: check["status"] for check in found}
+    assert {name for name, what in status.items() if what == "xfail"} == set(CANNOT_HOLD)
+    assert sum(what == "passed" for what in status.values()) > 30
+
+
 BAD = {
     "as many": (lambda: LabelsClassifier().fit(["a"], []), "there are 1 sequences and 0 labels: give as many of both"),
     "none": (lambda: LabelsClassifier().fit([], []), "there is no example"),
@@ -182,6 +232,11 @@ BAD = {
         r"example 1 .* must be a list with at least one number",
     ),
     "nan": (lambda: LabelsClassifier().fit([[1], [np.nan]], [0, 1]), "example 1 .* holds NaN, no finite number"),
+    "no labels": (lambda: LabelsClassifier().fit(["a"], None), "the labels are missing: fit requires y"),
+    "column of labels": (
+        lambda: LabelsClassifier().fit(["a", "b"], np.array([[0], [1]])),
+        "example 0 .* the label must be a text or a number",
+    ),
     "label": (
         lambda: LabelsClassifier().fit(["a", "b"], [0, None]),
         "example 1 .* the label must be a text or a number",

@@ -10,6 +10,7 @@ import pytest
 import sklearn.linear_model
 import sklearn.metrics
 import torch
+from sklearn.feature_extraction.text import CountVectorizer
 
 from elman.tasks.errors import DataError
 from elman.tasks.labels import data as labels_data
@@ -206,7 +207,9 @@ def test_training_learns_and_the_classifier_repeats_it(tmp_path):
     assert loop.fit(run.trainer, run.folder, progress=False, report=lambda step, value: None)
     scores = labels_runs.measure(run)
     assert scores[labels_runs.MODEL].macro_f1 > 0.95
-    assert scores[labels_runs.BAG].macro_f1 < 0.9  # the order decides, which a bag does not see
+    # the order decides, which a bag of single words does not see
+    bag = labels_measures.logistic_regression(run.task.arrays, 5, len(run.config["vocabulary"]) + 1, 0)
+    assert sklearn.metrics.f1_score(*bag, average="macro") < 0.9
     assert scores[labels_runs.MAJORITY].accuracy < 0.5
     classifier = Classifier(run.folder)
     (_, probabilities), *_ = classifier.probabilities(Given(texts))
@@ -278,10 +281,28 @@ def test_the_logistic_regression_is_that_of_scikit_learn(tmp_path, monkeypatch):
     theirs = sklearn.linear_model.LogisticRegression(C=1.0, tol=1e-8, max_iter=2000)
     theirs.fit(counts[train], arrays.classes[train])
     model = labels_measures._Bag(tokens, 5)
-    labels_measures.fit_logistic(
-        model, labels_measures._bags(arrays, train, tokens), torch.from_numpy(arrays.classes[train]).long()
-    )
-    ours = model(*labels_measures._bags(arrays, held_out, tokens)).softmax(1).detach().numpy()
+    grams = labels_measures.Grams.find(arrays, train, tokens, 1)
+    labels_measures.fit_logistic(model, grams.bags(arrays, train), torch.from_numpy(arrays.classes[train]).long())
+    ours = model(*grams.bags(arrays, held_out)).softmax(1).detach().numpy()
     np.testing.assert_allclose(ours, theirs.predict_proba(counts[held_out]), atol=2e-3)
     _, found = labels_measures.logistic_regression(arrays, 5, tokens, seed=0)
     assert np.array_equal(found, theirs.predict(counts[held_out]))
+
+
+def test_runs_of_characters_are_counted_as_scikit_learn_counts_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(labels_measures, "SOME", 7)
+    rng = np.random.default_rng(1)
+    texts = ["".join(rng.choice(list("abcde"), size=rng.integers(1, 9))) for _ in range(90)]
+    arrays = begin(tmp_path / "run", texts, [*"xyz"] * 30).task.arrays
+    train, held_out = arrays.part(TRAIN), arrays.part(MEASURE)
+    grams = labels_measures.Grams.find(arrays, train, 6, 4)
+    vectorizer = CountVectorizer(analyzer="char", ngram_range=(1, 4)).fit([texts[i] for i in train])
+    theirs = vectorizer.transform([texts[i] for i in train])
+    often = np.asarray(theirs.sum(0))[0] > 1
+    often |= np.array([len(name) == 1 for name in vectorizer.get_feature_names_out()])
+    for part in (train, held_out):
+        counts = vectorizer.transform([texts[i] for i in part]).toarray()[:, often]
+        ids, starts, found = (values.numpy() for values in grams.bags(arrays, part))
+        ours = np.zeros((len(part), len(grams.known)))
+        ours[np.repeat(np.arange(len(part)), np.diff([*starts, len(ids)])), ids] = found
+        assert sorted(map(tuple, ours.T[ours.any(0)])) == sorted(map(tuple, counts.T[counts.any(0)]))

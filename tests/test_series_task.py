@@ -16,9 +16,10 @@ from elman.tasks.series import model
 from elman.tasks.series import run as series_runs
 from elman.tasks.series.clock import Clock
 from elman.tasks.series.data import SeriesArrays, choose_columns, read_series
-from elman.tasks.series.measures import Autoregression, baseline_forecasts, measure_forecasts, pinball
+from elman.tasks.series.measures import Autoregression, Errors, baseline_forecasts, measure_forecasts, pinball
 from elman.tasks.series.model import Scale, SeriesModel, fit_scale, seasonal_places
-from elman.tasks.series.run import JOB, MODEL, Forecaster, Source
+from elman.tasks.series.report import verdict
+from elman.tasks.series.run import JOB, MODEL, Forecaster, Measured, Source
 from elman.tasks.series.task import SeriesTask, split_series
 from elman.tasks.settings import LoopSettings, SeriesSettings
 from elman.tasks.training import loop, runs
@@ -464,3 +465,16 @@ def test_clock_survives_config_json(regular):
     clock = Clock("YYYY-MM", "month", 1, -631152000000000, regular)
     assert Clock(**vars(clock)).at(731) == "2010-12"
     assert isinstance(SeriesTask.unit, str)
+
+
+def test_an_interval_that_does_not_hold_is_in_the_verdict():
+    errors = {
+        MODEL: Errors(np.array([0.5]), np.array([1.0]), np.array([0.2]), np.array([0.09])),
+        "naive": Errors(np.array([1.0]), np.array([2.0]), np.array([0.4]), np.array([0.8])),
+    }
+    measured = Measured(np.arange(1), np.zeros((1, 1, 1)), np.ones((1, 1, 1), bool), {}, errors)
+    assert verdict(measured, 0.8) == (
+        "By MASE this model is better than naive. Its interval is too narrow: it holds 9% of what came, where 80% is "
+        "asked for."
+    )
+    assert verdict(measured, 0.1) == "By MASE this model is better than naive."

@@ -6,11 +6,15 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import polars as pl
 import pytest
+import sklearn.metrics
 import torch
 from commands import exit_code
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -24,6 +28,7 @@ from elman.tasks.series import run as series_runs
 from elman.tasks.series.data import choose_columns
 from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
 from elman.tasks.training import checkpoint, loop, runs
+from elman.tasks.training.lock import locked
 
 SMALL = "--steps 60 --eval-every 20 --hidden-size 16 --lr 0.01"
 
@@ -80,7 +85,7 @@ def test_train_labels_says_all_there_is_to_know(place, labels, capsys):
     )
     start = out.index("on the 15 held-out examples:")
     found = {line[21:]: float(line[10:19]) for line in out[start + 2 : start + 5]}
-    assert [*found] == [labels_runs.MODEL, labels_runs.BAG, labels_runs.MAJORITY]
+    assert [*found] == [labels_runs.MODEL, labels_runs.GRAMS["words"][0], labels_runs.MAJORITY]
     assert found[labels_runs.MODEL] == 1.0
     assert found[labels_runs.MAJORITY] < 0.4
     matrix = [re.findall(r"[\d.]+", line)[1:] for line in out if re.match(r"\d (angry|happy|sad) ", line)]
@@ -103,7 +108,7 @@ def test_train_labels_fills_its_folder(labels):
     names = {path.name for path in labels.iterdir()}
     assert names == {
         *("config.json", "weights.safetensors", "checkpoint.safetensors", "previous.safetensors"),
-        *("metrics.csv", "README.md"),
+        *("metrics.csv", "metrics.json", "README.md"),
         *("values.npy", "starts.npy", "labels.npy", "parts.npy", "loss.png", "confusion.png", "confusion.csv"),
     }
     for picture in ("loss.png", "confusion.png"):
@@ -112,7 +117,10 @@ def test_train_labels_fills_its_folder(labels):
     readme = (labels / "README.md").read_text()
     assert "`moods.csv` (texts, read as words)" in readme
     assert "| this model | 1.000 | 1.000 |" in readme
-    assert "it is better than both baselines" in readme or "it is no better than the best baseline" in readme
+    assert "By macro-F1 this model is " in readme
+    scores = json.loads((labels / "metrics.json").read_text())["scores"]
+    assert scores[labels_runs.MODEL] == {"accuracy": 1.0, "macro_f1": 1.0}
+    assert scores[labels_runs.MAJORITY]["accuracy"] < 0.5
 
 
 def test_classify_writes_csv(place, labels, capsys):
@@ -163,7 +171,7 @@ def test_train_series_fills_its_folder(series):
     names = {path.name for path in series.iterdir()}
     assert names == {
         *("config.json", "weights.safetensors", "checkpoint.safetensors", "previous.safetensors"),
-        *("metrics.csv", "README.md"),
+        *("metrics.csv", "metrics.json", "README.md"),
         *("values.npy", "known.npy", "loss.png", "forecast.png", "origins.csv"),
     }
     origins = pl.read_csv(series / "origins.csv")
@@ -250,6 +258,7 @@ def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeyp
         "clip": 2.5,
         "eval_every": 8,
         "seed": 77,
+        "patience": 5,
     }
     found = []
     monkeypatch.setattr(train_labels, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
@@ -274,6 +283,7 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
         "clip": 2.5,
         "eval_every": 8,
         "seed": 77,
+        "patience": 5,
     }
     found = []
     monkeypatch.setattr(train_series, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
@@ -349,3 +359,67 @@ def test_an_interrupted_run_ends_as_if_never_interrupted(place, tmp_path, task):
 def test_help_is_shown(arguments, capsys):
     assert exit_code(*arguments, "--help") == 0
     assert capsys.readouterr().out.startswith("Usage: elman")
+
+
+def test_classify_measures_the_file_it_was_given(place, labels, tmp_path, capsys):
+    (tmp_path / "a.csv").write_text("sentence,mood\nhappy,sad\nsad,sad\nangry,other\n")
+    words = ["classify", labels, tmp_path / "a.csv", "--text-column", "sentence", "--label-column", "mood"]
+    assert exit_code(*words) == 0
+    captured = capsys.readouterr()
+    found = [line.split(",")[1] for line in captured.out.splitlines()[1:]]
+    truth = ["sad", "sad", "other"]
+    right = sum(one == other for one, other in zip(found, truth, strict=True))
+    scores = sklearn.metrics.f1_score(truth, found, labels=["other", "sad"], average="macro", zero_division=0)
+    assert f"{right} of 3 labels were found: accuracy {right / 3:.3f}, macro-F1 {scores:.3f}" in captured.err
+    assert f"  other taken for {found[2]}" in captured.err
+    assert "confusion.csv" not in captured.err
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(place, tmp_path, capsys):
+    data, folder = place / "sales.csv", tmp_path / "run"
+    assert exit_code("train", "series", data, "-o", folder, "--horizon", 6, *SMALL.split()) == 0
+    capsys.readouterr()
+    with locked(folder):
+        other = [sys.executable, "-m", "elman", "train", "series", str(data), "-o", str(folder), "--resume"]
+        done = subprocess.run(other, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == f"elman: {folder} is being trained by another process: wait for it, or stop it first\n"
+    assert exit_code("train", "series", data, "-o", folder, "--resume") == 0
+
+
+def test_mase_of_two_seasons_can_be_compared(place, tmp_path):
+    found = {}
+    for season in (1, 12):
+        folder = tmp_path / f"{season}"
+        more = ["--horizon", 6, "--season", season, *SMALL.split(), "--steps", 1]
+        assert exit_code("train", "series", place / "sales.csv", "-o", folder, *more) == 0
+        assert f"season {season}, " in (folder / "README.md").read_text()
+        scores = json.loads((folder / "metrics.json").read_text())["scores"]
+        found[season] = scores["naive"]
+    for column in ("sold", "rain"):
+        assert found[1]["mase"][column] == pytest.approx(found[12]["mase"][column])
+        assert found[1]["mae"][column] == pytest.approx(found[12]["mae"][column])
+
+
+def test_training_ends_where_nothing_has_become_better(place, tmp_path, capsys):
+    folder = tmp_path / "run"
+    words = ["train", "series", place / "sales.csv", "-o", folder, "--horizon", 6, "--hidden-size", 4]
+    assert exit_code(*words, "--steps", 400, "--eval-every", 2, "--patience", 3, "--lr", 0.5) == 0
+    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()[1:]]
+    measured = [(int(step), float(value)) for step, _, value in rows if value]
+    best = min(measured, key=lambda pair: pair[1])[0]
+    assert measured[-1][0] == best + 6 < 400
+    assert json.loads((folder / "metrics.json").read_text())["step"] == best
+    before = (folder / "checkpoint.safetensors").read_bytes()
+    assert exit_code(*words[:5], "--resume") == 0
+    assert (folder / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_a_run_without_the_newer_settings_loads(place, series, tmp_path):
+    shutil.copytree(series, tmp_path / "run")
+    path = tmp_path / "run" / "config.json"
+    config = json.loads(path.read_text())
+    del config["training"]["patience"], config["unit"], config["clock"]["zone"]
+    path.write_text(json.dumps(config))
+    assert exit_code("forecast", tmp_path / "run", place / "sales.csv") == 0
+    assert exit_code("train", "series", place / "sales.csv", "-o", tmp_path / "run", "--resume") == 0

@@ -9,6 +9,7 @@ from PIL import Image
 from elman._fonts import fonts
 from elman.cli import train_labels, training
 from elman.tasks.errors import MissingExtra
+from elman.tasks.series import figures as series_figures
 from elman.tasks.training.figures import confusion_picture, picture
 
 MATRIX = np.array([[3, 1], [0, 7]])
@@ -51,3 +52,20 @@ def test_a_table_stands_straight_beside_wide_letters(capsys):
     assert [row.split()[-2:] for row in rows] == [["3", "1"], [".", "7"]]
     widths = [sum(2 if unicodedata.east_asian_width(letter) == "W" else 1 for letter in row) for row in rows]
     assert widths[0] == widths[1]
+
+
+def test_the_matrix_fills_its_picture(tmp_path):
+    """With 8, 9 or 11 labels half of it was blank."""
+    for count in (2, 5, 8, 9, 10, 11, 15, 23):
+        confusion_picture(np.eye(count, dtype=int) * 9, [f"label {i}" for i in range(count)], tmp_path / "a.png")
+        with Image.open(tmp_path / "a.png") as image:
+            dark = np.asarray(image.convert("L")) < 200
+        height = np.flatnonzero(dark.any(1))
+        assert height[-1] - height[0] > 0.85 * len(dark), count
+
+
+def test_a_picture_of_more_columns_than_it_shows_says_so(tmp_path):
+    with series_figures._panels(tmp_path / "a.png", [f"c{i}" for i in range(23)], "Forecasts.") as panels:
+        panels[0].plot([1, 2], label="a")
+        assert len(panels) == 4
+        assert panels[0].get_title() == "Forecasts. These are the first 4 of 23 columns."

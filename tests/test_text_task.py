@@ -282,26 +282,27 @@ def witten_bell(train: list[int], context: tuple[int, ...], character: int, size
     return (follow[character] + len(follow) * lower) / (follow.total() + len(follow))
 
 
-def test_order2_bits_are_those_of_the_recursion():
-    train = [random.Random(5).choice([0, 0, 0, 1, 2, 4]) for _ in range(80)]
-    held_out = [random.Random(6).choice([0, 1, 2, 3, 4]) for _ in range(40)]  # 3 was never seen in the train part
+@pytest.mark.parametrize("order", [0, 2, 5])
+def test_count_bits_are_those_of_the_recursion(order):
+    train = random.Random(5).choices([0, 0, 0, 1, 2, 4], k=120)
+    held_out = random.Random(6).choices([0, 0, 1, 2, 3, 4], k=40)  # 3 was never seen in the train part
     everything = train + held_out
     logs = [
-        -math.log2(witten_bell(train, tuple(everything[i - 2 : i]), everything[i], 6))
+        -math.log2(witten_bell(train, tuple(everything[i - order : i]), everything[i], 6))
         for i in range(len(train), len(everything))
     ]
-    found = baselines.order2_bits(np.array(train, dtype=np.uint8), np.array(held_out, dtype=np.uint8), 6)
+    found = baselines.count_bits(np.array(train, dtype=np.uint8), np.array(held_out, dtype=np.uint8), 6, order)
     assert found == pytest.approx(sum(logs) / 40, rel=1e-12)
 
 
-def test_order2_model_is_a_probability_distribution():
+def test_the_count_model_is_a_probability_distribution():
     train = np.array(random.Random(7).choices(range(5), k=60), dtype=np.uint16)
     for before in ([], [0], [4, 4], [1, 3, 2]):
         total = 0.0
         for character in range(5):
             held_out = np.array([*before, character], dtype=np.uint16)
-            bits = baselines.order2_bits(train, held_out, 5) * len(held_out)
-            so_far = baselines.order2_bits(train, held_out[:-1], 5) * len(before) if before else 0.0
+            bits = baselines.count_bits(train, held_out, 5, 5) * len(held_out)
+            so_far = baselines.count_bits(train, held_out[:-1], 5, 5) * len(before) if before else 0.0
             total += 2 ** -(bits - so_far)
         assert total == pytest.approx(1, rel=1e-12)
 
@@ -355,7 +356,8 @@ def test_generate_repeats_under_a_seed_and_only_then(writer):
 
 def test_generate_without_a_prompt_starts_after_a_line_end(writer):
     model, vocabulary = writer
-    assert [*generate.generate(model, vocabulary, "", 30, seed=4)] == [*generate.generate(model, vocabulary, "\n", 30, seed=4)]
+    after_a_line_end = [*generate.generate(model, vocabulary, "\n", 30, seed=4)]
+    assert [*generate.generate(model, vocabulary, "", 30, seed=4)] == after_a_line_end
 
 
 # Settings

@@ -107,8 +107,8 @@ def test_vmap_over_inputs_is_a_loop_over_torchs_layer(case: Case, calls: list[st
 def test_vmap_over_any_argument(case: Case, mapped: str, axis: int, calls: list[str]) -> None:
     """What is not mapped is the same for all runs."""
     layer, tensors = layer_of(case), given(case, "lengths reset")
-    call = {name: t if name in mapped.split() else t[0] for name, t in tensors.items()}
     mapped += " cx" if "hx" in mapped else ""
+    call = {name: t if name in mapped.split() else t[0] for name, t in tensors.items()}
     runs = [{name: t[b] if name in mapped.split() else t for name, t in call.items()} for b in range(B)]
     results = [layer(**words(run)) for run in runs]
     calls.clear()

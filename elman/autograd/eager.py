@@ -91,7 +91,8 @@ def _in_the_graph(nodes: Sequence[Any], read: Sequence[Tensor], results: Sequenc
             continue
         given = node.variable if hasattr(node, "variable") else next(rest)
         same = given.data_ptr() == alias.data_ptr() and _looks(given) == _looks(alias)
-        found.append(given if same else _Replaced.apply(alias, given))
+        replaced: Callable[..., Tensor] = _Replaced.apply
+        found.append(given if same else replaced(alias, given))
     return found
 
 

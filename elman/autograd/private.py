@@ -16,7 +16,8 @@ def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     torch's own asks for transforms first, and looks at each argument for tensors that escaped from one: 2.5 us of a
     layer's call, which has done both.
     """
-    apply: Callable[..., Any] = super(torch.autograd.Function, function).apply
+    above: Any = super(torch.autograd.Function, function)
+    apply: Callable[..., Any] = above.apply
     return apply
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +16,8 @@ from elman.tasks.errors import DataError, UserError
 if TYPE_CHECKING:
     from elman.tasks.labels.examples import Examples
     from elman.tasks.labels.run import Classifier
+
+WORST = 10  # confusions shown
 
 
 def classify(
@@ -38,9 +41,10 @@ def classify(
         raise UserError("give a file to classify, or texts by --text, and not both")
 
     from elman import data as sets
+    from elman.tasks.files.places import refuse_existing
     from elman.tasks.labels.examples import Given, open_examples
     from elman.tasks.labels.run import Classifier
-    from elman.tasks.training.checkpoint import refuse_existing, replacing
+    from elman.tasks.training.checkpoint import replacing
 
     classifier = Classifier(run, device=device)
     examples: Examples = Given(text or [""], name="--text")
@@ -51,18 +55,18 @@ def classify(
             sets.find(data), text_column=text_column, label_column=label_column, labelled=wanted, usual=columns
         )
     if output is None:
-        count, right = _write(classifier, examples, lambda rows: print(rows, end=""))
+        pairs = _write(classifier, examples, lambda rows: print(rows, end=""))
     else:
         refuse_existing(output, "choose another name")
         with replacing(output) as file:
-            count, right = _write(classifier, examples, lambda rows: file.write(rows.encode()))
-        print(f"{count:,} labels are in {output}", file=sys.stderr)
+            pairs = _write(classifier, examples, lambda rows: file.write(rows.encode()))
+        print(f"{pairs.total():,} labels are in {output}", file=sys.stderr)
     guessed = getattr(examples, "text", None)
     if guessed is not None and guessed not in (text_column, *classifier.config["data"].get("columns", ())):
         print(f"the first line of {examples.name} was read as the column's name, {guessed!r}", file=sys.stderr)
     if examples.labelled:
-        print(f"{right:,} of {count:,} labels were found: accuracy {right / count:.3f}", file=sys.stderr)
-        print(f"next: {run / 'confusion.csv'} says which label is taken for which", file=sys.stderr)
+        _show_scores(pairs)
+        print("next: the same into a file with -o FILE", file=sys.stderr)
     else:
         print(
             "next: the same into a file with -o FILE, or a DATA with true labels to see how many are found",
@@ -70,15 +74,39 @@ def classify(
         )
 
 
-def _write(classifier: "Classifier", examples: "Examples", write: Callable[[str], object]) -> tuple[int, int]:
-    """Write a row of CSV for each example; returns how many there are, and how many labels are the true ones."""
+def _show_scores(
+    pairs: Counter[tuple[str, str]],  # true label and the one that was found, with how often
+) -> None:
+    """Say how many of a file's own labels were found, and which were taken for which."""
+    import numpy as np
+
+    from elman.tasks.labels.measures import confusion, f1_scores
+
+    names = sorted({name for pair in pairs for name in pair})
+    place = {name: i for i, name in enumerate(names)}
+    every = [*pairs.elements()]
+    truth, found = (np.array([place[pair[side]] for pair in every]) for side in (0, 1))
+    f1 = f1_scores(confusion(truth, found, len(names)))
+    there = {true for true, _ in pairs}
+    right, count = sum(n for (true, other), n in pairs.items() if true == other), pairs.total()
+    mean = sum(f1[place[name]] for name in there) / len(there)
+    print(
+        f"{right:,} of {count:,} labels were found: accuracy {right / count:.3f}, macro-F1 {mean:.3f}", file=sys.stderr
+    )
+    wrong = Counter({pair: n for pair, n in pairs.items() if pair[0] != pair[1]})
+    for (true, other), n in wrong.most_common(WORST):
+        print(f"{n:7,}  {true} taken for {other}", file=sys.stderr)
+
+
+def _write(classifier: "Classifier", examples: "Examples", write: Callable[[str], object]) -> Counter[tuple[str, str]]:
+    """Write a row of CSV for each example; returns how often each true label, or "", was found as which."""
     batches = classifier.probabilities(examples)
     first = next(batches, None)
     if first is None:
         raise DataError(f"{examples.name} holds no example")
     header = ["label", "probability"] if classifier.numeric else ["text", "label", "probability"]
     write(_as_csv([[*header, "true label"] if examples.labelled else header]))
-    count = right = 0
+    pairs: Counter[tuple[str, str]] = Counter()
     for batch, probabilities in itertools.chain([first], batches):
         found = [classifier.labels[k] for k in probabilities.argmax(1)]
         columns: list[list[str]] = [found, [f"{p:.4f}" for p in probabilities.max(1)]]
@@ -86,10 +114,9 @@ def _write(classifier: "Classifier", examples: "Examples", write: Callable[[str]
             columns.insert(0, batch.sequences.to_list())
         if batch.labels is not None:
             columns.append(batch.labels)
-            right += sum(one == other for one, other in zip(found, batch.labels, strict=True))
-        count += len(found)
+        pairs.update(zip(batch.labels or [""] * len(found), found, strict=True))
         write(_as_csv(zip(*columns, strict=True)))
-    return count, right
+    return pairs
 
 
 def _as_csv(rows: Iterable[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from elman.cli.train import show_sample, train_to_end
+from elman.tasks.files.places import free_path
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def demo(
 ) -> None:
     """Train on Python's own documentation for a minute, show what was learned, and race torch.nn.RNN."""
     training = LoopSettings(steps=steps, seed=seed)
-    folder = output or _free_folder(Path("elman-demo"))
+    folder = output or free_path(Path("elman-demo"))
 
     from elman.tasks.text import run as text_runs
 
@@ -62,16 +63,6 @@ def topics() -> str:
     for paragraph in re.split(r"\n{2,}", "\n\n".join(pages.values())):
         once.setdefault(tuple(paragraph.split()), paragraph)
     return "\n\n".join(once.values())
-
-
-def _free_folder(folder: Path) -> Path:
-    """The folder, or else the first of folder-2, folder-3 and so on that is not there yet."""
-    number = 1
-    place = folder
-    while place.exists():
-        number += 1
-        place = folder.with_name(f"{folder.name}-{number}")
-    return place
 
 
 def _show_race(run: "Run") -> None:

@@ -7,6 +7,7 @@ import typer
 
 from elman.explain._examples import EXAMPLES
 from elman.tasks.errors import UserError
+from elman.tasks.files.places import free_path, refuse_existing
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -20,7 +21,9 @@ def explain(
     seed: Annotated[
         str | None, typer.Option(help=f"A built-in example in place of RUN: {', '.join(EXAMPLES)}.", metavar="NAME")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The page to write.")] = Path("page.html"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page to write.  [default: page.html]")
+    ] = None,
     gallery: Annotated[
         Path | None, typer.Option(help="Write the pages of all examples into this folder.", metavar="FOLDER")
     ] = None,
@@ -32,6 +35,9 @@ def explain(
     if gallery is not None:
         _write_gallery(gallery)
         return
+    if output is None:
+        output = free_path(Path("page.html"))
+    refuse_existing(output, "choose another name")
     if seed is not None:
         if text is not None:
             raise UserError("--text goes with a RUN folder; the example of --seed has its own input")

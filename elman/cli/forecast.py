@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from elman.cli import options
-from elman.tasks.errors import MissingExtra, SettingError
+from elman.tasks.errors import MissingExtra, SettingError, UserError
 
 
 def forecast(
@@ -24,14 +24,17 @@ def forecast(
     device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
 ) -> None:
     """Forecast the values that follow DATA, with an interval, as CSV."""
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise UserError(f"--picture writes PNG: give {picture.name or picture} a name that ends in .png")
     if steps is not None and steps < 1:
         raise SettingError("steps", "at least 1", steps)
 
     from elman import data as sets
+    from elman.tasks.files.places import refuse_existing
     from elman.tasks.series.figures import forecast_picture
     from elman.tasks.series.report import as_text
     from elman.tasks.series.run import Forecaster
-    from elman.tasks.training.checkpoint import refuse_existing, write_atomically
+    from elman.tasks.training.checkpoint import write_atomically
 
     forecaster = Forecaster(run, device=device)
     horizon = forecaster.settings.horizon

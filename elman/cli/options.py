@@ -22,6 +22,7 @@ Epochs = Annotated[float | None, typer.Option(help="Passes through the data, in 
 LR = Annotated[float, typer.Option(help="Highest learning rate.")]
 Clip = Annotated[float, typer.Option(help="Largest norm of the gradients.")]
 EvalEvery = Annotated[int, typer.Option(help="Steps from one measuring to the next.")]
+Patience = Annotated[int, typer.Option(help="Measurings without a better one, after which training ends; 0 for never.")]
 Seed = Annotated[int, typer.Option(help="Fixes all that is random.")]
 Device = Annotated[str, typer.Option(help="Where to compute, as torch names it.")]
 TimeFormat = Annotated[

@@ -44,6 +44,7 @@ def text(
     lr: options.LR = LoopSettings.lr,
     clip: options.Clip = LoopSettings.clip,
     eval_every: options.EvalEvery = LoopSettings.eval_every,
+    patience: options.Patience = LoopSettings.patience,
     seed: options.Seed = LoopSettings.seed,
     device: options.Device = "cpu",
     tensorboard: options.TensorBoard = False,
@@ -69,7 +70,7 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
         Bits per character on the held-out text, by who reached them.
     """
     from elman.tasks.text import run as text_runs
-    from elman.tasks.text.report import write_text_readme
+    from elman.tasks.text.report import verdict, write_text_readme
     from elman.tasks.training.figures import loss_picture
 
     trainer, task = run.trainer, run.task
@@ -81,7 +82,6 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
     training.train_to_end(
         trainer,
         run.folder,
-        on="held-out text",
         again=f"elman train text {file} -o {run.folder}",
         tensorboard=tensorboard,
     )
@@ -89,6 +89,8 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
     print(f"\n{task.measure} on the {task.characters - task.trained:,} held-out characters:")
     for name, value in bits.items():
         print(f"{value:7.3f}  {name}")
+    if len(bits) > 1:
+        print(verdict(bits))
     print(f"this model has the weights of step {trainer.best_step:,}, the best of all measured on the way")
     lines = {name: value for name, value in bits.items() if name != text_runs.MODEL}
     training.draw(lambda: loss_picture(trainer, run.folder / "loss.png", lines=lines))

@@ -1,6 +1,7 @@
 """elman train labels: which label does a sequence have?"""
 
 import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -51,6 +52,7 @@ def labels(
     lr: options.LR = LoopSettings.lr,
     clip: options.Clip = LoopSettings.clip,
     eval_every: options.EvalEvery = LoopSettings.eval_every,
+    patience: options.Patience = LABELS_LOOP.patience,
     seed: options.Seed = LoopSettings.seed,
     device: options.Device = "cpu",
     tensorboard: options.TensorBoard = False,
@@ -79,19 +81,15 @@ def labels(
     about = run.config["data"]
     train, choose, measure = about["parts"]
     counts = about["counts"]
-    rarest, commonest = (
-        f"{name} ({counts[name]:,})" for name in (min(counts, key=counts.get), max(counts, key=counts.get))
-    )
     print(
-        f"{about['file']}: {about['examples']:,} examples of {len(about['counts']):,} labels, from "
-        f"{rarest} to {commonest}; {train:,} to train on, {choose:,} to choose the weights by, {measure:,} held out to "
+        f"{about['file']}: {about['examples']:,} examples of {len(about['counts']):,} labels, {spread(counts)}; "
+        f"{train:,} to train on, {choose:,} to choose the weights by, {measure:,} held out to "
         f"measure on"
     )
     print(describe_model(run.trainer, run.settings.hidden_size, run.settings.layers), flush=True)
     train_to_end(
         run.trainer,
         output,
-        on="the examples to choose by",
         again=f"elman train labels {data} -o {output}",
         tensorboard=tensorboard,
     )
@@ -104,7 +102,7 @@ def labels(
 def finish(run: "Run") -> "dict[str, Scores]":
     """Measure, print, draw, and write README.md."""
     from elman.tasks.labels import run as labels_runs
-    from elman.tasks.labels.report import confusion_csv, repetition, write_labels_readme
+    from elman.tasks.labels.report import confusion_csv, repetition, verdict, write_labels_readme
     from elman.tasks.training.figures import confusion_picture, loss_picture
 
     scores = labels_runs.measure(run)
@@ -118,16 +116,27 @@ def finish(run: "Run") -> "dict[str, Scores]":
     notes = repetition(run)
     if notes:
         print(f"\n{notes}")
-    others = [score.macro_f1 for name, score in scores.items() if name != labels_runs.MODEL]
-    if scores[labels_runs.MODEL].macro_f1 <= max(others):
-        print("\nA baseline is as good: there is too little data or training, or the order of the tokens says nothing.")
+    print(f"\n{verdict(scores)}")
     confusion_csv(matrix, names, run.folder / "confusion.csv")
     draw(
-        lambda: loss_picture(run.trainer, run.folder / "loss.png", data="examples"),
+        lambda: loss_picture(run.trainer, run.folder / "loss.png"),
         lambda: confusion_picture(matrix, names, run.folder / "confusion.png"),
     )
     write_labels_readme(run, scores, notes)
     return scores
+
+
+def spread(counts: Mapping[str, int]) -> str:
+    """How many examples the labels have, in words.
+
+    Example:
+        >>> spread({"a": 3, "b": 1200}), spread({"a": 20, "b": 20})
+        ('from a (3) to b (1,200)', '20 of each')
+    """
+    rarest, commonest = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    if counts[rarest] == counts[commonest]:
+        return f"{counts[rarest]:,} of each"
+    return f"from {rarest} ({counts[rarest]:,}) to {commonest} ({counts[commonest]:,})"
 
 
 def _show_matrix(

@@ -40,6 +40,7 @@ def series(
     lr: options.LR = LoopSettings.lr,
     clip: options.Clip = LoopSettings.clip,
     eval_every: options.EvalEvery = SERIES_LOOP.eval_every,
+    patience: options.Patience = SERIES_LOOP.patience,
     seed: options.Seed = LoopSettings.seed,
     device: options.Device = "cpu",
     tensorboard: options.TensorBoard = False,
@@ -75,7 +76,6 @@ def series(
     train_to_end(
         run.trainer,
         output,
-        on="forecasts to choose by",
         again=f"elman train series {data} -o {output}",
         tensorboard=tensorboard,
     )
@@ -89,7 +89,7 @@ def finish(run: "Run") -> "Measured":
     """Measure, print, draw, and write origins.csv and README.md."""
     from elman.tasks.series import run as series_runs
     from elman.tasks.series.figures import origins_picture
-    from elman.tasks.series.report import origins_csv, verdict, write_series_readme
+    from elman.tasks.series.report import origins_csv, unit_in_words, verdict, write_series_readme
     from elman.tasks.training.figures import loss_picture
 
     measured = series_runs.measure(run)
@@ -99,15 +99,12 @@ def finish(run: "Run") -> "Measured":
     for name, errors in measured.errors.items():
         means = errors.mase.mean(), errors.pinball.mean(), errors.coverage.mean()
         print(f"{means[0]:9.3f} {means[1]:9.3f} {means[2]:9.0%}         {name}")
-    print(
-        f"MASE 1 is the seasonal naive forecast's error in the training part; the interval should hold "
-        f"{run.settings.interval:.0%}"
-    )
-    print(verdict(measured))
+    print(f"MASE 1 is {unit_in_words(run.config)}; the interval should hold {run.settings.interval:.0%}")
+    print(verdict(measured, run.settings.interval))
     print(f"this model has the weights of step {run.trainer.best_step:,}, the best of all measured on the way")
     origins_csv(run, measured)
     draw(
-        lambda: loss_picture(run.trainer, run.folder / "loss.png", data="part"),
+        lambda: loss_picture(run.trainer, run.folder / "loss.png"),
         lambda: origins_picture(run, measured, run.folder / "forecast.png"),
     )
     write_series_readme(run, measured)

@@ -1,6 +1,7 @@
 """What every `elman train` command does: begin or go on, train to the end or to Ctrl-C, and say how it goes."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import typer
 
 from elman.cli import options
 from elman.tasks.errors import MissingExtra, RunError
+from elman.tasks.files.places import refuse_existing
 from elman.tasks.settings import LoopSettings
 from elman.tasks.training.environment import is_first
 
@@ -39,7 +41,7 @@ def open_run(
     Raises:
         UserError: the data, a setting or the folder is not usable.
     """
-    from elman.tasks.training import checkpoint, runs
+    from elman.tasks.training import runs
 
     output, epochs, device = (context.params[name] for name in ("output", "epochs", "device"))
     if context.params["resume"]:
@@ -54,30 +56,30 @@ def open_run(
                 )
         print(f"going on from step {run.trainer.step:,}")
         return run
-    checkpoint.refuse_existing(output)
+    refuse_existing(output)
     return runs.begin(job, read(), output, settings, loop, epochs=epochs, device=device, progress=True)
 
 
-def train_to_end(trainer: "Trainer", folder: Path, *, on: str, again: str, tensorboard: bool = False) -> None:
+def train_to_end(trainer: "Trainer", folder: Path, *, again: str, tensorboard: bool = False) -> None:
     """Train to the last step; the process ends here after Ctrl-C, and where it is not the one that measures at the end.
 
     Args:
         trainer: new or restored.
         folder: the run folder.
-        on: what the measures along the way are on.
         again: the command that goes on with this run, without its --resume.
         tensorboard: whether to write the measures for TensorBoard too.
     """
     from elman.tasks.training.journal import open_journal
+    from elman.tasks.training.lock import locked
     from elman.tasks.training.loop import fit
 
     settings = trainer.task.settings
     if trainer.processes.shares > 1 and settings.layers > 1 and settings.dropout > 0:
         print("each process draws the masks between layers for its own rows: the losses are alike, not those of one")
-    with open_journal(folder, trainer, wanted=tensorboard) as note:
+    with locked(folder) if is_first() else nullcontext(), open_journal(folder, trainer, wanted=tensorboard) as note:
 
         def report(step: int, value: float) -> None:
-            print(f"step {step:,}: {value:.3f} {trainer.task.measure} on {on}", flush=True)
+            print(f"step {step:,}: {value:.3f} {trainer.task.measure} on {trainer.task.measured_on}", flush=True)
             note()
 
         finished = fit(trainer, folder, report=report, progress=is_first())

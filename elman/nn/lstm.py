@@ -6,6 +6,7 @@ from typing import Any, Never, overload
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.overrides import has_torch_function
 
 from elman.kernels.cells import CELLS
 from elman.nn.recurrent import Recurrent, RecurrentCell
@@ -208,6 +209,8 @@ def pair_of(kind: str, hx: Any) -> tuple[Any, ...]:
         return hx[0], hx[1]  # of a state alone, the checks say what its rows lack
     got = f"a tensor {tuple(hx.shape)}" if is_tensor else type(hx).__name__ if count is None else f"{count} of them"
     said = f"{kind} takes hx as a pair of tensors (h_0, c_0), got {got}."
+    if count is None and has_torch_function((hx,)):  # torch.fx's proxy of a pair, and what else stands for one
+        return (hx,)
     if count is None or (is_tensor and (cell or count > 2)):
         raise TypeError(said)
     if count < 2 and not cell:

@@ -2,7 +2,8 @@
 
 UserError
 ├── SettingError    a setting outside its allowed values
-├── DataError       the data cannot be used as it is
+├── DataError       the data cannot be used as it is (a ValueError too)
+├── NotFitted       an estimator was used before it was fitted
 ├── RunError        a run folder is missing, broken, of another version, or in the way
 ├── Diverged        the loss stopped being a finite number
 └── MissingExtra    an optional package, or a font, is not installed
@@ -29,8 +30,12 @@ class SettingError(UserError):
         self.name, self.allowed, self.value = name, allowed, value
 
 
-class DataError(UserError):
+class DataError(UserError, ValueError):
     """The data cannot be used as it is."""
+
+
+class NotFitted(UserError, ValueError, AttributeError):
+    """An estimator was used before it was fitted; the base classes are those of scikit-learn's own error."""
 
 
 class RunError(UserError):

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from elman.tasks.errors import DataError, UserError
+from elman.tasks.errors import DataError, NotFitted, UserError
 from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.examples import Given, as_list
 from elman.tasks.labels.run import Classifier
@@ -58,7 +58,7 @@ class Estimator:
             UserError: fit was not called yet.
         """
         if self._folder is None:
-            raise UserError(f"this {type(self).__name__} is not trained yet: call fit first")
+            raise NotFitted(f"this {type(self).__name__} is not trained yet: call fit first")
         return self._folder
 
     def _training(self) -> LoopSettings:
@@ -79,6 +79,9 @@ class Estimator:
         there = tempfile.mkdtemp(prefix="elman-")
         weakref.finalize(self, shutil.rmtree, there, ignore_errors=True)
         return Path(there) / "run"
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._folder is not None
 
     def __repr__(self) -> str:
         defaults = inspect.signature(type(self)).parameters
@@ -153,13 +156,25 @@ class LabelsClassifier(Estimator):
         """
         names = LabelsSettings.__dataclass_fields__
         settings = LabelsSettings(**{name: getattr(self, name) for name in names})
-        given = Given(X, y, "the data given to fit")
+        given = Given(X, as_list(y, "the labels"), "the data given to fit")
         source = labels_runs.Source(given)
         run = self._train(labels_runs.JOB, source, settings)
         self._classifier = Classifier(self.folder, device=self.device)
         self.classes_, self._order = _classes(given.values, self._classifier.labels, y)
         self.scores_ = labels_runs.measure(run)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks before it lets an estimator into cross validation, searches and pipelines."""
+        from sklearn.utils import ClassifierTags, InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type="classifier",
+            target_tags=TargetTags(required=True),
+            classifier_tags=ClassifierTags(),
+            input_tags=InputTags(string=True),
+            non_deterministic=False,
+        )
 
     def predict_proba(self, X: Sequence[Any]) -> Array:
         """p(label) for each sequence, (N, K), in the order of `classes_`."""
@@ -173,12 +188,13 @@ class LabelsClassifier(Estimator):
         found: Array = self.classes_[likeliest]
         return found
 
-    def score(self, X: Sequence[Any], y: Sequence[Any]) -> float:
-        """The share of sequences whose label is found."""
+    def score(self, X: Sequence[Any], y: Sequence[Any], sample_weight: Any = None) -> float:
+        """The share of sequences whose label is found, each with its weight if there are weights."""
         found, truth = self.predict(X).tolist(), as_list(y, "the labels")
         if len(found) != len(truth):
             raise DataError(f"there are {len(found):,} sequences and {len(truth):,} labels: give as many of both")
-        return float(np.mean([_stripped(one) == _stripped(other) for one, other in zip(found, truth, strict=True)]))
+        right = [_stripped(one) == _stripped(other) for one, other in zip(found, truth, strict=True)]
+        return float(np.average(right, weights=sample_weight))
 
 
 class SeriesForecaster(Estimator):
@@ -250,6 +266,16 @@ class SeriesForecaster(Estimator):
         self._forecaster = Forecaster(self.folder, device=self.device)
         self.errors_ = series_runs.measure(run).errors
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        """What scikit-learn asks: a forecaster is none of its kinds."""
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(one_d_array=True, allow_nan=True),
+        )
 
     def predict(self, y: npt.ArrayLike | None = None) -> Array:
         """The median forecast of the next `horizon` values, (K,) or (K, C).

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 import elman
 from elman.tasks.errors import MissingExtra, RunError
+from elman.tasks.files.places import refuse_existing
 from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.model import LabelsModel
 from elman.tasks.series import run as series_runs
@@ -199,7 +200,7 @@ def export_run(folder: Path, path: Path) -> dict[str, list[str]]:
     Raises:
         UserError: the folder is not usable, the file is there, or onnx is not installed.
     """
-    checkpoint.refuse_existing(path, "choose another name")
+    refuse_existing(path, "choose another name")
     task = checkpoint.read_task(folder)
     exporters: dict[str, Callable[[Path], Any]] = {TEXT: _text, LABELS: _labels, SERIES: _series}
     if task not in exporters:

@@ -29,10 +29,14 @@ COUNT = _rule("a whole number of at least 1", lambda value: _is_int(value) and v
 SEED = _rule("a whole number from 0 to 2**63 - 1", lambda value: _is_int(value) and 0 <= value < 2**63)
 POSITIVE = _rule("a number above 0", lambda value: _is_number(value) and value > 0)
 SHARE = _rule("at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
+PATIENCE = _rule("a whole number of at least 0", lambda value: _is_int(value) and value >= 0)
 FLAG = _rule("true or false", lambda value: isinstance(value, bool))
 SEASON = _rule("a whole number of at least 1, or none to find it", lambda value: value is None or COUNT["holds"](value))
 TENTHS = _rule("above 0 and at most 0.3", lambda value: _is_number(value) and 0 < value <= 0.3)
 PART = _rule("above 0 and at most 0.5", lambda value: _is_number(value) and 0 < value <= 0.5)
+
+
+NEWER = {"patience"}  # that runs of older versions do not have: they were trained with the default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +53,8 @@ class Settings:
     def from_config(cls, values: Mapping[str, Any], source: object) -> Self:
         """Settings read back from a run's config.json, which `source` names in errors."""
         names = {setting.name for setting in dataclasses.fields(cls)}
-        if values.keys() != names:
-            odd = ", ".join(sorted(names ^ values.keys()))
+        if values.keys() - names or names - NEWER - values.keys():
+            odd = ", ".join(sorted((names - NEWER - values.keys()) | (values.keys() - names)))
             raise RunError(f"{source} is broken: missing or unknown settings: {odd}")
         try:
             return cls(**values)
@@ -67,6 +71,7 @@ class LoopSettings(Settings):
     clip: float = field(default=1.0, metadata=POSITIVE)
     eval_every: int = field(default=500, metadata=COUNT)
     seed: int = field(default=0, metadata=SEED)
+    patience: int = field(default=0, metadata=PATIENCE)
 
 
 class ModelSettings(Settings):
@@ -122,4 +127,4 @@ class SeriesSettings(ModelSettings):
 
 
 LABELS_LOOP = LoopSettings(steps=3000)
-SERIES_LOOP = LoopSettings(steps=500, eval_every=25)
+SERIES_LOOP = LoopSettings(steps=500, eval_every=25, patience=8)

@@ -36,8 +36,8 @@ def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
     saved: Saved = (None,) * len(prepared.saved)
     if prepared.saves:
         saved = tuple(new(*shape) if shape else None for shape in prepared.saved)
-    weights, at_weights = addressed(problem.weights, None if checked else prepared.weights, x)
-    _run(prepared, problem, x, output, last, saved, _NO_GRADIENTS, at_weights, at_weights)
+    _held, at = addressed(problem.weights, None if checked else prepared.weights, x)
+    _run(prepared, problem, x, output, last, saved, _NO_GRADIENTS, at, at)
     return Run(output, last, saved if save else ())
 
 

@@ -71,7 +71,9 @@ def addressed(
     return weights, at
 
 
-def fits(name: str, tensor: Tensor | None, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None) -> None:
+def fits(
+    name: str, tensor: Tensor | None, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
+) -> None:
     """Raises where a tensor has not this shape, or another dtype or place than x."""
     dtype = dtype or like.dtype
     if tensor is None or tensor.shape != shape or tensor.dtype != dtype or not tensor.is_cpu:

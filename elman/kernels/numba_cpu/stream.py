@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.memory import no_address, plain, scratch_memory
+from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
 from elman.kernels.problem import Problem
@@ -51,13 +51,13 @@ class StreamOfSteps:
 
     @property
     def states(self) -> tuple[Tensor, ...]:
-        """h (L, N, P), and c (L, N, H) where there is one, without N where inputs have none: the states themselves after
-        the last step, to read and to write to."""
+        """h (L, N, P), and c (L, N, H) where there is one, without N where inputs have none: the states themselves
+        after the last step, to read and to write to."""
         states: tuple[Tensor, ...] = self._turn[0]
         return states if self._batched else tuple(state.squeeze(1) for state in states)
 
     def can_begin(self, states: tuple[Tensor, ...], weights: Sequence[Tensor]) -> bool:
-        """Whether states fit, or are none, and weights of the same shapes are read where they are, as they lie there."""
+        """Whether states fit, or are none, and weights of the same shapes are read where and as they lie."""
         fits = all(
             type(new) in PLAIN and new.shape == own.shape and new.dtype is own.dtype and new.is_cpu
             for new, own in zip(states, self.states, strict=False)

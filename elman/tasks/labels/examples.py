@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -261,7 +261,7 @@ class Given:
         names: dict[Any, str] = {}
         for i, value in enumerate(values):
             plain = value.strip() if isinstance(value, str) else value
-            if isinstance(value, list) or value not in names:
+            if not isinstance(value, Hashable) or value not in names:
                 name = as_label(value, self.place(i))
                 known = self.values.setdefault(name, value)
                 if known != value and not (isinstance(known, str) and isinstance(value, str)):
@@ -283,9 +283,14 @@ def as_list(values: Any, what: str) -> list[Any]:
     """
     if isinstance(values, str | bytes):
         raise DataError(f"{what} must be a list, not a single text: put it in brackets, [{_short(str(values))}]")
-    if hasattr(
-        values, "to_numpy"
-    ):  # a data frame: as an iterable it is its names; a column: its index may begin anywhere
+    if values is None:
+        raise DataError(f"{what} are missing: fit requires y to be passed, but the target y is None")
+    if hasattr(values, "toarray"):
+        raise DataError(f"{what} are a sparse array, and sparse input is not supported: give .toarray()")
+    if not isinstance(values, Iterable) and hasattr(values, "__array__"):
+        values = np.asarray(values)
+    # a data frame is, as an iterable, its names; the index of one of its columns may begin anywhere
+    if hasattr(values, "to_numpy"):
         values = values.to_numpy()
     if not isinstance(values, Iterable) or isinstance(values, Mapping | Set) or getattr(values, "ndim", 1) == 0:
         raise DataError(f"{what} must be a list or an array, not {type(values).__name__}")

@@ -1,6 +1,7 @@
 """How good labels are: accuracy, macro-F1, the confusion matrix, and two baselines to compare with."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from elman.tasks.labels.data import MEASURE, TRAIN, LabelledArrays
 
 Array = npt.NDArray[Any]
 
+MOST_GRAMS = 50_000  # runs of several tokens that are counted
 MOST_TRAINED = 50_000  # examples for the logistic regression: some seconds
-ROUNDS = 500  # of L-BFGS at most
+ROUNDS = 500  # of L-BFGS at most, HISTORY of them remembered
+HISTORY = 10
 SOME = 2000  # examples whose tokens are in memory at a time
 
 
@@ -67,12 +70,14 @@ def majority(arrays: LabelledArrays) -> tuple[Array, Array]:
     return truth, np.full_like(truth, most)
 
 
-def logistic_regression(arrays: LabelledArrays, labels: int, tokens: int | None, seed: int) -> tuple[Array, Array]:
+def logistic_regression(
+    arrays: LabelledArrays, labels: int, tokens: int | None, seed: int, longest: int = 1
+) -> tuple[Array, Array]:
     """The true classes of the last part, and those that a logistic regression finds.
 
-    It sees how often each token occurs in a sequence, not in which order; of numbers, each feature's mean and
-    deviation. The objective is the usual one, the sum of cross entropies and half the squared weights, by L-BFGS on at
-    most 50,000 examples of the training part.
+    It sees how often each run of one to `longest` tokens occurs in a sequence, of those that training examples have at
+    least twice; of numbers, each feature's mean and deviation. The objective is the usual one, the sum of cross
+    entropies and half the squared weights, by L-BFGS on at most 50,000 examples of the training part.
     """
     train, measure = arrays.part(TRAIN), arrays.part(MEASURE)
     if len(train) > MOST_TRAINED:
@@ -86,12 +91,64 @@ def logistic_regression(arrays: LabelledArrays, labels: int, tokens: int | None,
         inputs = lambda examples: ((_moments(arrays, examples) - mean) / std,)  # noqa: E731
         model = nn.Linear(moments.size(1), labels, dtype=torch.float64)
     else:
-        inputs = lambda examples: _bags(arrays, examples, tokens)  # noqa: E731
-        model = _Bag(tokens, labels)
+        grams = Grams.find(arrays, train, tokens, longest)
+        inputs = lambda examples: grams.bags(arrays, examples)  # noqa: E731
+        model = _Bag(len(grams.known), labels)
     fit_logistic(model, inputs(train), torch.from_numpy(arrays.classes[train].astype(np.int64)))
     with torch.no_grad():
         found = [model(*inputs(measure[rows])).argmax(1).numpy() for rows in blocks(len(measure), SOME)]
     return arrays.classes[measure].astype(np.int64), np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class Grams:
+    """Runs of one to `longest` tokens that are counted, each as a number in base `tokens` + 1, in ascending order."""
+
+    known: Array
+    tokens: int
+    longest: int
+
+    @classmethod
+    def find(cls, arrays: LabelledArrays, examples: Array, tokens: int, longest: int) -> "Grams":
+        """All single tokens, and the most frequent longer runs of those that occur twice in these examples."""
+        single = np.arange(1, tokens + 1)
+        if longest == 1 or (tokens + 1) ** longest >= 2**63:
+            return cls(single, tokens, 1)
+        every = cls(single, tokens, longest)
+        found = [every._runs(arrays, examples[rows])[1] for rows in blocks(len(examples), SOME)]
+        runs, counts = np.unique(np.concatenate(found), return_counts=True)
+        longer = (counts > 1) & (runs > tokens)
+        frequent = runs[longer][np.argsort(-counts[longer], kind="stable")[:MOST_GRAMS]]
+        return cls(np.union1d(single, frequent), tokens, longest)
+
+    def bags(self, arrays: LabelledArrays, examples: Array) -> tuple[Tensor, ...]:
+        """Each example's different runs, all in a row; where each one's begin; how often each run occurs."""
+        bags = []
+        for rows in blocks(len(examples), SOME):
+            some = examples[rows]
+            owners, runs = self._runs(arrays, some)
+            place = np.searchsorted(self.known, runs).clip(max=len(self.known) - 1)
+            counted = self.known[place] == runs
+            pairs, counts = np.unique(owners[counted] * len(self.known) + place[counted], return_counts=True)
+            sizes = np.bincount(pairs // len(self.known), minlength=len(some))
+            bags.append((pairs % len(self.known), sizes, counts))
+        ids, sizes, counts = (np.concatenate(parts) for parts in zip(*bags, strict=True))
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        return torch.from_numpy(ids), torch.from_numpy(starts), torch.from_numpy(counts.astype(np.float64))
+
+    def _runs(self, arrays: LabelledArrays, examples: Array) -> tuple[Array, Array]:
+        """All runs of these examples, and the place of the example that each is in."""
+        lengths = arrays.lengths[examples]
+        flat = [arrays.values[s : s + n] for s, n in zip(arrays.starts[examples], lengths, strict=True)]
+        ids = np.concatenate(flat).astype(np.int64) + 1
+        owners = np.repeat(np.arange(len(examples)), lengths)
+        runs, all_owners, all_runs = ids, [owners], [ids]
+        for length in range(2, self.longest + 1):
+            runs = runs[:-1] * (self.tokens + 1) + ids[length - 1 :]
+            whole = owners[: len(runs)] == owners[length - 1 :]
+            all_owners.append(owners[: len(runs)][whole])
+            all_runs.append(runs[whole])
+        return np.concatenate(all_owners), np.concatenate(all_runs)
 
 
 class _Bag(nn.Module):
@@ -110,7 +167,9 @@ def fit_logistic(model: nn.Module, inputs: tuple[Tensor, ...], target: Tensor) -
     """Least sum of cross entropies plus half the squared weights, the bias left free, from zero."""
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
-    optimizer = torch.optim.LBFGS(model.parameters(), max_iter=ROUNDS, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS(
+        model.parameters(), max_iter=ROUNDS, history_size=HISTORY, line_search_fn="strong_wolfe"
+    )
 
     def objective() -> Tensor:
         optimizer.zero_grad()
@@ -120,20 +179,6 @@ def fit_logistic(model: nn.Module, inputs: tuple[Tensor, ...], target: Tensor) -
         return value.detach()
 
     optimizer.step(objective)  # type: ignore[no-untyped-call]
-
-
-def _bags(arrays: LabelledArrays, examples: Array, tokens: int) -> tuple[Tensor, ...]:
-    """Each example's different tokens, all in a row; where each one's begin; how often each token occurs."""
-    bags = []
-    for rows in blocks(len(examples), SOME):
-        some = examples[rows]
-        lengths = arrays.lengths[some]
-        flat = np.concatenate([arrays.values[s : s + n] for s, n in zip(arrays.starts[some], lengths, strict=True)])
-        pairs, counts = np.unique(np.repeat(np.arange(len(some)), lengths) * tokens + flat, return_counts=True)
-        bags.append((pairs % tokens, np.bincount(pairs // tokens), counts))
-    ids, sizes, counts = (np.concatenate(parts) for parts in zip(*bags, strict=True))
-    starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    return torch.from_numpy(ids), torch.from_numpy(starts), torch.from_numpy(counts.astype(np.float64))
 
 
 def _moments(arrays: LabelledArrays, examples: Array) -> Tensor:

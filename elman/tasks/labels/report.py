@@ -12,6 +12,9 @@ from elman.tasks.labels.measures import repeated
 from elman.tasks.labels.run import MODEL, Run, Scores
 from elman.tasks.training import readme
 from elman.tasks.training.checkpoint import write_atomically
+from elman.tasks.training.verdict import standing
+
+SAME = 0.005  # of macro-F1, within which two count as equally good
 
 
 def confusion_csv(
@@ -38,6 +41,18 @@ def repetition(run: Run) -> str:
     )
 
 
+def verdict(scores: Mapping[str, Scores]) -> str:
+    """By macro-F1, in a sentence: which baselines the model beats, and which it does not."""
+    others = {name: score.macro_f1 for name, score in scores.items() if name != MODEL}
+    says, best = standing(scores[MODEL].macro_f1, others, same=SAME, lower=False)
+    if best is None:
+        return f"By macro-F1 this model is {says}."
+    return (
+        f"By macro-F1 this model is {says}: use that, {others[best] - scores[MODEL].macro_f1:.3f} better, or train on "
+        f"more data, longer, or with --bidirectional."
+    )
+
+
 def write_labels_readme(run: Run, scores: Mapping[str, Scores], notes: str) -> None:
     """README.md of a labels run; `notes` are said below its table."""
     about, model = run.config["data"], run.config["model"]
@@ -49,10 +64,9 @@ def write_labels_readme(run: Run, scores: Mapping[str, Scores], notes: str) -> N
         f"step {run.trainer.best_step:,} of {run.trainer.settings.steps:,}, and {measure:,} were kept apart for the "
         f"table below."
     )
-    best = scores[MODEL]
-    others = max(score.macro_f1 for name, score in scores.items() if name != MODEL)
-    verdict = "better than both baselines" if best.macro_f1 > others else "no better than the best baseline"
-    words = f"By macro-F1 (the mean over the labels, a rare one counting as much as a frequent one) it is {verdict}."
+    words = f"{verdict(scores)} Macro-F1 is the mean over the labels, a rare one counting as much as a frequent one."
+    found = {name: {"accuracy": score.accuracy, "macro_f1": score.macro_f1} for name, score in scores.items()}
+    readme.write_metrics(run.folder, found, run.trainer.best_step)
     rows = [[name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}"] for name, score in scores.items()]
     header = [f"on {measure:,} held-out examples", "accuracy", "macro-F1"]
     readme.write_readme(

@@ -24,7 +24,10 @@ Array = npt.NDArray[Any]
 Run = runs.Run[LabelsSettings, LabelsTask]
 
 MODEL, MAJORITY = "this model", "the most frequent label, always"
-BAG = "logistic regression on how often each token occurs"
+GRAMS = {
+    "characters": ("logistic regression on runs of 1 to 4 characters", 4),
+    "words": ("logistic regression on words and pairs of words", 2),
+}
 MOMENTS = "logistic regression on each sequence's mean and deviation"
 
 
@@ -127,10 +130,10 @@ def measure(run: Run) -> dict[str, Scores]:
     arrays, labels = run.task.arrays, len(config["labels"])
     task = LabelsTask(cast(LabelsModel, model), arrays, settings, seed)
     tokens = task.model.tokens
-    bag = MOMENTS if tokens is None else BAG
+    bag, longest = (MOMENTS, 1) if tokens is None else GRAMS[settings.tokens]
     found = {
         MODEL: task.predict_part(),
-        bag: measures.logistic_regression(arrays, labels, tokens, seed),
+        bag: measures.logistic_regression(arrays, labels, tokens, seed, longest),
         MAJORITY: measures.majority(arrays),
     }
     return {name: Scores(measures.confusion(*pair, labels)) for name, pair in found.items()}

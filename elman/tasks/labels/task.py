@@ -29,6 +29,7 @@ class LabelsTask(Task):
     """
 
     units = "examples"
+    measured_on = "the examples to choose the weights by"
     unit = "example"
     measure = "cross entropy"
     model: LabelsModel

@@ -24,7 +24,7 @@ def origins_picture(run: Run, measured: Measured, path: Path) -> None:
     Raises:
         MissingExtra: matplotlib is not installed.
     """
-    clock, columns = Clock(**run.config["clock"]), run.config["columns"][:PANELS]
+    clock, columns = Clock(**run.config["clock"]), run.config["columns"]
     horizon = run.settings.horizon
     chosen = range(0, len(measured.origins), horizon)
     if len(chosen) > 2 * TICKS:
@@ -60,7 +60,6 @@ def forecast_picture(
         MissingExtra: matplotlib is not installed.
     """
     horizon = len(forecast)
-    columns = columns[:PANELS]
     last = len(past.values) - 1
     steps = last + np.arange(horizon + 1)  # the forecast is drawn on from the last value
     title = "The red line is as likely too high as too low; the band should hold what comes."
@@ -78,6 +77,9 @@ def forecast_picture(
 @contextlib.contextmanager
 def _panels(path: Path, columns: list[str], title: str) -> Iterator[Any]:
     """A picture's axes, one under the other, each with a column's name, to draw on."""
+    if len(columns) > PANELS:
+        title += f" These are the first {PANELS} of {len(columns)} columns."
+        columns = columns[:PANELS]
     with picture(path, 9, 1.2 + 2.8 * len(columns)) as figure:
         panels = figure.subplots(len(columns), 1, sharex=True, squeeze=False)[:, 0]
         for axes, name in zip(panels, columns, strict=True):

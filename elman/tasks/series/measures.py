@@ -26,11 +26,13 @@ class Errors:
 
     Args:
         mase: the median's mean absolute error, in units of the seasonal naive forecast's in the training part.
+        mae: the median's mean absolute error in the column's own unit.
         pinball: the mean pinball loss of the three quantiles, in the same unit.
         coverage: the share of values inside the interval.
     """
 
     mase: Array
+    mae: Array
     pinball: Array
     coverage: Array
 
@@ -42,7 +44,8 @@ def pinball(
 ) -> V:
     """The pinball loss max(q e, (q - 1) e) = |e| / 2 + (q - 1/2) e of each quantile forecast, e its error, (..., Q)."""
     error = truth[..., None] - forecast
-    return abs(error) / 2 + (quantiles - 0.5) * error
+    loss: V = abs(error) / 2 + (quantiles - 0.5) * error
+    return loss
 
 
 def measure_forecasts(
@@ -63,7 +66,8 @@ def measure_forecasts(
         total: Array = np.where(known, values, 0.0).sum((0, 1)) / count
         return total
 
-    return Errors(mean(np.abs(truth - forecasts[..., 1])) / unit, mean(losses) / unit, mean(inside.astype(float)))
+    mae = mean(np.abs(truth - forecasts[..., 1]))
+    return Errors(mae / unit, mae, mean(losses) / unit, mean(inside.astype(float)))
 
 
 def naive_points(values: Array, origins: Array, horizon: int, season: int = 1) -> Array:

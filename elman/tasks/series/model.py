@@ -40,13 +40,18 @@ def fit_scale(
     values: Array,  # (n, C)
     known: Array,  # (n, C)
     season: int,
+    unit: int | None = None,
 ) -> Scale:
-    """The scale of a training part, of which some rows are in memory at a time."""
+    """The scale of a training part, of which some rows are in memory at a time.
+
+    The error is that of the naive forecast with the season `unit`, which is the usual one of such data whatever season
+    the model has: so the errors of two models can be compared.
+    """
 
     def levels(c: int) -> Iterator[Array]:
         return (values[rows, c][known[rows, c]] for rows in blocks(len(values)))
 
-    def changes(c: int) -> Iterator[Array]:
+    def changes(c: int, season: int) -> Iterator[Array]:
         for rows in blocks(len(values) - season):
             later = slice(rows.start + season, rows.stop + season)
             yield (values[later, c] - values[rows, c])[known[later, c] & known[rows, c]]
@@ -54,7 +59,8 @@ def fit_scale(
     mean, std, spread, error = [], [], [], []
     for c in range(values.shape[1]):
         centre, deviation, _ = _moments(lambda c=c: levels(c))  # type: ignore[misc]
-        _, change, size = _moments(lambda c=c: changes(c))  # type: ignore[misc]
+        _, change, _ = _moments(lambda c=c: changes(c, season))  # type: ignore[misc]
+        _, _, size = _moments(lambda c=c: changes(c, unit or season))  # type: ignore[misc]
         mean.append(centre)
         std.append(deviation or 1.0)
         spread.append(change or std[-1])

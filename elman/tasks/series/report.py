@@ -15,8 +15,10 @@ from elman.tasks.series.task import Parts
 from elman.tasks.series.times import doubtful
 from elman.tasks.training import readme
 from elman.tasks.training.checkpoint import replacing
+from elman.tasks.training.verdict import standing
 
 LEAST_DIGITS = 6
+NEAR = 0.1  # to the share that was asked for, within which an interval holds
 SAME = 0.02  # of an error, within which two forecasters count as equally good
 
 
@@ -62,20 +64,27 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
     return lines
 
 
-def verdict(measured: Measured) -> str:
-    """By MASE, in a sentence: which baselines the model beats, and which it does not."""
+def verdict(measured: Measured, interval: float) -> str:
+    """By MASE, in a sentence, which baselines the model beats and which it does not; and whether its interval holds."""
     errors = {name: float(found.mase.mean()) for name, found in measured.errors.items()}
     own = errors.pop(MODEL)
-    better = [name for name, error in errors.items() if own < error * (1 - SAME)]
-    worse = [name for name, error in errors.items() if own > error * (1 + SAME)]
-    equal = [name for name in errors if name not in better + worse]
-    says = [
-        f"{what} {' and '.join(names)}"
-        for what, names in (("better than", better), ("as good as", equal), ("worse than", worse))
-        if names
-    ]
-    advice = f": use {min(worse, key=errors.__getitem__)}, or train on more data" if worse else ""
-    return f"By MASE this model is {', '.join(says)}{advice}."
+    says, best = standing(own, errors, same=SAME * own, lower=True)
+    advice = f": use {best}, or train on more data" if best else ""
+    held = float(measured.errors[MODEL].coverage.mean())
+    if abs(held - interval) <= NEAR:
+        return f"By MASE this model is {says}{advice}."
+    much = "too narrow" if held < interval else "too wide"
+    return (
+        f"By MASE this model is {says}{advice}. Its interval is {much}: it holds {held:.0%} of what came, where "
+        f"{interval:.0%} is asked for."
+    )
+
+
+def unit_in_words(config: Mapping[str, Any]) -> str:
+    """What MASE 1 is."""
+    season = config.get("unit", config["season"])  # runs of older versions have no unit of their own
+    who = f"the seasonal naive forecast's (season {season})" if season > 1 else "the naive forecast's"
+    return f"{who} mean error in the training part"
 
 
 def as_text(
@@ -122,16 +131,25 @@ def write_series_readme(run: Run, measured: Measured) -> None:
         f"{run.task.reach}, with an interval that should hold {run.settings.interval:.0%} of what comes. The weights "
         f"are those of step {run.trainer.best_step:,} of {run.trainer.settings.steps:,}.",
         "\n".join(f"- {line}" for line in describe_series(run.config, run.task.parts)),
-        readme.settings_in_words({**run.config["model"], **run.config["training"]}),
+        readme.settings_in_words({**run.config["model"], "season": run.config["season"], **run.config["training"]}),
     ]
+    columns = run.config["columns"]
+    found = {
+        name: {
+            what: dict(zip(columns, getattr(errors, what).tolist(), strict=True))
+            for what in ("mase", "mae", "pinball", "coverage")
+        }
+        for name, errors in measured.errors.items()
+    }
+    readme.write_metrics(run.folder, found, run.trainer.best_step)
     rows = [
         [name, f"{e.mase.mean():.3f}", f"{e.pinball.mean():.3f}", f"{e.coverage.mean():.0%}"]
         for name, e in measured.errors.items()
     ]
     header = [f"from {count:,} rolling origins", "MASE", "pinball loss", "in the interval"]
     words = (
-        f"{verdict(measured)} MASE and the pinball loss are in units of the seasonal naive forecast's mean error in "
-        f"the training part, means over all columns."
+        f"{verdict(measured, run.settings.interval)} MASE and the pinball loss are means over all columns, in units of "
+        f"{unit_in_words(run.config)}."
     )
     readme.write_readme(
         run.folder,

@@ -66,6 +66,7 @@ class SeriesJob:
                 f"{settings.horizon} needs as many; lower --horizon or raise --held-out"
             )
         train = slice(0, parts.train)
+        unit = found.clock.season if found.clock.season < parts.train else 1
         still = [
             name
             for name, column in zip(data.columns.values, arrays.values[train].T, strict=True)
@@ -83,7 +84,8 @@ class SeriesJob:
             "time": data.columns.time,
             "columns": data.columns.values,
             "season": season,
-            "scale": dataclasses.asdict(fit_scale(arrays.values[train], arrays.known[train], season)),
+            "unit": unit,
+            "scale": dataclasses.asdict(fit_scale(arrays.values[train], arrays.known[train], season, unit)),
         }
 
     def check(self, config: Mapping[str, Any], source: Path) -> None:

@@ -55,6 +55,7 @@ class SeriesTask(Task):
     """
 
     units = "windows"
+    measured_on = "the part to choose the weights by"
     unit = "window"
     measure = "scaled pinball loss"
     model: SeriesModel

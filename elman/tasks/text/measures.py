@@ -27,8 +27,8 @@ def bz2_after(train: str, held_out: str) -> float:
     return 8 * max(0, growth) / len(held_out)
 
 
-def order2_bits(train: Ids, held_out: Ids, size: int) -> float:
-    """Bits per held-out character of a count model that looks two characters back.
+def count_bits(train: Ids, held_out: Ids, size: int, order: int) -> float:
+    """Bits per held-out character of a count model that looks `order` characters back.
 
     Interpolated Witten-Bell smoothing: with n the times a context was seen in the train part and t the number of
     different characters that followed it there,
@@ -39,38 +39,26 @@ def order2_bits(train: Ids, held_out: Ids, size: int) -> float:
     IEEE Transactions on Information Theory 37(4), 1991, method C; Chen and Goodman, 1999, for the interpolated form.
 
     Args:
-        train: token ids of the train part, (n,), n >= 2.
+        train: token ids of the train part, (n,), n >= order.
         held_out: token ids of the text that follows it, (m,).
         size: the number of tokens in the vocabulary.
+        order: of the longest context.
     """
-    history = np.concatenate([train[-2:], held_out])
+    ids = np.concatenate([train, held_out]).astype(np.int64)
+    end = len(train)
     probability = np.full(held_out.size, 1 / size)
-    for order in range(3):
-        seen = _grams(train, order + 1, size)
-        asked = _grams(history[2 - order :], order + 1, size)
-        grams, counts = np.unique(seen, return_counts=True)
-        contexts, first, follow = np.unique(grams // size, return_index=True, return_counts=True)
-        n_context = np.add.reduceat(counts, first)
-        n_gram = _look_up(grams, counts, asked)
-        n = _look_up(contexts, n_context, asked // size)
-        t = _look_up(contexts, follow, asked // size)
-        known = n > 0
-        probability[known] = (n_gram + t * probability)[known] / (n + t)[known]
+    context = np.zeros(ids.size, dtype=np.int64)  # the run of k characters that begins at each place, as a number
+    for k in range(order + 1):
+        runs = context[: ids.size - k] * size + ids[k:]
+        gram = np.unique(runs, return_inverse=True)[1]  # small again, so that no number overflows
+        seen, before = gram[: end - k], context[: end - k]
+        n_gram, n_context = np.bincount(seen, minlength=int(gram.max()) + 1), np.bincount(before)
+        first = np.unique(seen, return_index=True)[1]
+        follow = np.bincount(before[first], minlength=len(n_context))
+        asked, asked_before = gram[end - k :], context[end - k : ids.size - k]
+        known = asked_before < len(n_context)
+        known[known] = n_context[asked_before[known]] > 0
+        n, t = n_context[asked_before[known]], follow[asked_before[known]]
+        probability[known] = (n_gram[asked[known]] + t * probability[known]) / (n + t)
+        context = gram
     return float(-np.log2(probability).mean())
-
-
-def _grams(ids: Ids, length: int, size: int) -> npt.NDArray[np.int64]:
-    """Each run of `length` ids as one number in base `size`."""
-    count = ids.size - length + 1
-    grams = np.zeros(count, dtype=np.int64)
-    for i in range(length):
-        grams = grams * size + ids[i : i + count]
-    return grams
-
-
-def _look_up(
-    keys: npt.NDArray[np.int64], values: npt.NDArray[np.int64], asked: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    """The value of each key asked for, 0 where there is none; `keys` ascend."""
-    place = np.searchsorted(keys, asked).clip(max=keys.size - 1)
-    return np.where(keys[place] == asked, values[place], 0)

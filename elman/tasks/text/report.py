@@ -5,6 +5,17 @@ from collections.abc import Mapping
 
 from elman.tasks.text.run import MODEL, Run
 from elman.tasks.training import readme
+from elman.tasks.training.verdict import standing
+
+SAME = 0.005  # bits, within which two count as equally good
+
+
+def verdict(bits: Mapping[str, float]) -> str:
+    """By bits per character, in a sentence: what the model beats, and what it does not."""
+    others = {name: value for name, value in bits.items() if name != MODEL}
+    says, best = standing(bits[MODEL], others, same=SAME, lower=True)
+    advice = f": {best} needs {bits[MODEL] - others[best]:.3f} bits less" if best else ""
+    return f"By bits per character this model is {says}{advice}."
 
 
 def write_text_readme(run: Run, file: str, bits: Mapping[str, float]) -> None:
@@ -18,11 +29,12 @@ def write_text_readme(run: Run, file: str, bits: Mapping[str, float]) -> None:
         f"{trainer.settings.steps:,}, the best on the held-out text, so the first line of the table is a little too "
         f"good."
     )
-    others = [value for name, value in bits.items() if name != MODEL]
+    others = len(bits) > 1
     words = "Lower is better."
     if others:
-        better = bits[MODEL] < min(others)
-        words += " It is better than all of them." if better else " It is not better than the best of the others."
+        words += f" {verdict(bits)}"
+    found = {name: {"bits_per_character": value} for name, value in bits.items()}
+    readme.write_metrics(run.folder, found, trainer.best_step)
     settings = dataclasses.asdict(run.settings) | dataclasses.asdict(trainer.settings)
     readme.write_readme(
         run.folder,

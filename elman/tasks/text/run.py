@@ -17,7 +17,8 @@ from elman.tasks.training import runs
 
 Run = runs.Run[TextSettings, TextTask]
 
-MODEL, COUNTS = "this model", "order-2 counts of the train text"
+MODEL, COUNTS = "this model", "order-5 counts of the train text"
+ORDER = 5
 BZ2, BZ2_AFTER = "bz2 on the held-out text", "bz2 on it after the train text"
 MOST_CHARACTERS = 20_000_000  # for the baselines: some seconds
 
@@ -112,7 +113,7 @@ def measure(run: Run) -> dict[str, float]:
         vocabulary = Vocabulary(run.config["vocabulary"])
         text = vocabulary.decode(ids)
         train, held_out = text[: task.trained], text[task.trained :]
-        bits[COUNTS] = measures.order2_bits(ids[: task.trained], ids[task.trained :], len(vocabulary))
+        bits[COUNTS] = measures.count_bits(ids[: task.trained], ids[task.trained :], len(vocabulary), ORDER)
         bits[BZ2] = measures.bz2_alone(held_out)
         bits[BZ2_AFTER] = measures.bz2_after(train, held_out)
     return bits

@@ -52,6 +52,8 @@ class TextTask(Task):
         self.units_per_step = settings.batch_size * settings.seq_len
         self.characters = len(open_tokens(tokens))
         self.trained = split(self.characters, settings)
+        whole = self.characters - self.trained <= GLIMPSE
+        self.measured_on = "held-out text" if whole else f"the first {GLIMPSE:,} characters of the held-out text"
         self.stream = (self.trained - 1) // settings.batch_size
         self.chunks = self.stream // settings.seq_len
         self.steps_per_epoch = self.chunks

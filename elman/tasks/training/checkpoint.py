@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from elman.tasks.errors import RunError
+from elman.tasks.files.places import refuse_existing
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
@@ -79,12 +80,6 @@ def new_run(path: Path) -> Iterator[Path]:
             raise RunError(f"cannot write {path}: {error.strerror}") from error
         raise
     _flush_folder(path.parent)
-
-
-def refuse_existing(path: Path, mend: str = "choose another folder, or go on with it by --resume") -> None:
-    """Raise if something is at `path` already."""
-    if os.path.lexists(path):
-        raise RunError(f"{path} exists already: {mend}")
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:

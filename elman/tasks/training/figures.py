@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,25 +18,27 @@ from elman.tasks.training.loop import Trainer
 
 READING = "Lower is better. Where the curves part, the model begins to learn the training {data} by heart."
 MATRIX = "A row is a true label, a column what it was taken for: the diagonal is right. Colours are shares of a row."
+LETTERS = 11  # of a title that fit into an inch
 MOST_NUMBERS = 30  # labels, above which a matrix shows colours only
 
 
-def loss_picture(trainer: Trainer, path: Path, *, data: str = "text", lines: dict[str, float] | None = None) -> None:
-    """Draw the training and the held-out curve, with horizontal lines to compare them with, into a PNG file.
+def loss_picture(trainer: Trainer, path: Path, *, lines: dict[str, float] | None = None) -> None:
+    """Draw the measures in training and along the way, with horizontal lines to compare them with, into a PNG file.
 
     Raises:
         MissingExtra: matplotlib is not installed.
     """
     training = [(step, value) for step, value, _ in trainer.history if value is not None]
-    held_out = [(step, value) for step, _, value in trainer.history if value is not None]
+    measured = [(step, value) for step, _, value in trainer.history if value is not None]
     with picture(path, 8, 4.5) as figure:
         axes = figure.subplots()
-        axes.plot(*zip(*training, strict=True), color="tab:blue", linewidth=1, label=f"training {data}")
-        axes.plot(*zip(*held_out, strict=True), color="tab:red", marker="o", markersize=4, label=f"held-out {data}")
+        axes.plot(*zip(*training, strict=True), color="tab:blue", linewidth=1, label=f"training {trainer.task.data}")
+        red: Any = {"color": "tab:red", "marker": "o", "markersize": 4, "label": trainer.task.measured_on}
+        axes.plot(*zip(*measured, strict=True), **red)
         for (name, value), style in zip((lines or {}).items(), ("--", ":", "-."), strict=False):
             axes.axhline(value, color="black", linestyle=style, linewidth=1, label=f"{name}: {value:.2f}")
         axes.set(xlabel="step", ylabel=trainer.task.measure, xlim=(0, trainer.settings.steps))
-        axes.set_title(READING.format(data=data), fontsize=10)
+        axes.set_title(READING.format(data=trainer.task.data), fontsize=10)
         axes.grid(alpha=0.3)
         axes.legend()
 
@@ -64,7 +67,8 @@ def confusion_picture(
                 colour = "white" if shares[i, j] > 0.5 else "black"
                 axes.text(j, i, f"{matrix[i, j]}", ha="center", va="center", color=colour, fontsize=8)
         axes.set(xlabel="taken for", ylabel="true label")
-        axes.set_title(MATRIX, fontsize=9, wrap=True)
+        # broken by hand: matplotlib's own wrapping and its layout disturb each other, and left half a picture blank
+        axes.set_title(textwrap.fill(MATRIX, round(LETTERS * side)), fontsize=9)
         figure.colorbar(image, label="share of the true label", shrink=0.8)
 
 

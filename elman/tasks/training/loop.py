@@ -92,6 +92,12 @@ class Trainer:
                 self._sum, self._count = 0.0, 0
         return float(values[-1])
 
+    @property
+    def done(self) -> bool:
+        """Whether the last step is made, or nothing has become better for as long as patience lasts."""
+        wait = self.settings.patience * self.settings.eval_every
+        return self.step >= self.settings.steps or (0 < wait <= self.step - self.best_step and self.best is not None)
+
     def evaluate(self) -> float:
         """Measure on held-out data, and remember whether it is the best so far."""
         self.task.model.eval()
@@ -142,7 +148,7 @@ class Trainer:
             checkpoint.save_tensors(run / checkpoint.WEIGHTS, self.task.model.state_dict(), about)
         checkpoint.rotate(run)
         checkpoint.save_tensors(run / checkpoint.CHECKPOINT, tensors, facts)
-        rows = [f"step,training {self.task.measure},held-out {self.task.measure}"]
+        rows = [f"step,training {self.task.measure},{self.task.measure} on {self.task.measured_on.replace(',', '')}"]
         rows += [",".join("" if cell is None else str(cell) for cell in row) for row in self.history]
         checkpoint.write_atomically(run / "metrics.csv", "\n".join([*rows, ""]).encode())
 
@@ -205,7 +211,7 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
         report: called with the step and the measure after each evaluation.
 
     Returns:
-        True if the last step was reached, False after Ctrl-C.
+        True if training is done, False after Ctrl-C.
 
     Raises:
         Diverged: a loss or a weight is no finite number; the last checkpoint before that stays.
@@ -226,7 +232,7 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
         _stop_on_interrupt() as stopped,
     ):
         try:
-            while trainer.step < steps and not (trainer.step % processes.look == 0 and processes.agree(stopped())):
+            while not trainer.done and not (trainer.step % processes.look == 0 and processes.agree(stopped())):
                 losses.append(trainer.advance())
                 now = time.monotonic()
                 evaluate = trainer.step % trainer.settings.eval_every == 0 or trainer.step == steps
@@ -251,7 +257,7 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
                 trainer.save(run)
         except Diverged as error:
             raise Diverged(error.step, run, saved) from error
-    return trainer.step == steps
+    return trainer.done
 
 
 @contextmanager

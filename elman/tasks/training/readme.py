@@ -1,6 +1,7 @@
 """README.md of a run folder: what was trained on what, and how well, in words."""
 
 import datetime
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ FILES = {
     "checkpoint.safetensors": "what `--resume` goes on from",
     "previous.safetensors": "the checkpoint before it, should that one be damaged",
     "metrics.csv": "the measures along the way",
+    "metrics.json": "the measures at the end, of this model and of what it is compared with",
     "loss.png": "the same as a picture",
     "confusion.png": "which label was taken for which",
     "forecast.png": "forecasts beside what came",
@@ -49,6 +51,12 @@ def write_readme(folder: Path, title: str, paragraphs: Sequence[str], scores: st
         f"Trained with elman {elman.__version__} and torch {torch.__version__}; finished on {day}.",
     ]
     write_atomically(folder / README, ("\n\n".join(parts) + "\n").encode())
+
+
+def write_metrics(folder: Path, scores: Mapping[str, Mapping[str, Any]], best_step: int) -> None:
+    """Write metrics.json: the measures at the end by who reached them, for programs."""
+    about = {"step": best_step, "scores": scores}
+    write_atomically(folder / "metrics.json", json.dumps(about, indent=2, ensure_ascii=False).encode())
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

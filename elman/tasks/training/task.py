@@ -23,6 +23,7 @@ class Task:
     data: ClassVar[str] = "data"  # what an epoch goes through
     units: ClassVar[str]  # what a step trains on, in full
     unit: ClassVar[str]  # what the progress bar counts
+    measured_on: str  # what `evaluate` measures on
     measure: ClassVar[str]  # the name of what `evaluate` returns and `score` turns a loss into; lower is better
     settings: ModelSettings
     units_per_step: int

@@ -179,7 +179,7 @@ class Units:
 
 
 def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], None]) -> Any:
-    """An intrinsic f(n, distance, (address, ...)) that computes a formula for n hidden units, a vector's worth at a time.
+    """An intrinsic f(n, distance, (address, ...)) that computes a formula for n hidden units, a vector at a time.
 
     `rows` are the names of the rows at the addresses; the slots of a row are so many numbers apart. LLVM would not
     make vectors of a plain loop over so many rows, which might overlap for all it knows.

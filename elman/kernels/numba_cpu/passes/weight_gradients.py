@@ -49,7 +49,9 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
                 clear(gradient_at(plan, layer, d, 3) + size * unit, size * count)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
-            row = gradient_at(plan, layer, d, p.weights_a_direction - 1) + size * p.hidden_size * (group * p_size + first)
+            row = gradient_at(plan, layer, d, p.weights_a_direction - 1) + size * p.hidden_size * (
+                group * p_size + first
+            )
             clear(row, size * count * p.hidden_size)
 
     @part

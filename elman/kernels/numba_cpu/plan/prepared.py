@@ -42,7 +42,9 @@ class Prepared(NamedTuple):
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
 
 
-def prepare(problem: Problem, backward: bool, save: bool, groups: int, x_turned: bool, d_output_turned: bool) -> Prepared:
+def prepare(
+    problem: Problem, backward: bool, save: bool, groups: int, x_turned: bool, d_output_turned: bool
+) -> Prepared:
     """What a run needs besides addresses."""
     cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes = problem
     shape = x.shape
@@ -121,7 +123,9 @@ def _prepare(
     once = 1 if backward else 0  # arrays that only the backward pass needs
     keeps = save and not kind.in_output
     fused = not backward and _reads_in_recurrence(kind, steps, ragged, masked, chunks * directions, shares, threads)
-    kept, times = (a_chunk, threads) if groups else (sequences, directions)  # sequences whose dz is kept, how many times
+    kept, times = (
+        (a_chunk, threads) if groups else (sequences, directions)
+    )  # sequences whose dz is kept, how many times
     step_bytes = size * max(1, kept * (1 if groups else directions) * slots)
     span = steps_of_a_span(kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
     span = max(1, min(steps, span))
@@ -264,7 +268,9 @@ def steps_read_at_once(steps: int, sequences: int) -> int:
 
 def steps_of_a_span(sequences: int, step_bytes: int, groups: int) -> int:
     """The steps of one span of the backward pass, for so many bytes of dz a step."""
-    least = INNER if groups else 2  # of each sequence that is apart, as many as a product sums at once
+    # of each sequence that is apart, as many as a product sums at once; two, since where units are shared the step that
+    # is written down for the span before must not be the one that reads what the span after wrote down
+    least = INNER if groups else 2
     return max(least, -(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // step_bytes)
 
 
