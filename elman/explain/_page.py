@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 1_000_000
 SCRIPTS = (
     *("words", "numbers", "cells", "model", "changes", "head", "loss", "text"),
-    *("dom", "places", "wires", "grid", "panel", "edit", "backward", "ledger", "influence", "tour", "main"),
+    *("dom", "places", "wires", "grid", "panel", "arithmetic", "edit", "backward"),
+    *("ledger", "influence", "tour", "address", "lesson", "main"),
 )
 Radii = list[list[float | None]]
 Lesson = dict[str, Any]

@@ -86,7 +86,7 @@ def barriers(page) -> list[str]:
     """What axe-core finds, one line a place."""
     if not page.evaluate("typeof axe === 'object'"):
         page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
-    found = page.evaluate("() => axe.run(document)")["violations"]
+    found = page.evaluate("() => axe.run(document, { resultTypes: ['violations'] })")["violations"]
     return [f"{one['id']}: {node['html'][:120]} {node['failureSummary']}" for one in found for node in one["nodes"]]
 
 
