@@ -1,6 +1,6 @@
 """A captured layer, run at other sizes and other lengths than its example's: right, or refused with a reason.
 
-captures.py holds the square, and `python tests/captures.py` runs all of it; here are the cells of RNN of two layers in both
+captures.py holds the square, and `python tests/captures.py` runs all of it; here are those of RNN of two layers in both
 directions, batch first, and of the captures that take seconds each half of those: with h_0 at mixed lengths, without it
 at others. Of GRU and LSTM those of the captures that take no time.
 """

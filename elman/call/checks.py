@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent, RecurrentCell
 
 
-def check_call(
-    layer: "Recurrent", input: Tensor | PackedSequence, states: tuple[Tensor, ...], weight: Tensor
-) -> None:
+def check_call(layer: "Recurrent", input: Tensor | PackedSequence, states: tuple[Tensor, ...], weight: Tensor) -> None:
     """Raises what torch's layer raises for an input or states that do not fit; `weight` is any parameter."""
     packed = isinstance(input, PackedSequence)
     kind = layer._kind
@@ -98,7 +96,7 @@ def check_cell_call(cell: "RecurrentCell", input: Tensor, states: tuple[Tensor, 
     for state in states:
         _check_is_tensor(kind, "hx", state)
     names = ("hidden",) if len(states) == 1 else ("hx[0]", "hx[1]")
-    for name, tensor, axis in (("input", input, "input_size"), *((n, s, "hidden_size") for n, s in zip(names, states))):
+    for name, tensor, axis in (("input", input, "input_size"), *((n, s, "hidden_size") for n, s in zip(names, states, strict=False))):
         if tensor.dim() not in (1, 2):
             raise ValueError(
                 f"{kind}: Expected {name} to be 1D or 2D, got {tensor.dim()}D instead. A cell takes one step: pass "

@@ -25,8 +25,8 @@ class LSTM(Recurrent):
         c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t
         h_t = o_t ⊙ tanh(c_t),  with proj_size h_t = W_hr (o_t ⊙ tanh(c_t))
 
-    Source: S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997), with the forget gate of
-    F. Gers et al. (2000) and the projection of H. Sak et al. (2014), in the form of `torch.nn.LSTM`.
+    Source: S. Hochreiter and J. Schmidhuber, Long short-term memory, Neural Computation 9 (1997), with the forget gate
+    of F. Gers et al. (2000) and the projection of H. Sak et al. (2014), in the form of `torch.nn.LSTM`.
 
     Sizes: T steps, N sequences (batch), I input_size, H hidden_size, P proj_size or H, L num_layers, D directions (2 if
     bidirectional).
@@ -46,8 +46,8 @@ class LSTM(Recurrent):
             float16 there are computed in float32, everything else runs on torch's operators.
 
     Attributes:
-        weight_ih_l{k}, weight_ih_l{k}_reverse: (4 * H, I) in the first layer, (4 * H, D * P) above: the rows of i, f, g,
-            o.
+        weight_ih_l{k}, weight_ih_l{k}_reverse: (4 * H, I) in the first layer, (4 * H, D * P) above: the rows of i, f,
+            g, o.
         weight_hh_l{k}, weight_hh_l{k}_reverse: (4 * H, P).
         bias_ih_l{k}, bias_hh_l{k}, and with _reverse: (4 * H,).
         weight_hr_l{k}, weight_hr_l{k}_reverse: (P, H), with proj_size.
