@@ -462,6 +462,8 @@ def passes(function: Callable[[type], None], cls: type) -> str | None:
     torch._dynamo.reset()
     try:
         function(cls)
+    except ModuleNotFoundError as error:
+        return f"{error.name} is not installed"
     except Exception as error:  # noqa: BLE001 - what torch raises, of whatever kind, is the finding
         return type(error).__name__
     return None
@@ -477,8 +479,8 @@ def main(check: bool = typer.Option(False, "--check", help="Write nothing.")) ->
         "# What works inside what",
         "",
         f"Every row was run on torch's and elman's layers by `python docs/compatibility.py`: torch "
-        f"{torch.__version__.split('+')[0]}, Python {platform.python_version()}, on the CPU. A failing row names the error "
-        "that was raised.",
+        f"{torch.__version__.split('+')[0]}, Python {platform.python_version()}, on the CPU. A failing row names the "
+        "error that was raised.",
     ]
     worse = []
     for section, rows in ROWS.items():
@@ -510,8 +512,8 @@ def captures() -> list[str]:
         "## Captured programs at other sizes and lengths than the example's",
         "",
         "The layer inside a model, captured from one example and called with other T, N, lengths and marks: right is "
-        "torch.nn.RNN in eager mode, piece by piece; refused is an error that says why, at the capture or at the call. "
-        "Never other numbers in silence. By `python tests/captures.py`.",
+        "torch's layer in eager mode, piece by piece; refused is an error that says why, at the capture or at the "
+        "call. Never other numbers in silence. By `python tests/captures.py`.",
         "",
         *done.stdout.strip().splitlines(),
     ]

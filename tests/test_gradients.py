@@ -1,4 +1,4 @@
-"""Gradients beyond the plain backward: second derivatives, forward mode, Jacobians, each as torch's layer gives them."""
+"""Gradients beyond the plain backward: second derivatives, forward mode, Jacobians, each as torch gives them."""
 
 from collections.abc import Callable
 
@@ -72,7 +72,7 @@ def test_double_backward_is_torchs(case: Case, backend: str) -> None:
     assert_same(*results)
 
 
-@pytest.mark.parametrize("case", (TINY[0], *GATED), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [TINY[0], *GATED], ids=lambda case: case.id)
 def test_third_derivative_is_torchs(case: Case, backend: str) -> None:
     results = []
     for home in (elman, torch.nn):
@@ -139,7 +139,7 @@ transformed = pytest.mark.parametrize("backend", ["chosen", "reference"], indire
 
 @transformed
 @pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("case", (*TINY, *GATED), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*TINY, *GATED], ids=lambda case: case.id)
 def test_transform_of_the_input_is_torchs(case: Case, transform: Callable[..., Tensor], backend: str) -> None:
     input, hx = case.input(DTYPE).detach(), detached(case.hx(DTYPE))
     ours, theirs = (
@@ -151,7 +151,7 @@ def test_transform_of_the_input_is_torchs(case: Case, transform: Callable[..., T
 
 @transformed
 @pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("case", (TINY[0], GATED[0], GATED[2]), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [TINY[0], GATED[0], GATED[2]], ids=lambda case: case.id)
 def test_transform_of_a_weight_is_torchs(case: Case, transform: Callable[..., Tensor], backend: str) -> None:
     name = "weight_hr_l0_reverse" if case.P else "weight_hh_l0_reverse"
     results = []
@@ -166,7 +166,7 @@ def test_transform_of_a_weight_is_torchs(case: Case, transform: Callable[..., Te
     assert results[0].any()
 
 
-@pytest.mark.parametrize("case", (CASES[12], *gated(CASES[0])), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [CASES[12], *gated(CASES[0])], ids=lambda case: case.id)
 def test_strided_gradients_are_read_right(case: Case, backend: str) -> None:
     """The incoming gradient is a view with odd strides, or an expanded scalar."""
     for view in (lambda g: g.transpose(0, 1).contiguous().transpose(0, 1), lambda g: g[..., :1].expand_as(g)):
@@ -202,7 +202,7 @@ def test_inputs_are_not_written(case: Case, backend: str) -> None:
     torch.testing.assert_close([t.detach() for t in tensors], kept, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("case", (CASES[0], *gated(CASES[0])), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [CASES[0], *gated(CASES[0])], ids=lambda case: case.id)
 def test_last_states_may_be_edited(case: Case, backend: str) -> None:
     """They have memory of their own: writing into them, as a stateful loop does, leaves output as it was."""
     with torch.no_grad():
@@ -213,7 +213,7 @@ def test_last_states_may_be_edited(case: Case, backend: str) -> None:
     torch.testing.assert_close(output, kept, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("case", (CASES[0], *gated(CASES[0])), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [CASES[0], *gated(CASES[0])], ids=lambda case: case.id)
 def test_gradient_accumulates_over_calls(case: Case, backend: str) -> None:
     """One layer called twice, the second call starting from the first one's state: truncated BPTT's other half."""
     results = []

@@ -65,7 +65,7 @@ def compiled(write: Callable[[Tensor], Any], layer: torch.nn.Module, input: Tens
 
 @pytest.mark.parametrize("way", [loss_after, saved_on_cpu, checkpointed, penalised, compiled])
 @writes
-@pytest.mark.parametrize("case", (CASE, *gated(CASE)), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [CASE, *gated(CASE)], ids=lambda case: case.id)
 def test_gradients_are_torchs(case: Case, write: Callable[[Tensor], Any], way: Callable[..., Tensor]) -> None:
     if case.cell != "RNN" and WRITES["relu_"] is not write and way is not loss_after:
         pytest.skip("one way of writing will do")

@@ -95,7 +95,7 @@ def copies(layer: torch.nn.Module) -> dict[str, torch.nn.Module]:
 
 
 @pytest.mark.parametrize("called", [False, True], ids=["fresh", "after a call"])
-@pytest.mark.parametrize("case", (CASES[13], *gated(CASES[13])), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [CASES[13], *gated(CASES[13])], ids=lambda case: case.id)
 def test_copies_compute_the_same_and_share_nothing(case: Case, called: bool) -> None:
     layer, input, h0 = case.layer(elman), case.input(), case.hx()
     expected = run(layer, input, h0)
@@ -148,7 +148,7 @@ def test_flatten_parameters_changes_nothing() -> None:
     assert_same(run(layer, case.input()), before)
 
 
-@pytest.mark.parametrize("case", (CASES[11], *gated(CASES[0])), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [CASES[11], *gated(CASES[0])], ids=lambda case: case.id)
 def test_trains_with_torchs_optimisers_as_torch_does(case: Case) -> None:
     """Twenty steps of Adam end at torch's weights: nothing is read stale, no gradient is lost on the way."""
     ends = []

@@ -1,4 +1,4 @@
-"""ONNX: one standard RNN, GRU or LSTM node a layer, checked by onnx, run by ONNX Runtime at sizes other than the example's.
+"""ONNX: one standard RNN, GRU or LSTM node a layer, checked by onnx, run by ONNX Runtime at other sizes.
 
 ONNX Runtime's GRU and LSTM are written by others, from ONNX's own equations: a second opinion beside torch's.
 """
@@ -187,7 +187,7 @@ def test_reset_is_refused_in_words(cell: str) -> None:
 @pytest.mark.parametrize("dynamo", [True, False])
 def test_a_projection_is_refused_in_words(dynamo: bool, tmp_path: Path) -> None:
     layer = elman.LSTM(3, 8, proj_size=5).eval()
-    with pytest.raises(Exception, match="LSTM.*proj"):
+    with pytest.raises(Exception, match=r"LSTM.*proj"):
         torch.onnx.export(layer, (torch.randn(5, 2, 3),), tmp_path / "model.onnx", dynamo=dynamo, verbose=False)
 
 

@@ -91,7 +91,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ran
 
 
-@pytest.mark.parametrize("case", (*MANY, *EVERY_CELL), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*MANY, *EVERY_CELL], ids=lambda case: case.id)
 def test_vmap_over_inputs_is_a_loop_over_torchs_layer(case: Case, calls: list[str]) -> None:
     torch.manual_seed(7)
     input = torch.randn(B, *case.input().shape, dtype=DTYPE)
@@ -144,7 +144,7 @@ def loop_grads(case: Case, weights: dict[str, Tensor], call: dict[str, Tensor]) 
     return {name: p.grad for name, p in layer.named_parameters()} | {name: t.grad for name, t in asked.items()}
 
 
-@pytest.mark.parametrize("case", (BOTH, *GATED), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
 def test_per_sample_gradients_leave_padding_out(case: Case) -> None:
     """NaN in the padding reaches no gradient."""
     layer, tensors = layer_of(case), given(case, "lengths")
@@ -272,7 +272,7 @@ def test_vmap_of_a_derivative_is_a_loop(derivative: str, case: Case, kinds: str)
     torch.testing.assert_close(torch.utils._pytree.tree_leaves(ours), expected)
 
 
-@pytest.mark.parametrize("case", (BOTH, *GATED), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
 def test_vmap_nests(case: Case) -> None:
     """Per-sample gradients of an ensemble, and samples of samples."""
     layer = layer_of(case)
@@ -287,7 +287,7 @@ def test_vmap_nests(case: Case) -> None:
     assert_same(ours, loop)
 
 
-@pytest.mark.parametrize("case", (BOTH, *gated(TINY)), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [BOTH, *gated(TINY)], ids=lambda case: case.id)
 def test_derivative_through_vmap_is_that_of_the_sum(case: Case) -> None:
     """grad and jvp outside of vmap, and a penalty on per-sample gradients."""
     layer, tensors = layer_of(case), given(case)
@@ -313,7 +313,7 @@ def test_derivative_through_vmap_is_that_of_the_sum(case: Case) -> None:
 
 
 @kinds
-@pytest.mark.parametrize("case", (BOTH, *GATED), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
 def test_vmap_over_a_backward_alone(case: Case, kinds: str) -> None:
     """The forward ran outside of every transform, and its backward is mapped."""
     layer, call = case.layer(elman, DTYPE), words(at(given(case, kinds), 0))
@@ -324,7 +324,7 @@ def test_vmap_over_a_backward_alone(case: Case, kinds: str) -> None:
     torch.testing.assert_close(mapped, loop)
 
 
-@pytest.mark.parametrize("case", (BOTH, *GATED), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
 def test_gradient_penalty_is_torchs(case: Case) -> None:
     """As in a Wasserstein critic: the norm of the gradient at the input, for each sample, is trained."""
     results = []
@@ -376,7 +376,7 @@ def test_cells() -> None:
 
 
 @pytest.mark.parametrize(("T", "N"), [(0, 2), (4, 0)])
-@pytest.mark.parametrize("case", (BOTH, *GATED), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
 def test_nothing_to_read(case: Case, T: int, N: int) -> None:
     case = replace(case, T=T, N=N)
     layer, tensors = layer_of(case), given(case)
@@ -393,7 +393,7 @@ def test_nothing_to_read(case: Case, T: int, N: int) -> None:
 
 @pytest.mark.parametrize("mapped", ["lengths", "", "reset"])
 @pytest.mark.parametrize("T", [1, 4])
-@pytest.mark.parametrize("case", (BOTH, *GATED), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
 def test_per_sample_gradients_of_states_that_start_at_zero(case: Case, T: int, mapped: str) -> None:
     """Both directions; the recurrent weights have no part in the first step."""
     case = replace(case, T=T)
