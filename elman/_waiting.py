@@ -118,7 +118,7 @@ class Crowd:
 
 
 def _openmp() -> Any | None:
-    from elman.kernels.numba_cpu import team
+    from elman.kernels.numba_cpu.threads import team
 
     return team.loaded_parallel()
 

@@ -8,8 +8,9 @@ from cases import CASES, Case, Values, assert_same
 from problems import LAYERS, Given, given, kinds_of
 from torch import Tensor
 
-from elman.kernels.numba_cpu import api, team
+from elman.kernels.numba_cpu import api
 from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, Run
 from elman.kernels.reference import loop
 

@@ -8,8 +8,7 @@ import sys
 
 import pytest
 
-from elman.kernels.numba_cpu import machine_code
-from elman.kernels.numba_cpu.compile import cache
+from elman.kernels.numba_cpu.compile import cache, machine_code
 
 ADD = """
 define i64 @elman_add(i64 %a, i64 %b) {
@@ -54,8 +53,8 @@ def test_code_may_call_only_what_every_process_has() -> None:
 OLDER = """
 import torch, elman
 from cases import CASES, assert_same, run
-from elman.kernels.numba_cpu import machine_code, sizes
-print(sizes.VECTOR_BYTES, machine_code.slower())
+from elman.kernels.numba_cpu.compile import machine_code, processor
+print(processor.VECTOR_BYTES, machine_code.slower())
 for case in (*CASES[:3], *CASES[7:12], CASES[17]):
     with elman.use_backend("numba"):
         layers = case.layer(elman.RNN), case.layer(torch.nn.RNN)

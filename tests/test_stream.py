@@ -11,7 +11,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import elman
-from elman.kernels.numba_cpu import team
+from elman.kernels.numba_cpu.threads import team
 
 ONE_WAY = [case for case in CASES if case.D == 1 and case.T > 0 and case.N > 0 and case.T <= 100]
 GATED = gated(*CASES[:1], *CASES[3:4], *CASES[8:9], *CASES[14:15], *CASES[17:18])

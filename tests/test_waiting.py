@@ -13,7 +13,8 @@ from cases import CASES, Case, run
 
 import elman
 from elman import _waiting
-from elman.kernels.numba_cpu import prepared, team
+from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.threads import team
 
 MS = 1_000_000
 needs_openmp = pytest.mark.skipif(team.loaded_parallel() is None, reason="there is no GNU OpenMP here")

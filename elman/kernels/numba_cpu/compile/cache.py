@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 
-from elman.kernels.numba_cpu import machine_code
-from elman.kernels.numba_cpu.sizes import YIELD
+from elman.kernels.numba_cpu.compile import machine_code
+from elman.kernels.numba_cpu.compile.processor import YIELD
 
 log = logging.getLogger("elman")
 _lock = threading.Lock()

@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from elman.kernels.numba_cpu.sizes import FEATURES, VECTOR_BYTES
+from elman.kernels.numba_cpu.compile.processor import FEATURES, VECTOR_BYTES
 
 I64 = ir.IntType(64)
 _I32 = ir.IntType(32)

@@ -10,6 +10,7 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows, make_rows
 from elman.kernels.numba_cpu.passes.backward_in_time import below_at, first_row, make_recurrence, tasks_of_clearing
 from elman.kernels.numba_cpu.passes.phases import Pass
@@ -27,7 +28,6 @@ from elman.kernels.numba_cpu.plan.addresses import (
     table_at,
     weight_at,
 )
-from elman.kernels.numba_cpu.sizes import panel_columns
 
 _DZ, _START, _D_X = range(3)  # a thread's tables of addresses
 

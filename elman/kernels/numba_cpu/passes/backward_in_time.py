@@ -6,6 +6,7 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.sequences import (
     c0_at,
@@ -31,7 +32,6 @@ from elman.kernels.numba_cpu.plan.addresses import (
     table_at,
     units_of,
 )
-from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.threads.tasks import wait
 
 # A thread's tables of addresses: dz of the step after, the gradient from above, dh, dz, the rows of output, dm

@@ -8,6 +8,7 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import make_rows
 from elman.kernels.numba_cpu.passes.packing import make_packing
 from elman.kernels.numba_cpu.passes.phases import Pass
@@ -38,7 +39,6 @@ from elman.kernels.numba_cpu.plan.addresses import (
     table_at,
     units_of,
 )
-from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.threads.tasks import wait
 
 # A thread's tables of addresses: the states before a step, its rows h and z and their numbers, what it projects

@@ -6,6 +6,7 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.plan.addresses import (
     biases_at,
@@ -16,7 +17,6 @@ from elman.kernels.numba_cpu.plan.addresses import (
     packed_ih_at,
     weight_at,
 )
-from elman.kernels.numba_cpu.sizes import panel_columns
 
 
 def make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:

@@ -6,9 +6,9 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import call, part
+from elman.kernels.numba_cpu.compile.processor import INNER
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.plan.addresses import clear, gradient_at, inputs_of
-from elman.kernels.numba_cpu.sizes import INNER
 
 
 def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:

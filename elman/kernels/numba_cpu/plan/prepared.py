@@ -10,16 +10,17 @@ import numpy as np
 import torch
 
 from elman import _fork
-from elman.kernels.numba_cpu import team
 from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
+from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
-from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, padded_columns, vectors_a_tile
+from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem
 
 _BLOCK = 96  # steps in one task of a product over many steps
 _CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
+_GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as much longer
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
 _LINE = 64  # bytes: every array in scratch memory starts at a multiple
@@ -127,7 +128,7 @@ def _prepare(
         (a_chunk, threads) if groups else (sequences, directions)
     )  # sequences whose dz is kept, how many times
     step_bytes = size * max(1, kept * (1 if groups else directions) * slots)
-    span = steps_of_a_span(kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
+    span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
     span = max(1, min(steps, span))
     # not with shared units, where a thread that waits counts tasks that are done
     overlap = backward and threads > 1 and span < steps and not shares and not groups
@@ -266,12 +267,13 @@ def steps_read_at_once(steps: int, sequences: int) -> int:
     return -(-_FORWARD_ROWS // max(1, sequences))
 
 
-def steps_of_a_span(sequences: int, step_bytes: int, groups: int) -> int:
+def steps_of_a_span(kind: Kind, sequences: int, step_bytes: int, groups: int) -> int:
     """The steps of one span of the backward pass, for so many bytes of dz a step."""
     # of each sequence that is apart, as many as a product sums at once; two, since where units are shared the step that
     # is written down for the span before must not be the one that reads what the span after wrote down
     least = INNER if groups else 2
-    return max(least, -(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // step_bytes)
+    rows = _SPAN_ROWS if kind.slots == 1 else _GATED_SPAN_ROWS
+    return max(least, -(-rows // max(1, sequences)), _SPAN_BYTES // step_bytes)
 
 
 def shares_of_units(

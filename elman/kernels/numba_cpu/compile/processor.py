@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from elman.kernels.numba_cpu import machine_code
+from elman.kernels.numba_cpu.compile import machine_code
 
 FEATURES = machine_code.processor().features
 INNER = 64  # indices a product sums over before the next rows: (64, 64) float32 are half of a small L1 cache
