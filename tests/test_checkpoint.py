@@ -38,12 +38,12 @@ def begin(corpus: Path, name: str, **changed: float) -> Run:
     return text_runs.begin(corpus, corpus.with_name(name), SETTINGS, training)
 
 
-def fit(run: Run, interrupt_at: int | None = None) -> bool:
-    """Train; Ctrl-C is pressed while the evaluation of `interrupt_at` is reported."""
+def fit(run: Run, interrupt_at: int | None = None, how: signal.Signals = signal.SIGINT) -> bool:
+    """Train; Ctrl-C is pressed, or another signal comes, while the evaluation of `interrupt_at` is reported."""
 
     def report(step: int, value: float) -> None:
         if step == interrupt_at:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), how)
 
     return loop.fit(run.trainer, run.folder, progress=False, report=report)
 
@@ -162,6 +162,17 @@ def wait_for_step(process: subprocess.Popen[str], run: Path, step: int) -> None:
         time.sleep(0.002)
     process.kill()
     pytest.fail("the training process made no progress for a minute")
+
+
+def test_sigterm_saves_as_ctrl_c_does(corpus):
+    assert fit(begin(corpus, "whole"))
+    run = begin(corpus, "run")
+    before = signal.getsignal(signal.SIGTERM)
+    assert not fit(run, interrupt_at=21, how=signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert checkpoint.load_tensors(run.folder / checkpoint.CHECKPOINT)[1]["step"] == 21
+    assert fit(resume(corpus, "run"))
+    assert same_files(corpus.with_name("whole"), run.folder) == FILES
 
 
 def test_kill_9_and_ctrl_c_lose_nothing(corpus):

@@ -17,6 +17,7 @@ from commands import exit_code
 from elman import data
 from elman.tasks import export
 from elman.tasks.labels.model import LabelsModel
+from elman.tasks.series.calibration import calibrate
 from elman.tasks.series.model import Scale, SeriesModel
 from elman.tasks.settings import LabelsSettings, SeriesSettings, TextSettings
 from elman.tasks.text import run as text_runs
@@ -83,11 +84,13 @@ def test_labels_of_numbers_are_scaled_inside():
 def test_forecasts_are_in_the_datas_own_units(season, horizon, columns, layers):
     scale = Scale([100.0, -5.0][:columns], [20.0, 3.0][:columns], [8.0, 1.0][:columns], [6.0, 0.5][:columns])
     model = shaken(SeriesModel(SeriesSettings(horizon=horizon, hidden_size=7, layers=layers), season, scale))
-    run = session(export.series_graph(model))
+    margin = np.random.default_rng(0).normal(size=(horizon, columns))
+    run = session(export.series_graph(model, margin))
     for steps, rows in ((season + 1, 1), (30, 5)):
         values = torch.randn(steps, rows, columns, dtype=torch.float64) * 20 + 100
         (found,) = run.run(None, {"values": values.numpy()})
-        torch.testing.assert_close(torch.from_numpy(found), model.in_units(model(values))[-1], rtol=1e-5, atol=1e-3)
+        expected = calibrate(model.in_units(model(values))[-1].detach().numpy(), margin)
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
 
 
 # The command, and the scripts of the documentation

@@ -1,6 +1,7 @@
 """The series task: times and gaps, scaling, the model's forecasts, rolling origins, measures and baselines."""
 
 import datetime
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,21 @@ import polars as pl
 import pytest
 import torch
 
-from elman.tasks.errors import DataError
+from elman.tasks import SeriesForecaster
+from elman.tasks.errors import DataError, RunError
 from elman.tasks.files import tables
 from elman.tasks.files.tables import open_table
 from elman.tasks.series import data as series_data
 from elman.tasks.series import model
 from elman.tasks.series import run as series_runs
+from elman.tasks.series.calibration import calibrate, find_margin
 from elman.tasks.series.clock import Clock
 from elman.tasks.series.data import SeriesArrays, choose_columns, read_series
 from elman.tasks.series.measures import Autoregression, Errors, baseline_forecasts, measure_forecasts, pinball
 from elman.tasks.series.model import Scale, SeriesModel, fit_scale, seasonal_places
 from elman.tasks.series.report import verdict
 from elman.tasks.series.run import JOB, MODEL, Forecaster, Measured, Source
+from elman.tasks.series.season import find_season, strongest_lag
 from elman.tasks.series.task import SeriesTask, split_series
 from elman.tasks.settings import LoopSettings, SeriesSettings
 from elman.tasks.training import loop, runs
@@ -478,3 +482,58 @@ def test_an_interval_that_does_not_hold_is_in_the_verdict():
         "asked for."
     )
     assert verdict(measured, 0.1) == "By MASE this model is better than naive."
+
+
+# The season, and intervals that hold
+
+
+def test_the_season_is_the_one_whose_naive_forecasts_are_best():
+    rng = np.random.default_rng(0)
+    t = np.arange(400.0)
+    week = np.array([3, 1, 4, 1, 5, 9, 2.0])[t.astype(int) % 7]
+    walk = rng.normal(size=400).cumsum()
+    every = np.ones((400, 1), bool)
+    assert find_season((week + rng.normal(size=400) / 9)[:, None], every, 7, 7, 100) == 7
+    assert find_season(walk[:, None], every, 7, 7, 100) == 1  # a step of a day has no season by itself
+    assert find_season((week + rng.normal(size=400) / 9)[:, None], every, 1, 7, 100) == 7  # found without a clock
+    assert find_season((np.sin(t * 2 * np.pi / 50) * 9)[:, None], every, 24, 12, 100) == 50
+    assert find_season(walk[:20, None], every[:20], 12, 12, 5) == 12  # too few values to try
+
+
+def test_the_strongest_lag_is_that_of_the_autocorrelation_of_changes():
+    y = np.random.default_rng(1).normal(size=300) + np.tile(np.arange(10.0), 30)
+    changes = np.diff(y) - np.diff(y).mean()
+    products = np.array([(changes[lag:] * changes[: len(changes) - lag]).sum() for lag in range(100)])
+    peaks = [lag for lag in range(2, 99) if products[lag] > max(products[lag - 1], products[lag + 1])]
+    assert strongest_lag(y[:, None], 90) == max(peaks, key=products.__getitem__) == 10
+
+
+def test_calibrated_intervals_hold_what_they_should():
+    """Too narrow by far on the part that they learn on: then right on another one."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(4000, 2, 1)) * [[1.0], [3.0]]
+    narrow = np.broadcast_to(np.array([-0.1, 0.0, 0.2]), (4000, 2, 1, 3))
+    known = rng.random((4000, 2, 1)) < 0.9
+    margin = find_margin(narrow[:2000], truth[:2000], known[:2000], 0.8)
+    low, median, high = np.moveaxis(calibrate(narrow[2000:], margin), -1, 0)
+    inside = ((low <= truth[2000:]) & (truth[2000:] <= high)).mean((0, 2))
+    np.testing.assert_allclose(inside, 0.8, atol=0.03)
+    assert (median == 0).all()
+    assert margin[1, 0] > 2 * margin[0, 0] > 1
+    tight = calibrate(np.array([[[-1.0, 0.0, 1.0]]]), np.array([[-5.0]]))  # far too wide: no further than the median
+    assert tight.tolist() == [[[0, 0, 0]]]
+
+
+def test_the_run_keeps_its_margin_and_forecasts_with_it(tmp_path):
+    y = np.random.default_rng(0).normal(size=200)
+    model = SeriesForecaster(horizon=3, window=8, hidden_size=4, steps=4, run=tmp_path / "run").fit(y)
+    path = tmp_path / "run" / "calibration.json"
+    margin = np.array(json.loads(path.read_text())["margin"])
+    assert margin.shape == (3, 1)
+    with_margin = model.predict_interval()
+    path.unlink()  # as in runs of older versions
+    bare = Forecaster(tmp_path / "run").forecast(y[:, None])[:, 0]
+    np.testing.assert_allclose(with_margin, calibrate(bare[:, None], margin)[:, 0])
+    path.write_text('{"margin": [[1]]}')
+    with pytest.raises(RunError, match="it holds no margin for each step and column"):
+        Forecaster(tmp_path / "run")

@@ -172,7 +172,7 @@ def test_train_series_fills_its_folder(series):
     assert names == {
         *("config.json", "weights.safetensors", "checkpoint.safetensors", "previous.safetensors"),
         *("metrics.csv", "metrics.json", "README.md"),
-        *("values.npy", "known.npy", "loss.png", "forecast.png", "origins.csv"),
+        *("values.npy", "known.npy", "loss.png", "forecast.png", "origins.csv", "calibration.json"),
     }
     origins = pl.read_csv(series / "origins.csv")
     assert len(origins) == 31 * 6 * 2

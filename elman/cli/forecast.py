@@ -24,8 +24,6 @@ def forecast(
     device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
 ) -> None:
     """Forecast the values that follow DATA, with an interval, as CSV."""
-    if picture is not None and picture.suffix.lower() != ".png":
-        raise UserError(f"--picture writes PNG: give {picture.name or picture} a name that ends in .png")
     if steps is not None and steps < 1:
         raise SettingError("steps", "at least 1", steps)
 
@@ -43,6 +41,8 @@ def forecast(
     for path in (output, picture):
         if path is not None:
             refuse_existing(path, "choose another name")
+    if picture is not None and picture.suffix.lower() != ".png":
+        raise UserError(f"--picture writes PNG: give {picture.name or picture} a name that ends in .png")
     past = forecaster.read(sets.find(data), time_format)
     found = forecaster.forecast(past.values)[: steps or horizon]
     out = io.StringIO()

@@ -263,8 +263,8 @@ class SeriesForecaster(Estimator):
         source = series_runs.Source(table, Columns("step", table.columns[1:], []))
         run = self._train(series_runs.JOB, source, settings)
         self._y, self._flat = values, np.ndim(y) == 1
-        self._forecaster = Forecaster(self.folder, device=self.device)
         self.errors_ = series_runs.measure(run).errors
+        self._forecaster = Forecaster(self.folder, device=self.device)
         return self
 
     def __sklearn_tags__(self) -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor, nn
 
 import elman
@@ -18,6 +19,7 @@ from elman.tasks.files.places import refuse_existing
 from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.model import LabelsModel
 from elman.tasks.series import run as series_runs
+from elman.tasks.series.calibration import read_margin
 from elman.tasks.series.model import SeriesModel, seasonal_places
 from elman.tasks.text import run as text_runs
 from elman.tasks.text.model import CharacterModel
@@ -155,8 +157,9 @@ def labels_graph(model: LabelsModel) -> Graph:
     return graph
 
 
-def series_graph(model: SeriesModel) -> Graph:
-    """The last values in their own units in, the quantiles of the next K in the same units out."""
+def series_graph(model: SeriesModel, margin: npt.NDArray[Any]) -> Graph:
+    """The last values in their own units in, the quantiles of the next K in the same units out, intervals widened by
+    a margin, (K, C)."""
     graph = Graph("elman series")
     season, horizon, columns = model.season, model.horizon, model.columns
     values = graph.input("values", "float64", ["time", "batch", columns])
@@ -183,6 +186,11 @@ def series_graph(model: SeriesModel) -> Graph:
     found = graph.node("Cast", graph.node("Add", past, changes), to=graph.onnx.TensorProto.DOUBLE)
     found = graph.node("Mul", found, graph.constant(model.std[:, None]))
     found = graph.node("Add", found, graph.constant(model.mean[:, None]))
+    low, median, high = graph.node("Split", found, outputs=3, axis=-1, num_outputs=3)
+    wider = graph.constant(margin[..., None].astype(np.float64))
+    low = graph.node("Min", graph.node("Sub", low, wider), median)
+    high = graph.node("Max", graph.node("Add", high, wider), median)
+    found = graph.node("Concat", low, median, high, axis=-1)
     graph.output(found, "forecast", "float64", ["batch", horizon, columns, 3])
     return graph
 
@@ -230,7 +238,7 @@ def _series(folder: Path) -> Any:
     tail = (1 - settings.interval) / 2
     facts = {name: config[name] for name in ("columns", "season", "scale", "clock")}
     facts |= {"task": SERIES, "window": settings.window, "quantiles": [tail, 0.5, 1 - tail]}
-    return series_graph(model).model(facts)
+    return series_graph(model, read_margin(folder, model.horizon, model.columns)).model(facts)
 
 
 def _array(module: nn.Module, name: str) -> Any:

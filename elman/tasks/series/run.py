@@ -14,10 +14,12 @@ from torch import nn
 
 from elman.tasks.errors import DataError, RunError
 from elman.tasks.files.tables import Table, open_table
+from elman.tasks.series.calibration import calibrate, find_margin, read_margin, write_margin
 from elman.tasks.series.clock import Clock
 from elman.tasks.series.data import Columns, Read, SeriesArrays, choose_columns, read_series
 from elman.tasks.series.measures import Errors, baseline_forecasts, measure_forecasts
 from elman.tasks.series.model import Scale, SeriesModel, fit_scale
+from elman.tasks.series.season import find_season
 from elman.tasks.series.task import SeriesTask, split_series
 from elman.tasks.settings import SeriesSettings
 from elman.tasks.training import runs
@@ -50,9 +52,13 @@ class SeriesJob:
     def encode(self, data: Source, folder: Path, settings: SeriesSettings, seed: int, progress: bool) -> dict[str, Any]:
         """The series as arrays."""
         found = read_series(data.table, data.columns, folder)
-        season = settings.season or found.clock.season
         arrays = SeriesArrays(folder)
         parts = split_series(found.steps, settings)
+        train = slice(0, max(parts.train, 0))
+        usual, room = found.clock.season, (parts.train - settings.window - settings.horizon) // 2
+        season = settings.season or find_season(
+            arrays.values[train], arrays.known[train], usual, settings.horizon, room
+        )
         needed = season + settings.window + settings.horizon
         if parts.train < needed:
             raise DataError(
@@ -65,7 +71,6 @@ class SeriesJob:
                 f"{data.table.file} is too short: {parts.end - parts.choose:,} steps held out, where a horizon of "
                 f"{settings.horizon} needs as many; lower --horizon or raise --held-out"
             )
-        train = slice(0, parts.train)
         unit = found.clock.season if found.clock.season < parts.train else 1
         still = [
             name
@@ -140,7 +145,9 @@ def measure(run: Run) -> Measured:
     if len(origins) > MOST_ORIGINS:
         origins = origins[np.linspace(0, len(origins) - 1, MOST_ORIGINS).astype(np.int64)]
     places = origins[:, None] + np.arange(1, settings.horizon + 1)
-    forecasts = {MODEL: task.forecasts(origins)}
+    margin = _margin(task)
+    write_margin(run.folder, margin)
+    forecasts = {MODEL: calibrate(task.forecasts(origins), margin)}
     forecasts |= baseline_forecasts(
         values, task.parts.train, origins, settings.horizon, config["season"], settings.interval
     )
@@ -150,6 +157,19 @@ def measure(run: Run) -> Measured:
         for name, found in forecasts.items()
     }
     return Measured(origins, values[places], known[places], forecasts, errors)
+
+
+def _margin(task: SeriesTask) -> Array:
+    """What the intervals lack on the part that chose the weights."""
+    horizon = task.settings.horizon
+    origins = task.parts.origins("choose", horizon, task.reach - 1)
+    if not len(origins):
+        return np.zeros((horizon, task.model.columns))
+    if len(origins) > MOST_ORIGINS:
+        origins = origins[np.linspace(0, len(origins) - 1, MOST_ORIGINS).astype(np.int64)]
+    places = origins[:, None] + np.arange(1, horizon + 1)
+    values, known = task.arrays.values[places], task.arrays.known[places]
+    return find_margin(task.forecasts(origins), values, known, task.settings.interval)
 
 
 @dataclass(frozen=True)
@@ -183,6 +203,7 @@ class Forecaster:
         self.folder = folder
         self.columns: list[str] = self.config["columns"]
         self.reach = self.config["season"] + self.settings.window
+        self.margin = read_margin(folder, self.settings.horizon, len(self.columns))
 
     def read(self, file: Path, time_format: str | None = None) -> "Past":
         """The last values of a file like the one that was trained on, missing ones replaced by the last known one.
@@ -230,7 +251,7 @@ class Forecaster:
             )
         window = torch.from_numpy(np.array(values[-self.reach :, None], dtype=np.float64))
         found = self.model(window.to(self.model.linear.weight.device), self.settings.window - 1)
-        return self.model.in_units(found)[0, 0].cpu().numpy()
+        return calibrate(self.model.in_units(found)[0, 0].cpu().numpy(), self.margin)
 
 
 def _in_words(found: Read, columns: Columns) -> dict[str, Any]:

@@ -202,7 +202,7 @@ def decay(step: int, steps: int) -> float:
 
 
 def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[[int, float], None]) -> bool:
-    """Train to the last step, or until Ctrl-C; either way the run folder holds where it stopped.
+    """Train to the last step, or until Ctrl-C or SIGTERM; either way the run folder holds where it stopped.
 
     Args:
         trainer: new, or restored from `run`.
@@ -211,7 +211,7 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
         report: called with the step and the measure after each evaluation.
 
     Returns:
-        True if training is done, False after Ctrl-C.
+        True if training is done, False where it was stopped.
 
     Raises:
         Diverged: a loss or a weight is no finite number; the last checkpoint before that stays.
@@ -262,20 +262,26 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
 
 @contextmanager
 def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C only makes the yielded function answer True; a second one interrupts at once."""
+    """Inside, the first Ctrl-C or SIGTERM only makes the yielded function answer True; a second one ends at once."""
     pressed = threading.Event()
-    in_main = threading.current_thread() is threading.main_thread()  # only there a handler can be set
-    if not in_main or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # ignored: a background job of a script
+    if threading.current_thread() is not threading.main_thread():  # only there a handler can be set
         yield pressed.is_set
         return
 
     def note(signum: int, frame: FrameType | None) -> None:
         pressed.set()
-        signal.signal(signal.SIGINT, before)
-        os.write(2, b"\nstopping after this step; Ctrl-C again stops at once\n")
+        restore()
+        again = "Ctrl-C again" if signum == signal.SIGINT else "another SIGTERM"
+        os.write(2, f"\nstopping after this step; {again} stops at once\n".encode())
 
-    before = signal.signal(signal.SIGINT, note)
+    def restore() -> None:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
+
+    # one that is ignored, by a background job of a script, stays ignored
+    listened = (s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) != signal.SIG_IGN)
+    before = {signum: signal.signal(signum, note) for signum in listened}
     try:
         yield pressed.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -23,6 +23,7 @@ FILES = {
     "confusion.png": "which label was taken for which",
     "forecast.png": "forecasts beside what came",
     "confusion.csv": "the same in numbers",
+    "calibration.json": "by how much intervals are widened, so that they hold what they should",
     "origins.csv": "the errors of every forecast that was measured",
 }
 
