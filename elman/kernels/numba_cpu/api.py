@@ -8,7 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import address_of, addressed, as_it_lies, fits, no_address, plain, scratch_for
+from elman.kernels.numba_cpu.memory import (
+    address_of,
+    addressed,
+    as_it_lies,
+    check_room,
+    fits,
+    no_address,
+    plain,
+    scratch_for,
+)
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.problem import Problem, Run
 
@@ -37,6 +46,7 @@ def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
     if prepared.saves:
         saved = tuple(new(*shape) if shape else None for shape in prepared.saved)
     _held, at = addressed(problem.weights, None if checked else prepared.weights, x)
+    check_room((x, *weights))
     _run(prepared, problem, x, output, last, saved, _NO_GRADIENTS, at, at)
     return Run(output, last, saved if save else ())
 
@@ -81,7 +91,9 @@ def backward(
         at_d_weights = [*map(Tensor.data_ptr, new)]
     gradients = (d_output, *_two(d_last), d_x, *_two(d_states))
     at = [0 if d is None else d.data_ptr() for d in gradients]
-    _run(prepared, problem, x, plain(output), (), saved, at, at_weights, at_d_weights)
+    output = plain(output)
+    check_room([a for a in (x, output, d_output, *saved, *d_last, *weights) if a is not None])
+    _run(prepared, problem, x, output, (), saved, at, at_weights, at_d_weights)
     return [d_x, *d_states, *d_weights]
 
 
@@ -116,6 +128,7 @@ def _run(
         states = tuple([plain(state) for state in states])
         for state, shape in zip(states, prepared.states, strict=True):
             fits("an initial state", state, shape, x)
+        check_room(states)
         at_h0, at_c0 = map(address_of, _two(states))
     if kept:
         at_z, at_c, at_m = map(address_of, kept)

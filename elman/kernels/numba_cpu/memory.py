@@ -12,6 +12,9 @@ _SMALL = 1 << 16  # bytes of scratch memory that every thread keeps
 _address_of: Any = Tensor.data_ptr
 _size_of: Any = Tensor.size
 _traits = operator.attrgetter("dtype", "is_cpu")
+_storage_of: Any = Tensor.untyped_storage
+_storage_bytes: Any = torch.UntypedStorage.nbytes
+_bytes_of, _offset_of = operator.attrgetter("nbytes"), Tensor.storage_offset
 _is_contiguous: Any = Tensor.is_contiguous
 _is_neg: Any = Tensor.is_neg
 
@@ -69,6 +72,22 @@ def addressed(
         weights = [plain(w) for w in weights]
         at = [*map(address_of, weights)]
     return weights, at
+
+
+def check_room(tensors: Sequence[Tensor]) -> None:
+    """Raises where a tensor's numbers end after its memory, as when that was resized under it."""
+    storages = [*map(_storage_of, tensors)]
+    if all(map(operator.ge, map(_storage_bytes, storages), map(_bytes_of, tensors))):
+        offsets = [*map(_offset_of, tensors)]
+        if not any(offsets):
+            return
+    for tensor, storage in zip(tensors, storages, strict=True):
+        needed = tensor.storage_offset() * tensor.itemsize + tensor.nbytes if tensor.numel() else 0
+        if needed > storage.nbytes():
+            raise RuntimeError(
+                f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage, which was resized, "
+                f"has {storage.nbytes()}."
+            )
 
 
 def fits(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import no_address, plain, scratch_memory
+from elman.kernels.numba_cpu.memory import check_room, no_address, plain, scratch_memory
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
@@ -78,6 +78,7 @@ class StreamOfSteps:
     def __call__(self, x: Tensor) -> Tensor:
         """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), which fits."""
         x = plain(x)
+        check_room((x,))
         y = _empty_like(self._like_y)
         _, h, c, h_after, c_after = turn = self._turn
         at = x.data_ptr() or no_address(x)
