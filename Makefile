@@ -11,7 +11,7 @@ HELD_train := train
 HELD_test := train test
 HELD_dev := train test dev
 
-.PHONY: demo test check bench gallery matrix dist release
+.PHONY: demo test check bench gallery site matrix dist release
 
 demo: $(INSTALLED)train
 	$(BIN)/elman demo
@@ -30,6 +30,10 @@ bench: $(INSTALLED)train
 
 gallery: $(INSTALLED)train
 	$(BIN)/elman explain --gallery build/gallery
+
+# Guides, lessons, gallery and API reference in both languages, in build/site.
+site: $(INSTALLED)test
+	$(BIN)/python docs/site.py
 
 # The layer's tests with other versions of Python, torch, numba and numpy; some GB of downloads. Not part of `make test`.
 matrix: $(INSTALLED)test

@@ -58,7 +58,11 @@ def layers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     calls that take very long.
     """
     sizes = [size for size in WHOLE if str(size) in (options.sizes or SIZES)]
-    entrants = [(name, setting) for name in options.frameworks for setting in options.waits]
+    for name in (missing := [name for name in options.frameworks if FRAMEWORKS[name].missing]):
+        print(
+            f"{name} is left out: {', '.join(FRAMEWORKS[name].missing)} is not installed (pip install 'elman[bench]')"
+        )
+    entrants = [(name, setting) for name in options.frameworks if name not in missing for setting in options.waits]
     entrants = [(name, setting) for name, setting in entrants if name != "JAX" or setting == options.waits[0]]
     with ExitStack() as stack:
         workers = {}

@@ -13,12 +13,12 @@ from functools import partial
 from typing import Any
 
 import torch
+from elman.kernels._old_problem import Problem
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 import elman
 from elman import _run
-from elman.kernels._old_problem import Problem
 
 _CALLS = 25
 _TIMES = 10  # a call is too short to be timed alone

@@ -1,13 +1,16 @@
-"""Writes docs/compatibility.md: every row is run on torch.nn.RNN and on elman.RNN, here and now.
+"""Writes docs/compatibility.md: every row is run on torch's RNN, GRU and LSTM and on elman's, here and now.
 
-python docs/compatibility.py            # writes the table
+python docs/compatibility.py            # writes the tables
 python docs/compatibility.py --check    # only fails where torch passes and elman does not
+
+Below the rows stands the table of captures, which tests/captures.py makes; it takes some minutes.
 """
 
 import copy
 import io
 import pickle
 import platform
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -57,6 +60,22 @@ def loss_of(layer: nn.Module) -> Callable[..., Tensor]:
     return lambda weights, x: functional_call(layer, weights, (x,))[0].sin().sum()
 
 
+def theirs(cls: Layer) -> Layer:
+    """torch's class of the same name."""
+    found: Layer = getattr(nn, cls.__name__)
+    return found
+
+
+def states(last: Any) -> tuple[Tensor, ...]:
+    """The states in a row: of an LSTM two, else one."""
+    return last if isinstance(last, tuple) else (last,)
+
+
+def zeros(cls: Layer, *shape: int) -> Any:
+    """States as the class takes them."""
+    return (torch.zeros(shape), torch.zeros(shape)) if cls.__name__ == "LSTM" else torch.zeros(shape)
+
+
 X = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
 
 
@@ -65,7 +84,7 @@ X = torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(0))
 
 @row("Training", "forward and backward; state_dict both ways")
 def _(cls: Layer) -> None:
-    layer, other = cls(3, 8, 2, bidirectional=True), nn.RNN(3, 8, 2, bidirectional=True)
+    layer, other = cls(3, 8, 2, bidirectional=True), theirs(cls)(3, 8, 2, bidirectional=True)
     other.load_state_dict(layer.state_dict())
     layer.load_state_dict(other.state_dict())
     for each in (layer, other):
@@ -134,7 +153,7 @@ def _(cls: Layer) -> None:
     checkpoint(lambda x: layer(x)[0], X, use_reentrant=False).sum().backward()
     with FlopCounterMode(display=False) as counter:
         layer(X)
-    assert counter.get_total_flops() == 2 * 5 * 4 * 8 * (3 + 8)
+    assert counter.get_total_flops() == 2 * 5 * 4 * layer.weight_hh_l0.shape[0] * (3 + 8)
     torch.use_deterministic_algorithms(True)
     try:
         layer(X)[0].sum().backward()
@@ -148,12 +167,12 @@ def _(cls: Layer) -> None:
 @row("torch.func", "jvp, jacrev, jacfwd, hessian, is_grads_batched")
 def _(cls: Layer) -> None:
     layer = cls(3, 4)
-    f = lambda x: layer(x)[1].sin().sum()  # noqa: E731
+    f = lambda x: sum(state.sin().sum() for state in states(layer(x)[1]))  # noqa: E731
     jvp(f, (X,), (X,))
     same(jacrev(f)(X), jacfwd(f)(X))
     hessian(f)(X[:2, :1])
-    y, x = layer(X)[1], X.clone().requires_grad_()
-    y = layer(x)[1].flatten()
+    x = X.clone().requires_grad_()
+    y = states(layer(x)[1])[0].flatten()
     torch.autograd.grad(y, x, torch.eye(y.numel()), is_grads_batched=True)
 
 
@@ -163,10 +182,11 @@ def _(cls: Layer) -> None:
     same(vmap(layer)(xs)[0], torch.stack([layer(x)[0] for x in xs]))
 
 
-@row("torch.func", "vmap over h_0")
+@row("torch.func", "vmap over the first states")
 def _(cls: Layer) -> None:
     layer, h = cls(3, 8), torch.randn(2, 1, 4, 8)
-    same(vmap(lambda h: layer(X, h)[0])(h), torch.stack([layer(X, each)[0] for each in h]))
+    of = lambda h: (h, h.cos()) if cls.__name__ == "LSTM" else h  # noqa: E731
+    same(vmap(lambda h: layer(X, of(h))[0])(h), torch.stack([layer(X, of(each))[0] for each in h]))
 
 
 @row("torch.func", "vmap over stacked models")
@@ -189,7 +209,7 @@ def _(cls: Layer) -> None:
 def _(cls: Layer) -> None:
     layer = cls(3, 8)
     call_for_per_sample_grads(layer, batch_size=4, batch_first=False)(X)[0].sum().backward()
-    assert layer.weight_hh_l0.grad_sample.shape == (4, 8, 8)
+    assert layer.weight_hh_l0.grad_sample.shape == (4, *layer.weight_hh_l0.shape)
 
 
 @row("torch.func", "Opacus, on a subclass that returns one tensor")
@@ -202,7 +222,7 @@ def _(cls: Layer) -> None:
 
     layer = Encoder(3, 8, batch_first=True)
     GradSampleModule(layer)(X.transpose(0, 1)).sum().backward()
-    assert layer.weight_hh_l0.grad_sample.shape == (4, 8, 8)
+    assert layer.weight_hh_l0.grad_sample.shape == (4, *layer.weight_hh_l0.shape)
 
 
 # Compilers and exporters
@@ -213,28 +233,33 @@ class Model(nn.Module):
         super().__init__()
         self.rnn = cls(3, 8, **arguments)
 
-    def forward(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        output, h_n = self.rnn(x, h)
-        return output * 2, h_n
+    def forward(self, x: Tensor, h: Any) -> tuple[Tensor, Any]:
+        output, last = self.rnn(x, h)
+        return output * 2, last
 
 
-def example(T: int = 5, N: int = 4) -> tuple[Tensor, Tensor]:
-    return torch.randn(T, N, 3), torch.randn(1, N, 8)
+def example(cls: Layer, T: int = 5, N: int = 4) -> tuple[Tensor, Any]:
+    """The input and the first states."""
+    h, c = torch.randn(2, 1, N, 8).unbind()
+    return torch.randn(T, N, 3), (h, c) if cls.__name__ == "LSTM" else h
 
 
-AXES = ({0: torch.export.Dim("T"), 1: torch.export.Dim("N")}, {1: torch.export.Dim("N")})
+def axes(cls: Layer) -> tuple[Any, ...]:
+    """Which of them may have other sizes."""
+    T, N = torch.export.Dim("T"), torch.export.Dim("N")
+    return {0: T, 1: N}, ({1: N}, {1: N}) if cls.__name__ == "LSTM" else {1: N}
 
 
 @row("Compilers and exporters", "torch.compile, graph breaks allowed")
 def _(cls: Layer) -> None:
     model = Model(cls)
-    call = example()
+    call = example(cls)
     same(torch.compile(model, backend="aot_eager")(*call), model(*call))
 
 
 @row("Compilers and exporters", "torch.compile(fullgraph=True)")
 def _(cls: Layer) -> None:
-    model, call = Model(cls), example()
+    model, call = Model(cls), example(cls)
     same(torch.compile(model, backend="aot_eager", fullgraph=True)(*call), model(*call))
 
 
@@ -245,17 +270,17 @@ def _(cls: Layer) -> None:
     counter = CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(Model(cls), backend=counter, fullgraph=True)
     for T in (5, 7, 9, 11, 13):
-        compiled(*example(T))
+        compiled(*example(cls, T))
     assert counter.frame_count == 2
 
 
 def exported(cls: type, strict: bool) -> None:
     model = Model(cls).eval()
-    program = torch.export.export(model, example(), dynamic_shapes=AXES, strict=strict)
+    program = torch.export.export(model, example(cls), dynamic_shapes=axes(cls), strict=strict)
     file = io.BytesIO()
     torch.export.save(program, file)
     file.seek(0)
-    call = example(9, 7)
+    call = example(cls, 9, 7)
     same(torch.export.load(file).module()(*call), model(*call))
 
 
@@ -267,25 +292,27 @@ def onnx(cls: type, nodes: int | None) -> None:
     import onnx
     import onnxruntime
 
-    model, call = Model(cls).eval(), example(9, 7)
+    model, (x, first) = Model(cls).eval(), example(cls, 9, 7)
+    call = (x, *states(first))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        torch.onnx.export(model, example(), path, dynamic_shapes=AXES, dynamo=True, verbose=False)
-        assert nodes is None or sum(node.op_type == "RNN" for node in onnx.load(path).graph.node) == nodes
+        torch.onnx.export(model, example(cls), path, dynamic_shapes=axes(cls), dynamo=True, verbose=False)
+        assert nodes is None or sum(node.op_type == cls.__name__ for node in onnx.load(path).graph.node) == nodes
         session = onnxruntime.InferenceSession(path)
         names = [each.name for each in session.get_inputs()]
         found = session.run(None, {name: t.numpy() for name, t in zip(names, call, strict=True)})
-    same([torch.from_numpy(y) for y in found], list(model(*call)))
+    output, last = model(x, first)
+    same([torch.from_numpy(y) for y in found], [output, *states(last)])
 
 
 row("Compilers and exporters", "ONNX, T and N dynamic, in ONNX Runtime at other sizes")(partial(onnx, nodes=None))
-row("Compilers and exporters", "ONNX, one RNN node a layer")(partial(onnx, nodes=1))
+row("Compilers and exporters", "ONNX, one RNN, GRU or LSTM node a layer")(partial(onnx, nodes=1))
 
 
 @row("Compilers and exporters", "the old ONNX exporter (dynamo=False), inside a model")
 def _(cls: Layer) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        torch.onnx.export(Model(cls).eval(), example(), Path(folder) / "old.onnx", dynamo=False)
+        torch.onnx.export(Model(cls).eval(), example(cls), Path(folder) / "old.onnx", dynamo=False)
 
 
 @row("Compilers and exporters", "the same, the layer itself")
@@ -296,22 +323,23 @@ def _(cls: Layer) -> None:
 
 @row("Compilers and exporters", "torch.fx.symbolic_trace of a model")
 def _(cls: Layer) -> None:
-    model, call = Model(cls), example()
+    model, call = Model(cls), example(cls)
     same(torch.fx.symbolic_trace(model)(*call), model(*call))
 
 
 @row("Compilers and exporters", "make_fx, FakeTensorMode, the meta device")
 def _(cls: Layer) -> None:
-    model, call = Model(cls), example()
+    model, call = Model(cls), example(cls)
     same(make_fx(model)(*call)(*call), model(*call))
     with FakeTensorMode():
-        Model(cls)(torch.empty(5, 4, 3), torch.empty(1, 4, 8))
-    model.to("meta")(*(t.to("meta") for t in call))
+        Model(cls)(torch.empty(5, 4, 3), zeros(cls, 1, 4, 8))
+    with torch.device("meta"):
+        model.to("meta")(torch.empty(5, 4, 3), zeros(cls, 1, 4, 8))
 
 
 @row("Compilers and exporters", "torch.jit.trace")
 def _(cls: Layer) -> None:
-    model, call = Model(cls).eval(), example()
+    model, call = Model(cls).eval(), example(cls)
     same(torch.jit.trace(model, call)(*call), model(*call))
 
 
@@ -349,7 +377,7 @@ def _(cls: Layer) -> None:
 @row("Shapes", "sequences of length 0, in any order, lengths on any device")
 def _(cls: Layer) -> None:
     layer = cls(3, 8)
-    if isinstance(layer, elman.RNN):
+    if cls is not theirs(cls):
         layer(X, lengths=torch.tensor([3, 0, 5, 1]))
     else:
         layer(nn.utils.rnn.pack_padded_sequence(X, torch.tensor([3, 0, 5, 1]), enforce_sorted=False))
@@ -401,8 +429,11 @@ def _(cls: Layer) -> None:
     queue = context.SimpleQueue()
     process = context.Process(target=lambda: queue.put(layer(X)[0].tolist()))
     process.start()
+    process.join(30)
+    if process.is_alive():  # it waits for threads that a fork does not copy
+        process.kill()
+        raise TimeoutError
     same(torch.tensor(queue.get()), layer(X)[0])
-    process.join()
 
 
 @row("As a module", "weight_norm, orthogonal, spectral_norm, pruning take effect")
@@ -431,35 +462,61 @@ def passes(function: Callable[[type], None], cls: type) -> str | None:
     torch._dynamo.reset()
     try:
         function(cls)
+    except ModuleNotFoundError as error:
+        return f"{error.name} is not installed"
     except Exception as error:  # noqa: BLE001 - what torch raises, of whatever kind, is the finding
         return type(error).__name__
     return None
 
 
+CELLS = ("RNN", "GRU", "LSTM")
+
+
 def main(check: bool = typer.Option(False, "--check", help="Write nothing.")) -> None:
-    """Runs every row on both layers."""
+    """Runs every row on torch's layers and on elman's."""
     warnings.simplefilter("ignore")
     lines = [
         "# What works inside what",
         "",
-        f"Every row was run on both layers by `python docs/compatibility.py`: torch {torch.__version__.split('+')[0]}, "
-        f"Python {platform.python_version()}, on the CPU. A failing row names the error that was raised.",
+        f"Every row was run on torch's and elman's layers by `python docs/compatibility.py`: torch "
+        f"{torch.__version__.split('+')[0]}, Python {platform.python_version()}, on the CPU. A failing row names the "
+        "error that was raised.",
     ]
     worse = []
     for section, rows in ROWS.items():
-        lines += ["", f"## {section}", "", "| | torch.nn.RNN | elman.RNN |", "| --- | --- | --- |"]
+        heads = [f"{home}.{cell}" for cell in CELLS for home in ("nn", "elman")]
+        lines += ["", f"## {section}", "", f"| | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
         for text, function in rows:
-            theirs, ours = (passes(function, cls) for cls in (nn.RNN, elman.RNN))
-            said = ["yes" if error is None else f"no: {error}" for error in (theirs, ours)]
-            lines.append(f"| {text} | {said[0]} | {said[1]} |")
-            if ours is not None and theirs is None:
-                worse.append(f"{text}: {ours}")
+            said = []
+            for cell in CELLS:
+                torchs, ours = (passes(function, getattr(home, cell)) for home in (nn, elman))
+                said += ["yes" if error is None else f"no: {error}" for error in (torchs, ours)]
+                if ours is not None and torchs is None:
+                    worse.append(f"{text}, {cell}: {ours}")
+            lines.append(f"| {text} | {' | '.join(said)} |")
     if not check:
+        lines += captures()
         Path(__file__).with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
     if worse:
         print("elman fails what torch passes: " + "; ".join(worse), file=sys.stderr)
         raise typer.Exit(1)
+
+
+def captures() -> list[str]:
+    """The section of captured programs, as tests/captures.py finds them."""
+    script = Path(__file__).parent.parent / "tests" / "captures.py"
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    return [
+        "",
+        "## Captured programs at other sizes and lengths than the example's",
+        "",
+        "The layer inside a model, captured from one example and called with other T, N, lengths and marks: right is "
+        "torch's layer in eager mode, piece by piece; refused is an error that says why, at the capture or at the "
+        "call. Never other numbers in silence. By `python tests/captures.py`.",
+        "",
+        *done.stdout.strip().splitlines(),
+    ]
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ PAGES = {
     "wide-en": ("hello-fixed", "#t=4&row=l0&pin=l0.4", WIDE, "en-US", "light", None),
     "wide-ko": ("directions", "#t=0&row=l2r", WIDE, "ko-KR", "light", None),
     "wide-dark": ("characters", "#t=8&row=l0&unit=10", WIDE, "en-US", "dark", None),
+    "backward": ("series", "#t=45&row=l1&back=1", WIDE, "en-US", "light", None),
+    "backward-ko": ("series", "#t=45&row=l1&back=1", WIDE, "ko-KR", "light", None),
     "narrow-en": ("here", "#t=1&row=l0", NARROW, "en-US", "light", None),
     "narrow-ko": ("hello-fixed", "#t=2&row=l0", NARROW, "ko-KR", "dark", "#tour-open"),
 }
@@ -46,9 +48,10 @@ def main() -> None:
 
 
 def trained() -> Trace:
-    from elman.explain._gallery import _trained
+    from elman.cli.demo import topics
+    from elman.explain import _gallery
 
-    return _trained()
+    return _gallery.trained(topics())
 
 
 def figures() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from elman import _fork as _fork
 
 if TYPE_CHECKING:
+    from elman._waiting import wait_briefly as wait_briefly
     from elman.explain._doctor import doctor as doctor
     from elman.explain._report import Report as Report
     from elman.explain._run import trace as trace
@@ -42,6 +43,7 @@ _HOMES = {
     "to_torch": "elman.nn.convert",
     "trace": "elman.explain._run",
     "use_backend": "elman.kernels.table",
+    "wait_briefly": "elman._waiting",
 }
 __all__ = [
     "GRU",
@@ -59,6 +61,7 @@ __all__ = [
     "to_torch",
     "trace",
     "use_backend",
+    "wait_briefly",
 ]
 __version__ = "0.1.0"
 

@@ -1,16 +1,19 @@
 """The shapes the layer is tested with, each with its reason, and how two runs are compared.
 
-Sizes are one letter each: T steps, N sequences, I input_size, H hidden_size, L layers, D directions.
+Sizes are one letter each: T steps, N sequences, I input_size, H hidden_size, L layers, D directions, P proj_size.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
 Values = dict[str, Tensor]
+States = Tensor | tuple[Tensor, ...] | None
+Home = ModuleType | type[torch.nn.Module]
+"""Where a layer's class is looked up by its name, elman or torch.nn; or the class itself."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,10 @@ class Case:
     nonlinearity: str = "tanh"
     bias: bool = True
     batch_first: bool = False
+    cell: str = "RNN"
+    """The name of the layer's class."""
+    P: int = 0
+    dropout: float = 0.0
 
     @property
     def id(self) -> str:
@@ -37,23 +44,37 @@ class Case:
                 " relu" if self.nonlinearity == "relu" else "",
                 "" if self.bias else " no bias",
                 " batch first" if self.batch_first else "",
+                f" P{self.P}" if self.P else "",
+                " dropout" if self.dropout else "",
             ]
         )
-        return f"T{self.T} N{self.N} I{self.I} H{self.H} L{self.L}{flags}"
+        kind = "" if self.cell == "RNN" else f"{self.cell} "
+        return f"{kind}T{self.T} N{self.N} I{self.I} H{self.H} L{self.L}{flags}"
 
-    def layer(self, cls: Callable[..., torch.nn.Module], dtype: torch.dtype = torch.float32) -> torch.nn.Module:
-        """The layer of a class, with the same random, asymmetric weights for every class."""
+    def of(self, cell: str, projected: bool = False) -> "Case":
+        """The same sizes for another cell."""
+        return replace(self, cell=cell, nonlinearity="tanh", P=(self.H + 1) // 2 if projected else 0)
+
+    @property
+    def arguments(self) -> dict[str, object]:
+        """The keyword arguments of the layer's class."""
+        own = {"RNN": {"nonlinearity": self.nonlinearity}, "LSTM": {"proj_size": self.P}}.get(self.cell, {})
+        return {
+            "input_size": self.I,
+            "hidden_size": self.H,
+            "num_layers": self.L,
+            "bias": self.bias,
+            "batch_first": self.batch_first,
+            "dropout": self.dropout,
+            "bidirectional": self.D == 2,
+            **own,
+        }
+
+    def layer(self, home: Home, dtype: torch.dtype = torch.float32) -> torch.nn.Module:
+        """The layer, elman's or torch's, with the same random, asymmetric weights for both."""
         torch.manual_seed(1)
-        return cls(
-            self.I,
-            self.H,
-            self.L,
-            nonlinearity=self.nonlinearity,
-            bias=self.bias,
-            batch_first=self.batch_first,
-            bidirectional=self.D == 2,
-            dtype=dtype,
-        )
+        cls = home if isinstance(home, type) else getattr(home, self.cell)
+        return cls(**self.arguments, dtype=dtype)
 
     def input(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """A random input that asks for its gradient."""
@@ -64,7 +85,14 @@ class Case:
     def h0(self, dtype: torch.dtype = torch.float32) -> Tensor:
         """A random initial state that asks for its gradient."""
         torch.manual_seed(3)
-        return torch.randn(self.L * self.D, self.N, self.H, dtype=dtype, requires_grad=True)
+        return torch.randn(self.L * self.D, self.N, self.P or self.H, dtype=dtype, requires_grad=True)
+
+    def hx(self, dtype: torch.dtype = torch.float32) -> Tensor | tuple[Tensor, Tensor]:
+        """The initial states as the layer takes them: h_0, of an LSTM (h_0, c_0)."""
+        h0 = self.h0(dtype)
+        if self.cell != "LSTM":
+            return h0
+        return h0, torch.randn(self.L * self.D, self.N, self.H, dtype=dtype, requires_grad=True)
 
 
 CASES = (
@@ -92,8 +120,38 @@ CASES = (
 
 SMALL = CASES[:1] + CASES[10:13]
 
+
+def gated(*cases: Case) -> tuple[Case, ...]:
+    """The cases for the other cells: GRU, LSTM, and LSTM with its state projected."""
+    plain = [case for case in cases if case.nonlinearity == "tanh"]
+    return (
+        *(case.of("GRU") for case in plain),
+        *(case.of("LSTM") for case in plain),
+        *(case.of("LSTM", projected=True) for case in plain if case.H > 1),
+    )
+
+
+EVERY_CELL = (CASES[10], *gated(CASES[10]))
+"""One case in each cell: three layers in both directions, batch first."""
+
 DTYPES = (torch.float32, torch.float64)
 LOSSES = ("output", "h_n", "both")
+
+
+def states_of(hx: States) -> tuple[Tensor, ...]:
+    """The states in a row, none where there are none."""
+    return () if hx is None else hx if isinstance(hx, tuple) else (hx,)
+
+
+def detached(hx: States) -> States:
+    """The same states without a graph, as the layer takes them."""
+    found = tuple(state.detach() for state in states_of(hx))
+    return found if isinstance(hx, tuple) else found[0] if found else None
+
+
+def named_states(hx: States, suffix: str) -> Values:
+    """The states by name: h0 and c0, h_n and c_n."""
+    return {f"{name}{suffix}": state for name, state in zip("hc", states_of(hx), strict=False)}
 
 
 def cotangent(y: Tensor) -> Tensor:
@@ -106,20 +164,21 @@ def cotangent(y: Tensor) -> Tensor:
     return torch.randn_like(y) / rows**0.5
 
 
-def weighed(output: Tensor, h_n: Tensor, wanted: dict[str, Tensor], loss: str = "both") -> Values:
-    """output, h_n and the gradient of every wanted tensor, by name, for a loss on either result or on both."""
+def weighed(output: Tensor, last: States, wanted: dict[str, Tensor], loss: str = "both") -> Values:
+    """output, the last states and the gradient of every wanted tensor, by name, for a loss on one result or on all."""
     torch.manual_seed(4)
-    parts = {"output": (output * cotangent(output)).sum(), "h_n": (h_n * cotangent(h_n)).sum()}
-    total = parts["output"] + parts["h_n"] if loss == "both" else parts[loss]
-    gradients = torch.autograd.grad(total, list(wanted.values()))
-    return {"output": output, "h_n": h_n} | {f"d{name}": g for name, g in zip(wanted, gradients, strict=True)}
+    results = {"output": output} | named_states(last, "_n")
+    parts = {name: (y * cotangent(y)).sum() for name, y in results.items()}
+    total = sum(parts.values()) if loss == "both" else parts[loss]
+    gradients = torch.autograd.grad(total, list(wanted.values()), materialize_grads=True)
+    return results | {f"d{name}": g for name, g in zip(wanted, gradients, strict=True)}
 
 
-def run(layer: torch.nn.Module, input: Tensor, h0: Tensor | None = None, loss: str = "both") -> Values:
-    """What a layer computes: output, h_n and the gradient of everything that asks for one, by name."""
-    tensors = {"x": input, "h0": h0} | dict(layer.named_parameters())
-    wanted = {name: tensor for name, tensor in tensors.items() if tensor is not None and tensor.requires_grad}
-    return weighed(*layer(input, h0), wanted, loss)
+def run(layer: torch.nn.Module, input: Tensor, hx: States = None, loss: str = "both") -> Values:
+    """What a layer computes: output, last states and the gradient of everything that asks for one, by name."""
+    tensors = {"x": input} | named_states(hx, "0") | dict(layer.named_parameters())
+    wanted = {name: tensor for name, tensor in tensors.items() if tensor.requires_grad}
+    return weighed(*layer(input, hx), wanted, loss)
 
 
 def assert_same(actual: Values, expected: Values) -> None:

@@ -15,6 +15,8 @@ import pytest
 import torch
 from hypothesis import settings
 
+from elman import _waiting
+
 # The same examples at every run, so that no change fails by bad luck. `--hypothesis-profile=random` looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("random", deadline=None, max_examples=1000, print_blob=True)
@@ -52,6 +54,8 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
 def pytest_configure(config: pytest.Config) -> None:
     # The tests press Ctrl-C, which a script's background job ignores, and its children with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The examples call elman.wait_briefly(), whose thread would come and go beside tests that count threads.
+    _waiting._started.acquire(blocking=False)
     if browser.is_required() and browser.missing():
         raise pytest.UsageError(f"{browser.REQUIRED}=required, but {browser.missing()}")
 

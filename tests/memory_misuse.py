@@ -37,9 +37,11 @@ def arguments() -> Arguments:
     )
 
 
-def with_weight(place: int, make: Callable[[Tensor], Tensor]) -> Callable[[Arguments], None]:
+def with_one(name: str, place: int, make: Callable[[Tensor], Tensor]) -> Callable[[Arguments], None]:
+    """One of a list of tensors replaced."""
+
     def change(a: Arguments) -> None:
-        a["weights"][place] = make(a["weights"][place].detach())
+        a[name][place] = make(a[name][place].detach())
 
     return change
 
@@ -92,7 +94,7 @@ for tensor in ("x", "h0", "masks"):
         MISUSES[f"{tensor} {kind}"] = put(tensor, make)
 for place, weight in enumerate(("w_ih", "w_hh", "b_ih", "b_hh")):
     for kind, make in BAD_KINDS.items():
-        MISUSES[f"{weight} of the second layer, reverse, {kind}"] = with_weight(12 + place, make)
+        MISUSES[f"{weight} of the second layer, reverse, {kind}"] = with_one("weights", 12 + place, make)
 for kind in ("meta", "one number", "a scalar", "empty", "without storage", "one axis more", "longer in the last axis"):
     MISUSES[f"lengths {kind}"] = put("lengths", BAD_KINDS[kind])
     MISUSES[f"reset {kind}"] = put("reset", BAD_KINDS[kind])
@@ -120,12 +122,19 @@ MISUSES |= {
 }
 
 BACKWARD: dict[str, Callable[[Arguments], None]] = {}
-for tensor in ("output", "inner", "d_output", "d_h_n", "x", "h0"):
+for tensor in ("output", "d_output", "d_h_n", "x", "h0"):
     for kind, make in BAD_KINDS.items():
         BACKWARD[f"{tensor} {kind}"] = put(tensor, make)
 for kind, make in BAD_KINDS.items():
-    BACKWARD[f"w_hh of the second layer, reverse, {kind}"] = with_weight(13, make)
+    BACKWARD[f"w_hh of the second layer, reverse, {kind}"] = with_one("weights", 13, make)
+for kind, make in BAD_KINDS.items():
+    BACKWARD[f"the last saved {kind}"] = with_one("saved", -1, make)
 BACKWARD |= {
+    "the first saved empty": with_one("saved", 0, BAD_KINDS["empty"]),
+    "the first saved meta": with_one("saved", 0, BAD_KINDS["meta"]),
+    "nothing saved": put("saved", lambda v: []),
+    "one more saved": put("saved", lambda v: [*v, v[-1]]),
+    "another saved first": put("saved", lambda v: v[::-1]),
     "no needs": put("needs", lambda v: []),
     "too few needs": put("needs", lambda v: v[:-1]),
     "too many needs": put("needs", lambda v: [*v, True]),
@@ -154,14 +163,19 @@ def operator(name: str, differentiated: bool) -> str:
     return refused(call)
 
 
-def backward_operator(name: str) -> str:
+def given_backward() -> Arguments:
+    """What torch.ops.elman.rnn_backward takes, by name; `saved` is what forward returned besides its two results."""
     a = arguments()
     with torch.no_grad():
-        output, h_n, inner = torch.ops.elman.rnn(*a.values())
-    x, h0, weights, *problem = a.items()
-    given = dict([x, h0, weights], output=guarded(output), inner=guarded(inner))
-    given |= dict(d_output=guarded(torch.randn_like(output)), d_h_n=guarded(torch.randn_like(h_n)))
-    given |= dict(needs=[True] * (2 + len(a["weights"])), groups=None) | dict(problem)
+        output, h_n, *saved = torch.ops.elman.rnn(*a.values())
+    a |= dict(output=guarded(output), saved=[guarded(t) for t in saved])
+    a |= dict(d_output=guarded(torch.randn_like(output)), d_h_n=guarded(torch.randn_like(h_n)))
+    a |= dict(needs=[True] * (2 + len(a["weights"])), groups=None)
+    return {each.name: a[each.name] for each in torch.ops.elman.rnn_backward.default._schema.arguments}
+
+
+def backward_operator(name: str) -> str:
+    given = given_backward()
     BACKWARD[name](given)
     with torch.no_grad():
         return refused(lambda: torch.ops.elman.rnn_backward(*given.values()))
@@ -236,7 +250,79 @@ def shared_stream(name: str) -> str:
     return f"WRONG {odd[0]}" if odd and name not in ("sizes",) else FINE
 
 
+# What is small enough to say in a few lines
+
+
+def late_lengths(replace: Callable[[Tensor], object]) -> str:
+    """The operator's own lengths after forward: what forward saw, or refused."""
+    layer, lengths = elman.RNN(I, H), torch.tensor([5, 2, 3])
+    wanted, found = list(layer.parameters()), []
+    for change in (lambda t: None, replace):
+        given = lengths.clone()
+        x = torch.ones(T, N, I)
+        output = torch.ops.elman.rnn(x, None, wanted, given, None, None, "tanh", 1, False)[0]
+        change(given)
+        try:
+            found.append(torch.autograd.grad(output.sum(), wanted))
+        except (RuntimeError, ValueError) as error:
+            return FINE if str(error) else "LAX no reason"
+    return FINE if all(map(torch.equal, *found)) else "WRONG other gradients"
+
+
+def _put_data(t: Tensor) -> None:
+    t.data = torch.full_like(t, 10**9)
+
+
+def lengths_in_a_race(call: Callable[[Tensor, Tensor, elman.RNN], object]) -> str:
+    """Another thread writes to the lengths all the time: refused, or run with either."""
+    layer, lengths, ended = elman.RNN(I, H), torch.tensor([3, 2, 3]), threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            lengths[0] = 10**9
+            lengths[0] = 3
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(3000):
+            refused(lambda: call(torch.ones(T, N, I), lengths, layer))
+    finally:
+        ended.set()
+        thread.join()
+    return FINE
+
+
+def short_of_room() -> str:
+    """A step of a stream whose memory was cut off."""
+    stream, x = elman.Stream(elman.RNN(4096, 5)), torch.randn(300, 4096)
+    stream(x)
+    x.untyped_storage().resize_(8)
+    return refused(lambda: stream(x))
+
+
+def kept_by_the_node() -> str:
+    """The tensors that a node of autograd shows are cut off."""
+    output, _ = elman.RNN(64, 512, 2)(torch.randn(7, 3, 64))
+    for saved in output.grad_fn.saved_tensors:
+        if saved is not None:
+            saved.untyped_storage().resize_(4)
+    return refused(output.sum().backward)
+
+
+SMALL: dict[str, Callable[[], str]] = {
+    "lengths written to through data": lambda: late_lengths(lambda t: t.data.fill_(10**9)),
+    "lengths replaced": lambda: late_lengths(_put_data),
+    "lengths in a race, by the layer": lambda: lengths_in_a_race(lambda x, n, layer: layer(x, lengths=n)),
+    "lengths in a race, by the operator": lambda: lengths_in_a_race(
+        lambda x, n, layer: torch.ops.elman.rnn(x, None, list(layer.parameters()), n, None, None, "tanh", 1, False)
+    ),
+    "a step without room": short_of_room,
+    "saved tensors without room": kept_by_the_node,
+}
+
 NAMES = [
+    *[f"small {name}" for name in SMALL],
     *[f"rnn {name}" for name in MISUSES],
     *[f"rnn no_grad {name}" for name in MISUSES],
     *[f"rnn_backward {name}" for name in BACKWARD],
@@ -248,6 +334,8 @@ NAMES = [
 def verdict(line: str) -> str:
     """ "fine", or what is wrong."""
     kind, name = line.removeprefix("misuse: ").split(" ", 1)
+    if kind == "small":
+        return SMALL[name]()
     if kind == "rnn":
         return operator(name.removeprefix("no_grad "), not name.startswith("no_grad "))
     return {"rnn_backward": backward_operator, "hook": odd_hook, "stream": shared_stream}[kind](name)

@@ -124,6 +124,8 @@ def second(run: Run) -> Values:
     first = run.gradients(run.forward(), create_graph=True)
     run.change()
     loss = sum(g.square().sum() for g in first.values())
+    if not loss.requires_grad:  # of relu, and of x alone: the second derivative is 0
+        return {}
     found = torch.autograd.grad(loss, list(run.wanted.values()), allow_unused=True)
     return {name: g for name, g in zip(run.wanted, found, strict=True) if g is not None}
 
@@ -214,9 +216,9 @@ def operator(run: Run) -> Values:
     """torch.ops.elman.rnn beside the layer of torch."""
     layer = run.layer
     if run.ours:
-        x = run.x.transpose(0, 1) if layer.batch_first else run.x
+        x, reset = (t.transpose(0, 1) if layer.batch_first and t is not None else t for t in (run.x, run.reset))
         kind = (layer.nonlinearity, layer.num_layers, layer.bidirectional)
-        outputs = torch.ops.elman.rnn(x, run.h0, list(layer.parameters()), run.lengths, run.reset, None, *kind)[:2]
+        outputs = torch.ops.elman.rnn(x, run.h0, list(layer.parameters()), run.lengths, reset, None, *kind)[:2]
         outputs = run.keep(outputs[0].transpose(0, 1) if layer.batch_first else outputs[0], outputs[1])
     else:
         outputs = run.forward()

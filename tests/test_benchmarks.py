@@ -1,16 +1,19 @@
 """`python -m benchmarks` checks agreement before it times, refuses what disagrees, and writes what it measured."""
 
 import json
+import os
 import re
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import main, suite
+from benchmarks import busy, main, suite
 from benchmarks.agreement import disagreement
 from benchmarks.figures import over_equal, over_torch, rate_share
 from benchmarks.frameworks import FRAMEWORKS, Framework
@@ -132,3 +135,31 @@ def test_problem_is_the_same_every_time() -> None:
     assert list(first.weights) == list(torch.nn.RNN(3, 5).state_dict())
     for name, weight in first.weights.items():
         np.testing.assert_array_equal(weight, second.weights[name])
+
+
+def test_busy_processes_come_and_go(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Rows for every number of them, of layers and of the command, and none of them is left."""
+    monkeypatch.setattr(busy, "WHOLE", (TINY,))
+    monkeypatch.setattr(busy, "train", lambda file, steps: float(steps))
+    started: list[subprocess.Popen] = []
+
+    class Noted(subprocess.Popen):
+        def __init__(self, command: list[str], **options: Any) -> None:
+            super().__init__(command, **options)
+            started.extend([self] if "while True: pass" in command else [])
+
+    monkeypatch.setattr(subprocess, "Popen", Noted)
+    file = tmp_path / "busy.json"
+    line = "--busy 0 2 --waits default GOMP_SPINCOUNT=7 --frameworks elman torch --threads 1 --rounds 2 --seconds 0.001"
+    busy.main([*line.split(), "--sizes", str(TINY), "--json", str(file)])
+    rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert [row["busy"] for row in rows] == [0, 2, 0, 2]
+    waits = ("default", "GOMP_SPINCOUNT=7")
+    assert set(rows[0]["ms"]) == {f"{name} {how}" for name in ("elman", "torch") for how in waits}
+    assert rows[3]["seconds"] == {"default": busy.STEPS, "GOMP_SPINCOUNT=7": busy.STEPS}
+    assert len(started) == 4
+    assert all(process.returncode is not None for process in started)
+    assert "GOMP_SPINCOUNT" not in os.environ
+    assert str(TINY) in capsys.readouterr().out

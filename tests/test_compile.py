@@ -6,11 +6,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from cases import assert_same, run, weighed
+from cases import States, assert_same, detached, named_states, run, weighed
 from torch import Tensor
 from torch._dynamo.testing import CompileCounterWithBackend
 from torch.export import Dim, ExportedProgram, export
@@ -34,46 +35,51 @@ def fresh_compiler() -> Iterator[None]:
 class Tagger(torch.nn.Module):
     """A model around the layer, with its state as input and output."""
 
-    def __init__(self, cls: type = elman.RNN, **arguments: Any) -> None:
+    def __init__(self, home: ModuleType = elman, cell: str = "RNN", **arguments: Any) -> None:
         super().__init__()
         torch.manual_seed(1)
-        self.rnn = cls(3, 8, **arguments)
-        self.head = torch.nn.Linear(8 * (2 if self.rnn.bidirectional else 1), 2)
+        self.rnn = getattr(home, cell)(3, 8, **arguments)
+        width = (self.rnn.proj_size or 8) * (2 if self.rnn.bidirectional else 1)
+        self.head = torch.nn.Linear(width, 2)
 
-    def forward(self, input: Tensor, hx: Tensor | None = None, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Tensor, hx: States = None, lengths: Tensor | None = None) -> tuple[Tensor, States]:
         output, h_n = self.rnn(input * 2, hx) if lengths is None else self.rnn(input * 2, hx, lengths=lengths)
         return self.head(output).tanh(), h_n
 
 
-def given(rnn: torch.nn.RNNBase, T: int, N: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:
+def given(rnn: torch.nn.RNNBase, T: int, N: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, States]:
     torch.manual_seed(T)
     shape = (N, T, 3) if rnn.batch_first else (T, N, 3)
     states = rnn.num_layers * (2 if rnn.bidirectional else 1)
-    return (
-        torch.randn(shape, dtype=dtype, requires_grad=True),
-        torch.randn(states, N, 8, dtype=dtype, requires_grad=True),
-    )
+    input = torch.randn(shape, dtype=dtype, requires_grad=True)
+    h, c = (torch.randn(states, N, wide, dtype=dtype, requires_grad=True) for wide in (rnn.proj_size or 8, 8))
+    return input, (h, c) if isinstance(rnn, torch.nn.LSTM | elman.LSTM) else h
 
 
-ARGUMENTS = [
-    {},
-    dict(num_layers=2, bidirectional=True, batch_first=True),
-    dict(nonlinearity="relu", bias=False, num_layers=2),
-]
-arguments = pytest.mark.parametrize("arguments", ARGUMENTS, ids=["plain", "deep, both ways, batch first", "relu"])
+T, N = Dim("T", max=1000), Dim("N", max=1000)
+DEEP = dict(num_layers=2, bidirectional=True, batch_first=True)
+ARGUMENTS = {
+    "plain": {},
+    "deep, both ways, batch first": DEEP,
+    "relu": dict(nonlinearity="relu", bias=False, num_layers=2),
+    "GRU": dict(cell="GRU", **DEEP),
+    "LSTM": dict(cell="LSTM", **DEEP),
+    "LSTM, projected": dict(cell="LSTM", proj_size=5, **DEEP),
+}
+arguments = pytest.mark.parametrize("arguments", ARGUMENTS.values(), ids=ARGUMENTS)
 
 
 @arguments
 def test_one_graph_for_every_length_and_batch(arguments: dict[str, Any]) -> None:
     """fullgraph, values and all gradients as torch.nn.RNN's; the second size makes it dynamic, and that is all."""
-    ours, theirs = Tagger(**arguments), Tagger(torch.nn.RNN, **arguments)
+    ours, theirs = Tagger(**arguments), Tagger(torch.nn, **arguments)
     counter = CompileCounterWithBackend("aot_eager" if arguments else "inductor")
     compiled = torch.compile(ours, fullgraph=True, backend=counter)
     graphs = []
     for T, N in [(5, 2), (7, 3), (9, 3), (4, 4), (50, 6), (2, 2)]:
-        input, h0 = given(ours.rnn, T, N)
-        wanted = {"x": input, "h0": h0} | dict(ours.named_parameters())
-        assert_same(weighed(*compiled(input, h0), wanted), run(theirs, input, h0))
+        input, hx = given(ours.rnn, T, N)
+        wanted = {"x": input} | named_states(hx, "0") | dict(ours.named_parameters())
+        assert_same(weighed(*compiled(input, hx), wanted), run(theirs, input, hx))
         graphs.append(counter.frame_count)
     assert graphs == [1, 2, 2, 2, 2, 2]
 
@@ -81,11 +87,16 @@ def test_one_graph_for_every_length_and_batch(arguments: dict[str, Any]) -> None
 @pytest.mark.parametrize(
     "what", ["lengths", "list", "reset", "unbatched", "bfloat16", "autocast", "cell", "norm", "T0"]
 )
-def test_compiles_whole(what: str) -> None:
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_compiles_whole(cell: str, what: str) -> None:
     """Everything the layer takes, in one graph without a compiler behind it."""
-    layer = elman.RNN(3, 8, 2, bidirectional=True)
-    input, h0 = (t.detach() for t in given(layer, 5, 2))
-    call: dict[str, Any] = {"hx": h0}
+    if cell == "GRU" and what not in ("lengths", "reset", "cell", "T0"):
+        pytest.skip("on the same way as the others")
+    layer = getattr(elman, cell)(3, 8, 2, bidirectional=True)
+    input, hx = given(layer, 5, 2)
+    input, hx = input.detach(), detached(hx)
+    call: dict[str, Any] = {"hx": hx}
+    of_each = lambda change: tuple(map(change, hx)) if cell == "LSTM" else change(hx)  # noqa: E731
     if what == "lengths":
         call["lengths"] = torch.tensor([3, 0])
     elif what == "list":
@@ -93,11 +104,11 @@ def test_compiles_whole(what: str) -> None:
     elif what == "reset":
         call["reset"] = torch.rand(5, 2) < 0.4
     elif what == "unbatched":
-        input, call = input[:, 0], {"hx": h0[:, 0]}
+        input, call = input[:, 0], {"hx": of_each(lambda state: state[:, 0])}
     elif what == "bfloat16":
-        layer, input, call = layer.bfloat16(), input.bfloat16(), {"hx": h0.bfloat16()}
+        layer, input, call = layer.bfloat16(), input.bfloat16(), {"hx": of_each(Tensor.bfloat16)}
     elif what == "cell":
-        layer, input, call = elman.RNNCell(3, 8), input[0], {"hx": h0[0]}
+        layer, input, call = getattr(elman, f"{cell}Cell")(3, 8), input[0], {"hx": of_each(lambda state: state[0])}
     elif what == "norm":
         torch.nn.utils.parametrizations.weight_norm(layer, "weight_hh_l0")
     elif what == "T0":
@@ -108,13 +119,31 @@ def test_compiles_whole(what: str) -> None:
     torch.testing.assert_close(ours, expected)
 
 
-def test_dropout_compiles_and_drops() -> None:
-    layer = elman.RNN(3, 50, 2, dropout=0.5)
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_dropout_compiles_and_drops(cell: str) -> None:
+    layer = getattr(elman, cell)(3, 50, 2, dropout=0.5)
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     input = torch.randn(5, 2, 3)
     assert not torch.allclose(compiled(input)[0], compiled(input)[0])
     layer.eval()
     torch.testing.assert_close(compiled(input), layer(input))
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["non-strict", "strict"])
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_dropout_between_layers_is_in_the_exported_program(cell: str, strict: bool) -> None:
+    """In training mode; where the lower layers are dropped whole, the upper one reads zeros, which shows."""
+    layer = getattr(elman, cell)(3, 50, 2, dropout=0.5).train()
+    input = torch.randn(5, 2, 3)
+    exported = export(layer, (input,), dynamic_shapes=({0: T, 1: N},), strict=strict).module()
+    other = torch.randn(9, 4, 3)
+    assert not torch.allclose(exported(other)[0], exported(other)[0])
+    layer.dropout = 1.0
+    all_dropped = export(layer, (input,), dynamic_shapes=({0: T, 1: N},), strict=strict).module()
+    torch.testing.assert_close(all_dropped(other)[0], all_dropped(other * 2)[0])
+    torch.testing.assert_close(all_dropped(other)[0], layer(other)[0])
+    quiet = export(layer.eval(), (input,), dynamic_shapes=({0: T, 1: N},), strict=strict).module()
+    torch.testing.assert_close(quiet(other), layer(other))
 
 
 def test_compiled_layer_says_what_is_wrong() -> None:
@@ -160,15 +189,13 @@ def test_transforms_of_a_compiled_layer_and_compiled_transforms() -> None:
     assert_same(torch.compile(per_sample, backend="aot_eager")(weights, input), expected)
 
 
-T, N = Dim("T", max=1000), Dim("N", max=1000)
-
-
 def program(model: torch.nn.Module, strict: bool, lengths: bool) -> ExportedProgram:
-    input, h0 = given(model.rnn, 5, 2)
+    input, hx = given(model.rnn, 5, 2)
     call = {"lengths": torch.tensor([3, 5])} if lengths else {}
-    axes: dict[str, Any] = {"input": {0: N, 1: T} if model.rnn.batch_first else {0: T, 1: N}, "hx": {1: N}}
+    of_states = ({1: N}, {1: N}) if isinstance(hx, tuple) else {1: N}
+    axes: dict[str, Any] = {"input": {0: N, 1: T} if model.rnn.batch_first else {0: T, 1: N}, "hx": of_states}
     axes |= {"lengths": {0: N}} if lengths else {}
-    return export(model, (input.detach(), h0.detach()), call, dynamic_shapes=axes, strict=strict)
+    return export(model, (input.detach(), detached(hx)), call, dynamic_shapes=axes, strict=strict)
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["non-strict", "strict"])

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from cases import CASES, assert_same, run
+from cases import CASES, EVERY_CELL, Case, assert_same, run
 from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import elman
 
 DTYPE = torch.float64
+SIX = ("RNN", "GRU", "LSTM", "RNNCell", "GRUCell", "LSTMCell")
 
 
 class Tagger(nn.Module):
@@ -40,7 +41,7 @@ def tagger() -> Tagger:
 
 
 def is_ours(module: nn.Module) -> bool:
-    return isinstance(module, elman.RNN | elman.RNNCell)
+    return isinstance(module, tuple(getattr(elman, name) for name in SIX))
 
 
 def test_convert_changes_every_layer_and_no_number() -> None:
@@ -101,14 +102,14 @@ def test_an_optimiser_built_before_keeps_working() -> None:
     assert_same(ends[1], ends[0])
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[10], CASES[12]], ids=lambda case: case.id)
-def test_a_bare_layer_is_converted_in_place(case: object) -> None:
-    layer, theirs = case.layer(nn.RNN, DTYPE), case.layer(nn.RNN, DTYPE)
+@pytest.mark.parametrize("case", [CASES[0], CASES[12], *EVERY_CELL], ids=lambda case: case.id)
+def test_a_bare_layer_is_converted_in_place(case: Case) -> None:
+    layer, theirs = case.layer(nn, DTYPE), case.layer(nn, DTYPE)
     alias, parameters = layer, [id(p) for p in layer.parameters()]
     assert elman.convert(layer).converted == [""]
-    assert isinstance(alias, elman.RNN)
+    assert type(alias) is getattr(elman, case.cell)
     assert [id(p) for p in alias.parameters()] == parameters
-    assert_same(run(layer, case.input(DTYPE), case.h0(DTYPE)), run(theirs, case.input(DTYPE), case.h0(DTYPE)))
+    assert_same(run(layer, case.input(DTYPE), case.hx(DTYPE)), run(theirs, case.input(DTYPE), case.hx(DTYPE)))
 
 
 def test_what_is_converted_is_an_elman_layer_in_every_respect() -> None:
@@ -149,22 +150,23 @@ def tied(layer: nn.Module) -> None:
 
 @pytest.mark.parametrize("change", [parametrized, pruned, tied])
 @pytest.mark.parametrize("way", ["there", "and back"])
-def test_changed_weights_stay_changed(change: object, way: str) -> None:
-    case = CASES[0]
-    layers = [case.layer(nn.RNN, DTYPE) for _ in range(2)]
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_changed_weights_stay_changed(cell: str, change: object, way: str) -> None:
+    case = CASES[0].of(cell)
+    layers = [case.layer(nn, DTYPE) for _ in range(2)]
     for layer in layers:
         change(layer)
     assert elman.convert(layers[0]).converted == [""]
     if way == "and back":
         assert elman.to_torch(layers[0]).converted == [""]
-        assert isinstance(layers[0], nn.RNN)
+        assert isinstance(layers[0], getattr(nn, cell))
     else:
-        assert isinstance(layers[0], elman.RNN)
+        assert isinstance(layers[0], getattr(elman, cell))
     with torch.no_grad():
         for layer in layers:
             for parameter in layer.parameters():
                 parameter.mul_(1.5)
-    ours, theirs = (run(layer, case.input(DTYPE), case.h0(DTYPE)) for layer in layers)
+    ours, theirs = (run(layer, case.input(DTYPE), case.hx(DTYPE)) for layer in layers)
     assert_same(ours, theirs)
 
 
@@ -206,13 +208,16 @@ class Own(nn.RNN):
         return output + 1, h_n
 
 
+class OwnGRU(nn.GRU):
+    pass
+
+
 def test_others_are_left_alone_and_named() -> None:
     model = nn.ModuleDict(
         {
-            "gru": nn.GRU(3, 4),
-            "lstm": nn.LSTM(3, 4),
-            "cell": nn.LSTMCell(3, 4),
+            "base": nn.RNNBase("GRU", 3, 4),
             "own": Own(3, 4),
+            "gru": OwnGRU(3, 4),
             "rnn": nn.RNN(3, 4),
             "head": nn.Linear(4, 2),
             "done": elman.RNN(3, 4),
@@ -222,15 +227,14 @@ def test_others_are_left_alone_and_named() -> None:
     report = elman.convert(model)
     assert report.converted == ["rnn"]
     assert report.left == {
-        "gru": "elman has no GRU",
-        "lstm": "elman has no LSTM",
-        "cell": "elman has no LSTMCell",
+        "base": "elman has no RNNBase",
         "own": "Own is a subclass of torch's RNN",
+        "gru": "OwnGRU is a subclass of torch's GRU",
     }
     assert {name: type(m) for name, m in model.items()} == classes | {"rnn": elman.RNN}
     assert str(report) == (
-        "1 converted: rnn. Left alone: gru (elman has no GRU); lstm (elman has no LSTM); "
-        "cell (elman has no LSTMCell); own (Own is a subclass of torch's RNN)."
+        "1 converted: rnn. Left alone: base (elman has no RNNBase); own (Own is a subclass of torch's RNN); "
+        "gru (OwnGRU is a subclass of torch's GRU)."
     )
 
 
@@ -265,9 +269,42 @@ def test_nothing_to_convert_says_so() -> None:
 @pytest.fixture
 def unpatched() -> Iterator[None]:
     """After the test torch's constructors are torch's."""
-    before = [nn.RNN.__init__, nn.RNNCell.__init__]
+    before = [getattr(nn, name).__init__ for name in SIX]
     yield
-    assert [nn.RNN.__init__, nn.RNNCell.__init__] == before
+    assert [getattr(nn, name).__init__ for name in SIX] == before
+
+
+def test_all_six_classes_go_there_and_back() -> None:
+    """With their arguments, numbers and Parameters; a second time changes nothing."""
+    model = nn.ModuleDict({name: getattr(nn, name)(3, 4, dtype=DTYPE) for name in SIX})
+    model["deep"] = nn.LSTM(3, 4, 2, bidirectional=True, batch_first=True, proj_size=2, dropout=0.5, dtype=DTYPE)
+    before, kept = copy.deepcopy(model), [id(p) for p in model.parameters()]
+    built = {name: type(m)(3, 4).__dict__.keys() for name, m in model.items() if name in SIX}
+    assert elman.convert(model).converted == [*SIX, "deep"]
+    assert [type(m) for m in model.values()] == [*(getattr(elman, name) for name in SIX), elman.LSTM]
+    assert elman.convert(model) == (model, [], {})
+    assert [id(p) for p in model.parameters()] == kept
+    assert repr(model) == repr(before)
+    for name in SIX:
+        assert vars(model[name]).keys() == vars(getattr(elman, name)(3, 4)).keys()
+    for turn in (elman.convert, elman.to_torch):
+        turn(model)
+        for name, module in model.items():
+            torch.manual_seed(3)
+            found = module(torch.ones(2, 3, dtype=DTYPE))
+            torch.manual_seed(3)
+            torch.testing.assert_close(found, before[name](torch.ones(2, 3, dtype=DTYPE)))
+    assert [type(m) for m in model.values()] == [type(m) for m in before.values()]
+    assert {name: vars(m).keys() for name, m in model.items() if name in SIX} == built
+
+
+def test_patch_builds_all_six(unpatched: None) -> None:
+    with elman.patch() as built:
+        made = [getattr(nn, name)(3, 4) for name in SIX]
+        projected = nn.LSTM(3, 4, proj_size=2)
+    assert [type(module) for module in made] == [getattr(elman, name) for name in SIX]
+    assert type(projected) is elman.LSTM
+    assert built == [*made, projected]
 
 
 def test_patch_builds_elmans_layers_with_torchs_numbers(unpatched: None) -> None:
@@ -284,10 +321,10 @@ def test_patch_builds_elmans_layers_with_torchs_numbers(unpatched: None) -> None
 
 def test_patch_leaves_everything_else(unpatched: None) -> None:
     with elman.patch() as built:
-        layers = [nn.GRU(3, 4), nn.LSTM(3, 4), nn.LSTMCell(3, 4), Own(3, 4), elman.RNN(3, 4), elman.RNNCell(3, 4)]
+        layers = [nn.Linear(3, 4), OwnGRU(3, 4), Own(3, 4), elman.RNN(3, 4), elman.LSTMCell(3, 4), elman.GRU(3, 4)]
         with pytest.raises(ValueError, match="proj_size"):
             nn.RNN(3, 4, proj_size=2)
-    kinds = [nn.GRU, nn.LSTM, nn.LSTMCell, Own, elman.RNN, elman.RNNCell]
+    kinds = [nn.Linear, OwnGRU, Own, elman.RNN, elman.LSTMCell, elman.GRU]
     assert [type(layer) for layer in layers] == kinds
     assert built == []
 
@@ -313,8 +350,9 @@ def test_patch_is_of_one_thread(unpatched: None) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("kind", ["layer", "cell"])
-def test_torch_jit_script_takes_torchs_layer(kind: str) -> None:
+def test_torch_jit_script_takes_torchs_layer(kind: str, cell: str) -> None:
     """Inside a model, with the same Parameters. The layer's object stays elman's; torch takes it out of the model."""
 
     class Layer(nn.Module):
@@ -325,7 +363,7 @@ def test_torch_jit_script_takes_torchs_layer(kind: str) -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.rnn(x)[0]
 
-    rnn = elman.RNN(3, 4, 2) if kind == "layer" else elman.RNNCell(3, 4)
+    rnn = getattr(elman, cell)(3, 4, 2) if kind == "layer" else getattr(elman, f"{cell}Cell")(3, 4)
     model, input = Layer(rnn), torch.randn(5, 2, 3) if kind == "layer" else torch.randn(2, 3)
     expected = model(input)
     scripted = torch.jit.script(model)

@@ -1,8 +1,10 @@
 """Dropout between layers draws torch's masks under a seed and leaves the generator where torch does."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from cases import Values, assert_same, run
+from cases import EVERY_CELL, Case, Values, assert_same, run, weighed
 from torch.nn.utils.rnn import pack_sequence
 
 import elman
@@ -61,18 +63,35 @@ def test_relu_and_float32(backend: str) -> None:
     assert_same(*results)
 
 
-@pytest.mark.parametrize("bidirectional", [False, True])
-def test_packed_masks_are_torchs(bidirectional: bool, backend: str) -> None:
+@pytest.mark.parametrize("case", [case for case in EVERY_CELL if case.cell != "RNN"], ids=lambda case: case.id)
+def test_masks_of_gated_cells_are_torchs_under_a_seed(case: Case, backend: str) -> None:
+    case = replace(case, dropout=0.3)
     results = []
-    for cls in LAYERS:
-        torch.manual_seed(9)
-        layer = cls(4, 10, 2, dropout=0.4, bidirectional=bidirectional)
+    for home in (elman, torch.nn):
+        layer, input, hx = case.layer(home, torch.float64), case.input(torch.float64), case.hx(torch.float64)
+        torch.manual_seed(8)
+        output, _ = layer(input, hx)
+        after = torch.rand(4)
+        torch.manual_seed(8)
+        results.append(run(layer, input, hx) | {"after": after})
+        torch.testing.assert_close(output, results[-1]["output"])
+    assert_same(*results)
+    layer = case.layer(elman, torch.float64).eval()
+    assert not torch.allclose(layer(case.input(torch.float64), case.hx(torch.float64))[0], results[0]["output"])
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM", "LSTM projected"])
+def test_packed_masks_are_torchs(cell: str, bidirectional: bool, backend: str) -> None:
+    results = []
+    case = Case("packed", 6, 4, 4, 10, L=2, D=1 + bidirectional, dropout=0.4)
+    case = case.of(cell.split()[0], "projected" in cell)
+    for home in (elman, torch.nn):
+        layer = case.layer(home)
         packed = pack_sequence([torch.randn(n, 4) for n in (3, 6, 1, 4)], enforce_sorted=False)
         torch.manual_seed(10)
-        output, h_n = layer(packed)
-        gradients = torch.autograd.grad(output.data.square().sum() + h_n.sum(), list(layer.parameters()))
-        names = [name for name, _ in layer.named_parameters()]
-        results.append({"output": output.data, "h_n": h_n} | dict(zip(names, gradients, strict=True)))
+        output, last = layer(packed)
+        results.append(weighed(output.data, last, dict(layer.named_parameters())))
     assert_same(*results)
 
 

@@ -5,7 +5,7 @@ import torch
 from cases import CASES, assert_same, run
 
 import elman
-from elman.kernels.numba_cpu import team
+from elman.kernels.numba_cpu.threads import team
 
 without_torchs_refusal = pytest.mark.parametrize("backend", ["reference", "numba"], indirect=True)
 

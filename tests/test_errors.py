@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy
 import pytest
@@ -13,7 +14,23 @@ import elman
 
 OURS = SimpleNamespace(RNN=elman.RNN, RNNCell=elman.RNNCell)
 THEIRS = SimpleNamespace(RNN=torch.nn.RNN, RNNCell=torch.nn.RNNCell)
-Call = Callable[[SimpleNamespace], object]
+Call = Callable[[Any], object]
+
+
+def paired(layer: torch.nn.Module) -> Callable[..., object]:
+    """An LSTM that is called as the others are: what they take as the state, it takes twice."""
+    return lambda *args, **kwargs: layer(*args[:1], *((hx, hx) for hx in args[1:]), **kwargs)
+
+
+# The calls below on the other classes, under the names that they are written with.
+GRUS = [SimpleNamespace(RNN=home.GRU, RNNCell=home.GRUCell) for home in (elman, torch.nn)]
+LSTMS = [
+    SimpleNamespace(
+        RNN=lambda *a, home=home, **k: paired(home.LSTM(*a, **k)),
+        RNNCell=lambda *a, home=home, **k: paired(home.LSTMCell(*a, **k)),
+    )
+    for home in (elman, torch.nn)
+]
 
 
 def ints(*shape: int) -> torch.Tensor:
@@ -129,6 +146,51 @@ CONSTRUCTIONS: dict[str, Call] = {
     "cell hidden_size -1": lambda m: m.RNNCell(10, -1),
 }
 
+# What only an LSTM can be called with, and built with; a cell takes (3, 10).
+x2, big, small, cell_h = torch.randn(3, 10), torch.randn(1, 3, 20), torch.randn(1, 3, 7), torch.randn(3, 20)
+OF_LSTM: dict[str, tuple[Call, tuple[str, ...]]] = {
+    "h_0 alone": (lambda m: m.LSTM(10, 20)(x, h), ("pair", "h_0, c_0", "tensor (1, 3, 20)")),
+    "no pair but a list of one": (lambda m: m.LSTM(10, 20)(x, [h]), ("pair", "1 of them")),
+    "c_0 is a list": (lambda m: m.LSTM(10, 20)(x, (h, [1.0])), ("list", "torch.Tensor")),
+    "c_0 is None": (lambda m: m.LSTM(10, 20)(x, (h, None)), ("NoneType", "torch.Tensor")),
+    "c_0 has another batch": (lambda m: m.LSTM(10, 20)(x, (h, torch.randn(1, 4, 20))), ("c_0", "batch 4", "3")),
+    "c_0 has too many layers": (lambda m: m.LSTM(10, 20)(x, (h, torch.randn(2, 3, 20))), ("c_0", "layers", "2")),
+    "c_0 has another size": (lambda m: m.LSTM(10, 20)(x, (h, torch.randn(1, 3, 21))), ("c_0", "hidden_size 21", "20")),
+    "c_0 lacks an axis": (lambda m: m.LSTM(10, 20)(x, (h, torch.randn(3, 20))), ("h_0 as", "c_0 as", "(3, 20")),
+    "both lack an axis": (lambda m: m.LSTM(10, 20)(x, (cell_h, cell_h)), ("(1, 3, 20)", "(3, 20")),
+    "one sequence, states of a batch": (lambda m: m.LSTM(10, 20)(x2, (h, h)), ("(1, 20)", "(1, 3, 20")),
+    "c_0 is double": (lambda m: m.LSTM(10, 20)(x, (h, doubles(1, 3, 20))), ("float64", "float32")),
+    "c_0 on another device": (lambda m: m.LSTM(10, 20)(x, (h, metas(1, 3, 20))), ("meta", "cpu")),
+    "projected, swapped": (
+        lambda m: m.LSTM(10, 20, proj_size=7)(x, (big, small)),
+        ("h_0", "c_0", "swapped", "pass (h_0, c_0)"),
+    ),
+    "projected, h_0 is not": (lambda m: m.LSTM(10, 20, proj_size=7)(x, (big, big)), ("proj_size 7", "20")),
+    "projected, c_0 is too": (lambda m: m.LSTM(10, 20, proj_size=7)(x, (small, small)), ("hidden_size 20", "7")),
+    "packed, c_0 of another batch": (
+        lambda m: m.LSTM(10, 20)(pack_sequence([x[:, 0], x[:3, 1]]), (h[:, :2], h)),
+        ("c_0", "batch", "2", "3"),
+    ),
+    "cell, h alone": (lambda m: m.LSTMCell(10, 20)(x2, cell_h), ("pair", "tensor (3, 20)")),
+    "cell, c has three axes": (lambda m: m.LSTMCell(10, 20)(x2, (cell_h, h)), ("hx[1]", "(1, 3, 20")),
+    "cell, h has three axes": (lambda m: m.LSTMCell(10, 20)(x2, (h, cell_h)), ("hx[0]", "(1, 3, 20")),
+    "cell, c of another batch": (lambda m: m.LSTMCell(10, 20)(x2, (cell_h, torch.randn(4, 20))), ("batch", "4", "3")),
+    "cell, c of another size": (lambda m: m.LSTMCell(10, 20)(x2, (cell_h, torch.randn(3, 21))), ("21", "20")),
+    "cell, h is double": (lambda m: m.LSTMCell(10, 20)(x2, (doubles(3, 20), cell_h)), ("float64", "float32")),
+    "a tensor of three states": (lambda m: m.LSTM(10, 20)(x, torch.randn(3, 3, 20)), ("c_0 as", "(1, 3, 20)")),
+    "three states": (lambda m: m.LSTM(10, 20)(x, (h, h, h)), ("pair", "3 of them")),
+    "a number": (lambda m: m.LSTM(10, 20)(x, 1.0), ("pair", "float")),
+    "cell, three states": (lambda m: m.LSTMCell(10, 20)(x2, (cell_h,) * 3), ("pair", "3 of them")),
+}
+WITH_PROJECTION: dict[str, Call] = {
+    "proj_size -1": lambda m: m.LSTM(10, 20, proj_size=-1),
+    "proj_size 20": lambda m: m.LSTM(10, 20, proj_size=20),
+    "proj_size 21": lambda m: m.LSTM(10, 20, proj_size=21),
+    "of a GRU": lambda m: m.GRU(10, 20, proj_size=3),
+    "of a GRU, 0": lambda m: m.GRU(10, 20, proj_size=0),
+    "of an RNN, 0": lambda m: m.RNN(10, 20, proj_size=0),
+}
+
 # Python's own TypeErrors name the function, which torch calls RNNBase: their class alone is fixed.
 SIGNATURES: dict[str, Call] = {
     "no sizes": lambda m: m.RNN(),
@@ -165,6 +227,63 @@ def test_bad_call_gets_torchs_class_and_a_sentence(call: Call, says: tuple[str, 
     assert_torchs(ours, theirs)
     for words in says:
         assert words in str(ours)
+
+
+def without_nonlinearity(table: dict[str, Any]) -> dict[str, Any]:
+    return {what: value for what, value in table.items() if "nonlinearity" not in what}
+
+
+UNCHECKED = {
+    "h_0 is double",
+    "h_0 holds integers",
+    "packed, wrong feature size",
+    "packed, h_0 of another batch",
+    "packed, h_0 lacks an axis",
+}
+gated = pytest.mark.parametrize("homes", [GRUS, LSTMS], ids=["GRU", "LSTM"])
+
+
+@gated
+@pytest.mark.parametrize("what", without_nonlinearity(CALLS))
+def test_bad_call_of_a_gated_layer_or_cell(what: str, homes: list[SimpleNamespace]) -> None:
+    """Where torch's LSTM looks at nothing, reads other memory or ends somewhere inside, with RNN's and GRU's class."""
+    call, says = CALLS[what]
+    expected = GRUS[1] if homes is LSTMS and what in UNCHECKED else homes[1]
+    ours, theirs = raised(call, homes[0]), raised(call, expected)
+    if homes is LSTMS and what in UNCHECKED:
+        assert isinstance(ours, type(theirs))
+    else:
+        assert_torchs(ours, theirs)
+    for words in says:
+        assert words in str(ours)
+
+
+@gated
+@pytest.mark.parametrize("what", [what for what in without_nonlinearity(CONSTRUCTIONS) if "proj" not in what])
+def test_bad_construction_of_a_gated_layer_or_cell(what: str, homes: list[SimpleNamespace]) -> None:
+    assert_torchs(*(raised(CONSTRUCTIONS[what], home) for home in homes))
+
+
+@gated
+@pytest.mark.parametrize("what", SIGNATURES)
+def test_bad_signature_of_a_gated_layer_or_cell(what: str, homes: list[SimpleNamespace]) -> None:
+    ours, theirs = (raised(SIGNATURES[what], home) for home in homes)
+    assert isinstance(ours, type(theirs))
+
+
+@pytest.mark.parametrize(("call", "says"), OF_LSTM.values(), ids=list(OF_LSTM))
+def test_bad_states_of_an_lstm(call: Call, says: tuple[str, ...]) -> None:
+    ours, theirs = raised(call, elman), raised(call, torch.nn)
+    assert isinstance(ours, type(theirs)), f"{ours!r} is no {type(theirs).__name__}"
+    if not any(inside in str(theirs) for inside in ("kldnn", "of tensor a", "lstm_cell()", "not subscriptable")):
+        assert str(ours).startswith(start(str(theirs)))
+    for words in says:
+        assert words in str(ours)
+
+
+@pytest.mark.parametrize("call", WITH_PROJECTION.values(), ids=list(WITH_PROJECTION))
+def test_bad_projection_gets_torchs_class(call: Call) -> None:
+    assert_torchs(raised(call, elman), raised(call, torch.nn))
 
 
 @pytest.mark.parametrize("call", CONSTRUCTIONS.values(), ids=list(CONSTRUCTIONS))

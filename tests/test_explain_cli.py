@@ -57,7 +57,7 @@ def test_every_example_makes_its_page(name, tmp_path) -> None:
     data = data_of(page)
     assert set(data["title"]) == set(data["note"]) == {"en", "ko"}
     assert re.search("[가-힣]", data["note"]["ko"])
-    assert page.stat().st_size < 300_000
+    assert page.stat().st_size < 400_000
     assert data["difference"] < 1e-5
 
 
@@ -93,11 +93,19 @@ def test_moods_are_told_after_the_last_word() -> None:
 def test_gallery_links_every_page(tmp_path, capsys) -> None:
     folder = tmp_path / "deep" / "gallery"
     assert exit_code("explain", "--gallery", folder) == 0
-    index = (folder / "index.html").read_text(encoding="utf-8")
     names = [*EXAMPLES, "characters"]
-    assert re.findall(r"href='([\w-]+)\.html'", index) == names
-    assert all((folder / f"{name}.html").is_file() for name in names)
-    assert "<script" not in index
+    for language, home, other in (("en", "index.html", "index.ko.html"), ("ko", "index.ko.html", "index.html")):
+        index = (folder / home).read_text(encoding="utf-8")
+        assert re.findall(rf"<h2><a href='([\w-]+)\.html#lang={language}'", index) == names
+        assert f'<html lang="{language}">' in index
+        assert f'href="{other}"' in index
+        assert index.count("<main>") == 1
+        assert "<script" not in index
+    for k, name in enumerate(names):
+        lesson = data_of(folder / f"{name}.html")["lesson"]
+        assert (lesson["number"], lesson["count"]) == (k + 1, len(names))
+        assert (lesson["previous"] or {}).get("href") == (f"{names[k - 1]}.html" if k else None)
+        assert (lesson["next"] or {}).get("href") == (f"{names[k + 1]}.html" if k + 1 < len(names) else None)
     assert data_of(folder / "characters.html")["predictions"][0][0]
     assert capsys.readouterr().out.splitlines()[-1] == f"next: open {folder / 'index.html'} in a browser"
 
@@ -111,7 +119,7 @@ def test_what_cannot_be_is_one_sentence(model, tmp_path, capsys) -> None:
         ([model, "--text", ""], "the text is empty"),
         ([model, "--text", "héllo"], "the model has never seen 'é'"),
         ([tmp_path / "none", "--text", "h"], "is no run folder"),
-        (["--seed", "nope"], "there is no example nope: --seed is one of shapes, hello"),
+        (["--seed", "nope"], "there is no example nope: --seed is one of here, here-now"),
         (["--seed", "here", "--text", "h"], "--text goes with a RUN folder"),
         (["--seed", "here", "-o", tmp_path / "no" / "page.html"], "No such file or directory"),
         ([model, "--text", "hello " * 1500], "The page would have"),

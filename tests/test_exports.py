@@ -11,6 +11,10 @@ import torch
 import elman
 
 PUBLIC = [
+    "GRU",
+    "GRUCell",
+    "LSTM",
+    "LSTMCell",
     "RNN",
     "RNNCell",
     "Report",
@@ -22,6 +26,7 @@ PUBLIC = [
     "to_torch",
     "trace",
     "use_backend",
+    "wait_briefly",
 ]
 ROOT = Path(__file__).parent.parent
 
@@ -61,7 +66,7 @@ def test_korean_readme_shows_the_same_code_and_figures() -> None:
 
 def test_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(elman, "Rnn")
-    assert not hasattr(elman, "LSTM")
+    assert not hasattr(elman, "RNNBase")
 
 
 def test_star_import_gives_the_public_names() -> None:
@@ -92,9 +97,21 @@ def test_signature_is_torchs_argument_for_argument() -> None:
     assert all(p.annotation is not p.empty for p in parameters.values())
     assert list(parameters)[:2] == ["input_size", "hidden_size"]
     assert list(inspect.signature(elman.RNNCell).parameters) == list(inspect.signature(torch.nn.RNNCell).parameters)
-    call = inspect.signature(elman.RNN.forward).parameters
-    assert list(call) == ["self", "input", "hx", "lengths", "reset"]
-    assert call["lengths"].kind == call["reset"].kind == inspect.Parameter.KEYWORD_ONLY
+    for layer in (elman.RNN, elman.GRU, elman.LSTM):
+        call = inspect.signature(layer.forward).parameters
+        assert list(call) == ["self", "input", "hx", "lengths", "reset"]
+        assert call["lengths"].kind == call["reset"].kind == inspect.Parameter.KEYWORD_ONLY
+
+
+def test_signatures_of_gated_layers_and_cells_are_torchs() -> None:
+    common = {"num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False}
+    for layer, own in ((elman.GRU, {}), (elman.LSTM, {"proj_size": 0})):
+        parameters = inspect.signature(layer).parameters
+        given = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
+        assert [*given.items()] == [*(common | own | {"device": None, "dtype": None}).items()]
+    for name in ("GRUCell", "LSTMCell"):
+        ours, theirs = (inspect.signature(getattr(home, name)).parameters for home in (elman, torch.nn))
+        assert list(ours) == list(theirs)
 
 
 def test_version_is_the_packages() -> None:

@@ -1,5 +1,7 @@
 """The figures of a trace: what is drawn are the trace's numbers, on the axes given, with a sentence under them."""
 
+import re
+
 import matplotlib
 import pytest
 import torch
@@ -100,6 +102,17 @@ def test_sensitivity_is_drawn_by_lag(trace) -> None:
         line = ax.lines[-1]
         torch.testing.assert_close(torch.tensor(line.get_ydata()), found.by_lag()[:4].double())
         assert ax.get_yscale() == "log"
+
+
+def test_figures_are_korean_where_there_is_a_font() -> None:
+    """Titles, axes and readings; without Korean letters they stay English, which every font has."""
+    rnn = elman.RNN(3, 6, 2, bidirectional=True)
+    trace = elman.trace(rnn, torch.randn(7, 2, 3), lengths=[7, 4], lang="ko")
+    for name in NAMES:
+        ax, reading = getattr(trace, f"plot_{name}")()
+        ax.figure.canvas.draw()  # a missing glyph would warn, and warnings are errors
+        assert bool(re.search("[가-힣]", reading)) == (len(fonts()) > 1)
+        assert reading in written(ax)
 
 
 def test_text_is_drawn_as_it_is(trace) -> None:

@@ -1,6 +1,7 @@
 """torch.fx: the layers are one node each in a traced model, as torch's are."""
 
 import copy
+from types import ModuleType
 
 import pytest
 import torch
@@ -12,15 +13,21 @@ import elman
 
 
 class Model(nn.Module):
-    def __init__(self, rnn: type, cell: type) -> None:
+    def __init__(self, home: ModuleType) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.inside = nn.Sequential(rnn(3, 8, 2), nn.Identity())
-        self.cell = cell(8, 4)
+        self.inside = nn.Sequential(home.RNN(3, 8, 2), nn.Identity())
+        self.cell = home.RNNCell(8, 4)
+        self.gru, self.lstm = home.GRU(8, 8), home.LSTM(8, 8, proj_size=5)
+        self.gru_cell, self.lstm_cell = home.GRUCell(5, 4), home.LSTMCell(4, 4)
 
     def forward(self, x: Tensor, h: Tensor, short: Tensor) -> Tensor:
         output, h_n = self.inside[0](x, h)
         again, _ = self.inside[0](x)
+        output, h = self.gru(output, h_n[:1])
+        projected, (h, c) = self.lstm(output, (h[..., :5], h))
+        h, c = self.lstm_cell(self.gru_cell(projected[-1]), (c[0, :, :4], c[0, :, 4:]))
+        again = again + h.sum() + c.sum()
         return self.cell(self.inside(x)[0][-1], self.cell(output[-1] + again[0])) + h_n.sum() + short.sum()
 
 
@@ -28,8 +35,8 @@ def test_a_model_is_traced_as_with_torchs_layers() -> None:
     torch.manual_seed(1)
     x, h, short = torch.randn(5, 4, 3), torch.randn(2, 4, 8), torch.tensor([2, 5, 1, 0])
     calls, results = [], []
-    for layers in ((elman.RNN, elman.RNNCell), (nn.RNN, nn.RNNCell)):
-        model = Model(*layers)
+    for home in (elman, nn):
+        model = Model(home)
         traced = symbolic_trace(model)
         calls.append([(node.op, node.target) for node in traced.graph.nodes if node.op == "call_module"])
         output = copy.deepcopy(traced)(x, h, short)
@@ -54,7 +61,22 @@ def test_what_is_elmans_own_stays_in_the_graph() -> None:
     torch.testing.assert_close(symbolic_trace(model)(*given), model(*given))
 
 
-@pytest.mark.parametrize("layer", [elman.RNN(3, 8), elman.RNNCell(3, 8)], ids=lambda layer: type(layer).__name__)
-def test_a_layer_itself_has_no_graph_inside(layer: nn.Module) -> None:
+def test_a_pair_of_states_may_come_from_outside() -> None:
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.cell = elman.LSTM(3, 8), elman.LSTMCell(3, 8)
+
+        def forward(self, x: Tensor, hx: tuple[Tensor, Tensor], first: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+            return self.lstm(x, hx)[0], self.cell(x[0], first)[1]
+
+    model, hx = Encoder(), torch.randn(2, 1, 2, 8).unbind()
+    given = torch.randn(5, 2, 3), hx, tuple(state[0] for state in hx)
+    torch.testing.assert_close(symbolic_trace(model)(*given), model(*given))
+
+
+@pytest.mark.parametrize("name", ["RNN", "RNNCell", "GRU", "GRUCell", "LSTM", "LSTMCell"])
+def test_a_layer_itself_has_no_graph_inside(name: str) -> None:
+    layer = getattr(elman, name)(3, 8)
     with pytest.raises(torch.fx.proxy.TraceError, match="Trace a module that holds it"):
         symbolic_trace(layer)

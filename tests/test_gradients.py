@@ -1,10 +1,10 @@
-"""Gradients beyond the plain backward: second derivatives, forward mode, Jacobians, each as torch.nn.RNN gives them."""
+"""Gradients beyond the plain backward: second derivatives, forward mode, Jacobians, each as torch gives them."""
 
 from collections.abc import Callable
 
 import pytest
 import torch
-from cases import CASES, SMALL, Case, assert_same
+from cases import CASES, EVERY_CELL, SMALL, Case, States, assert_same, detached, gated, named_states, states_of
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.utils.flop_counter import FlopCounterMode
@@ -17,40 +17,52 @@ TINY = [
     Case("relu without bias", 4, 2, 3, 2, nonlinearity="relu", bias=False),
     Case("batch first, one unit", 3, 3, 2, 1, batch_first=True),
 ]
+GATED = gated(TINY[0])
 tiny = pytest.mark.parametrize("case", TINY, ids=lambda case: case.why)
+tiny_gated = pytest.mark.parametrize("case", GATED, ids=lambda case: case.id)
 
 
-def as_function(layer: torch.nn.Module) -> tuple[Callable[..., tuple[Tensor, Tensor]], list[Tensor]]:
-    """The layer as a function of input, h_0 and its weights, and those weights."""
+def as_function(case: Case) -> tuple[Callable[..., tuple[Tensor, ...]], tuple[Tensor, ...]]:
+    """elman's layer as a function of input, states and its weights, and those tensors."""
+    layer, states = case.layer(elman, DTYPE), states_of(case.hx(DTYPE))
     names, weights = zip(*((n, p.detach().requires_grad_()) for n, p in layer.named_parameters()), strict=True)
 
-    def call(input: Tensor, h0: Tensor, *values: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.func.functional_call(layer, dict(zip(names, values, strict=True)), (input, h0))
+    def call(input: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        hx, values = given[: len(states)], given[len(states) :]
+        named = dict(zip(names, values, strict=True))
+        output, last = torch.func.functional_call(layer, named, (input, hx if len(hx) > 1 else hx[0]))
+        return output, *states_of(last)
 
-    return call, list(weights)
+    return call, (case.input(DTYPE), *states, *weights)
 
 
 @tiny
 def test_gradcheck(case: Case, backend: str) -> None:
-    call, weights = as_function(case.layer(elman.RNN, DTYPE))
-    assert torch.autograd.gradcheck(call, (case.input(DTYPE), case.h0(DTYPE), *weights))
+    assert torch.autograd.gradcheck(*as_function(case))
 
 
 @tiny
 def test_gradgradcheck(case: Case, backend: str) -> None:
-    call, weights = as_function(case.layer(elman.RNN, DTYPE))
-    assert torch.autograd.gradgradcheck(call, (case.input(DTYPE), case.h0(DTYPE), *weights))
+    assert torch.autograd.gradgradcheck(*as_function(case))
 
 
-@pytest.mark.parametrize("case", SMALL, ids=lambda case: case.id)
+@tiny_gated
+def test_checks_of_gated_cells(case: Case) -> None:
+    """Every number of the gradient, and the second derivative along a random direction."""
+    assert torch.autograd.gradcheck(*as_function(case))
+    assert torch.autograd.gradgradcheck(*as_function(case), fast_mode=True)
+
+
+@pytest.mark.parametrize("case", SMALL + gated(TINY[0], TINY[2]), ids=lambda case: case.id)
 def test_double_backward_is_torchs(case: Case, backend: str) -> None:
     """The gradient of a gradient penalty, in every tensor, by name."""
     results = []
-    for cls in (elman.RNN, torch.nn.RNN):
-        layer, input, h0 = case.layer(cls, DTYPE), case.input(DTYPE), case.h0(DTYPE)
-        tensors = {"x": input, "h0": h0} | dict(layer.named_parameters())
-        output, h_n = layer(input, h0)
-        first = torch.autograd.grad(output.square().sum() + h_n.pow(3).sum(), list(tensors.values()), create_graph=True)
+    for home in (elman, torch.nn):
+        layer, input, hx = case.layer(home, DTYPE), case.input(DTYPE), case.hx(DTYPE)
+        tensors = {"x": input} | named_states(hx, "0") | dict(layer.named_parameters())
+        output, last = layer(input, hx)
+        total = output.square().sum() + sum(state.pow(3).sum() for state in states_of(last))
+        first = torch.autograd.grad(total, list(tensors.values()), create_graph=True)
         penalty = sum(g.square().sum() for g in first)
         second = torch.autograd.grad(penalty, list(tensors.values()))
         results.append(
@@ -60,10 +72,11 @@ def test_double_backward_is_torchs(case: Case, backend: str) -> None:
     assert_same(*results)
 
 
-def test_third_derivative_is_torchs(backend: str) -> None:
+@pytest.mark.parametrize("case", [TINY[0], *GATED], ids=lambda case: case.id)
+def test_third_derivative_is_torchs(case: Case, backend: str) -> None:
     results = []
-    for cls in (elman.RNN, torch.nn.RNN):
-        layer, input = TINY[0].layer(cls, DTYPE), TINY[0].input(DTYPE)
+    for home in (elman, torch.nn):
+        layer, input = case.layer(home, DTYPE), case.input(DTYPE)
         value = layer(input)[0].sum()
         for _ in range(3):
             (derivative,) = torch.autograd.grad(value, input, create_graph=True)
@@ -72,9 +85,14 @@ def test_third_derivative_is_torchs(backend: str) -> None:
     assert_same(*results)
 
 
-def outputs(layer: torch.nn.Module, h0: Tensor) -> Callable[[Tensor], Tensor]:
-    """The layer's output and last state as one tensor of its input."""
-    return lambda input: torch.cat([part.flatten() for part in layer(input, h0)])
+def flat(results: tuple[Tensor, States]) -> Tensor:
+    """output and the last states as one tensor."""
+    return torch.cat([part.flatten() for part in (results[0], *states_of(results[1]))])
+
+
+def outputs(layer: torch.nn.Module, hx: States) -> Callable[[Tensor], Tensor]:
+    """The layer's output and last states as one tensor of its input."""
+    return lambda input: flat(layer(input, hx))
 
 
 def jvp(f: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
@@ -121,11 +139,11 @@ transformed = pytest.mark.parametrize("backend", ["chosen", "reference"], indire
 
 @transformed
 @pytest.mark.parametrize("transform", TRANSFORMS)
-@tiny
+@pytest.mark.parametrize("case", [*TINY, *GATED], ids=lambda case: case.id)
 def test_transform_of_the_input_is_torchs(case: Case, transform: Callable[..., Tensor], backend: str) -> None:
-    input, h0 = case.input(DTYPE).detach(), case.h0(DTYPE).detach()
+    input, hx = case.input(DTYPE).detach(), detached(case.hx(DTYPE))
     ours, theirs = (
-        transform(outputs(case.layer(cls, DTYPE).requires_grad_(False), h0), input) for cls in (elman.RNN, torch.nn.RNN)
+        transform(outputs(case.layer(home, DTYPE).requires_grad_(False), hx), input) for home in (elman, torch.nn)
     )
     torch.testing.assert_close(ours, theirs)
     assert ours.any()
@@ -133,32 +151,35 @@ def test_transform_of_the_input_is_torchs(case: Case, transform: Callable[..., T
 
 @transformed
 @pytest.mark.parametrize("transform", TRANSFORMS)
-def test_transform_of_a_weight_is_torchs(transform: Callable[..., Tensor], backend: str) -> None:
-    case, name = TINY[0], "weight_hh_l0_reverse"
+@pytest.mark.parametrize("case", [TINY[0], GATED[0], GATED[2]], ids=lambda case: case.id)
+def test_transform_of_a_weight_is_torchs(case: Case, transform: Callable[..., Tensor], backend: str) -> None:
+    name = "weight_hr_l0_reverse" if case.P else "weight_hh_l0_reverse"
     results = []
-    for cls in (elman.RNN, torch.nn.RNN):
-        layer, input = case.layer(cls, DTYPE), case.input(DTYPE).detach()
+    for home in (elman, torch.nn):
+        layer, input = case.layer(home, DTYPE), case.input(DTYPE).detach()
 
         def of_weight(weight: Tensor, layer: torch.nn.Module = layer, input: Tensor = input) -> Tensor:
-            return torch.cat([y.flatten() for y in torch.func.functional_call(layer, {name: weight}, (input,))])
+            return flat(torch.func.functional_call(layer, {name: weight}, (input,)))
 
         results.append(transform(of_weight, getattr(layer, name).detach()))
     torch.testing.assert_close(*results)
     assert results[0].any()
 
 
-def test_strided_gradients_are_read_right(backend: str) -> None:
+@pytest.mark.parametrize("case", [CASES[12], *gated(CASES[0])], ids=lambda case: case.id)
+def test_strided_gradients_are_read_right(case: Case, backend: str) -> None:
     """The incoming gradient is a view with odd strides, or an expanded scalar."""
-    case = CASES[12]
     for view in (lambda g: g.transpose(0, 1).contiguous().transpose(0, 1), lambda g: g[..., :1].expand_as(g)):
         results = []
-        for cls in (elman.RNN, torch.nn.RNN):
-            layer, input, h0 = case.layer(cls, DTYPE), case.input(DTYPE), case.h0(DTYPE)
-            output, h_n = layer(input, h0)
+        for home in (elman, torch.nn):
+            layer, input, hx = case.layer(home, DTYPE), case.input(DTYPE), case.hx(DTYPE)
+            output, last = layer(input, hx)
             torch.manual_seed(5)
-            cotangents = [view(torch.randn_like(output)), view(torch.randn_like(h_n))]
-            gradients = torch.autograd.grad([output, h_n], [input, h0, layer.weight_hh_l0], cotangents)
-            results.append(dict(zip(["dx", "dh0", "dw_hh"], gradients, strict=True)))
+            found = [output, *states_of(last)]
+            cotangents = [view(torch.randn_like(y)) for y in found]
+            wanted = {"x": input} | named_states(hx, "0") | {"w_hh": layer.weight_hh_l0}
+            gradients = torch.autograd.grad(found, list(wanted.values()), cotangents)
+            results.append(dict(zip(wanted, gradients, strict=True)))
         assert_same(*results)
 
 
@@ -171,35 +192,36 @@ def test_incoming_gradients_are_not_written(backend: str) -> None:
     torch.testing.assert_close(cotangents, kept, rtol=0, atol=0)
 
 
-def test_inputs_are_not_written(backend: str) -> None:
-    case = CASES[10]
-    layer, input, h0 = case.layer(elman.RNN), case.input(), case.h0()
-    tensors = [input, h0, *layer.parameters()]
+@pytest.mark.parametrize("case", EVERY_CELL, ids=lambda case: case.id)
+def test_inputs_are_not_written(case: Case, backend: str) -> None:
+    layer, input, hx = case.layer(elman), case.input(), case.hx()
+    tensors = [input, *states_of(hx), *layer.parameters()]
     kept = [t.detach().clone() for t in tensors]
-    output, h_n = layer(input, h0)
-    (output.sum() + h_n.sum()).backward()
+    output, last = layer(input, hx)
+    sum(y.sum() for y in (output, *states_of(last))).backward()
     torch.testing.assert_close([t.detach() for t in tensors], kept, rtol=0, atol=0)
 
 
-def test_h_n_may_be_edited(backend: str) -> None:
-    """h_n has memory of its own: writing into it, as a stateful loop does, leaves output as it was."""
-    case = CASES[0]
+@pytest.mark.parametrize("case", [CASES[0], *gated(CASES[0])], ids=lambda case: case.id)
+def test_last_states_may_be_edited(case: Case, backend: str) -> None:
+    """They have memory of their own: writing into them, as a stateful loop does, leaves output as it was."""
     with torch.no_grad():
-        output, h_n = case.layer(elman.RNN)(case.input(), case.h0())
+        output, last = case.layer(elman)(case.input(), case.hx())
         kept = output.clone()
-        h_n.zero_()
+        for state in states_of(last):
+            state.zero_()
     torch.testing.assert_close(output, kept, rtol=0, atol=0)
 
 
-def test_gradient_accumulates_over_calls(backend: str) -> None:
+@pytest.mark.parametrize("case", [CASES[0], *gated(CASES[0])], ids=lambda case: case.id)
+def test_gradient_accumulates_over_calls(case: Case, backend: str) -> None:
     """One layer called twice, the second call starting from the first one's state: truncated BPTT's other half."""
     results = []
-    for cls in (elman.RNN, torch.nn.RNN):
-        case = CASES[0]
-        layer, input = case.layer(cls, DTYPE), case.input(DTYPE)
+    for home in (elman, torch.nn):
+        layer, input = case.layer(home, DTYPE), case.input(DTYPE)
         _, state = layer(input)
         output, state = layer(input.flip(0), state)
-        (output.sum() + state.square().sum()).backward()
+        (output.sum() + sum(s.square().sum() for s in states_of(state))).backward()
         results.append({"dx": input.grad} | {name: p.grad for name, p in layer.named_parameters()})
     assert_same(*results)
 

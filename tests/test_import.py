@@ -3,6 +3,9 @@
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
+
+import pytest
 
 
 def modules_after(code: str) -> set[str]:
@@ -25,6 +28,7 @@ def test_building_a_layer_loads_nothing_heavy() -> None:
     assert not HEAVY & loaded - modules_after("import torch; torch.nn.RNN(3, 4, 2)")
 
 
+@pytest.mark.skipif(find_spec("typer") is None, reason="the command comes with elman[train]")
 def test_command_line_shows_its_help_without_torch() -> None:
     """`elman --help` answers at once: torch alone takes more than a second to load."""
     code = "import elman.cli; sys.argv = ['elman', '--help']\n"

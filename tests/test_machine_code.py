@@ -1,12 +1,14 @@
 """LLVM's language becomes machine code, in a process of its own or in this one."""
 
 import multiprocessing.spawn
+import os
+import platform
+import subprocess
 import sys
 
 import pytest
 
-from elman.kernels.numba_cpu import machine_code
-from elman.kernels.numba_cpu.compile import cache
+from elman.kernels.numba_cpu.compile import cache, machine_code
 
 ADD = """
 define i64 @elman_add(i64 %a, i64 %b) {
@@ -46,3 +48,47 @@ def test_code_may_call_only_what_every_process_has() -> None:
     with pytest.raises(RuntimeError, match="would call puts, which a process without numba does not have"):
         cache._object_code(PUTS)
     assert machine_code.object_code(PUTS, ["puts"])
+
+
+OLDER = """
+import torch, elman
+from cases import CASES, assert_same, run
+from elman.kernels.numba_cpu.compile import machine_code, processor
+print(processor.VECTOR_BYTES, machine_code.slower())
+for case in (*CASES[:3], *CASES[7:12], CASES[17]):
+    with elman.use_backend("numba"):
+        layers = case.layer(elman.RNN), case.layer(torch.nn.RNN)
+        assert_same(*(run(layer, case.input()) for layer in layers))
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the older ones are of x86-64")
+@pytest.mark.parametrize(("cpu", "vector"), [("haswell", "32 None"), ("x86-64", "16 on a processor with SSE alone")])
+def test_an_older_processors_code_gives_torchs_numbers(cpu: str, vector: str) -> None:
+    environment = {**os.environ, "ELMAN_CPU": cpu, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", OLDER], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(vector)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("pentium", "ELMAN_CPU may be x86-64, .* not pentium"), ("skylake-avx512", "has no avx512f")]
+)
+def test_a_processor_that_cannot_be_meant_is_refused(name: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    has = dict(sse2=True, avx=True, avx2=True, fma=True, avx512f=False)
+    monkeypatch.setattr(machine_code.llvm, "get_host_cpu_features", lambda: has)
+    monkeypatch.setenv("ELMAN_CPU", name)
+    with pytest.raises(ValueError, match=said):
+        machine_code.processor.__wrapped__()
+
+
+def test_where_machine_code_may_not_run_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert machine_code.unusable() is None
+
+    def refuse() -> None:
+        raise OSError("no executable memory")
+
+    monkeypatch.setattr(machine_code.llvm, "check_jit_execution", refuse)
+    assert "no executable memory" in str(machine_code.unusable())
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    assert "RISC-V" in str(machine_code.unusable())

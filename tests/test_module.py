@@ -1,21 +1,23 @@
-"""As a module the layer is torch.nn.RNN: parameters, names, order, initial values, state_dict, copies, hooks."""
+"""As a module each layer is torch's: parameters, names, order, initial values, state_dict, copies, hooks."""
 
 import copy
 import io
 import pickle
+from types import ModuleType
 
 import pytest
 import torch
-from cases import CASES, Case, assert_same, run
+from cases import CASES, EVERY_CELL, Case, assert_same, gated, run, states_of
 
 import elman
 
-PAIRS = [(elman.RNN, torch.nn.RNN), (torch.nn.RNN, elman.RNN)]
+PAIRS = [(elman, torch.nn), (torch.nn, elman)]
+every_cell = pytest.mark.parametrize("case", EVERY_CELL, ids=lambda case: case.id)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", CASES + gated(*CASES), ids=lambda case: case.id)
 def test_parameters_are_torchs_under_a_seed(case: Case) -> None:
-    ours, theirs = case.layer(elman.RNN), case.layer(torch.nn.RNN)
+    ours, theirs = case.layer(elman), case.layer(torch.nn)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
     for name, parameter in theirs.named_parameters():
@@ -23,43 +25,54 @@ def test_parameters_are_torchs_under_a_seed(case: Case) -> None:
     assert [[tuple(w.shape) for w in layer] for layer in ours.all_weights] == [
         [tuple(w.shape) for w in layer] for layer in theirs.all_weights
     ]
+    case.layer(elman)
     after = torch.rand(3)
-    case.layer(torch.nn.RNN)
+    case.layer(torch.nn)
     assert torch.equal(torch.rand(3), after), "the layer took another number of random draws"
 
 
-def test_reset_parameters_draws_as_torch() -> None:
-    layers = [CASES[0].layer(cls) for cls in (elman.RNN, torch.nn.RNN)]
+@every_cell
+def test_reset_parameters_draws_as_torch(case: Case) -> None:
+    layers = [case.layer(home) for home in (elman, torch.nn)]
     for layer in layers:
         torch.manual_seed(11)
         layer.reset_parameters()
     assert_same(layers[0].state_dict(), layers[1].state_dict())
 
 
-@pytest.mark.parametrize(("source", "target"), PAIRS)
-def test_state_dict_goes_both_ways(source: type, target: type) -> None:
-    case = CASES[10]
+@pytest.mark.parametrize(("source", "target"), PAIRS, ids=["from elman", "from torch"])
+@every_cell
+def test_state_dict_goes_both_ways(case: Case, source: ModuleType, target: ModuleType) -> None:
     taught = case.layer(source)
-    fresh = target(case.I, case.H, case.L, batch_first=True, bidirectional=True)
+    fresh = getattr(target, case.cell)(**case.arguments)
     assert str(fresh.load_state_dict(taught.state_dict())) == "<All keys matched successfully>"
     torch.testing.assert_close(fresh(case.input())[0], taught(case.input())[0])
 
 
 def test_is_a_recurrent_layer_of_torch() -> None:
     """Code that looks for RNNBase, as initialisers and quantisers do, finds the layer."""
-    assert issubclass(elman.RNN, torch.nn.RNNBase)
-    assert elman.RNN(3, 4).mode == torch.nn.RNN(3, 4).mode
+    for cell in ("RNN", "GRU", "LSTM"):
+        ours, theirs = (getattr(home, cell)(3, 4) for home in (elman, torch.nn))
+        assert isinstance(ours, torch.nn.RNNBase)
+        assert ours.mode == theirs.mode
     assert elman.RNN(3, 4, nonlinearity="relu").mode == torch.nn.RNN(3, 4, nonlinearity="relu").mode
 
 
-ATTRIBUTES = "input_size hidden_size num_layers nonlinearity bias batch_first dropout bidirectional proj_size training"
+ATTRIBUTES = "input_size hidden_size num_layers bias batch_first dropout bidirectional proj_size training"
+POSITIONAL = {
+    "RNN": (3, 4, 2, "relu", False, True, 0.25, True),
+    "GRU": (3, 4, 2, False, True, 0.25, True),
+    "LSTM": (3, 4, 2, False, True, 0.25, True, 2),
+}
 
 
-def test_attributes_are_torchs() -> None:
-    arguments = (3, 4, 2, "relu", False, True, 0.25, True)
-    ours, theirs = elman.RNN(*arguments), torch.nn.RNN(*arguments)
-    for name in ATTRIBUTES.split():
+@pytest.mark.parametrize("cell", POSITIONAL)
+def test_attributes_are_torchs(cell: str) -> None:
+    ours, theirs = (getattr(home, cell)(*POSITIONAL[cell]) for home in (elman, torch.nn))
+    for name in [*ATTRIBUTES.split(), *["nonlinearity"] * (cell == "RNN")]:
         assert getattr(ours, name) == getattr(theirs, name), name
+    if cell != "RNN":
+        assert repr(ours) == repr(theirs)
 
 
 def test_repr_is_torchs_and_adds_the_nonlinearity() -> None:
@@ -82,11 +95,11 @@ def copies(layer: torch.nn.Module) -> dict[str, torch.nn.Module]:
 
 
 @pytest.mark.parametrize("called", [False, True], ids=["fresh", "after a call"])
-def test_copies_compute_the_same_and_share_nothing(called: bool) -> None:
-    case = CASES[13]
-    layer, input, h0 = case.layer(elman.RNN), case.input(), case.h0()
+@pytest.mark.parametrize("case", [CASES[13], *gated(CASES[13])], ids=lambda case: case.id)
+def test_copies_compute_the_same_and_share_nothing(case: Case, called: bool) -> None:
+    layer, input, h0 = case.layer(elman), case.input(), case.hx()
     expected = run(layer, input, h0)
-    layer = layer if called else case.layer(elman.RNN)
+    layer = layer if called else case.layer(elman)
     for name, twin in copies(layer).items():
         assert repr(twin) == repr(layer), name
         assert_same(run(twin, input, h0), expected)
@@ -135,17 +148,17 @@ def test_flatten_parameters_changes_nothing() -> None:
     assert_same(run(layer, case.input()), before)
 
 
-def test_trains_with_torchs_optimisers_as_torch_does() -> None:
+@pytest.mark.parametrize("case", [CASES[11], *gated(CASES[0])], ids=lambda case: case.id)
+def test_trains_with_torchs_optimisers_as_torch_does(case: Case) -> None:
     """Twenty steps of Adam end at torch's weights: nothing is read stale, no gradient is lost on the way."""
-    case = CASES[11]
     ends = []
-    for cls in (elman.RNN, torch.nn.RNN):
-        layer, input = case.layer(cls, torch.float64), case.input(torch.float64).detach()
+    for home in (elman, torch.nn):
+        layer, input = case.layer(home, torch.float64), case.input(torch.float64).detach()
         optimiser = torch.optim.Adam(layer.parameters(), lr=0.01)
         for _ in range(20):
             optimiser.zero_grad()
-            output, h_n = layer(input)
-            ((output - 0.3).square().mean() + h_n.square().mean()).backward()
+            output, last = layer(input)
+            ((output - 0.3).square().mean() + sum(state.square().mean() for state in states_of(last))).backward()
             optimiser.step()
         ends.append(layer.state_dict())
     assert_same(ends[0], ends[1])

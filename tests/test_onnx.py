@@ -1,4 +1,7 @@
-"""ONNX: one standard RNN node a layer, checked by onnx, run by ONNX Runtime at sizes other than the example's."""
+"""ONNX: one standard RNN, GRU or LSTM node a layer, checked by onnx, run by ONNX Runtime at other sizes.
+
+ONNX Runtime's GRU and LSTM are written by others, from ONNX's own equations: a second opinion beside torch's.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from cases import states_of
 from torch import Tensor
 
 import elman
@@ -16,30 +20,46 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*LeafSpec.* is deprecated:FutureWarning", "ignore:# The axis name. N will not be used:UserWarning"
 )
 
+DEEP = dict(num_layers=2, bidirectional=True, batch_first=True)
 LAYERS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "both ways, batch first": dict(num_layers=2, bidirectional=True, batch_first=True),
+    "both ways, batch first": DEEP,
     "three layers of relu without bias": dict(num_layers=3, nonlinearity="relu", bias=False),
+    "GRU, both ways, batch first": dict(cell="GRU", **DEEP),
+    "GRU without bias": dict(cell="GRU", num_layers=3, bias=False),
+    "LSTM, both ways, batch first": dict(cell="LSTM", **DEEP),
+    "LSTM without bias": dict(cell="LSTM", num_layers=3, bias=False),
 }
-layers = pytest.mark.parametrize("arguments", LAYERS.values(), ids=LAYERS)
 
 
 class Model(torch.nn.Module):
     """What a user exports: the layer, its state in and out, something after it."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self, cell: str = "RNN", **arguments: Any) -> None:
         super().__init__()
         torch.manual_seed(1)
-        self.rnn = elman.RNN(3, 8, **arguments)
+        self.rnn = getattr(elman, cell)(3, 8, **arguments)
 
-    def forward(self, input: Tensor, hx: Tensor, lengths: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        output, h_n = self.rnn(input, hx) if lengths is None else self.rnn(input, hx, lengths=lengths)
-        return output * 2, h_n
+    def forward(self, input: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        """Of the input, its states, and lengths where there are any."""
+        count = 2 if isinstance(self.rnn, elman.LSTM) else 1
+        hx, lengths = given[:count], given[count:]
+        words = {"lengths": lengths[0]} if lengths else {}
+        output, last = self.rnn(input, hx if count == 2 else hx[0], **words)
+        return output * 2, *states_of(last)
 
 
-def given(rnn: elman.RNN, T: int, N: int) -> tuple[Tensor, Tensor]:
+def given(rnn: torch.nn.RNNBase, T: int, N: int) -> tuple[Tensor, ...]:
     shape = (N, T, 3) if rnn.batch_first else (T, N, 3)
-    return torch.randn(shape), torch.randn(rnn.num_layers * (2 if rnn.bidirectional else 1), N, 8)
+    states = (rnn.num_layers * (2 if rnn.bidirectional else 1), N, 8)
+    return torch.randn(shape), *(torch.randn(states) for _ in range(2 if isinstance(rnn, elman.LSTM) else 1))
+
+
+def axes_of(rnn: torch.nn.RNNBase, lengths: bool = False) -> tuple[Any, ...]:
+    """Which axes of the arguments may have other sizes; what *given takes is one of them."""
+    rows = {0: "N", 1: "T"} if rnn.batch_first else {0: "T", 1: "N"}
+    states = [{1: "N"}] * (2 if isinstance(rnn, elman.LSTM) else 1)
+    return rows, (*states, *[{0: "N"}] * lengths)
 
 
 def export(model: torch.nn.Module, example: tuple[Any, ...], axes: Any, path: Path) -> onnx.ModelProto:
@@ -59,24 +79,31 @@ def run(path: Path, *inputs: Tensor) -> list[Tensor]:
 
 
 def nodes(model: onnx.ModelProto) -> list[onnx.NodeProto]:
-    return [node for node in model.graph.node if node.op_type == "RNN"]
+    return [node for node in model.graph.node if node.op_type in ("RNN", "GRU", "LSTM")]
 
 
-@pytest.mark.parametrize("lengths", [False, True], ids=["", "lengths"])
-@layers
-def test_one_node_a_layer_runs_at_every_size(arguments: dict[str, Any], lengths: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [
+        *((name, False) for name in LAYERS),
+        *((name, True) for name in LAYERS if not name.endswith(("U without bias", "M without bias"))),
+    ],
+)
+def test_one_node_a_layer_runs_at_every_size(name: str, lengths: bool, tmp_path: Path) -> None:
+    arguments = LAYERS[name]
     model = Model(**arguments).eval()
     example: tuple[Any, ...] = given(model.rnn, 5, 2)
-    axes: tuple[Any, ...] = ({0: "N", 1: "T"} if model.rnn.batch_first else {0: "T", 1: "N"}, {1: "N"})
     if lengths:
-        example, axes = (*example, torch.tensor([3, 5])), (*axes, {0: "N"})
-    exported = export(model, example, axes, tmp_path / "model.onnx")
-    assert len(nodes(exported)) == model.rnn.num_layers
+        example = (*example, torch.tensor([3, 5]))
+    exported = export(model, example, axes_of(model.rnn, lengths), tmp_path / "model.onnx")
+    assert [node.op_type for node in nodes(exported)] == [arguments.get("cell", "RNN")] * model.rnn.num_layers
     assert not exported.functions
     for node in nodes(exported):
         assert node.domain in ("", "ai.onnx")
         assert bool(node.input[4]) == lengths, "sequence_lens"
-        assert node.input[5], "initial_h"
+        assert all(node.input[5 : 5 + len(given(model.rnn, 1, 1)) - 1]), "initial_h and initial_c"
+        if node.op_type == "GRU":
+            assert [a.i for a in node.attribute if a.name == "linear_before_reset"] == [1]
     for T, N in [(9, 7), (1, 1), (200, 3)]:
         call = given(model.rnn, T, N)
         if lengths:
@@ -86,48 +113,52 @@ def test_one_node_a_layer_runs_at_every_size(arguments: dict[str, Any], lengths:
         torch.testing.assert_close(run(tmp_path / "model.onnx", *call), list(expected))
 
 
-def test_state_starts_at_zero_without_h0(tmp_path: Path) -> None:
-    layer = elman.RNN(3, 8, 2).eval()
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_state_starts_at_zero_without_h0(cell: str, tmp_path: Path) -> None:
+    layer = getattr(elman, cell)(3, 8, 2).eval()
     exported = export(layer, (torch.randn(5, 2, 3),), ({0: "T", 1: "N"},), tmp_path / "model.onnx")
     assert [each.name for each in exported.graph.input] == ["input"]
     assert not any(len(node.input) > 5 and node.input[5] for node in nodes(exported))
     input = torch.randn(7, 4, 3)
     with torch.no_grad():
-        torch.testing.assert_close(run(tmp_path / "model.onnx", input), list(layer(input)))
+        output, last = layer(input)
+    torch.testing.assert_close(run(tmp_path / "model.onnx", input), [output, *states_of(last)])
 
 
 class Step(torch.nn.Module):
     """One step with the state as input and output."""
 
-    def __init__(self, rnn: elman.RNN) -> None:
+    def __init__(self, rnn: torch.nn.RNNBase) -> None:
         super().__init__()
         self.rnn = rnn
 
-    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        output, state = self.rnn(x.unsqueeze(0), state)
-        return output.squeeze(0), state
+    def forward(self, x: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        output, last = self.rnn(x.unsqueeze(0), states if len(states) > 1 else states[0])
+        return output.squeeze(0), *states_of(last)
 
 
-def test_one_step_export_streams(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_one_step_export_streams(cell: str, tmp_path: Path) -> None:
     """Fed step by step it computes what the layer computes of the whole sequence."""
-    layer = elman.RNN(3, 8, 2).eval()
-    example = (torch.randn(2, 3), torch.randn(2, 2, 8))
-    exported = export(Step(layer).eval(), example, ({0: "N"}, {1: "N"}), tmp_path / "step.onnx")
+    layer = getattr(elman, cell)(3, 8, 2).eval()
+    states = [torch.randn(2, 4, 8) for _ in range(2 if cell == "LSTM" else 1)]
+    example = (torch.randn(2, 3), *(state[:, :2] for state in states))
+    exported = export(Step(layer).eval(), example, ({0: "N"}, ({1: "N"},) * len(states)), tmp_path / "step.onnx")
     assert len(nodes(exported)) == 2
-    input, state = torch.randn(11, 4, 3), torch.randn(2, 4, 8)
+    input = torch.randn(11, 4, 3)
     with torch.no_grad():
-        expected, expected_state = layer(input, state)
+        expected, last = layer(input, tuple(states) if cell == "LSTM" else states[0])
     outputs = []
     for x in input:
-        y, state = run(tmp_path / "step.onnx", x, state)
+        y, *states = run(tmp_path / "step.onnx", x, *states)
         outputs.append(y)
-    torch.testing.assert_close((torch.stack(outputs), state), (expected, expected_state))
+    torch.testing.assert_close((torch.stack(outputs), states), (expected, [*states_of(last)]))
 
 
 def test_an_exported_program_becomes_onnx(tmp_path: Path) -> None:
     """torch.export first, torch.onnx after it, without a table of translations."""
     model = Model().eval()
-    axes = ({0: torch.export.Dim("T"), 1: torch.export.Dim("N")}, {1: torch.export.Dim("N")})
+    axes = ({0: torch.export.Dim("T"), 1: torch.export.Dim("N")}, ({1: torch.export.Dim("N")},))
     program = torch.export.export(model, given(model.rnn, 5, 2), dynamic_shapes=axes)
     torch.onnx.export(program, f=tmp_path / "model.onnx", dynamo=True, verbose=False)
     assert len(nodes(onnx.load(tmp_path / "model.onnx"))) == 1
@@ -144,22 +175,44 @@ def test_one_unbatched_sequence(tmp_path: Path) -> None:
         torch.testing.assert_close(run(tmp_path / "one.onnx", input), list(layer(input)))
 
 
-def test_reset_is_refused_in_words() -> None:
-    layer, reset = elman.RNN(3, 8).eval(), torch.zeros(5, 2, dtype=torch.bool)
-    with pytest.raises(Exception, match="ONNX's RNN node knows no reset: export without reset="):
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_reset_is_refused_in_words(cell: str) -> None:
+    layer, reset = getattr(elman, cell)(3, 8).eval(), torch.zeros(5, 2, dtype=torch.bool)
+    with pytest.raises(Exception, match=f"ONNX's {cell} node knows no reset: export without reset="):
         torch.onnx.export(layer, (torch.randn(5, 2, 3),), kwargs={"reset": reset}, dynamo=True, verbose=False)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.filterwarnings("ignore:Exporting a model to ONNX with a batch_size:UserWarning")
-def test_the_old_exporter_writes_what_it_writes_for_torch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dynamo", [True, False])
+def test_a_projection_is_refused_in_words(dynamo: bool, tmp_path: Path) -> None:
+    layer = elman.LSTM(3, 8, proj_size=5).eval()
+    with pytest.raises(Exception, match=r"LSTM.*proj"):
+        torch.onnx.export(layer, (torch.randn(5, 2, 3),), tmp_path / "model.onnx", dynamo=dynamo, verbose=False)
+
+
+@pytest.mark.filterwarnings("ignore:Exporting a model while it is in training mode:UserWarning")
+@pytest.mark.parametrize("cell", ["GRU", "LSTM"])
+def test_a_node_in_training_mode_drops_between_layers(cell: str, tmp_path: Path) -> None:
+    """ONNX Runtime draws other numbers: so the layers are asked to drop everything, and only biases are left."""
+    layer = getattr(elman, cell)(3, 8, 2, dropout=1.0).train()
+    export(layer, (torch.randn(5, 2, 3),), ({0: "T", 1: "N"},), tmp_path / "model.onnx")
+    output, *_ = run(tmp_path / "model.onnx", torch.randn(7, 4, 3))
+    torch.testing.assert_close(output, layer(torch.randn(7, 4, 3))[0].detach())
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:Exporting a model to ONNX with a batch_size:UserWarning")
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_the_old_exporter_writes_what_it_writes_for_torch(cell: str, tmp_path: Path) -> None:
     class Plain(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.rnn = elman.RNN(3, 8, 2)
+            self.rnn = getattr(elman, cell)(3, 8, 2)
 
-        def forward(self, input: Tensor) -> tuple[Tensor, Tensor]:
-            return self.rnn(input)
+        def forward(self, input: Tensor) -> tuple[Tensor, ...]:
+            output, last = self.rnn(input)
+            return output, *states_of(last)
 
     model, path = Plain().eval(), tmp_path / "old.onnx"
     axes = {"input": {0: "T", 1: "N"}}
@@ -173,9 +226,10 @@ def test_the_old_exporter_writes_what_it_writes_for_torch(tmp_path: Path) -> Non
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.filterwarnings("ignore:Exporting a model to ONNX with a batch_size:UserWarning")
 @pytest.mark.parametrize("call", ["input", "input hx", "input lengths"])
-def test_the_old_exporter_takes_the_layer_itself(call: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cell", ["RNN", "GRU"])
+def test_the_old_exporter_takes_the_layer_itself(cell: str, call: str, tmp_path: Path) -> None:
     """It hands keyword-only arguments over by position."""
-    layer, path, names = elman.RNN(3, 8, 2).eval(), tmp_path / "old.onnx", call.split()
+    layer, path, names = getattr(elman, cell)(3, 8, 2).eval(), tmp_path / "old.onnx", call.split()
     example = {"input": torch.randn(5, 2, 3), "hx": torch.randn(2, 2, 8), "lengths": torch.tensor([3, 5])}
     axes = {"input": {0: "T", 1: "N"}, "hx": {1: "N"}, "lengths": {0: "N"}}
     torch.onnx.export(

@@ -137,8 +137,9 @@ def test_derivatives_of_both_modes_are_those_of_differences(cell: str, kinds: st
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_every_transform_sees_through(cell: str) -> None:
-    problem = given(SMALL, cell, "lengths reset").problem
+@pytest.mark.parametrize("kinds", ["lengths reset", "packed dropout"])
+def test_every_transform_sees_through(cell: str, kinds: str) -> None:
+    problem = given(SMALL, cell, kinds).problem
     x, *others = (t.detach() for t in problem.inputs)
 
     def total(x: Tensor, *others: Tensor) -> Tensor:

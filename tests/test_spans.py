@@ -9,8 +9,9 @@ from torch import Tensor
 
 import elman
 from elman.kernels.cells import CELLS, Cell
-from elman.kernels.numba_cpu import api, team
+from elman.kernels.numba_cpu import api
 from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem
 from elman.kernels.reference import by_hand
 

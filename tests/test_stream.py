@@ -6,19 +6,25 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from cases import CASES, Case
+from cases import CASES, Case, States, detached, gated, states_of
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import elman
-from elman.kernels.numba_cpu import team
+from elman.kernels.numba_cpu.threads import team
 
 ONE_WAY = [case for case in CASES if case.D == 1 and case.T > 0 and case.N > 0 and case.T <= 100]
+GATED = gated(*CASES[:1], *CASES[3:4], *CASES[8:9], *CASES[14:15], *CASES[17:18])
+CELLS = gated(Case("one layer on another", 6, 5, 3, 4, L=2))
 
 
 def both(case: Case, dtype: torch.dtype = torch.float32) -> tuple[torch.nn.Module, torch.nn.Module]:
     """elman's layer and torch's, with the same weights."""
-    return case.layer(elman.RNN, dtype), case.layer(torch.nn.RNN, dtype)
+    return case.layer(elman, dtype), case.layer(torch.nn, dtype)
+
+
+def assert_state(stream: elman.Stream, expected: States) -> None:
+    torch.testing.assert_close([*states_of(stream.state)], [*states_of(detached(expected))])
 
 
 def steps_of(case: Case, input: Tensor) -> list[Tensor]:
@@ -27,17 +33,86 @@ def steps_of(case: Case, input: Tensor) -> list[Tensor]:
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("with_h0", [True, False], ids=["h0", "zeros"])
-@pytest.mark.parametrize("case", ONE_WAY, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*ONE_WAY, *GATED], ids=lambda case: case.id)
 def test_steps_are_torchs_whole_sequence(case: Case, with_h0: bool, threads: int) -> None:
     torch.set_num_threads(threads)
     layer, torchs = both(case)
-    h0 = case.h0().detach() if with_h0 else None
-    stream = elman.Stream(layer, h0)
+    hx = detached(case.hx()) if with_h0 else None
+    stream = elman.Stream(layer, hx)
     outputs = torch.stack([stream(x_t) for x_t in steps_of(case, case.input())])
-    expected, h_n = torchs(case.input(), h0)
+    expected, last = torchs(case.input(), hx)
     torch.testing.assert_close(outputs, (expected.transpose(0, 1) if case.batch_first else expected).detach())
-    torch.testing.assert_close(stream.state, h_n.detach())
+    assert_state(stream, last)
     assert not outputs.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("case", CELLS, ids=lambda case: case.id)
+def test_gated_cells_one_sequence_rows_reset_copies_and_states_set(case: Case, dtype: torch.dtype) -> None:
+    """A stream's state is (h, c) for an LSTM; reset(rows) begins both again."""
+    layer, x, hx = case.layer(elman, dtype), case.input(dtype).detach(), detached(case.hx(dtype))
+    single = elman.Stream(layer, of_each(hx, lambda state: state[:, 0]))
+    state = of_each(hx, lambda state: state[:, 0])
+    for x_t in x[:, 0]:
+        expected, state = layer(x_t.unsqueeze(0), state)
+        torch.testing.assert_close(single(x_t), expected[0].detach())
+        assert_state(single, state)
+    for first in (None, hx):
+        stream = elman.Stream(layer, first)
+        for x_t in x[:3]:
+            stream(x_t)
+        stream.reset([1, 3])
+        kept = stream.state
+        copies = [stream, copy.deepcopy(stream), pickle.loads(pickle.dumps(stream)), elman.Stream(layer)]
+        copies[-1].state = kept
+        for other in copies:
+            state, outputs = kept, []
+            for x_t in x[3:]:
+                expected, state = layer(x_t.unsqueeze(0), state)
+                outputs.append(expected[0].detach())
+            torch.testing.assert_close([other(x_t) for x_t in x[3:]], outputs)
+            assert_state(other, state)
+        if dtype != torch.bfloat16:  # which rounds at every step what the layer rounds at the end
+            reset = torch.zeros(6, 5, dtype=torch.bool)
+            reset[3, [1, 3]] = True
+            assert_state(stream, layer(x, first, reset=reset)[1])
+        stream.reset()
+        assert stream.state is None if first is None else True
+        torch.testing.assert_close(stream(x[0]), layer(x[:1], first)[0][0].detach())
+
+
+def of_each(hx: States, change: Callable[[Tensor], Tensor]) -> States:
+    return tuple(map(change, hx)) if isinstance(hx, tuple) else change(hx)
+
+
+@pytest.mark.parametrize("change", ["optimiser", "data", "backend", "training"])
+@pytest.mark.parametrize("case", CELLS, ids=lambda case: case.id)
+def test_gated_cells_follow_their_layer(case: Case, change: str) -> None:
+    layer, x = case.layer(elman), case.input().detach()
+    stream = elman.Stream(layer)
+    stream(x[0])
+    state = stream.state
+    with torch.no_grad():
+        if change == "optimiser":
+            for p in layer.parameters():
+                p.mul_(1.5)
+        elif change == "data":
+            layer.weight_hh_l1.data = torch.randn_like(layer.weight_hh_l1)
+    layer.train(change != "training")
+    with elman.use_backend("reference" if change == "backend" else "numba"):
+        torch.testing.assert_close(stream(x[1]), layer(x[1:2], state)[0][0].detach())
+
+
+def test_a_pair_is_asked_for() -> None:
+    lstm = elman.LSTM(3, 4, proj_size=2)
+    with pytest.raises(TypeError, match=r"hx should be a pair of tensors \(h, c\), got Tensor"):
+        elman.Stream(lstm, torch.zeros(1, 2, 2))
+    stream = elman.Stream(lstm)
+    with pytest.raises(TypeError, match="state should be a pair"):
+        stream.state = torch.zeros(1, 2, 2)
+    stream.state = torch.zeros(1, 2, 4), torch.zeros(1, 2, 2)
+    with pytest.raises(RuntimeError, match="swapped"):
+        stream(torch.ones(2, 3))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.complex64])

@@ -7,6 +7,7 @@ import torch
 from cases import CASES, Case, assert_same
 from problems import LAYERS, Given, given, kinds_of
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 from elman.kernels import torch_native
 from elman.kernels.cells import CELLS
@@ -28,8 +29,9 @@ def test_numbers_and_gradients_are_the_definitions(case: Case, cell: str, kinds:
 
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
-def test_complex_numbers(cell: str) -> None:
-    made = given(SMALL, cell, "plain", torch.complex128)
+@pytest.mark.parametrize("kinds", ["plain", "packed dropout"])
+def test_complex_numbers(cell: str, kinds: str) -> None:
+    made = given(SMALL, cell, kinds, torch.complex128)
     small = made.problem.with_inputs([(t.detach() / 5).requires_grad_() for t in made.problem.inputs])  # far from poles
     made = replace(made, problem=small)
     assert torch_native.obstacle(small) is None
@@ -51,6 +53,21 @@ def test_it_says_what_it_cannot_run(cell: str) -> None:
     found = []
     torch.func.vmap(lambda x: found.append(torch_native.obstacle(no_sequence.problem)) or x)(torch.ones(1))
     assert "vmap" in found[0]
+
+
+@pytest.mark.parametrize("cell", LAYERS)
+@pytest.mark.parametrize("kinds", ["plain", "lengths", "packed"])
+def test_tangents_are_carried_or_refused(cell: str, kinds: str) -> None:
+    """In float32, where torch's LSTM is another operator than in float64."""
+    problem = given(SMALL, cell, kinds, torch.float32).problem
+    with forward_ad.dual_level():
+        inputs = [forward_ad.make_dual(t.detach(), torch.ones_like(t)) for t in problem.inputs]
+        dual = problem.with_inputs(inputs)
+        if torch_native.obstacle(dual) is None:
+            found, expected = (forward_ad.unpack_dual(b.forward(dual).output).tangent for b in (torch_native, loop))
+            assert_same({"tangent": found}, {"tangent": expected})
+        else:
+            assert cell == "lstm" or kinds == "lengths"
 
 
 @pytest.mark.parametrize("cell", LAYERS)

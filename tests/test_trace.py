@@ -306,7 +306,7 @@ def test_of_many_products_the_largest_are_shown() -> None:
     for product in largest:
         assert f"{rounded(abs(product.factors[0]))}·" in shown
     assert shown.count("·") == 4
-    assert "the largest 4 of 20 products with the input and 4 of 9 products with the state" in str(number)
+    assert "the largest 4 of 20 products with the input are shown" in str(number)
 
 
 def test_index_errors_name_the_axis() -> None:
@@ -512,22 +512,74 @@ def test_sensitivity_says_what_it_means() -> None:
     assert "does not move" in elman.trace(dead, torch.ones(5, 1)).sensitivity().sentence
 
 
+# Korean
+
+
+def korean(text: str) -> bool:
+    """Whether no English word is left beside the names that code has."""
+    names = (
+        r"weight_\w+|bias_\w+|h_\w+|x\[|y\d|NaN|tanh|relu|RNN|numba|reference|trace\.\w+|run\.html|output|tokens?|eval"
+    )
+    left = re.sub(names, "", text)
+    return bool(re.search("[가-힣]", text)) and not re.search("[A-Za-z]{4,}", left)
+
+
+def test_a_trace_speaks_korean() -> None:
+    """Every sentence of it, whatever the locale says."""
+    torch.manual_seed(0)
+    cases = {
+        "소실": (0.5, 8),
+        "폭발": (2.0, 8),
+        "유지됩니다": (1.0, 8),
+        "작아집니다": (0.2, 2),
+        "커집니다": (4.0, 2),
+        "하나만 읽었습니다": (1.0, 1),
+    }
+    for said, (weight, steps) in cases.items():
+        rnn = elman.RNN.from_weights([[1.0]], [[weight]], nonlinearity="relu")
+        found = elman.trace(rnn, torch.ones(steps, 1), lang="ko").sensitivity()
+        assert said in found.sentence
+        assert korean(found.sentence)
+    rnn = elman.RNN(9, 12, 2, bidirectional=True)
+    trace = elman.trace(rnn, torch.randn(5, 3, 9), lang="ko").label(tokens=list("가나다라마"))
+    assert trace.lang == "ko"
+    number = str(trace.at(1, layer=1, direction=1, unit=2))
+    assert number.startswith("층 1 역방향, 시점 1 (나), 유닛 2, 시퀀스 0\n")
+    assert korean(number)
+    assert all(korean(line) for line in str(trace).splitlines() if line.startswith(("-", "다음")))
+    assert "층 0: 포화된(±0.99을 넘는) 은닉 상태가 없으므로" in str(trace)
+    broken = elman.trace(elman.RNN(2, 3), torch.full((4, 2), torch.nan), lang="ko")
+    assert "은닉 상태의 100%가 NaN이거나 무한대입니다" in str(broken)
+    assert "유한한 수가 아닙니다" in broken.sensitivity().sentence
+
+
+def test_the_locale_decides_the_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    for value, lang in (("ko_KR.UTF-8", "ko"), ("en_US.UTF-8", "en"), ("de_DE", "en"), ("C.UTF-8", "en")):
+        monkeypatch.setenv("LANG", value)
+        assert elman.trace(elman.RNN(2, 3), torch.ones(4, 2)).lang == lang
+    with pytest.raises(ValueError, match="lang is one of 'en', 'ko'"):
+        elman.trace(elman.RNN(2, 3), torch.ones(4, 2), lang="fr")
+
+
 # The documentation
 
 
+@pytest.mark.parametrize(("name", "first"), [("explain.md", "layer 0"), ("explain.ko.md", "층 0")])
 def test_documented_code_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, first: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The Python blocks of docs/explain.md, one after another; what it says they print, they print."""
+    """The Python blocks of the documents, one after another; what they say is printed, is printed."""
     pytest.importorskip("matplotlib").use("Agg")
-    text = (Path(__file__).parent.parent / "docs" / "explain.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parent.parent / "docs" / name).read_text(encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
         exec(code, names)
     assert (tmp_path / "run.html").is_file()
     printed = capsys.readouterr().out
-    shown = re.search(r"```\n(layer 0.*?)```", text, flags=re.DOTALL)
+    shown = re.search(rf"```\n({first}.*?)```", text, flags=re.DOTALL)
     assert shown is not None
     assert shown[1] in printed
     columns = re.findall(r"^\| (?:i|am|here|now) \|(.*?)\|(.*?)\|$", text, flags=re.MULTILINE)

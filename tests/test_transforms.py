@@ -1,11 +1,13 @@
 """torch.func on the layer: every combination beside a loop, beside torch.nn.RNN, and beside the plain definition."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
-from cases import CASES, Case, assert_same
+from cases import CASES, EVERY_CELL, Case, assert_same, gated, states_of
 from torch import Tensor
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, stack_module_state, vjp, vmap
 
@@ -16,7 +18,9 @@ DTYPE = torch.float64
 MANY = [CASES[0], CASES[1], CASES[2], CASES[11], CASES[12]]
 ONE, BOTH = Case("one layer", 5, 3, 2, 4), Case("two layers, both directions", 4, 3, 2, 3, L=2, D=2)
 DEEP = Case("relu, three layers, both directions, no bias", 5, 4, 3, 4, L=3, D=2, nonlinearity="relu", bias=False)
-cases = pytest.mark.parametrize("case", [ONE, BOTH, DEEP], ids=lambda case: case.why)
+TINY = Case("one layer both ways", 3, 2, 2, 2, D=2)
+GATED = gated(BOTH)
+cases = pytest.mark.parametrize("case", [ONE, BOTH, DEEP, *GATED], ids=lambda case: f"{case.cell} {case.P} {case.why}")
 KINDS = ["", "lengths", "reset", "lengths reset"]
 kinds = pytest.mark.parametrize("kinds", KINDS, ids=lambda kinds: kinds or "plain")
 B = 3  # mapped runs
@@ -27,8 +31,10 @@ def given(case: Case, kinds: str = "") -> dict[str, Tensor]:
     torch.manual_seed(7)
     tensors = {
         "input": torch.randn(B, case.T, case.N, case.I, dtype=DTYPE),
-        "hx": torch.randn(B, case.L * case.D, case.N, case.H, dtype=DTYPE),
+        "hx": torch.randn(B, case.L * case.D, case.N, case.P or case.H, dtype=DTYPE),
     }
+    if case.cell == "LSTM":
+        tensors["cx"] = torch.randn(B, case.L * case.D, case.N, case.H, dtype=DTYPE)
     if "lengths" in kinds:
         tensors["lengths"] = torch.randint(0, case.T + 1, (B, case.N))
         tensors["lengths"][0] = case.T
@@ -37,16 +43,23 @@ def given(case: Case, kinds: str = "") -> dict[str, Tensor]:
     return tensors
 
 
-def layer_of(case: Case, cls: type = elman.RNN) -> torch.nn.Module:
-    return case.layer(cls, DTYPE).requires_grad_(False)
+def layer_of(case: Case, home: ModuleType = elman) -> torch.nn.Module:
+    return case.layer(home, DTYPE).requires_grad_(False)
+
+
+def words(call: dict[str, Tensor]) -> dict[str, Any]:
+    """The arguments as the layer takes them: the states of an LSTM are one of them."""
+    if "cx" not in call:
+        return call
+    return {name: t for name, t in call.items() if name != "cx"} | {"hx": (call["hx"], call["cx"])}
 
 
 def loss_of(layer: torch.nn.Module) -> Callable[..., Tensor]:
     """A number of a run, with no derivative of any order zero, as a function of weights and the call's tensors."""
 
     def loss(weights: dict[str, Tensor], call: dict[str, Tensor]) -> Tensor:
-        output, h_n = functional_call(layer, weights, (), call)
-        return output.sin().sum() + (h_n * 0.5).exp().sum()
+        output, last = functional_call(layer, weights, (), words(call))
+        return output.sin().sum() + sum((state * 0.5).exp().sum() for state in states_of(last))
 
     return loss
 
@@ -78,11 +91,11 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return ran
 
 
-@pytest.mark.parametrize("case", MANY, ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*MANY, *EVERY_CELL], ids=lambda case: case.id)
 def test_vmap_over_inputs_is_a_loop_over_torchs_layer(case: Case, calls: list[str]) -> None:
     torch.manual_seed(7)
     input = torch.randn(B, *case.input().shape, dtype=DTYPE)
-    theirs = layer_of(case, torch.nn.RNN)
+    theirs = layer_of(case, torch.nn)
     expected = stacked([theirs(x) for x in input])
     torch.testing.assert_close(vmap(layer_of(case))(input), expected)
     assert calls == ["forward"], "all runs are one batch"
@@ -94,12 +107,14 @@ def test_vmap_over_inputs_is_a_loop_over_torchs_layer(case: Case, calls: list[st
 def test_vmap_over_any_argument(case: Case, mapped: str, axis: int, calls: list[str]) -> None:
     """What is not mapped is the same for all runs."""
     layer, tensors = layer_of(case), given(case, "lengths reset")
+    mapped += " cx" if "hx" in mapped else ""
     call = {name: t if name in mapped.split() else t[0] for name, t in tensors.items()}
-    results = [layer(**{name: t[b] if name in mapped.split() else t for name, t in call.items()}) for b in range(B)]
+    runs = [{name: t[b] if name in mapped.split() else t for name, t in call.items()} for b in range(B)]
+    results = [layer(**words(run)) for run in runs]
     calls.clear()
     axes = {name: axis if name in mapped.split() else None for name in call}
     moved = {name: t.movedim(0, axis) if name in mapped.split() else t for name, t in call.items()}
-    torch.testing.assert_close(vmap(lambda call: layer(**call), (axes,))(moved), stacked(results))
+    torch.testing.assert_close(vmap(lambda call: layer(**words(call)), (axes,))(moved), stacked(results))
     assert calls == ["forward"]
 
 
@@ -116,24 +131,23 @@ def test_per_sample_gradients_are_those_of_a_loop(case: Case, kinds: str, calls:
 
 
 def grads(loss: Callable[..., Tensor], weights: dict[str, Tensor], call: dict[str, Tensor]) -> dict[str, Tensor]:
-    fixed = {name: t for name, t in call.items() if name not in ("input", "hx")}
-    of_weights, of_input, of_h0 = grad(lambda w, x, h: loss(w, {"input": x, "hx": h} | fixed), (0, 1, 2))(
-        weights, call["input"], call["hx"]
-    )
-    return of_weights | {"input": of_input, "hx": of_h0}
+    asked = {name: t for name, t in call.items() if t.is_floating_point()}
+    of_weights, of_asked = grad(lambda w, some: loss(w, call | some), (0, 1))(weights, asked)
+    return of_weights | of_asked
 
 
 def loop_grads(case: Case, weights: dict[str, Tensor], call: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The same by plain backward, of torch.nn.RNN where it knows the arguments."""
-    layer = case.layer(elman.RNN if "lengths" in call or "reset" in call else torch.nn.RNN, DTYPE)
-    call = call | {name: call[name].clone().requires_grad_() for name in ("input", "hx")}
-    loss_of(layer)(dict(layer.named_parameters()), call).backward()
-    return {name: p.grad for name, p in layer.named_parameters()} | {n: call[n].grad for n in ("input", "hx")}
+    """The same by plain backward, of torch's layer where it knows the arguments."""
+    layer = case.layer(elman if "lengths" in call or "reset" in call else torch.nn, DTYPE)
+    asked = {name: t.clone().requires_grad_() for name, t in call.items() if t.is_floating_point()}
+    loss_of(layer)(dict(layer.named_parameters()), call | asked).backward()
+    return {name: p.grad for name, p in layer.named_parameters()} | {name: t.grad for name, t in asked.items()}
 
 
-def test_per_sample_gradients_leave_padding_out() -> None:
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
+def test_per_sample_gradients_leave_padding_out(case: Case) -> None:
     """NaN in the padding reaches no gradient."""
-    layer, tensors = layer_of(BOTH), given(BOTH, "lengths")
+    layer, tensors = layer_of(case), given(case, "lengths")
     padding = torch.arange(BOTH.T).view(1, -1, 1) >= tensors["lengths"].unsqueeze(1)
     weights, loss = weights_of(layer), loss_of(layer)
     expected = vmap(lambda call: grads(loss, weights, call))(tensors)
@@ -160,7 +174,7 @@ def test_ensembles_compute_what_each_model_does(case: Case, kinds: str) -> None:
     models = []
     for seed in range(B):
         torch.manual_seed(seed)
-        models.append(case.layer(elman.RNN, DTYPE))
+        models.append(case.layer(elman, DTYPE))
         torch.nn.init.normal_(models[-1].weight_hh_l0)
     weights, _ = stack_module_state(models)
     tensors, loss = given(case, kinds), loss_of(models[0])
@@ -217,33 +231,38 @@ def of_one_weight(
 
 
 @pytest.mark.parametrize("derivative", DERIVATIVES, ids=lambda name: name.replace(" ", "_"))
-@pytest.mark.parametrize("case", [ONE, BOTH], ids=lambda case: case.why)
+@pytest.mark.parametrize("case", [ONE, BOTH, *gated(TINY)], ids=lambda case: f"{case.cell} {case.P} {case.why}")
 def test_derivative_is_torchs(case: Case, derivative: str) -> None:
     call = at(given(case), 0)
     results = []
-    for cls in (elman.RNN, torch.nn.RNN):
-        f, w = of_one_weight(layer_of(case, cls), "weight_hh_l0", call)
+    for home in (elman, torch.nn):
+        f, w = of_one_weight(layer_of(case, home), "weight_hh_l0", call)
         results.append(DERIVATIVES[derivative](f, w, call["input"]))
     torch.testing.assert_close(*results)
 
 
 @pytest.mark.parametrize("derivative", DERIVATIVES, ids=lambda name: name.replace(" ", "_"))
-def test_derivative_with_lengths_and_reset_is_the_definitions(derivative: str) -> None:
-    call = at(given(BOTH, "lengths reset"), 1)
-    f, w = of_one_weight(layer_of(BOTH), "weight_hh_l0_reverse", call)
+@pytest.mark.parametrize("case", [BOTH, *gated(TINY)], ids=lambda case: f"{case.cell} {case.P} {case.why}")
+def test_derivative_with_lengths_and_reset_is_the_definitions(case: Case, derivative: str) -> None:
+    call = at(given(case, "lengths reset"), 1)
+    f, w = of_one_weight(layer_of(case), "weight_hh_l0_reverse", call)
     ours = DERIVATIVES[derivative](f, w, call["input"])
     with elman.use_backend("reference"):
         torch.testing.assert_close(ours, DERIVATIVES[derivative](f, w, call["input"]))
 
 
 @pytest.mark.parametrize("derivative", [name for name in DERIVATIVES if "autograd" not in name])
-@pytest.mark.parametrize("kinds", ["", "lengths reset"])
-def test_vmap_of_a_derivative_is_a_loop(derivative: str, kinds: str) -> None:
+@pytest.mark.parametrize(
+    ("case", "kinds"),
+    [(BOTH, ""), (BOTH, "lengths reset"), *((case, "lengths reset") for case in gated(TINY))],
+    ids=lambda value: value.id if isinstance(value, Case) else value or "plain",
+)
+def test_vmap_of_a_derivative_is_a_loop(derivative: str, case: Case, kinds: str) -> None:
     """Per-sample Hessians and the like."""
-    layer, tensors = layer_of(BOTH), given(BOTH, kinds)
+    layer, tensors = layer_of(case), given(case, kinds)
 
     def of(call: dict[str, Tensor]) -> Any:
-        f, w = of_one_weight(layer, "weight_ih_l1", call)
+        f, w = of_one_weight(layer, f"weight_ih_l{case.L - 1}", call)
         return DERIVATIVES[derivative](f, w, call["input"])
 
     ours = vmap(of)(tensors)
@@ -253,11 +272,12 @@ def test_vmap_of_a_derivative_is_a_loop(derivative: str, kinds: str) -> None:
     torch.testing.assert_close(torch.utils._pytree.tree_leaves(ours), expected)
 
 
-def test_vmap_nests() -> None:
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
+def test_vmap_nests(case: Case) -> None:
     """Per-sample gradients of an ensemble, and samples of samples."""
-    layer = layer_of(BOTH)
+    layer = layer_of(case)
     models = {name: torch.stack([w, 2 * w]) for name, w in weights_of(layer).items()}
-    tensors, loss = given(BOTH, "lengths reset"), loss_of(layer)
+    tensors, loss = given(case, "lengths reset"), loss_of(layer)
     ours = vmap(vmap(grad(loss), (None, 0)), (0, None))(models, tensors)
     loop = stacked([stacked([grad(loss)(at(models, m), at(tensors, b)) for b in range(B)]) for m in range(2)])
     assert_same(ours, loop)
@@ -267,9 +287,10 @@ def test_vmap_nests() -> None:
     assert_same(ours, loop)
 
 
-def test_derivative_through_vmap_is_that_of_the_sum() -> None:
+@pytest.mark.parametrize("case", [BOTH, *gated(TINY)], ids=lambda case: case.id)
+def test_derivative_through_vmap_is_that_of_the_sum(case: Case) -> None:
     """grad and jvp outside of vmap, and a penalty on per-sample gradients."""
-    layer, tensors = layer_of(BOTH), given(BOTH)
+    layer, tensors = layer_of(case), given(case)
     weights, loss = weights_of(layer), loss_of(layer)
     loop = lambda w: sum(loss(w, at(tensors, b)) for b in range(B))  # noqa: E731
     mapped = lambda w: vmap(loss, (None, 0))(w, tensors).sum()  # noqa: E731
@@ -292,9 +313,10 @@ def test_derivative_through_vmap_is_that_of_the_sum() -> None:
 
 
 @kinds
-def test_vmap_over_a_backward_alone(kinds: str) -> None:
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
+def test_vmap_over_a_backward_alone(case: Case, kinds: str) -> None:
     """The forward ran outside of every transform, and its backward is mapped."""
-    layer, call = BOTH.layer(elman.RNN, DTYPE), at(given(BOTH, kinds), 0)
+    layer, call = case.layer(elman, DTYPE), words(at(given(case, kinds), 0))
     output, _ = layer(**call)
     wanted, cotangents = list(layer.parameters()), torch.randn(B, *output.shape, dtype=DTYPE)
     mapped = vmap(lambda v: torch.autograd.grad(output, wanted, v, retain_graph=True))(cotangents)
@@ -302,11 +324,12 @@ def test_vmap_over_a_backward_alone(kinds: str) -> None:
     torch.testing.assert_close(mapped, loop)
 
 
-def test_gradient_penalty_is_torchs() -> None:
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
+def test_gradient_penalty_is_torchs(case: Case) -> None:
     """As in a Wasserstein critic: the norm of the gradient at the input, for each sample, is trained."""
     results = []
-    for cls in (elman.RNN, torch.nn.RNN):
-        layer, x = BOTH.layer(cls, DTYPE), BOTH.input(DTYPE)
+    for home in (elman, torch.nn):
+        layer, x = case.layer(home, DTYPE), case.input(DTYPE)
         (g,) = torch.autograd.grad(layer(x)[0].sum(), x, create_graph=True)
         ((g.norm(dim=(0, 2)) - 1) ** 2).mean().backward()
         results.append({name: p.grad for name, p in layer.named_parameters()} | {"x": x.grad})
@@ -353,12 +376,15 @@ def test_cells() -> None:
 
 
 @pytest.mark.parametrize(("T", "N"), [(0, 2), (4, 0)])
-def test_nothing_to_read(T: int, N: int) -> None:
-    layer = elman.RNN(2, 4, 2, bidirectional=True, dtype=DTYPE).requires_grad_(False)
-    input, h0 = torch.randn(B, T, N, 2, dtype=DTYPE), torch.randn(B, 4, N, 4, dtype=DTYPE)
-    torch.testing.assert_close(vmap(layer)(input, h0), stacked([layer(x, h) for x, h in zip(input, h0, strict=True)]))
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
+def test_nothing_to_read(case: Case, T: int, N: int) -> None:
+    case = replace(case, T=T, N=N)
+    layer, tensors = layer_of(case), given(case)
+    input, first = tensors["input"], tuple(tensors[name] for name in ("hx", "cx") if name in tensors)
+    call = lambda x, *hx: layer(x, hx if len(hx) > 1 else hx[0])  # noqa: E731
+    expected = stacked([call(*each) for each in zip(input, *first, strict=True)])
+    torch.testing.assert_close(vmap(call)(input, *first), expected)
     weights, loss = weights_of(layer), loss_of(layer)
-    tensors = {"input": input, "hx": h0}
     ours = vmap(lambda call: grads(loss, weights, call))(tensors)
     assert_same(ours, stacked([grads(loss, weights, at(tensors, b)) for b in range(B)]))
     of_one = lambda x: grad(loss)(weights, {"input": x})  # noqa: E731
@@ -367,11 +393,12 @@ def test_nothing_to_read(T: int, N: int) -> None:
 
 @pytest.mark.parametrize("mapped", ["lengths", "", "reset"])
 @pytest.mark.parametrize("T", [1, 4])
-def test_per_sample_gradients_of_states_that_start_at_zero(T: int, mapped: str) -> None:
+@pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)
+def test_per_sample_gradients_of_states_that_start_at_zero(case: Case, T: int, mapped: str) -> None:
     """Both directions; the recurrent weights have no part in the first step."""
-    case = Case("from zero", T, 3, 2, 4, L=2, D=2)
+    case = replace(case, T=T)
     layer, tensors = layer_of(case), given(case, mapped)
-    tensors.pop("hx")
+    tensors = {name: t for name, t in tensors.items() if name not in ("hx", "cx")}
     weights, loss = weights_of(layer), loss_of(layer)
     ours = vmap(lambda call: grad(loss)(weights, call))(tensors)
     with elman.use_backend("reference"):

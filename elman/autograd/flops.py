@@ -41,7 +41,9 @@ def backward(problem: Problem, needs: Sequence[bool]) -> int:
             flops += 2 * sequences * rows * p * (steps * own[1] + back_in_time)
             if weights.w_hr is not None:
                 rows, h = _shape(weights.w_hr)
-                flops += 2 * sequences * rows * h * steps * (1 + own[-1])
+                # before the first step's projection nothing is asked for, where w_hr alone is
+                through = steps if below or needs_states or any(own[:-1]) else max(0, steps - 1)
+                flops += 2 * sequences * rows * h * (steps * own[-1] + through)
         below = reached
     return flops
 

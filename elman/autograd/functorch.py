@@ -9,7 +9,6 @@ from torch.autograd import forward_ad
 from elman.autograd import levels, operator, rule
 from elman.autograd.flat import Flat
 from elman.autograd.mapped import map_backward, map_forward
-from elman.autograd.private import unpack_saved
 from elman.autograd.rule import Back, Gradients
 from elman.kernels import moment
 from elman.kernels.problem import Problem, Run
@@ -20,7 +19,7 @@ def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
     """output and the last states, under every transform that `levels` knows."""
     # views: nobody else holds what is saved of them, so nobody can replace it before the way back
     found = _forward(problem.with_inputs([t.view_as(t) for t in problem.inputs]))
-    return found.output, found.last
+    return found.output.clone(), found.last  # nor the output, whose own is kept; no level sees all writing to it
 
 
 def _forward(problem: Problem) -> Run:
@@ -73,16 +72,13 @@ class _Forward(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         at: Run = ctx.form_of_run.of(gradients)
-        output, *kept = unpack_saved(ctx, output=0)
+        output, *kept = ctx.saved_tensors
         saved, tensors = tuple(kept[: len(at.saved)]), kept[len(at.saved) :]
         problem: Problem = ctx.form.of(tensors)
         needs = tuple(map(bool, ctx.form.of(ctx.needs_input_grad[1:]).inputs))
         if forward_ad._current_level >= 0:  # a tangent to carry
             found = by_hand.backward(problem, at.output, at.last, needs)
         else:
-            if output is None:
-                with torch.no_grad():
-                    output, _, saved = _forward(problem)
             found = _backward(problem, Back(output, saved, at.output, at.last), needs, None)
         return None, *ctx.form.at(_gradients_at(problem, found))
 

@@ -32,12 +32,12 @@ def are_known() -> bool:
 
 def apply(function: Any, fixed: Any, tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """The results of an autograd.Function that has setup_context and vmap, of one other argument and tensors."""
+    tensors = [_functorch.unwrap_if_dead(tensor) for tensor in tensors]
     if not torch._C._are_functorch_transforms_active():
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
             found: tuple[Tensor, ...] = function.apply(fixed, *tensors)
             return found
         return tuple(function.forward(fixed, *tensors))
-    tensors = [_functorch.unwrap_if_dead(tensor) for tensor in tensors]
     interpreter: Any = retrieve_current_functorch_interpreter()
     if interpreter.key() == TransformType.Vmap:
         return _mapped(interpreter, function, fixed, tensors)

@@ -32,9 +32,9 @@ class _Layer:
     """The two operators of one class of layer, and how their arguments are a problem.
 
     Forward takes x, h0 (and c0), the weights, lengths, reset, masks, the nonlinearity where there is a choice,
-    num_layers and bidirectional; it returns output, h_n (and c_n), the mark of the backend and what that saved. Backward takes the
-    same, then output, saved, the gradients at output and the last states, needs and groups, and returns the gradients
-    that are needed.
+    num_layers and bidirectional; it returns output, h_n (and c_n), the mark of the backend and what that saved.
+    Backward takes the same, then output, saved, the gradients at output and the last states, needs and groups, and
+    returns the gradients that are needed.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,6 +1,6 @@
 """What elman uses of autograd that torch does not document, each with what happens where it is missing."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -8,6 +8,21 @@ from torch import Tensor
 
 _WRITTEN_TO = "modified by an inplace operation"  # torch's words
 _hooks: Any = torch._C._autograd._top_saved_tensors_default_hooks
+
+
+def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """The function's `apply` for calls that no transform of torch.func sees.
+
+    torch's own asks for transforms first, and looks at each argument for tensors that escaped from one: 2.5 us of a
+    layer's call, which has done both.
+    """
+    above: Any = super(torch.autograd.Function, function)
+    apply: Callable[..., Any] = above.apply
+    return apply
+
+
+unwrapped: Callable[[Tensor], Tensor] = torch._C._functorch.unwrap_if_dead
+"""The tensor itself of one that escaped from a transform which has ended."""
 
 
 def saved_tensor_hooks() -> bool:

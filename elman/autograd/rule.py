@@ -24,6 +24,7 @@ from elman.kernels.reference.loop import where_there
 from elman.kernels.shapes import check_values
 from elman.kernels.table import OWN, Backend, choose
 
+_has_storage = torch._C._has_storage
 Gradients = list[Tensor | None]
 """In the order of `problem.inputs`; None: not asked for."""
 
@@ -82,31 +83,48 @@ def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int 
         needs: for each of `problem.inputs`, whether its gradient is asked for.
         groups: of the batch, each of which gets weight gradients apart; None: it is not divided.
     """
+    check_values(problem)
     mark, *saved = back.saved
     assert mark is not None
     if not mark.item() or OWN.obstacle(problem) is not None:
         return by_hand.backward(problem, back.d_output, back.d_last, needs, groups)
-    found = OWN.kernels.backward(problem, back.output, tuple(saved), back.d_output, back.d_last, needs, groups)
+    output = back.output
+    if output.shape != _output_shape(problem) or output.dtype != problem.x.dtype:  # the user gave it other `.data`
+        output, _, (_, *saved) = forward(problem)
+    found = OWN.kernels.backward(problem, output, tuple(saved), back.d_output, back.d_last, needs, groups)
     return [g if needed else None for g, needed in zip(found, needs, strict=True)]
 
 
-def backward_of(
-    backend: Backend, problem: Problem, back: Back, needs: tuple[bool, ...], output_was_written: bool
+def _output_shape(problem: Problem) -> tuple[int, ...]:
+    return (*problem.x.shape[:-1], problem.num_directions * problem.output_size)
+
+
+def backward_on(
+    backend: Backend,
+    problem: Problem,
+    output: Tensor | None,
+    saved: Sequence[Tensor | None],
+    d_output: Tensor | None,
+    d_last: tuple[Tensor | None, ...],
+    needs: tuple[bool, ...],
+    checked: bool,
 ) -> Gradients:
-    """The way back for autograd itself, where the backend is known."""
-    if output_was_written:
+    """The way back for autograd itself, on the backend of forward; there is no output if that was written to."""
+    kernels = backend.kernels
+    if output is None:
         with torch.no_grad():
-            output, _, saved = backend.kernels.forward(problem, True)
-        back = back._replace(output=output, saved=saved)
-    return backend.kernels.backward(problem, back.output, back.saved, back.d_output, back.d_last, needs)
+            output, _, saved = kernels.forward(problem, True, checked)
+    return kernels.backward(problem, output, tuple(saved), d_output, d_last, needs, None, checked)
 
 
-def must_stay_visible(gradients: Sequence[Tensor | None]) -> bool:
+def must_stay_visible(d_output: Tensor | None, d_last: tuple[Tensor | None, ...]) -> bool:
     """Whether autograd or a transform has to see what is done with these gradients."""
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
         return True
     # a batch of gradients has no storage
-    return any(g is not None and (type(g) is not Tensor or not torch._C._has_storage(g)) for g in gradients)
+    if d_output is not None and (type(d_output) is not Tensor or not _has_storage(d_output)):
+        return True
+    return any(d is not None and (type(d) is not Tensor or not _has_storage(d)) for d in d_last)
 
 
 def differentiate_backward(

@@ -5,12 +5,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.autograd import eager, functorch, levels, operator
+from elman.autograd.private import unwrapped
 from elman.kernels import moment
 from elman.kernels.problem import Problem
 from elman.kernels.reference import loop
+from elman.kernels.reference.packed import Packing
 from elman.kernels.table import choose, runs_later
 
 Found = tuple[Tensor, tuple[Tensor, ...]]
@@ -21,10 +22,11 @@ def run(problem: Problem) -> Found:
     """The run, on the backend that fits."""
     if torch.compiler.is_compiling():
         return _compiled(problem)
+    problem = problem.with_inputs([*map(unwrapped, problem.inputs)])
     passing = moment.obstacle()
     if passing in moment.PASSING and runs_later(problem):
         if problem.batch_sizes is not None:  # packed rows have no batch axis to fold into
-            return _padded(run, problem, problem.batch_sizes)
+            return _padded(problem, problem.batch_sizes)
         if passing == moment.WATCHED:
             found = operator.forward(problem)
             return found.output, found.last
@@ -49,8 +51,8 @@ def _compiled(problem: Problem) -> Found:
     return again(problem)
 
 
-def _padded(run: Callable[[Problem], Found], problem: Problem, batch_sizes: Tensor) -> Found:
+def _padded(problem: Problem, batch_sizes: Tensor) -> Found:
     """A run of packed rows as one of padded rows."""
-    padded, lengths = loop.pad_problem(problem, batch_sizes)
-    output, last = run(padded)
-    return pack_padded_sequence(output, lengths).data, last
+    packing = Packing(batch_sizes, problem.x.device)
+    output, last = run(packing.pad_problem(problem))
+    return packing.pack(output), last

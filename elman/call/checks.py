@@ -20,8 +20,8 @@ def check_call(layer: "Recurrent", input: Tensor | PackedSequence, states: tuple
     kind = layer._kind
     data = input.data if isinstance(input, PackedSequence) else input
     _check_is_tensor(kind, "input", data, " or a PackedSequence")
-    for state in states:
-        _check_is_tensor(kind, "hx", state)
+    for name, state in zip(_state_names(layer), states, strict=False):
+        _check_is_tensor(kind, name, state)
     if not packed and data.dim() not in (2, 3):
         raise ValueError(
             f"{kind}: Expected input to be 2D or 3D, got {data.dim()}D{' tensor' if kind == 'RNN' else ''} instead. "
@@ -29,6 +29,8 @@ def check_call(layer: "Recurrent", input: Tensor | PackedSequence, states: tuple
         )
     if not packed and any(state.dim() != data.dim() for state in states):
         _raise_for_axes_of_states(layer, data, states)
+    if packed and kind == "LSTM":  # which leaves packed rows to its operator
+        check_matmul_dtype("input", data, weight)
     _check_dtype("RNN input", data, weight)  # torch says RNN for every layer
     if packed and data.dim() != 2:
         raise RuntimeError(
@@ -60,15 +62,14 @@ def _raise_for_axes_of_states(layer: "Recurrent", data: Tensor, states: tuple[Te
     axes = "(layers * directions, batch, hidden_size)" if batched else "(layers * directions, hidden_size)"
     batch = _batch(layer, data)
     shapes = [_shape_list(_state_shape(layer, batch, place)[:: 1 if batched else 2]) for place in range(len(states))]
-    names = ("hx",) if len(states) == 1 else ("h_0", "c_0")
-    wanted = " and ".join(f"{name} as {axes} = {shape}" for name, shape in zip(names, shapes, strict=True))
+    wanted = " and ".join(f"{n} as {axes} = {shape}" for n, shape in zip(_state_names(layer), shapes, strict=True))
     got = " and ".join(map(_shape, states))
     raise RuntimeError(f"{said}. Pass {wanted}; got {got}. {_read_as(layer, data)}.")
 
 
 def check_weights(layer: "Recurrent", weights: list[Tensor]) -> None:
     """Raises where a parameter was replaced by one of another shape, dtype or device: the kernels take it as given."""
-    if not torch.compiler.is_compiling() and weights_are_usual(layer, weights, weights[0].dtype):
+    if not torch.compiler.is_compiling() and weights_are_usual(layer, weights):
         return  # Dynamo does not know attrgetter
     shapes = weight_shapes(*sizes_of(layer))
     first = weights[0]
@@ -242,13 +243,19 @@ def _check_state(layer: "Recurrent", input: Tensor | PackedSequence, place: int,
             f"Input and hidden tensors are not at the same device, found input tensor at {data.device} "
             f"and hidden tensor at {hx.device}. Move it: hx.to('{data.device}')."
         )
-    check_matmul_dtype("hx", hx, data)
+    check_matmul_dtype(_state_names(layer)[place], hx, data)
+
+
+def _state_names(layer: "Recurrent") -> tuple[str, ...]:
+    """What a message calls the states."""
+    states = layer._cell.states
+    return ("hx",) if len(states) == 1 else tuple(f"{state}_0" for state in states)
 
 
 def _state_hint(layer: "Recurrent", input: Tensor | PackedSequence, place: int, state: Tensor) -> str:
     layers, batch, width = _state_shape(layer, _batch(layer, input), place)
-    names = [*layer._cell.states]
-    name = "hx" if len(names) == 1 else f"{names[place]}_0"
+    names = _state_names(layer)
+    name = names[place]
     feature = "proj_size" if place == 0 and layer.proj_size else "hidden_size"
     axes = f"{name} is (layers * directions {layers}, batch {batch}, {feature} {width}) whatever batch_first says"
     if state.dim() != 3:

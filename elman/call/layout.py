@@ -50,7 +50,7 @@ def run_padded(
     masks = draw_masks(layer, x.shape[:2], x) if layer.dropout and layer.training else None
     problem = problem_of(layer, x, states, weights, lengths, reset, masks)
     backend = own_kernels() if usual else None
-    output, last = in_kernel_dtype(run, problem) if backend is None else eager.run(backend, problem)
+    output, last = in_kernel_dtype(run, problem) if backend is None else eager.run(backend, problem, checked=True)
     if unbatched:
         return output.squeeze(1), tuple(state.squeeze(1) for state in last)
     return (output.transpose(0, 1) if layer.batch_first else output), last

@@ -12,7 +12,8 @@ from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent
 
-_traits = operator.attrgetter("dtype", "is_cpu", "layout")
+_dtype_of, _is_cpu = operator.attrgetter("dtype"), operator.attrgetter("is_cpu")
+_has_storage: Any = torch._C._has_storage  # sparse tensors, and those that escaped from a transform, have none
 _is_compiling: Any = torch.compiler.is_compiling
 
 
@@ -30,19 +31,19 @@ def is_usual(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: l
         for state, width in zip(states, layer._state_widths(), strict=True):
             if type(state) not in PLAIN or state.dtype is not dtype or state.shape != (*rows, width):
                 return False
-            if not state.is_cpu or state.layout is not torch.strided:
+            if not state.is_cpu or not _has_storage(state):
                 return False
-    return weights_are_usual(layer, weights, dtype) and input.is_cpu and input.layout is torch.strided
+    return weights_are_usual(layer, weights) and weights[0].dtype is dtype and input.is_cpu and _has_storage(input)
 
 
-def weights_are_usual(layer: "Recurrent", weights: list[Tensor], dtype: torch.dtype) -> bool:
-    """Whether all are plain tensors on the CPU, of this dtype and of the layer's shapes."""
+def weights_are_usual(layer: "Recurrent", weights: list[Tensor]) -> bool:
+    """Whether all are plain tensors on the CPU, of one dtype and of the layer's shapes."""
     if not {*map(type, weights)} <= PLAIN:  # others may answer to fewer questions
         return False
     # by map, because this is a tenth of the time of a small layer's run
-    if {*map(_traits, weights)} != {(dtype, True, torch.strided)}:
+    if [*map(Tensor.size, weights)] != _shapes(*sizes_of(layer)) or len({*map(_dtype_of, weights)}) != 1:
         return False
-    return [*map(Tensor.size, weights)] == _shapes(*sizes_of(layer))
+    return all(map(_is_cpu, weights)) and all(map(_has_storage, weights))
 
 
 def sizes_of(layer: "Recurrent") -> tuple[Any, ...]:

@@ -217,7 +217,8 @@ def bench(
         print()
     if any(row.disturbed for row in rows):
         print(
-            f"? other processes kept more than {_OTHERS} of a core busy: no mean is given, measure again without them"
+            f"? other processes kept more than {_OTHERS} of a core busy: no mean is given, measure again without them "
+            "(README.md, On a busy machine, says what they do to a program)"
         )
     else:
         modes = ("training", "inference")

@@ -67,9 +67,10 @@ def _trace_run(run: Path | None, text: str | None, device: str) -> "Trace":
 
 
 def _write_gallery(folder: Path) -> None:
+    from elman.cli.demo import topics
     from elman.explain._gallery import gallery
 
-    for page in gallery(folder):
+    for page in gallery(folder, topics()):
         _say(page)
     print(f"next: open {folder / 'index.html'} in a browser")
 

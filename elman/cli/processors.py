@@ -1,28 +1,22 @@
-"""The processors that the command may use, and how its threads wait for each other there.
-
-Both are said to OpenMP in the environment, before torch is loaded: it reads them once. What the user has set stays.
-"""
+"""The processors that the command may use, and how its threads wait there. What the user has set stays."""
 
 import os
 import sys
 from pathlib import Path
 
-# How often a thread of GNU OpenMP looks for work before it sleeps. Its own choice, 300,000, is some 6 ms in which it
-# holds a processor that the awaited thread may need. Measured in docs/decisions, "A busy machine".
-SPINS = 1000
+from elman import _waiting
+
 _WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 
 
 def use_what_is_there() -> None:
-    """Sets how long threads wait actively, and how many there are where a container gets fewer processors than it sees.
+    """Lets threads wait briefly on a busy machine, and has no more of them than a container gets processors.
 
-    Does nothing where torch is loaded: then it is too late.
+    The number is said to OpenMP in the environment, which it reads once: nothing is said where torch is loaded.
     """
-    if "torch" in sys.modules:
-        return
     if not any(name in os.environ for name in _WAITS):
-        os.environ["GOMP_SPINCOUNT"] = str(SPINS)
-    given = quota()
+        _waiting.watch()
+    given = quota() if "torch" not in sys.modules else None
     if given is not None and given < cores() and "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = str(max(1, int(given)))
 

@@ -1,9 +1,11 @@
 """One hidden state spelled out: which weight times which number, and what they sum to."""
 
 import operator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from elman.explain._language import say
 from elman.explain._numbers import rounded
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ SPELT = 8  # products of one matrix are spelled out; of more, the largest
 LARGEST = 4
 SUFFIXES = ("", "_reverse")
 DIRECTIONS = ("forward", "reverse")
+KOREAN_DIRECTIONS = ("정방향", "역방향")
 
 
 class Product(NamedTuple):
@@ -40,6 +43,7 @@ class Arithmetic:
         b_ih, b_hh: the biases; 0 where the layer has none.
         names: of the row of W_ih, the input, the row of W_hh, the state before, b_ih and b_hh.
         value: the hidden state, as the layer computed it.
+        notes: what the names stand for, and what is left out of the lines.
     """
 
     where: str
@@ -50,6 +54,7 @@ class Arithmetic:
     b_hh: float
     names: tuple[str, str, str, str, str, str]
     value: float
+    notes: tuple[str, ...] = ()
 
     @property
     def input_term(self) -> float:
@@ -87,11 +92,15 @@ class Arithmetic:
         ]
         wide, wider = max(len(line[0]) for line in lines), max(len(line[1]) for line in lines)
         said = [f"  {name:<{wide}}  {products:<{wider}}  = {rounded(value)}" for name, products, value in lines]
-        sizes = {term: len(row) for term, row in (("input", self.from_input), ("state", self.from_state))}
-        left_out = [f"{LARGEST} of {n} products with the {name}" for name, n in sizes.items() if n > SPELT]
-        note = [f"  …: the largest {' and '.join(left_out)} are shown"] if left_out else []
         terms = [rounded(value) for _, _, value in lines]
-        return "\n".join([self.where, *said, *note, f"  {self.nonlinearity}({_joined(terms)}) = {self._result}"])
+        return "\n".join(
+            [
+                self.where,
+                *said,
+                *(f"  {note}" for note in self.notes),
+                f"  {self.nonlinearity}({_joined(terms)}) = {self._result}",
+            ]
+        )
 
 
 def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, batch: int) -> Arithmetic:
@@ -125,10 +134,10 @@ def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, ba
     return Arithmetic(
         where=", ".join(
             [
-                f"layer {layer}" + (f" {DIRECTIONS[direction]}" if D == 2 else ""),
-                f"step {t}" + (f" ({token})" if token is not None else ""),
-                f"unit {unit}",
-                *([f"sequence {batch}"] if trace.batched else []),
+                layer_name(layer, direction, D),
+                say("step", "시점") + f" {t}" + (f" ({token})" if token is not None else ""),
+                say("unit", "유닛") + f" {unit}",
+                *([say("sequence", "시퀀스") + f" {batch}"] if trace.batched else []),
             ]
         ),
         nonlinearity=str(trace.problem.cell.nonlinearity),
@@ -145,7 +154,30 @@ def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, ba
             f"bias_hh{suffix}[{unit}]",
         ),
         value=float(trace.hidden[layer, direction, t, batch, unit]),
+        notes=tuple(_notes(layer, t, D, len(x), H)),
     )
+
+
+def _notes(layer: int, t: int, directions: int, inputs: int, units: int) -> Iterator[str]:
+    """What a name stands for that the layer's parameters do not explain, and which products are left out."""
+    if layer:
+        both = say(", forward and then reverse", "를 정방향, 역방향 순서로 이은 것") if directions == 2 else ""
+        yield say(
+            f"y{layer - 1}[{t}]: what layer {layer - 1} gives to layer {layer}, its hidden state{both}",
+            f"y{layer - 1}[{t}]: 층 {layer - 1}이 층 {layer}에 넘겨주는 값, 곧 은닉 상태{both}",
+        )
+    for many, en, ko in ((inputs, "input", "입력과의"), (units, "state", "상태와의")):
+        if many > SPELT:
+            yield say(
+                f"…: the largest {LARGEST} of {many} products with the {en} are shown",
+                f"…: {ko} 곱 {many}개 가운데 가장 큰 {LARGEST}개만 보입니다",
+            )
+
+
+def layer_name(layer: int, direction: int, directions: int) -> str:
+    """`layer 0`, and with two directions `layer 0 reverse`."""
+    way = say(DIRECTIONS[direction], KOREAN_DIRECTIONS[direction])
+    return say("layer", "층") + f" {layer}" + (f" {way}" if directions == 2 else "")
 
 
 def index(name: str, value: int, size: int, things: str) -> int:

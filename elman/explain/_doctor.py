@@ -39,7 +39,6 @@ _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("randomness in evaluation", "평가할 때의 난수", randomness.examine),
     ("state from batch to batch", "배치에서 배치로 넘어가는 상태", memory.examine),
     ("samples apart", "서로 섞이지 않는 샘플", samples.examine),
-    ("lengths of each sample", "샘플마다의 길이", ends.whose_lengths),
     ("place in the batch", "배치 안의 자리", position.examine),
     ("step that is taken", "꺼내 쓰는 시점", readings.examine),
     ("padding without influence", "영향을 주지 않는 패딩", padding.examine),
@@ -50,7 +49,8 @@ _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("saturated and dead units", "포화되거나 죽은 유닛", units.examine),
     ("gradients over the sequence", "시퀀스를 따라가는 기울기", reach.examine),
 )
-_CAUSAL = ("causal", "인과성", causality.examine)
+_LENGTHS = ("lengths of each sample", "샘플마다의 길이", ends.whose_lengths)  # where they are given
+_CAUSAL = ("causal", "인과성", causality.examine)  # where it is asked for
 
 
 def doctor(
@@ -116,13 +116,16 @@ def doctor(
     lang = language(lang)
     clock = Clock(time_limit, sys.stderr.isatty() if progress is None else progress)
     with speaking(lang), contextlib.closing(clock):
-        patient = Patient(model, make_call(model, input, batch_dim, time_dim, lengths), clock)
+        call = make_call(model, input, batch_dim, time_dim, lengths)
+        patient = Patient(model, call, clock)
         experiments = [*_EXPERIMENTS, _CAUSAL] if causal else list(_EXPERIMENTS)
+        if lengths is not None:
+            experiments.insert([name for name, _, _ in experiments].index("place in the batch"), _LENGTHS)
         with patient.left_as_found():
             findings, checked, unchecked = _examined(patient, experiments)
         found = ordered(findings)
         return Report(
-            _about(patient, patient.call),
+            _about(patient, call),
             tuple(finding for finding in found if finding.severity != "note"),
             tuple(finding for finding in found if finding.severity == "note"),
             tuple(checked),
@@ -140,6 +143,7 @@ def _examined(
     try:
         patient.clock.begin(say("the model as it is", "모델을 있는 그대로 실행"))
         patient.run()
+        patient.lighten()
         findings += finite.finite_input(patient)
         findings += finite.repeatable(patient)
     except Refused as refused:
@@ -163,13 +167,16 @@ def _examined(
 
 def _about(patient: Patient, call: Call) -> str:
     shape, model = tuple(call.values.shape), type(patient.model).__name__
+    left = patient.call.samples
     packed = call.values is not call.sequences
     what = say("packed sequences", "패킹된 시퀀스") if packed else say(f"input {shape}", f"입력 {shape}")
     batch = say(f"batch of {call.samples}", f"배치 {call.samples}개")
     if not packed:
         axis = call.batch_dim
-        batch = say(f"{batch} on axis {axis}", f"축 {axis}이 {batch}")
+        batch = say(f"{batch} on axis {axis}", f"{batch}(축 {axis})")
         batch = say("one sequence", "시퀀스 하나") if axis is None else batch
-    on = "" if call.time_dim is None else say(f" on axis {call.time_dim}", f"축 {call.time_dim}이 ")
-    time = say(f", time of {call.steps}{on}", f", {on}시간 {call.steps}") if call.steps else ""
+    if left < call.samples:
+        batch += say(f" ({left} of them examined)", f"(그 가운데 {left}개만 실험)")
+    on = "" if call.time_dim is None else say(f" on axis {call.time_dim}", f"(축 {call.time_dim})")
+    time = say(f", time of {call.steps}{on}", f", 시간 {call.steps}{on}") if call.steps else ""
     return f"{model}, {what}, {batch}{time}"

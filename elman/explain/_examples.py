@@ -5,7 +5,7 @@ No torch at import: the command line's help lists the names.
 
 import functools
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -16,15 +16,33 @@ if TYPE_CHECKING:
 
 WORDS = ("hello", "eolll", "lleel")
 ALPHABET = "helo"
+# Sentences that are Korean word by word, too.
 SENTENCES = (
     (("this", "film", "is", "great"), "joy"),
     (("this", "film", "is", "sad"), "sorrow"),
     (("this", "film", "is", "awful"), "anger"),
-    (("i", "loved", "the", "end"), "joy"),
-    (("i", "cried", "the", "whole"), "sorrow"),
-    (("i", "hated", "the", "end"), "anger"),
+    (("my", "happy", "old", "cat"), "joy"),
+    (("my", "crying", "old", "cat"), "sorrow"),
+    (("my", "furious", "old", "cat"), "anger"),
 )
 MOODS = ("joy", "sorrow", "anger")
+KOREAN = {
+    "this": "이",
+    "film": "영화는",
+    "is": "정말",
+    "great": "좋다",
+    "sad": "슬프다",
+    "awful": "짜증난다",
+    "my": "내",
+    "happy": "행복한",
+    "crying": "우는",
+    "furious": "화난",
+    "old": "늙은",
+    "cat": "고양이",
+    "joy": "기쁨",
+    "sorrow": "슬픔",
+    "anger": "화남",
+}
 
 
 def shapes() -> "Trace":
@@ -51,6 +69,7 @@ def hello() -> "Trace":
     return elman.trace(elman.RNN(4, 2), _one_hot_words()).label(
         tokens=tokens,
         features=list(ALPHABET),
+        vocabulary=_one_hot(ALPHABET),
         **words("hello"),
     )
 
@@ -65,6 +84,7 @@ def hello_fixed() -> "Trace":
     return elman.trace(elman.RNN(4, 2, batch_first=True), _one_hot_words()).label(
         tokens=[list(word) for word in WORDS],
         features=list(ALPHABET),
+        vocabulary=_one_hot(ALPHABET),
         **words("hello-fixed"),
     )
 
@@ -87,13 +107,17 @@ def mood() -> "Trace":
         _, h_n = rnn(embedding(ids))
         nn.functional.cross_entropy(4 * h_n[0], target).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    trace = elman.trace(rnn, embedding(ids))
-    shares = (4 * trace.hidden[0, 0]).softmax(-1)  # (T, N, 3)
-    by_sequence = shares.transpose(0, 1).tolist()
-    guesses = [[sorted(zip(MOODS, p, strict=True), key=lambda guess: -guess[1]) for p in row] for row in by_sequence]
-    return trace.label(
+    head = nn.Linear(3, 3)  # each state is a mood's score as it is, times 4
+    with torch.no_grad():
+        head.weight.copy_(4 * torch.eye(3))
+        head.bias.zero_()
+    return elman.trace(rnn, embedding(ids)).label(
         tokens=[list(sentence) for sentence, _ in SENTENCES],
-        predictions=guesses,
+        head=head,
+        outcomes=MOODS,
+        targets=[[None, None, None, mood] for _, mood in SENTENCES],
+        vocabulary=dict(zip(vocabulary, embedding.weight, strict=True)),
+        translations={"ko": KOREAN},
         **words("mood"),
     )
 
@@ -117,6 +141,9 @@ def series() -> "Trace":
         optimiser.step()
     return elman.trace(rnn, wave[:-1]).label(
         features=["value"],
+        head=head,
+        targets=wave[1:, 0].tolist(),
+        translations={"ko": {"value": "값"}},
         **words("series"),
     )
 
@@ -132,6 +159,7 @@ def here() -> "Trace":
     return elman.trace(rnn, torch.eye(3)).label(
         tokens=["i", "am", "here"],
         features=["i", "am", "here"],
+        vocabulary=_one_hot(["i", "am", "here"]),
         **words("here"),
     )
 
@@ -147,6 +175,7 @@ def here_now() -> "Trace":
     return elman.trace(rnn, torch.eye(4)).label(
         tokens=["i", "am", "here", "now"],
         features=["i", "am", "here", "now"],
+        vocabulary=_one_hot(["i", "am", "here", "now"]),
         **words("here-now"),
     )
 
@@ -165,26 +194,38 @@ def directions() -> "Trace":
 
 
 EXAMPLES: "dict[str, Callable[[], Trace]]" = {
-    "shapes": shapes,
-    "hello": hello,
-    "hello-fixed": hello_fixed,
-    "mood": mood,
-    "series": series,
     "here": here,
     "here-now": here_now,
+    "hello": hello,
+    "hello-fixed": hello_fixed,
+    "shapes": shapes,
     "directions": directions,
+    "mood": mood,
+    "series": series,
 }
-"""By name, in the order of the gallery."""
+"""By name, in the order of the lessons."""
 
 
 def words(name: str) -> dict[str, Any]:
     """The title and the note of an example, each by language."""
-    return dict(_all_words()[name])
+    return {key: _all_words()[name][key] for key in ("title", "note")}
+
+
+def lesson_words(name: str) -> dict[str, Any]:
+    """What is learned from an example, and the questions that it answers."""
+    return {key: _all_words()[name][key] for key in ("learned", "questions")}
 
 
 @functools.cache
-def _all_words() -> dict[str, dict[str, dict[str, str]]]:
+def _all_words() -> dict[str, dict[str, Any]]:
     return tomllib.loads(files("elman.explain").joinpath("assets", "examples.toml").read_text(encoding="utf-8"))
+
+
+def _one_hot(tokens: "Sequence[str]") -> "dict[str, Tensor]":
+    """The one-hot vector of each token."""
+    import torch
+
+    return dict(zip(tokens, torch.eye(len(tokens)), strict=True))
 
 
 def _one_hot_words() -> "Tensor":

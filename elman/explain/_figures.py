@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from elman._fonts import fonts
-from elman.explain._arithmetic import DIRECTIONS, index
+from elman.explain._arithmetic import index, layer_name
+from elman.explain._language import say
 from elman.explain._numbers import short
-from elman.explain._sensitivity import Sensitivity
+from elman.explain._sensitivity import sensitivity as sensitivity_of
 from elman.explain._text import SATURATED, activity, idle, visible
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class Drawing(NamedTuple):
 
     ax: "Axes"
     reading: str
+
+
+def language(trace: "Trace") -> str:
+    """The language of what is drawn: Korean only where there is a font for it."""
+    return trace.lang if len(fonts()) > 1 else "en"
 
 
 def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
@@ -101,16 +107,22 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
     ax.set(xlim=(-1.6, wide + 0.6), ylim=(-0.6, top + half + 0.75), aspect="equal")
     _bare(ax)
     if L * D == 1:
-        reading = (
-            "Each state is made from the input below it and the state before it; h_n equals the last column of output"
+        reading = say(
+            "Each state is made from the input below it and the state before it; h_n equals the last column of output",
+            "상태는 바로 아래의 입력과 이전 상태로 계산됩니다. h_n은 output의 마지막 열과 같습니다",
         )
     elif D == 1:
-        reading = (
-            f"output is the last layer at every step, h_n the last step of all {L} layers; they share one state only"
+        reading = say(
+            f"output is the last layer at every step, h_n the last step of all {L} layers; they share one state only",
+            f"output은 마지막 층의 모든 시점이고 h_n은 {L}개 층 모두의 마지막 시점입니다. 둘에 다 있는 것은 하나입니다",
         )
     else:
-        reading = "The reverse direction ends at step 0: there, and not in the last column of output, stands its h_n"
-    left_out = f" (steps {FIRST} to {T - LAST - 1} are left out)" if len(shown) < T else ""
+        reading = say(
+            "The reverse direction ends at step 0: there, and not in the last column of output, stands its h_n",
+            "역방향은 시점 0에서 끝납니다. 역방향의 h_n은 output의 마지막 열이 아니라 그곳에 있습니다",
+        )
+    gap_said = say(f" (steps {FIRST} to {T - LAST - 1} are left out)", f" (시점 {FIRST}~{T - LAST - 1}은 생략)")
+    left_out = gap_said if len(shown) < T else ""
     return _read(ax, f"{reading}{left_out}.")
 
 
@@ -134,24 +146,28 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     bar.outline.set_visible(False)
     if trace.problem.cell.nonlinearity == "relu":
         bar.ax.set_ylim(0, scale)
-    bar.set_label("hidden state", color=QUIET)
+    bar.set_label(say("hidden state", "은닉 상태"), color=QUIET, fontfamily=fonts())
     _time_axis(ax, trace, batch)
-    ax.set_ylabel("unit")
+    ax.set_ylabel(say("unit", "유닛"))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_title(f"Hidden state of {_name(trace, layer, direction)}, sequence {batch}", loc="left", fontsize=11)
+    where = _name(trace, layer, direction)
+    title = say(f"Hidden state of {where}, sequence {batch}", f"{where}의 은닉 상태, 시퀀스 {batch}")
+    ax.set_title(title, loc="left", fontsize=11)
+    column = say("Each column is the state after one step", "열 하나가 한 시점 다음의 상태입니다")
     length = int(trace.there[:, batch].sum())
     if length < 2 or not H:
-        return _read(ax, "Each column is the state after one step.")
+        return _read(ax, f"{column}.")
     real = states[:length]
     if not real.isfinite().all():
-        return _read(ax, f"Each column is the state after one step; {activity(trace, real)}.")
+        return _read(ax, f"{column}; {activity(trace, real)}.")
     change = (real[1:] - real[:-1]).abs().mean(0)
     steady = int(change.argmin())
-    reading = (
-        f"Each column is the state after one step; unit {steady} changes least from step to step "
-        f"({short(float(change[steady]))} on average), unit {int(change.argmax())} most ({short(float(change.max()))})."
+    least, lively, most = short(float(change[steady])), int(change.argmax()), short(float(change.max()))
+    said = say(
+        f"; unit {steady} changes least from step to step ({least} on average), unit {lively} most ({most}).",
+        f". 시점마다 가장 적게 변하는 것은 유닛 {steady}(평균 {least}), 가장 많이 변하는 것은 {lively}({most})입니다.",
     )
-    return _read(ax, reading)
+    return _read(ax, column + said)
 
 
 def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
@@ -177,42 +193,54 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
         for side in (-1, 1):
             ax.axvspan(side * SATURATED, side, color="#b3261e", alpha=0.18, lw=0)
     ax.yaxis.set_major_formatter(PercentFormatter(1))
-    ax.set(xlabel="hidden state", ylabel="share of all states", xlim=(low, high))
+    ax.set(
+        xlabel=say("hidden state", "은닉 상태"),
+        ylabel=say("share of all states", "전체 상태 중의 비율"),
+        xlim=(low, high),
+    )
     ax.set_ylim(bottom=0)
     _plain_spines(ax)
     if L * D > 1:
         _legend(ax)
-    ax.set_title("How the hidden states are distributed", loc="left", fontsize=11)
+    ax.set_title(say("How the hidden states are distributed", "은닉 상태의 분포"), loc="left", fontsize=11)
     if not states.numel():
-        return _read(ax, "There is no hidden state: the trace has no step.")
+        return _read(
+            ax, say("There is no hidden state: the trace has no step.", "시점이 없으므로 은닉 상태도 없습니다.")
+        )
     worst = max(range(L), key=lambda layer: (not states[layer].isfinite().all(), idle(trace, states[layer])))
     said = activity(trace, states[worst])
     calm = states[worst].isfinite().all() and not idle(trace, states[worst])
-    return _read(ax, f"{said[0].upper()}{said[1:]}." if calm else f"In layer {worst} {said}.")
+    where = say(f"In layer {worst} {said}.", f"층 {worst}: {said}.")
+    return _read(ax, f"{said[0].upper()}{said[1:]}." if calm else where)
 
 
 def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, unit: int | None, batch: int) -> Drawing:
     """What `Trace.plot_sensitivity` draws."""
     from matplotlib.ticker import MaxNLocator
 
-    found: Sensitivity = trace.sensitivity(None, layer, direction, unit, batch)
+    found = sensitivity_of(trace, None, layer, direction, unit, batch)
     lag = found.by_lag()[: int(trace.there[:, found.batch].sum())]
     ax = _axes(ax, (7.0, 3.6))
     norms = lag.double().where(lag > 0, torch.nan).tolist()  # a logarithmic axis has no zero
     lags = range(len(norms))
     if found.spectral_radius > 0 and len(norms) > 1:
+        factor = short(found.spectral_radius)
         guide = [norms[0] * found.spectral_radius**k for k in lags]
-        ax.plot(lags, guide, color=QUIET, ls="--", lw=1.2, label=f"times {short(found.spectral_radius)} a step")
-        _legend(ax, "spectral radius")
+        ax.plot(lags, guide, color=QUIET, ls="--", lw=1.2, label=say(f"times {factor} a step", f"한 시점에 {factor}배"))
+        _legend(ax, say("spectral radius", "스펙트럼 반지름"))
     ax.plot(lags, norms, color=TEAL, marker="o", markersize=4 if len(norms) <= 40 else 0, lw=1.8)
     ax.set_yscale("log")
-    ax.set(xlabel="lag: steps between the input and the state", ylabel="norm of dh_t / dx_s")
+    lag_said = say("lag: steps between the input and the state", "입력과 상태 사이의 시점 수")
+    ax.set(xlabel=lag_said, ylabel=say("norm of dh_t / dx_s", "dh_t / dx_s의 노름"))
     ax.grid(axis="y", color="#e3e6ea", lw=0.8)
     ax.set_axisbelow(True)
     _plain_spines(ax)
-    what = "state" if found.unit is None else f"unit {found.unit}"
+    what = say("state", "상태") if found.unit is None else say("unit", "유닛") + f" {found.unit}"
     where = _name(trace, found.layer, found.direction)
-    ax.set_title(f"How much the input counts in the last {what} of {where}", loc="left", fontsize=11)
+    title = say(
+        f"How much the input counts in the last {what} of {where}", f"{where}의 마지막 {what}에 입력이 주는 영향"
+    )
+    ax.set_title(title, loc="left", fontsize=11)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     return _read(ax, found.sentence)
 
@@ -234,10 +262,14 @@ def _read(ax: "Axes", sentence: str) -> Drawing:
     """Put the sentence under the axes, broken to their width."""
     import textwrap
 
+    from matplotlib.text import Text
+
     width = ax.get_window_extent().width / ax.figure.get_dpi()  # inches
     said = textwrap.fill(sentence, max(30, int(width * 13)))
     label = f"{ax.get_xlabel()}\n\n{said}" if ax.get_xlabel() else said
-    ax.set_xlabel(label, color=QUIET, fontsize=9.5, fontfamily=fonts(), parse_math=False)
+    ax.set_xlabel(label, color=QUIET, fontsize=9.5, parse_math=False)
+    for text in ax.findobj(Text):
+        text.set_fontfamily(fonts())
     return Drawing(ax, sentence)
 
 
@@ -283,7 +315,7 @@ def _scale(trace: "Trace") -> float:
 
 
 def _name(trace: "Trace", layer: int, direction: int) -> str:
-    return f"layer {layer}" + (f" {DIRECTIONS[direction]}" if trace.sizes["D"] == 2 else "")
+    return layer_name(layer, direction, trace.sizes["D"])
 
 
 def _last_state(trace: "Trace", row: int, batch: int) -> torch.Tensor:
@@ -301,7 +333,7 @@ def _time_axis(ax: "Axes", trace: "Trace", batch: int) -> None:
     every = max(1, -(-T // MOST_TICKS)) if trace.labels.tokens is None or T > 60 else 1
     steps = list(range(0, T, every))
     ax.set_xticks(steps, [_tick(trace, t, batch) for t in steps], fontfamily=fonts(), parse_math=False)
-    ax.set_xlabel("step")
+    ax.set_xlabel(say("step", "시점"))
 
 
 def _bare(ax: "Axes") -> None:

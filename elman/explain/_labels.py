@@ -1,8 +1,11 @@
-"""Words for the axes of a trace: tokens, features, predictions, a title. All of them are data."""
+"""Words for the axes of a trace, and what stands before and after the layer. All of them are data."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -17,6 +20,30 @@ class Prediction(NamedTuple):
     probability: float
 
 
+class Head(NamedTuple):
+    """The linear layer that reads output: y_t = W h_t + b."""
+
+    weight: Tensor
+    """(K, D * H)"""
+    bias: Tensor
+    """(K,)"""
+    outcomes: tuple[str, ...] | None
+    """What each of the K numbers is the score of; None: they are values."""
+
+
+class Vocabulary(NamedTuple):
+    """The vector that the layer reads for each token."""
+
+    tokens: tuple[str, ...]
+    vectors: Tensor
+    """(V, I)"""
+
+
+Target = str | float | None
+
+GUESSES = 5  # outcomes that are kept for a step
+
+
 @dataclass(frozen=True)
 class Labels:
     """What `Trace.label` was given."""
@@ -28,6 +55,12 @@ class Labels:
     """For each of the N sequences, or once for all of them, T lists."""
     title: Mapping[str, str] | None = None
     note: Mapping[str, str] | None = None
+    head: Head | None = None
+    targets: tuple[tuple[Target, ...], ...] | None = None
+    """For each of the N sequences, or once for all of them, what should come out at each of T steps; None: no loss."""
+    vocabulary: Vocabulary | None = None
+    translations: Mapping[str, Mapping[str, str]] | None = None
+    """By language, what a token, a feature or an outcome is called in it."""
 
     def token(self, t: int, batch: int) -> str | None:
         """The token of a step, if it has one."""
@@ -45,13 +78,38 @@ def make_labels(
     predictions: Sequence[Any] | None,
     title: str | Mapping[str, str] | None,
     note: str | Mapping[str, str] | None,
+    head: nn.Linear | None,
+    outcomes: Sequence[Any] | None,
+    targets: Sequence[Any] | None,
+    vocabulary: Mapping[str, Any] | None,
+    translations: Mapping[str, Mapping[str, str]] | None,
 ) -> dict[str, Any]:
     """The fields of `Labels` that were given, checked against the trace's sizes."""
     N, I = trace.sizes["N"], trace.sizes["I"]
     changes: dict[str, Any] = {}
+    if head is not None:
+        changes["head"] = _head(trace, head, outcomes)
+        if outcomes is not None and predictions is None:
+            changes["predictions"] = _predictions(trace, changes["head"])
+    elif outcomes is not None:
+        raise ValueError("outcomes name the numbers of head: pass both.")
+    if targets is not None:
+        rows = _rows("targets", targets, _is_nested(targets), trace, None)
+        changes["targets"] = tuple(tuple(_target(target) for target in row) for row in rows)
+    if vocabulary is not None:
+        vectors = [torch.as_tensor(vector, dtype=torch.float32).detach().cpu() for vector in vocabulary.values()]
+        if wrong := [token for token, vector in zip(vocabulary, vectors, strict=True) if vector.shape != (I,)]:
+            raise ValueError(f"vocabulary maps tokens to vectors of {I} numbers; that of {wrong[0]!r} is another.")
+        changes["vocabulary"] = Vocabulary(tuple(map(str, vocabulary)), torch.stack(vectors))
+    if translations is not None:
+        if unknown := set(translations) - set(LANGUAGES):
+            raise ValueError(f"translations are by language, 'en' or 'ko', got {sorted(unknown)}.")
+        changes["translations"] = {
+            language: {str(word): str(other) for word, other in words.items()}
+            for language, words in translations.items()
+        }
     if tokens is not None:
-        nested = bool(tokens) and all(isinstance(row, (list, tuple)) for row in tokens)
-        rows = _rows("tokens", tokens, nested, trace, "")
+        rows = _rows("tokens", tokens, _is_nested(tokens), trace, "")
         changes["tokens"] = tuple(tuple(str(token) for token in row) for row in rows)
     if features is not None:
         if len(features) != I:
@@ -70,6 +128,44 @@ def make_labels(
         elif text is not None:
             changes[name] = {language: str(text) for language in LANGUAGES}
     return changes
+
+
+def _head(trace: "Trace", head: nn.Linear, outcomes: Sequence[Any] | None) -> Head:
+    width = trace.sizes["D"] * trace.sizes["H"]
+    if head.in_features != width:
+        raise ValueError(f"head reads {head.in_features} numbers, and output has {width} at each step.")
+    if outcomes is not None and len(outcomes) != head.out_features:
+        raise ValueError(f"outcomes should name the {head.out_features} numbers of head, got {len(outcomes)} names.")
+    weight = head.weight.detach().float().cpu()
+    bias = torch.zeros(len(weight)) if head.bias is None else head.bias.detach().float().cpu()
+    return Head(weight, bias, None if outcomes is None else tuple(map(str, outcomes)))
+
+
+def _predictions(trace: "Trace", head: Head) -> tuple[tuple[tuple[Prediction, ...], ...], ...]:
+    """The likeliest outcomes after each step of each sequence."""
+    assert head.outcomes is not None
+    output = torch.cat(list(trace.hidden[-1]), -1).float()  # (T, N, D * H)
+    likely = (output @ head.weight.T + head.bias).softmax(-1).topk(min(GUESSES, len(head.outcomes)))
+    names = head.outcomes
+    rows = zip(likely.indices.transpose(0, 1).tolist(), likely.values.transpose(0, 1).tolist(), strict=True)
+    there = trace.there.T.tolist()
+    return tuple(
+        tuple(
+            tuple(Prediction(names[k], p) for k, p in zip(*step, strict=True)) if inside else ()
+            for step, inside in zip(zip(*row, strict=True), steps, strict=True)
+        )
+        for row, steps in zip(rows, there, strict=True)
+    )
+
+
+def _target(target: Any) -> Target:
+    if target is None or isinstance(target, str):
+        return target
+    return float(target)
+
+
+def _is_nested(rows: Sequence[Any]) -> bool:
+    return bool(rows) and all(isinstance(row, (list, tuple)) for row in rows)
 
 
 def _rows(name: str, given: Sequence[Any], nested: bool, trace: "Trace", filling: Any) -> list[list[Any]]:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from elman.explain._arithmetic import DIRECTIONS, index
-from elman.explain._numbers import fixed
+from elman.explain._arithmetic import index
+from elman.explain._plain import plain
 from elman.explain._sensitivity import radii
 
 if TYPE_CHECKING:
@@ -25,16 +25,20 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 SCRIPTS = (
-    *("words", "numbers", "cells", "model", "changes", "head", "text"),
-    *("dom", "places", "wires", "grid", "panel", "edit", "ledger", "influence", "tour", "main"),
+    *("words", "numbers", "cells", "model", "changes", "head", "loss", "text"),
+    *("dom", "places", "wires", "grid", "panel", "arithmetic", "edit", "backward"),
+    *("ledger", "influence", "tour", "address", "lesson", "main"),
 )
 Radii = list[list[float | None]]
-TABLE_STEPS, TABLE_UNITS = 100, 8
+Lesson = dict[str, Any]
+HIDDEN = re.compile(
+    "[\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
+)  # characters that turn or hide what stands around them
 
 
-def save(trace: "Trace", path: Path, batch: Sequence[int] | None) -> Path:
+def save(trace: "Trace", path: Path, batch: Sequence[int] | None = None, lesson: Lesson | None = None) -> Path:
     """Write the page, whole or not at all."""
-    text = page(trace, batch).encode()
+    text = page(trace, batch, lesson).encode()
     part = path.with_name(f".{path.name}.part")
     try:
         part.write_bytes(text)
@@ -45,8 +49,13 @@ def save(trace: "Trace", path: Path, batch: Sequence[int] | None) -> Path:
     return path
 
 
-def page(trace: "Trace", batch: Sequence[int] | None = None) -> str:
-    """The page as a text: the sequences asked for, or as many of the first ones as fit into 1 MB."""
+def page(
+    trace: "Trace", batch: Sequence[int] | None = None, lesson: Lesson | None = None, most_bytes: int = MOST_BYTES
+) -> str:
+    """The page as a text: the sequences asked for, or as many of the first ones as fit into `most_bytes`.
+
+    `lesson` says what comes before and after it in a gallery, and what is learned from it.
+    """
     T, N = trace.sizes["T"], trace.sizes["N"]
     if not T or not N:
         raise ValueError(f"There is nothing to show: the trace has {T} steps and {N} sequences.")
@@ -58,21 +67,21 @@ def page(trace: "Trace", batch: Sequence[int] | None = None) -> str:
     spectral = _radii(trace, chosen[0])
     if batch is None:
         # A sequence is more than its numbers, so at most this many fit.
-        most = max(1, min(N, int(MOST_BYTES // _bytes(trace.x[:, :1], trace.hidden[:, :, :, :1]))))
+        most = max(1, min(N, int(most_bytes // _bytes(trace.x[:, :1], trace.hidden[:, :, :, :1]))))
 
         def size_of(count: int) -> int:
-            return len(_page(trace, range(count), spectral).encode())
+            return len(_page(trace, range(count), spectral, lesson).encode())
 
-        chosen = list(range(max(1, bisect.bisect_right(range(1, most + 1), MOST_BYTES, key=size_of))))
-    text = _page(trace, chosen, spectral)
+        chosen = list(range(max(1, bisect.bisect_right(range(1, most + 1), most_bytes, key=size_of))))
+    text = _page(trace, chosen, spectral, lesson)
     size, weights = len(text.encode()), _bytes(*trace.weights.values())
-    if size <= MOST_BYTES:
+    if size <= most_bytes:
         return text
     mend = "trace fewer steps, or a smaller layer; print(trace), table() and the figures work at any size"
     if len(chosen) > 1:
         mend = "show fewer sequences with batch=[...]"
     raise ValueError(
-        f"The page would have {size / 1e6:.2f} MB and may have {MOST_BYTES / 1e6:.0f}: "
+        f"The page would have {size / 1e6:.2f} MB and may have {most_bytes / 1e6:g}: "
         f"{weights / 1e6:.1f} MB are the weights. To make it fit, {mend}."
     )
 
@@ -82,15 +91,15 @@ def _bytes(*tensors: Tensor) -> float:
     return sum(tensor.numel() for tensor in tensors) * 4 * 4 / 3
 
 
-def _page(trace: "Trace", sequences: Sequence[int], spectral: Radii) -> str:
+def _page(trace: "Trace", sequences: Sequence[int], spectral: Radii, lesson: Lesson | None) -> str:
     script, style = _script(), asset("page.css")
     parts = {
         "policy": policy_for(script=script, style=style),
         "title": html.escape((trace.labels.title or {}).get("en") or trace.layer),
         "layer": html.escape(trace.layer),
         "style": style,
-        "table": _table(trace, sequences[0]),
-        "data": _data(trace, list(sequences), spectral),
+        "table": plain(trace, sequences[0], lesson),
+        "data": _data(trace, list(sequences), spectral, lesson),
         "script": script,
     }
     return fill(asset("page.html"), parts)
@@ -108,7 +117,7 @@ def policy_for(**inline: str) -> str:
     return "; ".join(["default-src 'none'", *allowed, "base-uri 'none'", "form-action 'none'"])
 
 
-def _data(trace: "Trace", sequences: list[int], spectral: Radii) -> str:
+def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson | None) -> str:
     """The page's JSON. `<` is written as an escape, so that no text in it can end the script element."""
     s, labels = trace.sizes, trace.labels
     there = trace.there[:, sequences].sum(0).tolist()
@@ -134,6 +143,23 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii) -> str:
         "notes": trace.notes,
         "title": labels.title,
         "note": labels.note,
+        "head": None
+        if labels.head is None
+        else {
+            "weight": _base64(labels.head.weight),
+            "bias": _base64(labels.head.bias),
+            "names": labels.head.outcomes,
+        },
+        "targets": _shown(labels.targets, sequences),
+        "vocabulary": None
+        if labels.vocabulary is None
+        else {
+            "tokens": labels.vocabulary.tokens,
+            "vectors": _base64(labels.vocabulary.vectors),
+            "separator": "" if all(len(token) == 1 for token in labels.vocabulary.tokens) else " ",
+        },
+        "translations": labels.translations,
+        "lesson": lesson,
         "tokens": _shown(labels.tokens, sequences),
         "features": labels.features,
         "predictions": None
@@ -143,6 +169,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii) -> str:
         ],
     }
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
@@ -160,39 +187,6 @@ def _radii(trace: "Trace", n: int) -> Radii:
 def _base64(tensor: Tensor) -> str:
     """float32, row by row, least significant byte first."""
     return b64encode(tensor.to(torch.float32).contiguous().numpy().astype("<f4").tobytes()).decode()
-
-
-def _table(trace: "Trace", n: int) -> str:
-    """What is shown without scripts: the shapes, and every hidden state of one sequence, up to a limit."""
-    L, D, T, _, H = trace.hidden.shape
-    shapes = "".join(
-        f"<tr><th scope='row'>{html.escape(line[:6])}</th><td>{html.escape(line[6:].strip())}</td></tr>"
-        for line in repr(trace.shapes).splitlines()
-    )
-    note = html.escape((trace.labels.note or {}).get("en", ""))
-    said = [f"<p>{note}</p>" if note else "", f"<table><caption>Shapes</caption>{shapes}</table>"]
-    steps, units = min(T, TABLE_STEPS), min(H, TABLE_UNITS)
-    head = "".join(f"<th scope='col'>unit {u}</th>" for u in range(units))
-    for layer in range(L):
-        for d in range(D):
-            rows = []
-            for t in range(steps):
-                token = trace.labels.token(t, n)
-                name = html.escape(f"{t} {token}" if token is not None else str(t))
-                if trace.there[t, n]:
-                    values = trace.hidden[layer, d, t, n, :units].tolist()
-                    cells = "".join(f"<td>{fixed(value)}</td>" for value in values)
-                else:
-                    cells = f"<td colspan='{units}'>past the end</td>"
-                rows.append(f"<tr><th scope='row'>{name}</th>{cells}</tr>")
-            which = f"layer {layer}" + (f" {DIRECTIONS[d]}" if D == 2 else "")
-            caption = f"Hidden state of {which}, sequence {n}"
-            said.append(
-                f"<table><caption>{caption}</caption><tr><th scope='col'>step</th>{head}</tr>{''.join(rows)}</table>"
-            )
-    if steps < T or units < H:
-        said.append(f"<p>The first {steps} of {T} steps and {units} of {H} units; the rest needs scripts.</p>")
-    return "".join(said)
 
 
 @functools.cache

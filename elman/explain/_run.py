@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.autograd.run import run
 from elman.call.checks import check_call, check_lengths, check_weights
+from elman.explain._language import language, say, speaking
 from elman.explain._trace import Trace
 from elman.kernels.cells import CELLS
 from elman.kernels.problem import Problem
@@ -32,6 +33,7 @@ def trace(
     hx: Tensor | None = None,
     *,
     lengths: Tensor | Sequence[int] | None = None,
+    lang: str | None = None,
 ) -> Trace:
     """Run a layer on the reference backend and keep every number of it.
 
@@ -43,6 +45,7 @@ def trace(
         input: (T, N, I), with batch_first (N, T, I), for one sequence (T, I), or a PackedSequence.
         hx: h_0, (L * D, N, H), for one sequence (L * D, H). Default: zeros.
         lengths: the length of each sequence, as `RNN` takes them. Default: all are T.
+        lang: the language of its sentences, "en" or "ko". Default: the locale's, else English.
 
     Returns:
         A `Trace`: print it, look a number up with `at`, draw it, or `save` it as a page.
@@ -50,6 +53,7 @@ def trace(
     Raises:
         TypeError: rnn is no RNN.
         ValueError, RuntimeError, AttributeError: input, hx or lengths do not fit, as when the layer is called.
+        ValueError: there is no such language.
 
     Example:
         >>> import elman, torch
@@ -62,6 +66,7 @@ def trace(
     """
     if not isinstance(rnn, nn.RNNBase) or rnn.mode not in _MODES:
         raise TypeError(f"trace takes an elman.RNN or a torch.nn.RNN, got {type(rnn).__name__}{_instead(rnn)}.")
+    lang = language(lang)
     layer = cast("RNN", convert(copy.copy(rnn)).module)  # of the same parameters, for its checks
     weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}
     if any(w.is_complex() for w in weights.values()):
@@ -74,11 +79,23 @@ def trace(
         if lengths is not None:
             raise ValueError("A PackedSequence holds its own lengths: pass a padded tensor with lengths=.")
         input, lengths = pad_packed_sequence(input, batch_first=rnn.batch_first)
-        notes.append("The input was a PackedSequence; it is shown padded.")
+        with speaking(lang):
+            notes.append(
+                say(
+                    "The input was a PackedSequence; it is shown padded.",
+                    "입력은 PackedSequence였고, 패딩해서 보여 줍니다.",
+                )
+            )
     elif input.dim() == 2:
         batched = False
     if rnn.dropout and rnn.training and rnn.num_layers > 1:
-        notes.append("Dropout between the layers was left out, as in eval mode.")
+        with speaking(lang):
+            notes.append(
+                say(
+                    "Dropout between the layers was left out, as in eval mode.",
+                    "층 사이의 드롭아웃은 eval 모드처럼 적용하지 않았습니다.",
+                )
+            )
     x = input.detach()
     x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if rnn.batch_first else x
     T, N, _ = x.shape
@@ -120,6 +137,7 @@ def trace(
         backend=chosen.name,
         difference=max(map(_difference, (fast_output.cpu(), fast_h_n.cpu()), (output, h_n))),
         notes=tuple(notes),
+        lang=lang,
         input_term=kept["input_term"],
         recurrent_term=kept["recurrent_term"],
         pre_activation=kept["pre_activation"],

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from elman.explain._arithmetic import DIRECTIONS, index
+from elman.explain._arithmetic import index, layer_name
+from elman.explain._language import say
 from elman.explain._numbers import short
 from elman.kernels.reference import loop
 from elman.kernels.reference.cells import Step
@@ -75,9 +76,7 @@ def sensitivity(trace: "Trace", t: int | None, layer: int, direction: int, unit:
     carrier = max(range(layer + 1), key=lambda k: (math.inf if math.isnan(each[k][0]) else each[k][0], k))
     radius, own = each[carrier]
     lag = by_step[t:length] if direction else by_step[: t + 1].flip(0)
-    sentence = _sentence(
-        lag, f"layer {layer} {DIRECTIONS[direction]}" if D == 2 else f"layer {layer}", t, radius, own, carrier
-    )
+    sentence = _sentence(lag, layer_name(layer, direction, D), t, radius, own, carrier)
     return Sensitivity(by_step, t, layer, direction, unit, batch, radius, carrier, own, sentence)
 
 
@@ -132,28 +131,45 @@ def _radii(matrices: Tensor) -> Tensor:
 
 def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrier: int) -> str:
     """One sentence; `lag` holds the norms from the step itself backwards."""
-    step = (
-        f"one step multiplies a change of the state by about {short(radius)} "
-        f"(spectral radius of its Jacobian; that of weight_hh_l{carrier} alone is {short(own)})"
+    step = say(
+        f"; one step multiplies a change of the state by about {short(radius)} "
+        f"(spectral radius of its Jacobian; that of weight_hh_l{carrier} alone is {short(own)}).",
+        f" 상태를 조금 바꾸면 그 차이는 한 시점마다 약 {short(radius)}배가 됩니다"
+        f"(야코비 행렬의 스펙트럼 반지름이며, weight_hh_l{carrier}만의 값은 {short(own)}입니다).",
     )
+    state = say(f"the state of {where} at step {t}", f"{where} 시점 {t}의 상태")
     if not bool(lag.isfinite().all()):
-        return f"The gradient is not finite: there are NaN or infinite numbers on its way; {step}."
+        return (
+            say(
+                "The gradient is not finite: there are NaN or infinite numbers on its way",
+                "기울기가 유한한 수가 아닙니다. 계산 과정에 NaN이나 무한대가 있습니다.",
+            )
+            + step
+        )
     if len(lag) == 1:
-        return f"The state of {where} at step {t} has read one input only; {step}."
+        return say(f"T{state[1:]} has read one input only", f"{state}는 입력을 하나만 읽었습니다.") + step
     newest, oldest = float(lag[0]), float(lag[-1])
-    state = f"the state of {where} at step {t}"
     if newest == 0:
-        return f"The newest input does not move {state} at all; {step}."
-    ratio = oldest / newest
-    far = f"the input {len(lag) - 1} step{'s' if len(lag) > 2 else ''} earlier"
-    said = f"in {state} {far} counts {short(ratio)} times as much as the newest; {step}."
+        return (
+            say(f"The newest input does not move {state} at all", f"가장 최근 입력은 {state}를 전혀 바꾸지 않습니다.")
+            + step
+        )
+    ratio, steps = oldest / newest, len(lag) - 1
+    said = (
+        say(
+            f"in {state} the input {steps} step{'s' if steps > 1 else ''} earlier "
+            f"counts {short(ratio)} times as much as the newest",
+            f"{state}에 {steps}시점 전의 입력은 가장 최근 입력의 {short(ratio)}배만큼 영향을 줍니다.",
+        )
+        + step
+    )
     if ratio < VANISHED:
-        return f"Gradients vanish: {said}"
+        return f"{say('Gradients vanish', '기울기 소실')}: {said}"
     if ratio > 1 / VANISHED:
-        return f"Gradients explode: {said}"
+        return f"{say('Gradients explode', '기울기 폭발')}: {said}"
     # A factor of 0.11 is a memory well kept after fifty steps, and hardly any after one.
-    if ratio < 0.5 ** (len(lag) - 1):
-        return f"Gradients shrink: {said}"
-    if ratio > 2.0 ** min(len(lag) - 1, 10):
-        return f"Gradients grow: {said}"
-    return f"Gradients are carried: {said}"
+    if ratio < 0.5**steps:
+        return f"{say('Gradients shrink', '기울기가 작아집니다')}: {said}"
+    if ratio > 2.0 ** min(steps, 10):
+        return f"{say('Gradients grow', '기울기가 커집니다')}: {said}"
+    return f"{say('Gradients are carried', '기울기가 유지됩니다')}: {said}"

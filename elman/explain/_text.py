@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from elman.explain._arithmetic import DIRECTIONS
+from elman.explain._language import say, spoken
 from elman.explain._ledger import described
 from elman.explain._numbers import fixed, short
 
@@ -17,6 +18,7 @@ ROWS = 40  # of a table that are shown
 COLUMNS = ("input_term", "recurrent_term", "b_ih", "b_hh", "pre_activation", "hidden")
 SATURATED = 0.99
 CLOSE = 1e-5
+NOTEBOOK_BYTES = 400_000  # of a page inside a notebook, which keeps every one that it shows
 # Multiplications of a Jacobian; a larger one, about a second and more, is computed when asked for only.
 EFFORT = 3 * 10**9
 
@@ -88,19 +90,41 @@ def summary(trace: "Trace") -> str:
             "",
             *(f"- {line}" for line in remarks(trace)),
             "",
-            "next: trace.at(t=0) spells out one number, trace.save('run.html') makes a page of all of them",
+            say(
+                "next: trace.at(t=0) spells out one number, trace.save('run.html') makes a page of all of them",
+                "다음: trace.at(t=0)은 숫자 하나를 풀어 쓰고, trace.save('run.html')은 모두를 페이지로 만듭니다",
+            ),
         ]
     )
 
 
+def notebook_html(trace: "Trace") -> str:
+    """What a notebook shows: the page itself, and the summary for where a frame or scripts are not shown.
+
+    The frame is sandboxed: its scripts run, and reach neither the notebook nor the network.
+    """
+    from elman.explain._page import page
+
+    text = summary_html(trace)
+    try:
+        document = page(trace, most_bytes=NOTEBOOK_BYTES)
+    except ValueError:  # nothing to show, or too large to be kept in a notebook
+        return text
+    frame = (
+        f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(document)}" title="{html.escape(trace.layer)}" '
+        'style="width: 100%; height: 780px; border: 1px solid #8886"></iframe>'
+    )
+    return f"{frame}<details><summary>{html.escape(trace.layer)}</summary>{text}</details>"
+
+
 def summary_html(trace: "Trace") -> str:
-    """What a notebook shows."""
+    """The summary as HTML."""
     rows = "".join(
         f"<tr><th>{html.escape(name)}</th><td>({html.escape(described(axes))})</td></tr>"
         for name, axes in trace.shapes.rows.items()
     )
     said = "".join(f"<li>{html.escape(line)}</li>" for line in remarks(trace))
-    title = (trace.labels.title or {}).get("en", "")
+    title = (trace.labels.title or {}).get(spoken(), "")
     head = f"<p><b>{html.escape(title)}</b></p>" if title else ""
     return f"{head}<p><code>{html.escape(trace.layer)}</code></p><table>{rows}</table><ul>{said}</ul>"
 
@@ -108,18 +132,28 @@ def summary_html(trace: "Trace") -> str:
 def remarks(trace: "Trace") -> list[str]:
     """Sentences on a trace, each true of its numbers."""
     s = trace.sizes
-    said = [f"{trace.backend} kernels against the reference: the largest difference is {short(trace.difference)}"]
+    far = short(trace.difference)
+    said = [
+        say(
+            f"{trace.backend} kernels against the reference: the largest difference is {far}",
+            f"{trace.backend} 커널과 기준 구현의 가장 큰 차이: {far}",
+        )
+    ]
     if not trace.difference <= CLOSE:
-        said[0] += ", more than rounding explains while states are near 1"
+        said[0] += say(
+            ", more than rounding explains while states are near 1",
+            " (상태가 1 안팎일 때 반올림으로 설명되는 것보다 큽니다)",
+        )
     if trace.labels.tokens is not None:
         shown = [" ".join(visible(token) for token in row[:20]) for row in trace.labels.tokens[:3]]
         more = len(trace.labels.tokens) - len(shown)
-        said.append(f"tokens by step: {' | '.join(shown)}{f' | … {more} more sequences' if more else ''}")
+        rest = say(f" | … {more} more sequences", f" | … 시퀀스 {more}개 더") if more else ""
+        said.append(f"{say('tokens by step', '시점별 토큰')}: {' | '.join(shown)}{rest}")
     there = trace.there.sum().item()
     if there and s["H"]:
         hidden = trace.hidden[:, :, trace.there]  # (L, D, steps, H)
         for layer in range(s["L"]):
-            said.append(f"layer {layer}: {activity(trace, hidden[layer])}")
+            said.append(f"{say('layer', '층')} {layer}: {activity(trace, hidden[layer])}")
     wide = max(s["I"], s["D"] * s["H"])
     effort = s["T"] * s["L"] * s["D"] * s["H"] ** 2 * (s["H"] + wide)
     if s["N"] and int(trace.there[:, 0].sum()) and effort <= EFFORT:
@@ -136,23 +170,39 @@ def idle(trace: "Trace", hidden: Tensor) -> float:
 def activity(trace: "Trace", hidden: Tensor) -> str:
     """How saturated, or for relu how silent, the states of a layer are."""
     if broken := float((~hidden.isfinite()).double().mean()):
-        return f"{_percent(broken)} of the hidden states are NaN or infinite: look for it in the input and the weights"
+        return say(
+            f"{_percent(broken)} of the hidden states are NaN or infinite: look for it in the input and the weights",
+            f"은닉 상태의 {_percent(broken)}가 NaN이거나 무한대입니다. 입력과 가중치를 살펴보세요",
+        )
     share = idle(trace, hidden)
     if trace.problem.cell.nonlinearity == "relu":
-        largest = f"the largest is {short(float(hidden.max()))}"
+        most = short(float(hidden.max()))
         if share == 0:
-            return f"no hidden state is 0, so gradients pass everywhere; {largest}"
-        return f"{_percent(share)} of the hidden states are 0, and through those no gradient passes; {largest}"
+            return say(
+                f"no hidden state is 0, so gradients pass everywhere; the largest is {most}",
+                f"0인 은닉 상태가 없으므로 기울기가 어디로나 흐릅니다. 가장 큰 값은 {most}입니다",
+            )
+        return say(
+            f"{_percent(share)} of the hidden states are 0, and through those no gradient passes; "
+            f"the largest is {most}",
+            f"은닉 상태의 {_percent(share)}가 0이고, 그리로는 기울기가 흐르지 않습니다. 가장 큰 값은 {most}입니다",
+        )
     if share == 0:
-        return f"no hidden state is saturated (beyond ±{SATURATED}), so gradients pass everywhere"
-    return (
+        return say(
+            f"no hidden state is saturated (beyond ±{SATURATED}), so gradients pass everywhere",
+            f"포화된(±{SATURATED}을 넘는) 은닉 상태가 없으므로 기울기가 어디로나 흐릅니다",
+        )
+    return say(
         f"{_percent(share)} of the hidden states are saturated (beyond ±{SATURATED}), "
-        "and through those hardly any gradient passes"
+        "and through those hardly any gradient passes",
+        f"은닉 상태의 {_percent(share)}가 포화되어(±{SATURATED}을 넘어) 그리로는 기울기가 거의 흐르지 않습니다",
     )
 
 
 def _percent(share: float) -> str:
-    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+    if share < 0.001:
+        return say("less than 0.1%", "0.1% 미만")
+    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
 
 
 def _written(rows: list[dict[str, Any]]) -> list[list[str]]:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elman.explain._arithmetic import Arithmetic, arithmetic
 from elman.explain._labels import Labels, make_labels
+from elman.explain._language import speaking
 from elman.explain._ledger import Ledger, ledger
 from elman.explain._sensitivity import Sensitivity, sensitivity
-from elman.explain._text import Table, summary, summary_html, table
+from elman.explain._text import Table, notebook_html, summary, table
 from elman.kernels.problem import Problem
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Trace:
         backend: what ran beside the reference.
         difference: the largest difference between its output or h_n and the reference's.
         notes: what a reader should know about how it was traced.
+        lang: the language of its sentences, "en" or "ko".
         labels: words for the axes, given by `label`.
     """
 
@@ -67,6 +69,7 @@ class Trace:
     backend: str
     difference: float
     notes: tuple[str, ...] = ()
+    lang: str = "en"
     labels: Labels = field(default_factory=Labels)
 
     @property
@@ -95,8 +98,15 @@ class Trace:
         predictions: Sequence[Any] | None = None,
         title: str | Mapping[str, str] | None = None,
         note: str | Mapping[str, str] | None = None,
+        head: nn.Linear | None = None,
+        outcomes: Sequence[Any] | None = None,
+        targets: Sequence[Any] | None = None,
+        vocabulary: Mapping[str, Any] | None = None,
+        translations: Mapping[str, Mapping[str, str]] | None = None,
     ) -> "Trace":
-        """The same trace with words in place of numbers; all of it is data and shown as it is.
+        """The same trace with words in place of numbers, and with what stands before and after the layer.
+
+        All of it is data and shown as it is.
 
         Args:
             tokens: one for each step: T of them for all sequences alike, or N lists of T.
@@ -105,9 +115,18 @@ class Trace:
                 pairs, and N of those where there is more than one sequence.
             title: of the page. A mapping from "en" and "ko" gives it in both languages.
             note: a paragraph under the title, likewise.
+            head: the linear layer that reads output, y_t = W h_t + b. The page then shows y_t, a loss, and how its
+                gradient flows back.
+            outcomes: what the numbers of head are the scores of, one name each. The predictions follow from it.
+                Default: its numbers are values.
+            targets: what should come out at each step, an outcome's name or a number; None where there is no loss.
+                T of them, or N lists of T.
+            vocabulary: for each token the vector that the layer reads, (I,): an embedding's rows, for instance. One can
+                then type a text of one's own into the page.
+            translations: by language, "en" or "ko", what tokens, features and outcomes are called in it.
 
         Raises:
-            ValueError: a list is not as long as its axis.
+            ValueError: a list is not as long as its axis, or head does not read output.
 
         Example:
             >>> import elman, torch
@@ -115,7 +134,9 @@ class Trace:
             >>> trace.labels.tokens
             (('i', 'am', 'here'),)
         """
-        changes = make_labels(self, tokens, features, predictions, title, note)
+        changes = make_labels(
+            self, tokens, features, predictions, title, note, head, outcomes, targets, vocabulary, translations
+        )
         return replace(self, labels=replace(self.labels, **changes))
 
     def at(self, t: int, layer: int = 0, direction: int = 0, unit: int = 0, batch: int = 0) -> Arithmetic:
@@ -140,7 +161,8 @@ class Trace:
             >>> elman.trace(rnn, torch.eye(2)).at(0, unit=1).formula
             'tanh(0.2·1 + 0.4·0 + 0.8·0 + 1·0 + 0.2 + 0) = tanh(0.4) = 0.3799'
         """
-        return arithmetic(self, t, layer, direction, unit, batch)
+        with speaking(self.lang):
+            return arithmetic(self, t, layer, direction, unit, batch)
 
     def sensitivity(
         self, t: int | None = None, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
@@ -169,7 +191,8 @@ class Trace:
             >>> elman.trace(rnn, torch.ones(4, 1)).sensitivity().by_step
             tensor([0.1250, 0.2500, 0.5000, 1.0000])
         """
-        return sensitivity(self, t, layer, direction, unit, batch)
+        with speaking(self.lang):
+            return sensitivity(self, t, layer, direction, unit, batch)
 
     def table(self) -> Table:
         """One row for each layer, direction, sequence, step and unit: a text, HTML, or `.rows` for a data frame.
@@ -195,7 +218,8 @@ class Trace:
         """
         from elman.explain import _figures
 
-        return _figures.network(self, ax, batch)
+        with speaking(_figures.language(self)):
+            return _figures.network(self, ax, batch)
 
     def plot_hidden(
         self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0
@@ -203,13 +227,15 @@ class Trace:
         """The hidden state over time as a heat map, units upwards. Arguments and result as for `plot_network`."""
         from elman.explain import _figures
 
-        return _figures.hidden(self, ax, layer, direction, batch)
+        with speaking(_figures.language(self)):
+            return _figures.hidden(self, ax, layer, direction, batch)
 
     def plot_activations(self, ax: "Axes | None" = None) -> "Drawing":
         """How the hidden states of each layer are distributed: saturation, or for relu silence."""
         from elman.explain import _figures
 
-        return _figures.activations(self, ax)
+        with speaking(_figures.language(self)):
+            return _figures.activations(self, ax)
 
     def plot_sensitivity(
         self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
@@ -217,7 +243,8 @@ class Trace:
         """How much the input counts in the last state, by how many steps before it came."""
         from elman.explain import _figures
 
-        return _figures.sensitivity(self, ax, layer, direction, unit, batch)
+        with speaking(_figures.language(self)):
+            return _figures.sensitivity(self, ax, layer, direction, unit, batch)
 
     def save(self, path: str | Path, *, batch: Sequence[int] | None = None) -> Path:
         """Write the trace as one interactive page that needs no network: open it with a double click.
@@ -237,7 +264,9 @@ class Trace:
         return save(self, Path(path), batch)
 
     def __repr__(self) -> str:
-        return summary(self)
+        with speaking(self.lang):
+            return summary(self)
 
     def _repr_html_(self) -> str:
-        return summary_html(self)
+        with speaking(self.lang):
+            return notebook_html(self)

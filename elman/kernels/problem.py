@@ -96,12 +96,16 @@ class Problem(NamedTuple):
     def with_inputs(self, inputs: Sequence[Tensor]) -> Self:
         """The same problem of other numbers, as many."""
         after = 1 + len(self.states)
-        return self._replace(x=inputs[0], states=tuple(inputs[1:after]), weights=tuple(inputs[after:]))
+        return self._with(inputs[0], tuple(inputs[1:after]), tuple(inputs[after:]))
 
     def without_inputs(self) -> Self:
         """What `with_inputs` makes a problem of, and keeps none of them alive."""
-        nothing: dict[str, Any] = {"x": None, "states": (None,) * len(self.states), "weights": ()}
-        return self._replace(**nothing)
+        return self._with(None, (None,) * len(self.states), ())
+
+    def _with(self, x: Any, states: tuple[Any, ...], weights: tuple[Any, ...]) -> Self:
+        # several times faster than _replace, which small calls would feel
+        cell, layers, directions, bias, projected, _, _, _, *tables = self
+        return type(self)(cell, layers, directions, bias, projected, x, states, weights, *tables)
 
 
 class Run(NamedTuple):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels import moment
+from elman.kernels.numba_cpu.obstacle import FAKE
 from elman.kernels.numba_cpu.obstacle import obstacle as numba_obstacle
 from elman.kernels.problem import Problem, Run
 from elman.kernels.torch_native import obstacle as torch_obstacle
@@ -20,8 +21,8 @@ from elman.kernels.torch_native import obstacle as torch_obstacle
 class Kernels(Protocol):
     """What the module of a backend holds."""
 
-    def forward(self, problem: Problem, save: bool) -> Run:
-        """The run, and if `save` what its backward needs."""
+    def forward(self, problem: Problem, save: bool, checked: bool = False) -> Run:
+        """The run, and if `save` what its backward needs. `checked`: the weights are known to fit."""
         ...
 
 
@@ -37,6 +38,7 @@ class OwnKernels(Kernels, Protocol):
         d_last: tuple[Tensor | None, ...],
         needs: tuple[bool, ...],
         groups: int | None = None,
+        checked: bool = False,
     ) -> list[Tensor | None]:
         """The gradients at `problem.inputs`, those that `needs` asks for; of the weights for each of so many groups of
         the batch apart."""
@@ -57,9 +59,11 @@ class Backend(NamedTuple):
 
     def unavailable(self) -> str | None:
         """Why it cannot be used here, or None."""
-        if self.requires is None or _installed(self.requires):
+        if self.requires is None:
             return None
-        return f"the package {self.requires} is not installed"
+        if not _installed(self.requires):
+            return f"the package {self.requires} is not installed"
+        return _unusable()
 
     def obstacle(self, problem: Problem) -> str | None:
         """Why it cannot run this call now, or None."""
@@ -72,6 +76,16 @@ class Backend(NamedTuple):
 
 
 _module: Callable[[str], OwnKernels] = functools.cache(importlib.import_module)
+
+
+@functools.cache
+def _unusable() -> str | None:
+    return importlib.import_module(_MACHINE_CODE).unusable()  # type: ignore[no-any-return]
+
+
+@functools.cache
+def _slower() -> str | None:
+    return importlib.import_module(_MACHINE_CODE).slower()  # type: ignore[no-any-return]
 
 
 @functools.cache
@@ -93,6 +107,7 @@ _TABLE = {
 }
 OWN = _TABLE["numba"]
 """elman's own kernels."""
+_MACHINE_CODE = "elman.kernels.numba_cpu.compile.machine_code"  # imports llvmlite
 _asked: ContextVar[Backend | None] = ContextVar("elman_backend", default=None)
 
 
@@ -152,12 +167,12 @@ def nothing_is_asked() -> bool:
 
 def own_kernels() -> Backend | None:
     """elman's own, where they are there and nothing is asked: for a usual call `choose` would take them too."""
-    return OWN if nothing_is_asked() and not _own_is_missing() else None
+    return _own(_asked.get() is OWN) if nothing_is_asked() else None
 
 
 @functools.cache
-def _own_is_missing() -> bool:
-    return OWN.unavailable() is not None
+def _own(by_name: bool) -> Backend | None:
+    return OWN if OWN.unavailable() is None and (by_name or _slower() is None) else None
 
 
 def choose(problem: Problem) -> tuple[Backend, str]:
@@ -170,6 +185,8 @@ def choose(problem: Problem) -> tuple[Backend, str]:
     reasons: list[str] = []
     for backend in _TABLE.values():
         obstacle = backend.obstacle(problem)
+        if obstacle is None and backend is OWN:
+            obstacle = _slower()
         if obstacle is None:
             return backend, "; ".join(reasons) or "float32 or float64 on the CPU"
         reasons.append(obstacle)
@@ -180,4 +197,4 @@ def runs_later(problem: Problem) -> bool:
     """Whether elman's kernels can run this call once the transform or mode that is active now has done its part."""
     if _asked.get() not in (None, OWN) or OWN.unavailable() is not None:
         return False
-    return OWN.obstacle(problem) in moment.PASSING
+    return OWN.cannot(problem) in (*moment.PASSING, FAKE)

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.kernels.cells import Cell
@@ -23,6 +24,8 @@ def obstacle(problem: Problem) -> str | None:
         return "torch packs no complex numbers that have gradients"
     if problem.lengths is not None and problem.x.shape[1] == 0:
         return "torch packs no sequences where N = 0"
+    if forward_ad._current_level >= 0 and (problem.lengths is not None or problem.cell.name == "lstm"):
+        return "torch's packing and its LSTM have no forward-mode derivative"
     if torch._C._are_functorch_transforms_active():
         return "torch's operators fail under vmap"
     return None

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 from torch.nn.modules.rnn import RNNCellBase
-from torch.nn.utils import parametrize
 
+from elman.nn.become import become, own_class
 from elman.nn.gru import GRU, GRUCell
 from elman.nn.lstm import LSTM, LSTMCell
 from elman.nn.recurrent import Recurrent, RecurrentCell
@@ -106,53 +106,17 @@ def _change(module: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) 
         )
     result = Conversion(module, [], {})
     for name, layer in list(module.named_modules()):
-        if _own_class(layer) in classes:
-            _change_layer(layer, classes)
+        if own_class(layer) in classes:
+            become(layer, classes[own_class(layer)])
             result.converted.append(name)
         elif (reason := _reason_to_leave(layer, classes)) is not None:
             result.left[name] = reason
     return result
 
 
-def _own_class(layer: nn.Module) -> type[nn.Module]:
-    """The class that was called to build the layer. A parametrization puts a class of its own on top of it."""
-    kind = type(layer)
-    return kind.__bases__[0] if _has_class_of_parametrization(layer) else kind
-
-
-def _has_class_of_parametrization(layer: nn.Module) -> bool:
-    return parametrize.is_parametrized(layer) and type(layer).__name__.startswith("Parametrized")
-
-
-def _change_layer(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> None:
-    target = classes[_own_class(layer)]
-    if _has_class_of_parametrization(layer):
-        own = {name: value for name, value in vars(type(layer)).items() if name not in ("__dict__", "__weakref__")}
-        target = type(f"Parametrized{target.__name__}", (target,), own)
-    if not isinstance(layer, nn.RNNBase):
-        layer.__class__ = target
-        return
-    same: Any = layer
-    put = _put_by_hand(layer)
-    vars(layer).pop("_flat_weights", None)  # torch's own list would only go stale
-    layer._flat_weight_refs = []
-    if layer.mode.startswith("RNN_"):
-        same.nonlinearity = layer.mode.removeprefix("RNN_").lower()
-    same.__class__ = target
-    layer._init_flat_weights()
-    for name, weight in put.items():
-        layer._flat_weights[layer._flat_weights_names.index(name)] = weight
-
-
-def _put_by_hand(layer: nn.RNNBase) -> dict[str, Any]:
-    """What stands in `_flat_weights` in the place of a parameter."""
-    pairs = zip(layer._flat_weights_names, layer._flat_weights, strict=True)
-    return {name: weight for name, weight in pairs if weight is not getattr(layer, name, None)}
-
-
 def _reason_to_leave(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> str | None:
     """Why a recurrent layer is not converted; None for what is no recurrent layer, or has the wanted class already."""
-    kind = _own_class(layer)
+    kind = own_class(layer)
     if isinstance(layer, torch.jit.ScriptModule):
         named = getattr(layer, "original_name", None)
         return f"a scripted {named} is compiled" if named in {kind.__name__ for kind in _OURS} else None
@@ -222,7 +186,7 @@ def _converting(original: Any, kind: type[nn.Module]) -> Any:
         original(self, *args, **kwargs)
         built = _built.get()
         if built is not None and type(self) is kind:
-            _change_layer(self, _OURS)
+            become(self, _OURS[kind])
             built.append(self)
 
     __init__.__wrapped__ = original  # type: ignore[attr-defined]

@@ -6,6 +6,7 @@ from typing import Any, Never, overload
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
+from torch.overrides import has_torch_function
 
 from elman.kernels.cells import CELLS
 from elman.nn.recurrent import Recurrent, RecurrentCell
@@ -134,7 +135,8 @@ class LSTM(Recurrent):
             AttributeError: input or a state is no tensor.
             ValueError: input has not 2 or 3 axes, another dtype than the weights, or lengths or reset do not fit.
             RuntimeError: input or a state has a wrong size, a state another dtype, or they lie on another device.
-            TypeError: hx is no pair, lengths are no whole numbers or reset is not bool.
+            IndexError, TypeError: hx is no pair.
+            TypeError: lengths are no whole numbers or reset is not bool.
         """
         found: tuple[Tensor | PackedSequence, Pair] = self._call(input, hx, pair_of("LSTM", hx), lengths, reset)
         return found
@@ -190,7 +192,7 @@ class LSTMCell(RecurrentCell, torch.nn.LSTMCell):
         Raises:
             AttributeError: input or a state is no tensor.
             ValueError: input or a state has not 1 or 2 axes.
-            RuntimeError: a size, dtype or device does not fit.
+            RuntimeError: a size, dtype or device does not fit, or hx are not two.
             TypeError: hx is no pair.
         """
         after: Pair = self._call(input, hx, pair_of("LSTMCell", hx))
@@ -198,12 +200,20 @@ class LSTMCell(RecurrentCell, torch.nn.LSTMCell):
 
 
 def pair_of(kind: str, hx: Any) -> tuple[Any, ...]:
-    """h and c, where they are given. torch's layers index hx: so a tensor of two states will do."""
+    """h and c, where they are given. torch's layer indexes hx: so a tensor of two states will do."""
     if hx is None:
         return ()
-    if isinstance(hx, Tensor) and hx.dim() > 0 and len(hx) == 2:
-        return hx[0], hx[1]
-    if not isinstance(hx, tuple | list) or len(hx) != 2:
-        got = f"{len(hx)} of them" if isinstance(hx, tuple | list) else type(hx).__name__
-        raise TypeError(f"{kind} takes hx as a pair of tensors (h_0, c_0), got {got}.")
-    return tuple(hx)
+    is_tensor, cell = isinstance(hx, Tensor), kind.endswith("Cell")
+    count = len(hx) if isinstance(hx, tuple | list) or (is_tensor and hx.dim() > 0) else None
+    if count == 2 or (is_tensor and not cell and hx.dim() == 3 and count is not None and count > 2):
+        return hx[0], hx[1]  # of a state alone, the checks say what its rows lack
+    got = f"a tensor {tuple(hx.shape)}" if is_tensor else type(hx).__name__ if count is None else f"{count} of them"
+    said = f"{kind} takes hx as a pair of tensors (h_0, c_0), got {got}."
+    if count is None and has_torch_function((hx,)):  # torch.fx's proxy of a pair, and what else stands for one
+        return (hx,)
+    if count is None or (is_tensor and (cell or count > 2)):
+        raise TypeError(said)
+    if count < 2 and not cell:
+        first = "index 1 is out of bounds" if is_tensor else f"{type(hx).__name__} index out of range"
+        raise IndexError(f"{first}. {said}")
+    raise RuntimeError(f"{'lstm_cell' if cell else 'lstm'} expects two hidden states. {said}")

@@ -17,11 +17,12 @@ from elman.call.fx import as_one_node
 from elman.call.layout import run_packed, run_padded, run_step
 from elman.call.usual import is_usual
 from elman.kernels.cells import Cell
+from elman.nn.become import become, own_class
 
 States = tuple[Tensor, ...]
 _OF_QUANTIZATION = {
-    "RNN": "has no form of RNN: it leaves torch.nn.RNN as it is, and elman.RNN too. The weights of this layer stay what "
-    "they are."
+    "RNN": "has no form of RNN: it leaves torch.nn.RNN as it is, and elman.RNN too. The weights of this layer stay "
+    "what they are."
 }
 _OTHERS = (
     "looks for torch's own classes and leaves elman.{kind} as it is. Call elman.to_torch(model) first, and it becomes "
@@ -114,7 +115,7 @@ class Recurrent(RNNBase):
 
     def __prepare_scriptable__(self) -> nn.Module:
         """What torch.jit.script compiles in place of this layer: torch's, of the same Parameters."""
-        return _scriptable(self)
+        return _scriptable(self, self._kind)
 
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
         """The call under torch's tracer. The old ONNX exporter passes what is keyword-only, too, in a row."""
@@ -203,7 +204,7 @@ class RecurrentCell(RNNCellBase):
 
     def __prepare_scriptable__(self) -> nn.Module:
         """What torch.jit.script compiles in place of this cell: torch's, of the same Parameters."""
-        return _scriptable(self)
+        return _scriptable(self, f"{self._kind}Cell")
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "qconfig":  # which torch's quantizers give to every module they come upon
@@ -221,11 +222,12 @@ def _is_like_a_tensor(given: tuple[Any, ...]) -> bool:
     return bool(strange) and has_torch_function(strange)
 
 
-def _scriptable(layer: nn.Module) -> nn.Module:
-    """torch's layer of the same Parameters: TorchScript's language has no words for the kernels.
+def _scriptable(layer: nn.Module, name: str) -> nn.Module:
+    """torch's layer of that name, of the same Parameters: TorchScript's language has no words for the kernels.
 
-    torch.jit.script puts it into the model it was given, too.
+    torch.jit.script puts it into the model it was given, too. A subclass stays what it is, with its own code.
     """
-    from elman.nn.convert import to_torch
-
-    return to_torch(copy.copy(layer)).module
+    same = copy.copy(layer)
+    if "_kind" in vars(own_class(layer)):
+        become(same, getattr(nn, name))
+    return same

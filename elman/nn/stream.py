@@ -86,8 +86,8 @@ class Stream:
         """
         if not self._turn.acquire(False):
             raise RuntimeError(
-                "This stream is in a step already, of another thread or below this one. Give each thread a stream of its "
-                "own: copy.copy(stream) has its weights and a state of its own."
+                "This stream is in a step already, of another thread or below this one. Give each thread a stream of "
+                "its own: copy.copy(stream) has its weights and a state of its own."
             )
         try:
             steps = self._steps
@@ -102,8 +102,8 @@ class Stream:
                 return steps(x_t)
             if isinstance(x_t, Tensor) and x_t.requires_grad and torch.is_grad_enabled():
                 raise RuntimeError(
-                    "x_t asks for a gradient, and a stream computes none. Pass x_t.detach(), or run the layer itself on "
-                    "a sequence of one step with a state."
+                    "x_t asks for a gradient, and a stream computes none. Pass x_t.detach(), or run the layer itself "
+                    "on a sequence of one step with a state."
                 )
             with torch.no_grad():
                 return self._checked_step(x_t, self._rnn._weights())
@@ -133,7 +133,7 @@ class Stream:
         if steps is None or not nothing_is_asked():
             return
         weights = self._rnn._weights()
-        if weights_are_usual(self._rnn, weights, weights[0].dtype) and steps.can_begin(states, weights):
+        if weights_are_usual(self._rnn, weights) and steps.can_begin(states, weights):
             steps.begin(states)
             self._steps = steps
 

@@ -1,4 +1,4 @@
-"""Sixty-four small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Sixty-seven small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,10 +1,10 @@
-"""Forty-six small models with one mistake each, of the kinds that learners and published code make."""
+"""Fifty-one small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from collected import LENGTHS, C, Case, H, I, N, Of, T, V, WithLengths, ids, numbers, padded
+from collected import LENGTHS, C, Case, H, I, Of, T, V, WithLengths, ids, numbers, padded
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -23,8 +23,8 @@ def wrong(code: str, cause: str, **options: Any) -> Any:
     return keep
 
 
-def gru(**options: Any) -> nn.GRU:
-    return nn.GRU(I, H, batch_first=True, **options)
+def gru(**options: Any) -> elman.GRU:
+    return elman.GRU(I, H, batch_first=True, **options)
 
 
 def head(width: int = H) -> nn.Linear:
@@ -356,7 +356,7 @@ def last_step_of_both_directions():
     def forward(self, x):
         return self.fc(self.rnn(self.words(x))[0][:, -1, :])
 
-    rnn = nn.LSTM(I, H, batch_first=True, bidirectional=True)
+    rnn = elman.LSTM(I, H, batch_first=True, bidirectional=True)
     return Of(forward, words=nn.Embedding(V, I), rnn=rnn, fc=head(2 * H)), ids()
 
 

@@ -3,7 +3,6 @@
 import random
 import re
 import struct
-from pathlib import Path
 
 import pytest
 import torch
@@ -99,8 +98,12 @@ def test_arithmetic_of_every_layer_and_direction(tab, deep) -> None:
                 written[2:4] = map(fixed, values[2:4])  # which are fields
                 assert shown == written
                 largest = max((*number.from_input, *number.from_state), key=lambda product: abs(product.value))
-                cells = one.page.locator(".products tbody tr").first.locator("td").evaluate_all(
-                    "(all) => all.map((e) => [...e.children].map((part) => part.value || part.textContent))"
+                cells = (
+                    one.page.locator(".products tbody tr")
+                    .first.locator("td")
+                    .evaluate_all(
+                        "(all) => all.map((e) => [...e.children].map((part) => part.value || part.textContent))"
+                    )
                 )
                 assert cells[0] == [largest.weight, fixed(largest.factors[0])]
                 assert cells[1] == [largest.source, fixed(largest.factors[1])]
@@ -309,6 +312,43 @@ def test_tour_walks_through_by_keyboard(tab, hello, deep, locale) -> None:
         assert one.page.evaluate("document.activeElement.id") == "tour-open"
 
 
+IN_SIGHT = """() => [...document.querySelectorAll(".toured")].map((node) => {
+  const box = node.getBoundingClientRect();
+  const top = document.elementFromPoint(box.x + box.width / 2, box.y + Math.min(box.height / 2, 60));
+  return Boolean(top) && (node.contains(top) || top.contains(node)) && !top.closest("#tour");
+})"""
+
+
+@pytest.mark.parametrize("width", [375, 768, 1400])
+def test_tour_brings_into_sight_what_it_speaks_of(tab, hello, deep, width) -> None:
+    """On a phone, too: nothing lies under the ledger or the card; where a key is named, there is a button."""
+    for file in (hello[3], deep[2]):
+        one = tab(file, viewport={"width": width, "height": 740}, reduced_motion="reduce")
+        one.page.click("#tour-open")
+        for k in range(8):
+            one.page.wait_for_timeout(60)
+            assert sum(one.page.evaluate(IN_SIGHT)) >= 1, k
+            text = one.page.locator("#tour p").inner_text()
+            if "key" in text:
+                before = one.page.locator("#formula").text_content()
+                one.page.click("#tour-step")
+                assert one.page.locator("#formula").text_content() != before
+            if k < 7:
+                one.page.click("#tour-next")
+
+
+def test_tour_indexes_output_as_the_layer_does(tab, hello, deep) -> None:
+    """output[-1] is the last sample where the batch comes first."""
+    for file, name, other in ((deep[2], "output[:, -1]", "output[-1]"), (hello[3], "", "output[:, -1]")):
+        one = tab(file)
+        one.page.click("#tour-open")
+        for _ in range(5):
+            one.page.click("#tour-next")
+        text = one.page.locator("#tour p").inner_text()
+        assert name in text
+        assert other not in text
+
+
 def test_keyboard_alone_reaches_everything(tab, deep) -> None:
     """Tab reaches each control once; the grid and the units are one stop each and are walked by arrows; focus shows."""
     _, trace, file = deep
@@ -461,7 +501,7 @@ def test_without_scripts_a_plain_table_is_shown(tab, hello) -> None:
     text = one.page.locator("body").inner_text()
     assert "input\t(time 5, batch 3, feature 4)" in text
     rows = one.page.locator("noscript table").nth(1).locator("tr").all_inner_texts()
-    assert rows[0].split("\t") == ["step", "unit 0", "unit 1"]
+    assert rows[0].split("\t") == ["step (시점)", "unit 0 (유닛 0)", "unit 1 (유닛 1)"]
     for t, row in enumerate(rows[1:]):
         assert row.split("\t") == [f"{t} {'hello'[t]}", *map(fixed, trace.hidden[0, 0, t, 0].tolist())]
     assert one.page.locator("button:visible").count() == 0

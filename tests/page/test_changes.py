@@ -4,12 +4,11 @@ import copy
 
 import pytest
 import torch
-from browser import cell, place
+from browser import place
 from torch import nn
 
 import elman
 from elman.explain._numbers import fixed, rounded
-
 
 
 def states(one) -> torch.Tensor:
@@ -132,7 +131,10 @@ def test_recurrence_and_an_input_are_zeroed_by_one_click(tab, deep) -> None:
     one = tab(file, "#t=2&row=l1r&b=1")
 
     def shown() -> list[str]:
-        return [label.rsplit(": ", 1)[1] for label in one.page.locator(".cell.y").evaluate_all("(a) => a.map((c) => c.ariaLabel)")]
+        return [
+            label.rsplit(": ", 1)[1]
+            for label in one.page.locator(".cell.y").evaluate_all("(a) => a.map((c) => c.ariaLabel)")
+        ]
 
     def said(layer: nn.RNN, x: torch.Tensor) -> list[str]:
         output = layer(x, trace.h_0, lengths=[7, 4, 1])[0][1, :4]

@@ -105,11 +105,25 @@ function picture(vector, colours, scale) {
   return canvas;
 }
 
+const SHADES = 255; // of each sign, in a picture
+
+// The colours of a picture as pixels, from the largest negative number to the largest positive one, and last of no number.
+function paletteOf(colours) {
+  if (!colours.palette) {
+    const values = Array.from({ length: 2 * SHADES + 1 }, (_, k) => k / SHADES - 1);
+    const bytes = [...values, NaN].flatMap((value) => [...colourOf(colours, value, 1), 255]);
+    colours.palette = new Uint32Array(new Uint8ClampedArray(bytes).buffer);
+  }
+  return colours.palette;
+}
+
 function paintPicture(canvas, vector, colours, scale) {
+  const palette = paletteOf(colours);
   const image = new ImageData(canvas.width, canvas.height);
+  const pixels = new Uint32Array(image.data.buffer);
   vector.forEach((value, k) => {
-    const [r, g, b] = colourOf(colours, value, scale);
-    image.data.set([r, g, b, 255], 4 * k);
+    const share = Math.max(-1, Math.min(1, value / (scale || 1)));
+    pixels[k] = palette[Number.isFinite(value) ? Math.round((share + 1) * SHADES) : 2 * SHADES + 1];
   });
   canvas.getContext("2d").putImageData(image, 0, 0);
 }

@@ -73,6 +73,7 @@ function drawChanges(app) {
   for (const [id, wanted] of Object.entries(switches)) byId(id).setAttribute("aria-pressed", String(on(wanted)));
   byId("zero-hh").textContent = say.zeroStates;
   byId("zero-x").textContent = say.zeroInput(switches["zero-x"][0].at[0]);
+  byId("backward").setAttribute("aria-pressed", String(app.state.back));
   byId("undo").disabled = app.history.length < 2;
   byId("restore").disabled = !isChanged(changes);
   write(byId("moved"), movedText(app));
@@ -81,6 +82,7 @@ function drawChanges(app) {
 
 function movedText(app) {
   const { say, moved, model, changes } = app;
+  if (!moved && app.state.back) return say.backHint;
   if (!moved) return isChanged(changes) ? say.movedOther : say.movedNone;
   if (!moved.count) return say.movedNothing;
   const { l, d, t, b, u } = moved.where;

@@ -2,9 +2,13 @@
 
 const NUMBERS = 4; // a cell of up to four units shows them as numbers
 
-const scaleOf = (app, place) => (place.kind === "x" ? app.scales.x : app.scales.h);
+// What a cell shows: its numbers, or in the backward pass their gradient.
+const shownAt = (app, place) => (app.state.back ? gradientAt(app, place) : place.vector);
 
-const halvesOf = ({ model }, { kind, vector }) =>
+const scaleOf = (app, place) =>
+  app.state.back ? currentGradients(app).scale : place.kind === "x" ? app.scales.x : app.scales.h;
+
+const halvesOf = ({ model }, { kind }, vector) =>
   kind === "y" && model.D === 2 ? [vector.subarray(0, model.H), vector.subarray(model.H)] : [vector];
 
 // Draws a cell's numbers again; a picture stays the same element, since making hundreds anew takes the eye's patience.
@@ -15,19 +19,19 @@ function paintBody(app, node, place) {
     node.append(...cellBody(app, place));
     return;
   }
-  halvesOf(app, place).forEach((half, k) => paintPicture(pictures[k], half, app.colours, scaleOf(app, place)));
+  halvesOf(app, place, shownAt(app, place)).forEach((half, k) => paintPicture(pictures[k], half, app.colours, scaleOf(app, place)));
 }
 
 function cellBody(app, place) {
   const { colours } = app;
   const scale = scaleOf(app, place);
-  return halvesOf(app, place).map((half) => {
+  return halvesOf(app, place, shownAt(app, place)).map((half) => {
     if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
       const tile = el("span", {
         class: "tile",
-        text: Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
+        text: app.state.back ? tiny(value) : Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
       });
       paint(tile, colours, value, scale);
       tiles.append(tile);
@@ -49,9 +53,12 @@ function paintGrid(app) {
     const place = placeAt(app, key, Number(col));
     paintBody(app, node, place);
     markMoved(app, node, place);
+    markFlow(app, node, place);
     node.setAttribute("aria-label", spoken(app, place));
   }
+  app.losses?.forEach((button, t) => fillLoss(app, button, t));
   app.guesses?.forEach((box, t) => fillGuesses(app, box, t));
+  if (app.state.back) drawWires(app);
 }
 
 function markMoved(app, node, place) {
@@ -76,6 +83,13 @@ function fillGuesses(app, box, t) {
   );
 }
 
+// The width that the outcomes need beside their percentages.
+function roomForWords(app) {
+  const names = app.head?.names ?? [];
+  const widths = names.map((name) => [...translated(app, name)].reduce((sum, c) => sum + (c > "\u1100" ? 14 : 8), 0));
+  return Math.min(110, Math.max(0, ...widths) + 36) * (widths.some((width) => width > 16) ? 1 : 0);
+}
+
 function buildGrid(app) {
   const { model, rows, say } = app;
   const { T, H, D } = model;
@@ -84,8 +98,8 @@ function buildGrid(app) {
   app.cells = new Map();
   const b = app.state.b;
   const numbers = H <= NUMBERS;
-  const least = numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42;
-  const most = numbers ? (D === 2 ? 128 : 104) : 72;
+  const least = Math.max(numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42, roomForWords(app));
+  const most = Math.max(least, numbers ? (D === 2 ? 128 : 104) : 72);
   const between = T > 100 ? 10 : T > 32 ? 12 : T > 8 || innerWidth <= 640 ? 16 : 22;
   const room = (byId("scroller").clientWidth - 100) / (T + 2) - between;
   const width = Math.floor(Math.max(least, Math.min(most, room)));
@@ -93,13 +107,16 @@ function buildGrid(app) {
   grid.style.setProperty("--gx", `${between}px`);
   grid.classList.toggle("tight", width < 48);
   app.roomy = width >= 50;
+  app.tight = width + between < 62;
   grid.style.setProperty("--steps", T);
   grid.setAttribute("aria-label", say.grid);
   grid.classList.toggle("numbers", numbers);
+  grid.classList.toggle("back", app.state.back);
 
   const predictions = expects(app);
-  const line = { header: 1, predicted: predictions ? 2 : null };
-  const first = predictions ? 3 : 2;
+  const line = { header: 1, loss: app.state.back ? 2 : null };
+  line.predicted = predictions ? 2 + (app.state.back ? 1 : 0) : null;
+  const first = 2 + (app.state.back ? 1 : 0) + (predictions ? 1 : 0);
   rows.forEach((row, k) => (line[row.key] = first + k));
   line.influence = first + rows.length;
   const put = (node, row, col, span = 1) => {
@@ -137,12 +154,10 @@ function buildGrid(app) {
   for (let t = 0; t < T; t++) {
     const token = app.token(t);
     const button = el(
-      "button",
+      "div",
       {
-        type: "button",
         role: "columnheader",
         class: "head",
-        tabindex: "-1",
         "aria-label": app.stepName(t),
         on: { click: () => app.moveTo(app.state.row, t) },
       },
@@ -154,6 +169,20 @@ function buildGrid(app) {
     button.style.gridColumn = String(t + 3);
     head.append(button);
     app.heads.push(button);
+  }
+  app.losses = null;
+  if (app.state.back) {
+    app.losses = Array.from({ length: T }, (_, t) => {
+      const button = el("button", {
+        type: "button",
+        role: "gridcell",
+        class: "loss",
+        on: { click: () => chooseLoss(app, t) },
+      });
+      fillLoss(app, button, t);
+      return put(button, line.loss, t);
+    });
+    grid.append(el("div", { role: "row", class: "row" }, label(line.loss, say.loss), ...app.losses));
   }
   if (predictions) {
     const row = el("div", { role: "row", class: "row" }, label(line.predicted, say.predicted));
@@ -197,6 +226,7 @@ function buildGrid(app) {
       }
       button.append(...cellBody(app, place));
       markMoved(app, button, place);
+      markFlow(app, button, place);
       button.style.gridRow = line[row.key];
       button.style.gridColumn = String(col + 3);
       group.append(button);

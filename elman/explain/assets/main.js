@@ -1,4 +1,4 @@
-// Joins the parts: the state, the address that keeps it, the keys, the language.
+// Joins the parts: the state, the keys, the language, paper.
 
 function start() {
   const data = JSON.parse(byId("data").textContent);
@@ -22,6 +22,8 @@ function start() {
       of: "all",
       log: false,
       all: false,
+      back: false, // whether the backward pass is shown
+      loss: null, // the steps whose loss is chosen; null: the last that has one
       lang: "en",
     },
     tour: null,
@@ -68,7 +70,9 @@ function start() {
     set(changes) {
       const before = { ...app.state };
       Object.assign(app.state, changes);
-      if (app.state.b !== before.b || app.state.lang !== before.lang) buildGrid(app);
+      const { b, lang, back, loss, unit } = app.state;
+      if (b !== before.b || lang !== before.lang || back !== before.back) buildGrid(app);
+      else if (back && (loss !== before.loss || unit !== before.unit)) paintGrid(app);
       if (app.state.lang !== before.lang) drawWords(app);
       draw(app);
       keepAddress(app);
@@ -87,7 +91,7 @@ function start() {
       if (app.changes.swapped !== swapped) drawLedger(app, true);
       else if (other) drawLedger(app);
       draw(app);
-      keepAddress(app);
+      setTimeout(() => keepAddress(app)); // after the drawing: a browser may take its time over it
     },
     undo: () => app.change(null),
     restore() {
@@ -125,57 +129,11 @@ function translated(app, word) {
 function draw(app) {
   markGrid(app);
   drawControls(app);
+  drawLegend(app);
   drawChanges(app);
   drawTyped(app);
   drawPanel(app);
   drawInfluence(app);
-}
-
-// The address keeps the place, so that a link or a reload comes back to it.
-
-function keepAddress(app) {
-  if (location.protocol === "about:") return; // inside a notebook there is no address
-  const { row, t, b, pin, unit, lang } = app.state;
-  const { swapped, text, edits } = app.changes;
-  const parts = {
-    t,
-    row,
-    b: b || null,
-    unit: unit || null,
-    pin: pin && `${pin.row}.${pin.t}`,
-    swapped: swapped ? 1 : null,
-    text,
-    lang,
-  };
-  const hash = new URLSearchParams(Object.entries(parts).filter(([, value]) => value !== null));
-  for (const edit of edits.slice(0, KEPT)) hash.append("edit", editText(edit));
-  history.replaceState(null, "", `#${hash}`);
-}
-
-const KEPT = 40; // edits in an address
-
-function readAddress(app) {
-  const { state, rows } = app;
-  const asked = new URLSearchParams(location.hash.slice(1));
-  const reading = { swapped: asked.get("swapped") === "1" && canSwap(app), text: typedText(app, asked.get("text")) };
-  if (isChanged({ ...reading, edits: [] })) app.history.push({ ...UNCHANGED, ...reading });
-  derive(app);
-  const edits = asked.getAll("edit").map((text) => editOf(text, app));
-  if (edits.some(Boolean)) app.history.push({ ...app.changes, edits: edits.filter(Boolean) });
-  derive(app);
-  const { model } = app;
-  const whole = (text, low, high) => (/^-?\d+$/.test(text ?? "") ? Math.max(low, Math.min(high, Number(text))) : null);
-  const preferred = (navigator.languages || [navigator.language]).find((name) => /^(en|ko)\b/.test(name)) || "en";
-  state.lang = Object.hasOwn(WORDS, asked.get("lang") ?? "") ? asked.get("lang") : preferred.slice(0, 2);
-  state.b = whole(asked.get("b"), 0, model.N - 1) ?? 0;
-  if (rows.some((row) => row.key === asked.get("row"))) state.row = asked.get("row");
-  // At step 0 the recurrent term is 0, or h_0's: the step after it shows the layer at work.
-  state.t = whole(asked.get("t"), -1, model.T) ?? Math.min(1, model.lengths[state.b] - 1, model.T - 1);
-  if (state.t < 0 && !asked.has("t")) state.t = 0;
-  state.unit = whole(asked.get("unit"), 0, model.D * model.H - 1) ?? 0;
-  const [row, t] = (asked.get("pin") || "").split(".");
-  if (rows.some((one) => one.key === row) && whole(t, -1, model.T) !== null)
-    state.pin = { row, t: whole(t, -1, model.T) };
 }
 
 function drawWords(app) {
@@ -185,21 +143,21 @@ function drawWords(app) {
   const told = (text) => (text ? (text[state.lang] ?? Object.values(text)[0]) : "");
   byId("title").textContent = told(data.title) || data.layer;
   byId("layer").hidden = !told(data.title);
-  write(byId("note"), told(data.note));
+  byId("note").replaceChildren(...linked(app, told(data.note)));
+  drawLesson(app, told);
   document.title = byId("title").textContent;
   byId("language").textContent = say.language;
   byId("language").setAttribute("aria-label", say.languageLabel);
   byId("language").lang = state.lang === "en" ? "ko" : "en";
   write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · "));
   drawSequences(app);
-  drawLegend(app);
   drawLedger(app);
   if (app.check) sayCheck(app);
   drawTour(app);
 }
 
 function drawLegend(app) {
-  const most = app.scales.h;
+  const most = app.state.back ? currentGradients(app).scale : app.scales.h;
   const box = byId("legend");
   box.replaceChildren(el("span", { text: short(-most) }), el("i"), el("span", { text: short(most) }));
 }
@@ -304,6 +262,7 @@ function listen(app) {
     buildGrid(app);
     draw(app);
   });
+  byId("backward").addEventListener("click", () => app.set({ back: !state.back }));
   listenForChanges(app);
   listenForText(app);
   matchMedia("print").addEventListener("change", () => fitPaper(app));
@@ -312,7 +271,7 @@ function listen(app) {
 }
 
 // A sheet is as wide as it is: a grid that is wider is drawn smaller, so that h_n is on it, too.
-const PAPER = 1040; // CSS pixels of A4 across, without its margins
+const PAPER = 980; // CSS pixels of A4 across, without the margins of sheet and page
 
 function fitPaper(app) {
   byId("grid").style.setProperty("--print-zoom", Math.min(1, PAPER / byId("grid").scrollWidth));

@@ -155,12 +155,14 @@ function apart(computed, recorded) {
 }
 
 // Back-propagation through time in one sequence. seeds(l, d, t) is what a loss sends straight to a state, (rows, H), or
-// null; rows are so many losses at once. Gives the gradient at every state h (l, d, t), at every sum (dz) and at every x.
+// null; rows are so many losses at once. Gives the gradient at every state h (l, d, t), at every sum (dz), at every x and at
+// h_0 (start), what each step hands to the one that was read before it (carried) and each layer to the one below (down).
 function backpropagate(model, b, rows, seeds) {
   const { H, L, D, kind } = model;
   const length = model.lengths[b];
   const empty = () => Array.from({ length: L }, () => Array.from({ length: D }, () => new Array(length).fill(null)));
-  const found = { h: empty(), dz: empty(), x: null };
+  const ends = Array.from({ length: L }, () => new Array(D).fill(null));
+  const found = { h: empty(), dz: empty(), carried: empty(), down: [], x: null, start: ends };
   let fromAbove = new Array(length).fill(null); // at the outputs of a layer, (rows, D * H)
   for (let l = L - 1; l >= 0; l--) {
     const width = model.cell(l, 0).inputs;
@@ -176,10 +178,11 @@ function backpropagate(model, b, rows, seeds) {
         const dz = kind.back({ h: model.h(l, d, t, b) }, g, H);
         found.dz[l][d][t] = dz;
         carried = timesMatrix(dz.recurrent, w_hh, rows, kind.gates * H, H);
+        found.carried[l][d][t] = found.start[l][d] = carried;
         inputs[t] = added(inputs[t], timesMatrix(dz.input, w_ih, rows, kind.gates * H, width));
       }
     }
-    fromAbove = inputs;
+    fromAbove = found.down[l] = inputs;
   }
   found.x = fromAbove;
   return found;

@@ -87,7 +87,13 @@ function byMagnitude(all) {
   return [...all].sort((one, other) => Math.abs(other.value) - Math.abs(one.value) || one.k - other.k);
 }
 
-function written(all) {
+// One or two digits, where there is no room for more.
+function tiny(value) {
+  if (!Number.isFinite(value) || value === 0) return short(value);
+  return Math.abs(value) < 0.01 || Math.abs(value) >= 100 ? value.toExponential(0) : String(Number(value.toPrecision(2)));
+}
+
+function written(all, number = rounded) {
   const shown =
     all.length <= SPELT
       ? all
@@ -95,7 +101,7 @@ function written(all) {
           .slice(0, LARGEST)
           .sort((one, other) => one.k - other.k);
   const said = shown.map(({ w, factor }) => {
-    const text = rounded(factor);
+    const text = number(factor);
     return `${rounded(w)}·${text.startsWith("-") ? `(${text})` : text}`;
   });
   return shown.length === all.length ? said : [...said, "…"];

@@ -79,10 +79,11 @@ function nameOf(app, place) {
 }
 
 function spoken(app, place) {
-  const { vector } = place;
+  const vector = shownAt(app, place);
+  const number = app.state.back ? short : rounded;
   const values =
     vector.length <= NUMBERS
-      ? Array.from(vector, rounded).join(", ")
-      : `${app.say.values(vector.length)}, ${app.say.range(rounded(Math.min(...vector)), rounded(Math.max(...vector)))}`;
-  return `${nameOf(app, place)}: ${values}`;
+      ? Array.from(vector, number).join(", ")
+      : `${app.say.values(vector.length)}, ${app.say.range(number(Math.min(...vector)), number(Math.max(...vector)))}`;
+  return `${app.state.back ? "dL/d " : ""}${nameOf(app, place)}: ${values}`;
 }

@@ -39,7 +39,7 @@ function drawTour(app, moved = false) {
   document.body.classList.add("touring");
   const place = moved ? step.place(about) : null;
   if (place) {
-    app.set({ pin: null, unit: 0 });
+    app.set({ pin: null, unit: 0, back: false });
     app.moveTo(...place);
   }
   unmark();

@@ -23,6 +23,9 @@ function drawWires(app) {
   wires.setAttribute("height", grid.scrollHeight);
   app.boxes = new Map(Array.from(cells, ([id, node]) => [id, boxOf(node)]));
   const at = (key, col) => app.boxes.get(`${key}.${col}`);
+  const found = app.state.back ? currentGradients(app) : null;
+  const sizeOf = (g) => (g ? norm(g) / found.most : 0);
+  const flows = []; // in the backward pass: each arrow, and how much flows along it
   const across = [];
   for (const row of rows.filter((one) => one.kind === "h")) {
     for (let col = -1; col < T; col++) {
@@ -32,7 +35,12 @@ function drawWires(app) {
       if (!from || !to) continue;
       const y = from.y + from.h / 2;
       const [left, right] = [from.x + from.w + 2, to.x - 2];
-      across.push(row.d ? arrow(right, y, left, y) : arrow(left, y, right, y));
+      if (!app.state.back) across.push(row.d ? arrow(right, y, left, y) : arrow(left, y, right, y));
+      else {
+        // The gradient goes the other way, from the step that read last.
+        const size = sizeOf(found.carried[row.l][row.d][row.d ? col : col + 1]);
+        flows.push([row.d ? arrow(left, y, right, y) : arrow(right, y, left, y), size]);
+      }
     }
   }
   const up = [];
@@ -41,12 +49,21 @@ function drawWires(app) {
     const above = l === model.L ? "y" : `l${l}`;
     for (let t = 0; t < T; t++) {
       const [from, to] = [at(below, t), at(above, t)];
-      if (from && to) up.push(arrow(from.x + from.w / 2, from.y - 2, from.x + from.w / 2, to.y + to.h + 2));
+      if (!from || !to) continue;
+      const x = from.x + from.w / 2;
+      if (!app.state.back) up.push(arrow(x, from.y - 2, x, to.y + to.h + 2));
+      else {
+        const g = l === model.L ? found.losses.get(t)?.seed : found.down[l][t];
+        flows.push([arrow(x, to.y + to.h + 2, x, from.y - 2), sizeOf(g)]);
+      }
     }
   }
   wires.replaceChildren(
     svg("path", { d: across.join(""), class: "across" }),
     svg("path", { d: up.join(""), class: "up" }),
+    ...flows
+      .filter(([, size]) => size > 0)
+      .map(([d, size]) => svg("path", { d, class: "flows", "stroke-width": Math.max(0.4, Math.min(7, 7 * size)) })),
     svg("g", { class: "links" }),
   );
   drawLinks(app);

@@ -128,8 +128,8 @@ class Call:
             leaves.append(leaf)
         return dataclasses.replace(self, leaves=tuple(leaves), lengths=[end])
 
-    def permuted(self, order: Tensor) -> list["Call"]:
-        """The samples in another order; several ways where it cannot be told which axis of an argument is theirs."""
+    def of_samples(self, order: Tensor) -> list["Call"]:
+        """These samples, in this order; several ways where it cannot be told which axis of an argument is theirs."""
         assert self.batch_dim is not None
         ways = [dataclasses.replace(self, lengths=None if self.lengths is None else self.ends[order])]
         for place, leaf in enumerate(self.leaves):

@@ -93,10 +93,11 @@ def _another_order(watched: Watched) -> Cause:
         "Undo the sorting: pack with enforce_sorted=False, or index the results with the inverse permutation.",
         "정렬을 되돌리세요. enforce_sorted=False로 패킹하거나, 역순열로 결과를 되돌려 놓으면 됩니다.",
     )
-    if watched.operation.name in _TURNS:
+    name = watched.operation.name
+    if name in _TURNS:
         mend = say(
-            "Turn the axis of time round instead: of (batch, time, feature) it is flip(1).",
-            "시간 축을 뒤집으세요. (배치, 시간, 특성)이라면 flip(1)입니다.",
+            f"Let it run along the axis of time: of (batch, time, feature) that is axis 1, {name}(..., 1).",
+            f"시간 축을 따라 하세요. (배치, 시간, 특성)이라면 축 1, {name}(..., 1)입니다.",
         )
     said = say(f"{place} puts the samples in another order: {lie}", f"{place}에서 샘플의 순서가 바뀝니다. {lie}")
     return Cause(said, mend)
@@ -153,7 +154,7 @@ def _broadcast(watched: Watched) -> Cause:
     said = say(
         f"{place} broadcasts {shapes} to {out}, "
         + ("each sample with all others" if both else "one of them made of all"),
-        f"{place}에서 {shapes} 모양이 {out}로 브로드캐스트되어 "
+        f"{place}에서 {shapes} 모양이 {out} 모양으로 브로드캐스트되어 "
         + ("샘플끼리 모두 짝지어집니다" if both else "모든 샘플로 만든 값이 샘플마다 들어갑니다"),
     )
     mend = say(

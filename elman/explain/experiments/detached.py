@@ -55,7 +55,8 @@ def _finding(patient: Patient, name: str, value: Tensor, difference: float) -> F
         say(
             f"changing steps before the last moved {name} {axes(value)} by up to {difference:.2g}, yet its gradient to "
             f"each of them is exactly zero.",
-            f"마지막보다 앞의 시점을 바꾸면 {name} {axes(value)}가 최대 {difference:.2g}만큼 달라지는데, 그 시점들에 "
+            f"마지막보다 앞의 시점을 바꾸면 {name} {axes(value)}의 값이 최대 {difference:.2g}만큼 달라지는데, 그 "
+            f"시점들에 "
             f"대한 기울기는 정확히 "
             f"0입니다.",
         ),

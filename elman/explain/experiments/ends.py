@@ -11,17 +11,15 @@ from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.timeline import time_axes
-from elman.explain.experiments.trial import Seen, Trial
-from elman.explain.experiments.words import listed
+from elman.explain.experiments.trial import Seen, trial_of
+from elman.explain.experiments.words import MOST, listed
 
 
 def whose_lengths(patient: Patient) -> list[Finding]:
     """The finding lengths-mismatched."""
-    if patient.call.lengths is None:
-        raise NotChecked(say("give the sequences' lengths=", "시퀀스의 길이를 lengths=로 알려 주세요"))
     if not any(record.lengths is not None for record in patient.record()):
         raise NotChecked(say("no layer inside is told lengths", "안에 길이를 받는 층이 없습니다"))
-    trial = Trial(patient)
+    trial = trial_of(patient)
     ends = patient.call.ends
     for seen in trial.seen():
         given = seen.record.lengths
@@ -60,10 +58,10 @@ def _mismatched(patient: Patient, seen: Seen, wrong: dict[int, int]) -> Finding:
         "lengths-mismatched",
         "error",
         say(
-            f"{label} is told the lengths of other samples: they were sorted, and the sequences were not.",
-            f"{label} 층이 다른 샘플의 길이를 받았습니다. 길이만 정렬하고 시퀀스는 정렬하지 않았습니다.",
+            f"{label} is told the lengths of other samples: either lengths or sequences were sorted alone.",
+            f"{label} 층이 다른 샘플의 길이를 받았습니다. 길이와 시퀀스 가운데 하나만 정렬했습니다.",
         ),
-        f"{listed(pairs)}.",
+        f"{'; '.join(pairs[:MOST])}.",
         say(
             "Leave both as they are and pack with enforce_sorted=False; or sort both: x[order] beside lengths[order].",
             "둘 다 그대로 두고 enforce_sorted=False로 패킹하거나, x[order]와 lengths[order]처럼 둘을 함께 정렬하세요.",
@@ -106,7 +104,7 @@ def last_step(patient: Patient) -> list[Finding]:
                 f"changing the last step of each sequence moved nothing of {listed(names)} in {DRAWS} draws; changing "
                 f"the "
                 f"step before it did.",
-                f"시퀀스마다 마지막 시점을 {DRAWS}번 바꾸어도 {listed(names)}이(가) 달라지지 않았고, 그 앞 시점을 "
+                f"시퀀스마다 마지막 시점을 {DRAWS}번 바꾸어도 {listed(names)}의 값이 달라지지 않았고, 그 앞 시점을 "
                 f"바꾸면 달라졌습니다.",
             ),
             say(

@@ -53,14 +53,12 @@ def finite_input(patient: Patient) -> list[Finding]:
 def _uninitialised(patient: Patient, values: Tensor, large: Tensor) -> Finding:
     count, most = int(large.sum()), float(values[large].abs().max())
     tiny = int(((values != 0) & (values.abs() < torch.finfo(values.dtype).tiny)).sum())
-    small = (
-        say(
+    small = ""
+    if tiny:
+        small = say(
             f", and {tiny} are too small for a normal number of this type",
-            f"이고, {tiny}개는 이 자료형의 정규 수보다도 작습니다",
+            f" 또 {tiny}개는 이 자료형의 정규 수보다도 작습니다.",
         )
-        if tiny
-        else say("", "입니다")
-    )
     _go_on_with_numbers(patient)
     return Finding(
         "input-uninitialised",
@@ -71,7 +69,7 @@ def _uninitialised(patient: Patient, values: Tensor, large: Tensor) -> Finding:
         ),
         say(
             f"{count} of its {values.numel()} numbers are beyond {UNINITIALISED:g}{small}; {_in_its_place()}.",
-            f"수 {values.numel()}개 가운데 {count}개의 크기가 {UNINITIALISED:g}보다 큰 수{small}. {_in_its_place()}.",
+            f"수 {values.numel()}개 가운데 {count}개는 크기가 {UNINITIALISED:g}보다 큽니다.{small} {_in_its_place()}.",
         ),
         say(
             "torch.Tensor(40, 10, 5) and torch.empty reserve memory and write nothing into it, so its numbers change "
@@ -140,7 +138,8 @@ def repeatable(patient: Patient) -> list[Finding]:
         if other is None or other.shape != value.shape:
             difference = say("its shape", "모양이")
         elif moved(value, other).any():
-            difference = say("", "최대 ") + f"{largest_difference(value, other):.2g}" + say("", "만큼")
+            size = f"{largest_difference(value, other):.2g}"
+            difference = say(size, f"값이 최대 {size}만큼")
         else:
             continue
         return [
@@ -153,7 +152,7 @@ def repeatable(patient: Patient) -> list[Finding]:
                 ),
                 say(
                     f"{name} {axes(value)} differed by {difference} between two runs.",
-                    f"두 번 실행했더니 {name} {axes(value)}가 {difference} 달랐습니다.",
+                    f"두 번 실행했더니 {name} {axes(value)}의 {difference} 달랐습니다.",
                 ),
                 say(
                     "Look for state outside of the module (globals, files), time, threads, or generators of its own.",

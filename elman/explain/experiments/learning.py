@@ -100,7 +100,8 @@ def _cut(names: list[str]) -> Finding:
             f"{listed(names, 'Parameter')} get{s} no gradient although the results are made with them: it is cut off "
             f"on "
             f"the way.",
-            f"파라미터 {listed(names)}은(는) 결과를 만드는 데 쓰이는데도 기울기를 받지 못합니다. 가는 길에 끊겼습니다.",
+            f"결과를 만드는 데 쓰이는데도 기울기를 받지 못하는 파라미터가 있습니다: {listed(names)}. 가는 길에 "
+            f"끊겼습니다.",
         ),
         say(
             "other numbers in their place moved the results, and autograd met them nowhere.",
@@ -124,7 +125,7 @@ def _unused(patient: Patient, names: list[str]) -> Finding:
         "warning",
         say(
             f"{listed(names, 'Parameter')} get{s} no gradient: no result is computed with {it}.",
-            f"파라미터 {listed(names)}은(는) 기울기를 받지 못합니다. 어느 결과도 그것으로 계산하지 않습니다.",
+            f"기울기를 받지 못하는 파라미터가 있습니다: {listed(names)}. 어느 결과도 그것으로 계산하지 않습니다.",
         ),
         say(
             f"all results were differentiated together, and autograd met {it} nowhere.",

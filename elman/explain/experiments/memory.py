@@ -36,15 +36,15 @@ def examine(patient: Patient) -> list[Finding]:
                     "note",
                     say(
                         f"The model carries state from one call into the next, and {call} clears it.",
-                        f"모델이 상태를 다음 호출로 넘기고, {call}로 지울 수 있습니다.",
+                        f"모델이 상태를 다음 호출로 넘기고, {call} 호출로 지울 수 있습니다.",
                     ),
                     say(
                         f"{evidence}; with {call} before each batch, nothing moved.",
-                        f"{evidence}. 배치마다 {call}를 먼저 부르면 달라지지 않았습니다.",
+                        f"{evidence}. 배치마다 {call}부터 부르면 달라지지 않았습니다.",
                     ),
                     say(
                         f"Call {call} wherever a batch does not go on from the one before.",
-                        f"앞 배치에서 이어지지 않는 배치 앞에서는 {call}를 부르세요.",
+                        f"앞 배치에서 이어지지 않는 배치 앞에서는 {call}부터 부르세요.",
                     ),
                     patient.names[module],
                 )
@@ -77,7 +77,7 @@ def _evidence(name: str, first: Results, again: Results, names: list[str]) -> st
         f"the same batch, given again after another one, moved {name} {axes(value)}"
         + (f" by up to {size}" if size else "")
         + (f"; {listed(names)} changed on the way" if names else ""),
-        f"다른 배치를 넣은 뒤 같은 배치를 다시 넣었더니 {name} {axes(value)}가"
+        f"다른 배치를 넣은 뒤 같은 배치를 다시 넣었더니 {name} {axes(value)}의 값이"
         + (f" 최대 {size}만큼" if size else "")
         + " 달라졌습니다"
         + (f". 그 사이 {listed(names)}의 값이 바뀌었습니다" if names else ""),

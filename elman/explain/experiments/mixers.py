@@ -81,12 +81,14 @@ def _flip(trial: Trial, layers: list[Any]) -> str:
     value = not layers[0].batch_first
     while (runs := trial.attempt(during=partial(_flipped, layers))) is not None:
         if not any(influence.mixed for influence in trial.influences(*runs).values()):
-            of = f" (of {listed([trial.patient.label(layer) for layer in layers])})" if len(layers) > 1 else ""
+            names = listed([trial.patient.label(layer) for layer in layers])
+            of = say(f" (of {names})", f"({names})") if len(layers) > 1 else ""
             return say(
                 f"batch_first={value} would fit{of}: tried, and no sample moves another one's results. Or transpose "
                 f"the "
                 f"input's first axes.",
-                f"batch_first={value}가 맞습니다{of}. 그렇게 바꿔 보니 다른 샘플의 결과가 움직이지 않았습니다. 아니면 "
+                f"맞는 것은 batch_first={value}입니다{of}. 그렇게 바꿔 보니 다른 샘플의 결과가 움직이지 않았습니다. "
+                f"아니면 "
                 f"입력의 처음 두 "
                 f"축을 transpose로 바꾸세요.",
             )
@@ -98,7 +100,7 @@ def _flip(trial: Trial, layers: list[Any]) -> str:
     return say(
         f"batch_first={value} would fit the layer's input. It was tried: the lines after the layer must change with it "
         f"(the last step is then output{last}, and h_n stays (layers * directions, batch, hidden)).",
-        f"층의 입력에는 batch_first={value}가 맞습니다. 그렇게 바꿔 보니 층 다음의 코드도 함께 바꿔야 합니다. 그때 "
+        f"층의 입력에 맞는 것은 batch_first={value}입니다. 그렇게 바꿔 보니 층 다음의 코드도 함께 바꿔야 합니다. 그때 "
         f"마지막 시점은 "
         f"output{last}이고, h_n은 그대로 (층 * 방향, 배치, 은닉)입니다.",
     )
@@ -171,9 +173,10 @@ def _loop(patient: Patient, calls: list[Seen], evidence: str) -> Finding:
         ),
         f"{evidence}.",
         say(
-            "Loop over the axis of time: for x_t in x.unbind(1) where the input is (batch, time, feature); a loop over "
+            "Loop over the axis of time: `for x_t in x.unbind(1)` where the input is (batch, time, feature); a loop "
+            "over "
             "samples must start each from a state of its own.",
-            "시간 축을 따라 도세요. 입력이 (배치, 시간, 특성)이면 for x_t in x.unbind(1)입니다. 샘플마다 돌려야 "
+            "시간 축을 따라 도세요. 입력이 (배치, 시간, 특성)이면 `for x_t in x.unbind(1)`입니다. 샘플마다 돌려야 "
             "한다면 상태를 매번 새로 "
             "시작하세요.",
         ),
@@ -190,7 +193,12 @@ def _by_operation(trial: Trial, seen: list[Seen], bad: Bad, way: list[Watched], 
     code, said = _said(trial, bad)
     owner = first.operation.owner
     where = trial.patient.names.get(owner, "") if owner is not None else ""
-    return Finding(code, "error", f"{said}: {cause.said}.", f"{evidence}.", cause.mend, where)
+    return Finding(code, "error", _because(said, cause.said), f"{evidence}.", cause.mend, where)
+
+
+def _because(said: str, why: str) -> str:
+    end = "" if why.endswith("?") else "."
+    return say(f"{said}: {why}{end}", f"{said}. {why}{end}")
 
 
 def _said(trial: Trial, bad: Bad) -> tuple[str, str]:
@@ -199,11 +207,11 @@ def _said(trial: Trial, bad: Bad) -> tuple[str, str]:
         axis = trial.call.batch_dim
         return "batch-mixed", say(
             f"Samples influence each other along axis {axis}, called batch",
-            f"배치라고 한 축 {axis}의 샘플끼리 서로 영향을 줍니다",
+            f"배치 축(축 {axis})의 샘플끼리 서로 영향을 줍니다",
         )
     if places := next((influence.reordered for influence in bad.values() if influence.reordered), None):
         moves = [
-            say(f"sample {pick} at place {place}", f"샘플 {pick}은 {place}번 자리에")
+            say(f"sample {pick} at place {place}", f"샘플 {pick}번은 {place}번 자리")
             for pick, place in zip(trial.picks, places, strict=True)
             if pick != place
         ]
@@ -274,7 +282,7 @@ def _elsewhere(trial: Trial, seen: list[Seen], bad: Bad, evidence: str, flip: nn
     return Finding(
         code,
         "error",
-        f"{said}: {where}.",
+        _because(said, where),
         f"{evidence}.",
         _flip(trial, [flip]) if flip is not None else general,
         "" if module is None else trial.patient.names[module],
@@ -290,12 +298,12 @@ def _first_place(patient: Patient, seen: list[Seen]) -> tuple[str, nn.Module | N
             before = say(f"before {label}", f"{label} 앞에서 섞입니다")
             if last:
                 before = say(
-                    f"between {patient.label(last)} and {label}", f"{patient.label(last)}와 {label} 사이에서 섞입니다"
+                    f"between {patient.label(last)} and {label}", f"{patient.label(last)} 다음, {label} 앞에서 섞입니다"
                 )
             return say(f"it happens {before}", before), module
         if s.leaves_mixed and _has_batch_first(module):
             built = f"batch_first={module.batch_first}"
-            return say(f"{label}, built with {built}, mixes them", f"{built}로 만든 {label}에서 섞입니다"), module
+            return say(f"{label}, built with {built}, mixes them", f"{label}({built})에서 섞입니다"), module
         if s.leaves_mixed and any(True for _ in module.children()):
             return say(f"it happens in the code of {label} itself", f"{label}의 코드에서 섞입니다"), module
         if s.leaves_mixed:

@@ -98,7 +98,8 @@ def _past_the_end(patient: Patient, name: str, short: list[int]) -> Finding:
         say(
             f"changing {samples(short)} (length{'s' if len(short) > 1 else ''} "
             f"{listed([int(ends[n]) for n in short])}) moved nothing of {name}; changing the full ones did.",
-            f"{samples(short)}(길이 {listed([int(ends[n]) for n in short])})을 바꾸어도 {name}이 달라지지 않았고, "
+            f"{samples(short)}(길이 {listed([int(ends[n]) for n in short])})의 입력을 바꾸어도 {name}의 값이 달라지지 "
+            f"않았고, "
             f"끝까지 찬 것을 바꾸면 "
             f"달라졌습니다.",
         ),
@@ -247,7 +248,7 @@ def _finding(patient: Patient, name: str, value: Tensor, found: Found, what: str
         say(f"Padding influences the results: {said}.", f"패딩이 결과에 영향을 줍니다. {said}."),
         say(
             f"{what} moved {name} {axes(value)}{of_whom} by up to {difference:.2g}.",
-            f"{what} {name} {axes(value)}{of_whom}가 최대 {difference:.2g}만큼 달라졌습니다.",
+            f"{what} {name} {axes(value)}{of_whom}의 값이 최대 {difference:.2g}만큼 달라졌습니다.",
         ),
         mend,
     )

@@ -26,6 +26,9 @@ Results = dict[str, Tensor]
 Setting = contextlib.AbstractContextManager[Any]
 BareHook = Callable[..., Any]
 
+FEW = 4  # samples of a large model's batch that are examined
+HEAVY = 10**9  # multiplications, roughly, of a run that is large
+
 _BARE = {"output[0]": "output", "output[1]": "h_n", "output[1][0]": "h_n", "output[1][1]": "c_n"}
 
 
@@ -34,7 +37,7 @@ class Refused(NotChecked):
 
     def __init__(self, error: Exception) -> None:
         kind = type(error).__name__
-        super().__init__(say(f"the model raised {kind}: {error}", f"모델이 {kind}를 일으켰습니다: {error}"))
+        super().__init__(say(f"the model raised {kind}: {error}", f"모델에서 오류가 났습니다. {kind}: {error}"))
         self.error = error
 
 
@@ -75,6 +78,7 @@ class Patient:
         self.known: set[str] = set()  # the codes found so far, which explain much of what comes after
         self._found = Snapshot(model)
         self._operated = False
+        self.trial: object = None  # of the samples, kept here for the experiments that share it
         tensors = [*model.parameters(), *model.buffers(), call.values]
         self.devices = {tensor.device for tensor in tensors}
 
@@ -162,6 +166,18 @@ class Patient:
         if self.known & {"lengths-mismatched"}:
             return say("the lengths are those of other samples", "길이가 다른 샘플의 것입니다")
         return ""
+
+    def lighten(self) -> None:
+        """Of a large model's batch a few samples are enough, if it takes them."""
+        weights = sum(parameter.numel() for parameter in self.model.parameters())
+        call = self.call
+        few = call.values is call.sequences and call.batch_dim is not None and call.lengths is None
+        if not few or call.samples <= FEW or weights * call.samples * max(1, call.steps) < HEAVY:
+            return
+        for way in call.of_samples(torch.arange(FEW)):
+            if self.attempt(way) is not None:
+                self.call = way
+                return
 
     def attempt(self, call: Call, **options: Any) -> Results | None:
         """A run that the model may refuse: None where it raises. Only for calls that nobody asked it to take."""

@@ -10,7 +10,7 @@ from elman.explain.experiments.influence import labelings, largest_difference, m
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.tensors import axes
-from elman.explain.experiments.trial import Trial
+from elman.explain.experiments.trial import Trial, trial_of
 
 OTHER_ROWS = 1e-4  # of the largest number: products may round differently for other rows
 
@@ -21,16 +21,16 @@ def examine(patient: Patient) -> list[Finding]:
         raise NotChecked(patient.hindered)
     if patient.call.batch_dim is None or patient.call.values is not patient.call.sequences:
         raise NotChecked(say("there is no axis of the batch to permute", "순서를 바꿀 배치 축이 없습니다"))
-    trial = Trial(patient)
+    trial = trial_of(patient)
     call = trial.changed[0]  # copies of one sample would hide it
-    before = patient.run(call)
+    _, (before, *_) = trial.run()
     axes_of_samples = {
         name: influence.axis
         for name, influence in trial.influences(*trial.run()).items()
         if influence.judged and influence.axis is not None
     }
     order = torch.arange(call.samples).roll(1)
-    runs = [(way, run) for way in call.permuted(order) if (run := patient.attempt(way)) is not None]
+    runs = [(way, run) for way in call.of_samples(order) if (run := patient.attempt(way)) is not None]
     if not runs:
         raise NotChecked(
             say("the model refuses the batch in another order", "샘플의 순서를 바꾼 배치를 모델이 받지 않습니다")
@@ -56,7 +56,7 @@ def examine(patient: Patient) -> list[Finding]:
                 f"with the samples in another order, {name} {axes(value)} was not the same in that order: it differed "
                 f"by "
                 f"up to {difference:.2g}.",
-                f"샘플의 순서를 바꾸어 넣었더니 {name} {axes(value)}가 순서만 바뀐 것이 아니라 최대 "
+                f"샘플의 순서를 바꾸어 넣었더니 {name} {axes(value)}의 값이 순서만 바뀐 것이 아니라 최대 "
                 f"{difference:.2g}만큼 달라졌습니다.",
             ),
             say(

@@ -38,11 +38,11 @@ def _finding(patient: Patient, name: str, value: Tensor, other: Tensor) -> Findi
         say(
             f"In evaluation, with eval() called, the model still draws random numbers, in {place}: the same input gets "
             f"another result each time.",
-            f"eval()을 호출한 평가 상태에서도 난수를 씁니다({place}). 같은 입력에도 결과가 매번 다릅니다.",
+            f"eval()을 호출한 평가 상태에서도 난수를 써서 같은 입력에도 결과가 매번 다릅니다: {place}.",
         ),
         say(
             f"with two seeds {name} {axes(value)} differed by up to {difference}.",
-            f"시드를 둘로 바꾸어 실행했더니 {name} {axes(value)}의 차이가 최대 {difference}였습니다.",
+            f"시드를 둘로 바꾸어 실행했더니 {name} {axes(value)}의 차이는 최대 {difference}입니다.",
         ),
         _mend(drawing),
         patient.names.get(owner, "") if owner is not None else "",

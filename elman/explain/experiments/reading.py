@@ -38,7 +38,7 @@ def reading_of(patient: Patient, record: Record) -> Reading:
     if len(shape) == 2:
         text = say(
             f"{label} read its input {shape} as one sequence: time {shape[0]}, feature {shape[1]}",
-            f"{label} 층이 입력 {shape}을 한 시퀀스(시간 {shape[0]}, 특성 {shape[1]})로 읽었습니다",
+            f"{label} 층이 {shape} 모양의 입력을 한 시퀀스(시간 {shape[0]}, 특성 {shape[1]})로 읽었습니다",
         )
         return Reading(0, None, text)
     names = ("batch", "time") if layer.batch_first else ("time", "batch")
@@ -50,6 +50,6 @@ def reading_of(patient: Patient, record: Record) -> Reading:
         names.index("batch"),
         say(
             f"{label}, built with batch_first={layer.batch_first}, read its input {shape} as ({sizes})",
-            f"batch_first={layer.batch_first}로 만든 {label} 층이 입력 {shape}을 ({sizes})로 읽었습니다",
+            f"{label} 층(batch_first={layer.batch_first})이 {shape} 모양의 입력을 ({sizes}) 순서로 읽었습니다",
         ),
     )

@@ -24,7 +24,7 @@ def examine(patient: Patient) -> list[Finding]:
     lost = [leaf for leaf in first if id(leaf) not in known and id(leaf) in again]
     if not lost:
         return []
-    names = [_name_of(leaf, patient.model) or axes(leaf) for leaf in lost]
+    names = sorted(_name_of(leaf, patient.model) or axes(leaf) for leaf in lost)
     it = "it" if len(lost) == 1 else "them"
     return [
         Finding(

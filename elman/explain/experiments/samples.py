@@ -6,7 +6,7 @@ from elman.explain.experiments.evidence import evidence
 from elman.explain.experiments.mixers import explain
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient
-from elman.explain.experiments.trial import COPIES, Trial
+from elman.explain.experiments.trial import COPIES, Trial, trial_of
 from elman.explain.experiments.words import listed
 
 
@@ -16,7 +16,7 @@ def examine(patient: Patient) -> list[Finding]:
         raise NotChecked(
             say("batch_dim=None says that the input is one sequence", "batch_dim=None이면 입력은 시퀀스 하나입니다")
         )
-    trial = Trial(patient)
+    trial = trial_of(patient)
     before, afters = trial.run()
     found = trial.influences(before, afters)
     bad = {name: influence for name, influence in found.items() if influence.mixed}

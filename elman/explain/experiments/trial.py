@@ -48,11 +48,14 @@ class Trial:
         self.patient = patient
         self.call = _enough_samples(patient)
         self.picks = _chosen(self.call.samples)
+        self._runs: tuple[Results, list[Results]] | None = None
         self.changed = [patient.changes.sample(self.call, pick) for pick in self.picks]
 
     def run(self) -> tuple[Results, list[Results]]:
-        """The results of the call, and of each changed one."""
-        return self.patient.run(self.call), [self.patient.run(changed) for changed in self.changed]
+        """The results of the call, and of each changed one; the model is run for them once."""
+        if self._runs is None:
+            self._runs = self.patient.run(self.call), [self.patient.run(changed) for changed in self.changed]
+        return self._runs
 
     def attempt(
         self, during: Callable[[], Setting] | None = None, statistics: bool = False
@@ -89,6 +92,14 @@ class Trial:
             )
             for place, record in enumerate(first)
         ]
+
+
+def trial_of(patient: Patient) -> Trial:
+    """The trial of the patient's samples, the same one for every experiment."""
+    if patient.trial is None:
+        patient.trial = Trial(patient)
+    assert isinstance(patient.trial, Trial)
+    return patient.trial
 
 
 def _enough_samples(patient: Patient) -> Call:

@@ -1,5 +1,6 @@
 """Tensors as machine code reads them: of the right shape and dtype, contiguous, in memory that is there."""
 
+import operator
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,11 @@ from torch import Tensor
 
 _SMALL = 1 << 16  # bytes of scratch memory that every thread keeps
 _address_of: Any = Tensor.data_ptr
+_size_of: Any = Tensor.size
+_traits = operator.attrgetter("dtype", "is_cpu")
+_storage_of: Any = Tensor.untyped_storage
+_storage_bytes: Any = torch.UntypedStorage.nbytes
+_bytes_of, _offset_of = operator.attrgetter("nbytes"), Tensor.storage_offset
 _is_contiguous: Any = Tensor.is_contiguous
 _is_neg: Any = Tensor.is_neg
 
@@ -50,13 +56,53 @@ def as_it_lies(tensor: Tensor, fine: bool = True) -> tuple[Tensor, bool]:
     return (tensor, True) if turned else (plain(tensor), False)
 
 
-def addressed(tensors: Sequence[Tensor]) -> tuple[Sequence[Tensor], list[int]]:
-    """The tensors as `plain` makes them, and their addresses."""
-    at = [*map(_address_of, tensors)]
-    if 0 in at or not all(map(_is_contiguous, tensors)) or any(map(_is_neg, tensors)):
-        tensors = [plain(t) for t in tensors]
-        at = [t.data_ptr() or no_address(t) for t in tensors]
-    return tensors, at
+def addressed(
+    weights: Sequence[Tensor], shapes: list[tuple[int, ...]] | None, x: Tensor
+) -> tuple[Sequence[Tensor], list[int]]:
+    """The weights as `plain` makes them, and their addresses; all of them have these shapes and x's dtype.
+
+    Without shapes that is known.
+    """
+    # by map, because this is a tenth of the time of a small run
+    if shapes is not None and ([*map(_size_of, weights)] != shapes or {*map(_traits, weights)} != {(x.dtype, True)}):
+        for k, (weight, shape) in enumerate(zip(weights, shapes, strict=True)):
+            fits(f"weight {k}", weight, shape, x)
+    at = [*map(_address_of, weights)]
+    if 0 in at or not all(map(_is_contiguous, weights)) or any(map(_is_neg, weights)):
+        weights = [plain(w) for w in weights]
+        at = [*map(address_of, weights)]
+    return weights, at
+
+
+def check_room(tensors: Sequence[Tensor]) -> None:
+    """Raises where a tensor's numbers end after its memory, as when that was resized under it."""
+    storages = [*map(_storage_of, tensors)]
+    if all(map(operator.ge, map(_storage_bytes, storages), map(_bytes_of, tensors))):
+        offsets = [*map(_offset_of, tensors)]
+        if not any(offsets):
+            return
+    for tensor, storage in zip(tensors, storages, strict=True):
+        needed = tensor.storage_offset() * tensor.itemsize + tensor.nbytes if tensor.numel() else 0
+        if needed > storage.nbytes():
+            raise RuntimeError(
+                f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage has "
+                f"{storage.nbytes()}: it was resized under it."
+            )
+
+
+def fits(
+    name: str, tensor: Tensor | None, shape: tuple[int, ...], like: Tensor, dtype: torch.dtype | None = None
+) -> None:
+    """Raises where a tensor has not this shape, or another dtype or place than x."""
+    dtype = dtype or like.dtype
+    if tensor is None or tensor.shape != shape or tensor.dtype != dtype or not tensor.is_cpu:
+        got = "none" if tensor is None else f"{tensor.dtype} {tuple(tensor.shape)} on {tensor.device}"
+        raise RuntimeError(f"The kernel needs {name} as {dtype} {tuple(shape)} on the CPU, got {got}.")
+
+
+def address_of(tensor: Tensor | None) -> int:
+    """Where the tensor's numbers lie; 0 of none."""
+    return 0 if tensor is None else tensor.data_ptr() or no_address(tensor)
 
 
 def no_address(tensor: Tensor) -> int:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import is_fake
 from torch.nn import Parameter
 
 from elman.kernels import moment
@@ -11,11 +12,22 @@ PLAIN = {Tensor, Parameter}
 DTYPES = {torch.float32, torch.float64}
 
 
+FAKE = "the tensors are fake: a program is being written down"
+
+
+def _is_plain_or_fake(tensor: Tensor) -> bool:
+    return type(tensor) in PLAIN or is_fake(tensor)
+
+
 def obstacle(problem: Problem) -> str | None:
     """Why the kernels cannot run this call, or None."""
     inputs = problem.inputs
     kinds = {*map(type, inputs)}
     if not kinds <= PLAIN:
+        if moment.obstacle() == moment.WATCHED and all(map(_is_plain_or_fake, inputs)):
+            return (
+                FAKE if problem.x.is_cpu and problem.x.dtype in DTYPES else f"it has no kernels for {problem.x.dtype}"
+            )
         return f"a {(kinds - PLAIN).pop().__name__} is no plain tensor"
     x = problem.x
     if not all(t.is_cpu for t in inputs):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import no_address, plain, scratch_memory
+from elman.kernels.numba_cpu.memory import check_room, no_address, plain, scratch_memory
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
@@ -36,7 +36,7 @@ class StreamOfSteps:
         aliases = [w.detach() for w in problem.weights]
         weights = [*map(plain, aliases)]
         self._in_place = all(w is alias for w, alias in zip(weights, aliases, strict=True))
-        prepared = prepare(problem, backward=False, save=False)
+        prepared = prepare(problem, False, False, 0, False, False)
         memory, inner = scratch_memory(prepared.scratch), torch.empty_like(states[0])
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
@@ -51,13 +51,13 @@ class StreamOfSteps:
 
     @property
     def states(self) -> tuple[Tensor, ...]:
-        """h (L, N, P), and c (L, N, H) where there is one, without N where inputs have none: the states themselves after
-        the last step, to read and to write to."""
+        """h (L, N, P), and c (L, N, H) where there is one, without N where inputs have none: the states themselves
+        after the last step, to read and to write to."""
         states: tuple[Tensor, ...] = self._turn[0]
         return states if self._batched else tuple(state.squeeze(1) for state in states)
 
     def can_begin(self, states: tuple[Tensor, ...], weights: Sequence[Tensor]) -> bool:
-        """Whether states fit, or are none, and weights of the same shapes are read where they are, as they lie there."""
+        """Whether states fit, or are none, and weights of the same shapes are read where and as they lie."""
         fits = all(
             type(new) in PLAIN and new.shape == own.shape and new.dtype is own.dtype and new.is_cpu
             for new, own in zip(states, self.states, strict=False)
@@ -78,6 +78,7 @@ class StreamOfSteps:
     def __call__(self, x: Tensor) -> Tensor:
         """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), which fits."""
         x = plain(x)
+        check_room((x,))
         y = _empty_like(self._like_y)
         _, h, c, h_after, c_after = turn = self._turn
         at = x.data_ptr() or no_address(x)

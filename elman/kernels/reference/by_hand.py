@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.kernels.problem import Problem, Weights
 from elman.kernels.reference.cells import EQUATIONS, States, Step
-from elman.kernels.reference.loop import complete, pad, pad_problem, run_layers, starts_of, where_there, zero_of
+from elman.kernels.reference.loop import complete, run_layers, starts_of, where_there, zero_of
+from elman.kernels.reference.packed import Packing
 
 
 def backward(
@@ -31,13 +31,12 @@ def backward(
     """
     device = problem.x.device.type
     with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
-        sizes = problem.batch_sizes
-        if sizes is None:
+        if problem.batch_sizes is None:
             return _backward(problem, d_output, d_last, needs, groups)
-        padded, lengths = pad_problem(problem, sizes)
-        d_output = None if d_output is None else pad(d_output, sizes)
-        d_x, *others = _backward(padded, d_output, d_last, needs, groups)
-        return [None if d_x is None else pack_padded_sequence(d_x, lengths).data, *others]
+        packing = Packing(problem.batch_sizes, problem.x.device)
+        d_output = None if d_output is None else packing.pad(d_output)
+        d_x, *others = _backward(packing.pad_problem(problem), d_output, d_last, needs, groups)
+        return [None if d_x is None else packing.pack(d_x), *others]
 
 
 def _backward(
@@ -82,8 +81,6 @@ def _backward(
                 d_x = below if d_x is None else d_x + below
         if d_x is not None and layer > 0 and problem.masks is not None:
             d_x = d_x * problem.masks[layer - 1]
-    if d_x is not None and there is not None:
-        d_x = torch.where(there, d_x, 0)
     d_states = [
         torch.stack([d_start[i] for d_start in d_starts]) if needed else None
         for i, needed in enumerate(needs[1:of_states])

@@ -5,10 +5,10 @@ from functools import partial
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 from elman.kernels.problem import Problem, Run, Weights
 from elman.kernels.reference.cells import EQUATIONS, States, Step
+from elman.kernels.reference.packed import Packing
 
 Keep = Callable[[int, int, int, Step], None]
 """Called with the layer, the direction, the step in time and what was computed there."""
@@ -20,25 +20,13 @@ def forward(problem: Problem, save: bool = False, keep: Keep | None = None) -> R
     `keep`, where given, is called with the terms of every step of padded input.
     """
     if problem.batch_sizes is not None:
-        padded, lengths = pad_problem(problem, problem.batch_sizes)
-        run = forward(padded, save)
-        return run._replace(output=pack_padded_sequence(run.output, lengths).data)
+        packing = Packing(problem.batch_sizes, problem.x.device)
+        run = forward(packing.pad_problem(problem))
+        return run._replace(output=packing.pack(run.output))
     if problem.x.shape[0] == 0:
         return _no_step(problem)
     inputs, last = run_layers(problem, starts_of(problem), keep)
     return Run(inputs[-1], tuple(torch.stack(of_state) for of_state in zip(*last, strict=True)))
-
-
-def pad(rows: Tensor, batch_sizes: Tensor) -> Tensor:
-    """Packed rows (R, K) as (T, N, K)."""
-    return pad_packed_sequence(PackedSequence(rows, batch_sizes))[0]
-
-
-def pad_problem(problem: Problem, batch_sizes: Tensor) -> tuple[Problem, Tensor]:
-    """The same problem of padded rows, and its lengths (N,)."""
-    x, lengths = pad_packed_sequence(PackedSequence(problem.x, batch_sizes))
-    masks = None if problem.masks is None else torch.stack([pad(mask, batch_sizes) for mask in problem.masks])
-    return problem._replace(x=x, batch_sizes=None, lengths=lengths, masks=masks), lengths
 
 
 def starts_of(problem: Problem) -> list[States]:

@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 
-from elman.kernels.numba_cpu import machine_code
-from elman.kernels.numba_cpu.sizes import YIELD
+from elman.kernels.numba_cpu.compile import machine_code
+from elman.kernels.numba_cpu.compile.processor import YIELD
 
 log = logging.getLogger("elman")
 _lock = threading.Lock()
@@ -84,7 +84,9 @@ def _load(cell: str, dtype: type) -> None:
 def _foreign() -> dict[str, Any]:
     """The functions that the kernels call: what LLVM makes of a loop that copies or clears, and the system's yield."""
     system: Any = ctypes.CDLL("kernel32" if os.name == "nt" else None)
-    copies = {"memset": ctypes.memset, "memcpy": ctypes.memmove, "memmove": ctypes.memmove}
+    copies: dict[str, Any] = {"memset": ctypes.memset, "memcpy": ctypes.memmove, "memmove": ctypes.memmove}
+    if sys.platform == "darwin":  # there LLVM clears memory by it
+        copies["bzero"] = system.bzero
     return {**copies, YIELD: getattr(system, YIELD)}
 
 
@@ -94,7 +96,8 @@ def _key() -> str:
     files = sorted(root.rglob("*.py"))
     parts = [part for file in files for part in (str(file.relative_to(root)).encode(), file.read_bytes())]
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
-    machine = [platform.machine(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    cpu = machine_code.processor()
+    machine = [platform.machine(), cpu.name, cpu.flags]
     return hashlib.sha256(b"\0".join(parts) + "\0".join(versions + machine).encode()).hexdigest()[:32]
 
 

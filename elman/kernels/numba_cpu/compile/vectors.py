@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from elman.kernels.numba_cpu.sizes import FEATURES, VECTOR_BYTES
+from elman.kernels.numba_cpu.compile.processor import FEATURES, VECTOR_BYTES
 
 I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
@@ -179,7 +179,7 @@ class Units:
 
 
 def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], None]) -> Any:
-    """An intrinsic f(n, distance, (address, ...)) that computes a formula for n hidden units, a vector's worth at a time.
+    """An intrinsic f(n, distance, (address, ...)) that computes a formula for n hidden units, a vector at a time.
 
     `rows` are the names of the rows at the addresses; the slots of a row are so many numbers apart. LLVM would not
     make vectors of a plain loop over so many rows, which might overlap for all it knows.

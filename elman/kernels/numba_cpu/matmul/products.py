@@ -7,8 +7,8 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
+from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
 from elman.kernels.numba_cpu.matmul.tile import column_tile, row_tile, transposing_tile
-from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, vectors_a_tile
 
 _ROW_BLOCKS = (6, 4, 2, 1)  # rows of a tile, tried in this order
 

@@ -6,8 +6,8 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
+from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns
 from elman.kernels.numba_cpu.plan.addresses import clear
-from elman.kernels.numba_cpu.sizes import VECTOR_BYTES, panel_columns
 
 
 class Rows(NamedTuple):

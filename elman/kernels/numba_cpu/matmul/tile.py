@@ -108,6 +108,7 @@ def transposing_tile(dtype: type) -> Any:
     Row i is interleaved with row i + width / 2 into rows 2i and 2i + 1, for all i, log2(width) times: each time the
     first bit of an element's row number becomes the last of its column number, and the other way round.
     """
+
     @intrinsic
     def tile(_: Any, source: Any, source_step: Any, target: Any, target_step: Any) -> Any:
         def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:

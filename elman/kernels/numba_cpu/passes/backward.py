@@ -1,4 +1,4 @@
-"""Backpropagation through time for any cell, from what the forward pass left, for every layer and direction in one call.
+"""Backpropagation through time for any cell, from what the forward pass left: all layers and directions in one call.
 
 In the order of time only dz, the gradient at the pre-activations, is computed. Everything else is a product over all
 steps at once: dx = dz W_ih, dW_ih = dz^T x, dW_hh = dz^T h_{t-1}, db = sum of dz.
@@ -10,6 +10,7 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows, make_rows
 from elman.kernels.numba_cpu.passes.backward_in_time import below_at, first_row, make_recurrence, tasks_of_clearing
 from elman.kernels.numba_cpu.passes.phases import Pass
@@ -27,7 +28,6 @@ from elman.kernels.numba_cpu.plan.addresses import (
     table_at,
     weight_at,
 )
-from elman.kernels.numba_cpu.sizes import panel_columns
 
 _DZ, _START, _D_X = range(3)  # a thread's tables of addresses
 
@@ -53,7 +53,11 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         inputs, h_size = inputs_of(p, layer), p.hidden_size
         first += first_row(p, d, thread, s0)
         target = below_at(p, layer - 1) if layer else p.d_x
-        dz_table, start_table, d_x_table = table_at(p, thread, _DZ), table_at(p, thread, _START), table_at(p, thread, _D_X)
+        dz_table, start_table, d_x_table = (
+            table_at(p, thread, _DZ),
+            table_at(p, thread, _START),
+            table_at(p, thread, _D_X),
+        )
         dz, start, d_x = addresses(dz_table), addresses(start_table), addresses(d_x_table)
         x_rows = addresses(p.memory + p.x_rows + 8 * first)
         for k in range(count):
@@ -235,7 +239,9 @@ def _make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
         inputs, h_size, p_size, j0 = inputs_of(p, layer), p.hidden_size, p.output_size, number * panel
         if j0 < p_size:
             k, n = h_gates * h_size, min(panel, p_size - j0)
-            rows.pack(p, weight_at(plan, layer, d, 1) + size * j0, p_size, 1, k, n, packed_hh_at(p, layer, d) + size * j0 * k)
+            rows.pack(
+                p, weight_at(plan, layer, d, 1) + size * j0, p_size, 1, k, n, packed_hh_at(p, layer, d) + size * j0 * k
+            )
         if p.projected and j0 < h_size:
             w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1)
             n, target = min(panel, h_size - j0), packed_hr_at(p, layer, d) + size * j0 * p_size

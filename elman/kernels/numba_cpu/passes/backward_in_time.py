@@ -6,6 +6,7 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.sequences import (
     c0_at,
@@ -31,7 +32,6 @@ from elman.kernels.numba_cpu.plan.addresses import (
     table_at,
     units_of,
 )
-from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.threads.tasks import wait
 
 # A thread's tables of addresses: dz of the step after, the gradient from above, dh, dz, the rows of output, dm
@@ -121,7 +121,11 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
         output = output_at(p, layer, size) + size * p_size * d
         x, x_bytes = input_at(p, layer, size), size * inputs_of(p, layer)
         d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
-        after_table, above_table, dz_table = table_at(p, thread, _AFTER), table_at(p, thread, _ABOVE), table_at(p, thread, _DZ)
+        after_table, above_table, dz_table = (
+            table_at(p, thread, _AFTER),
+            table_at(p, thread, _ABOVE),
+            table_at(p, thread, _DZ),
+        )
         dh_table = dz_table if in_output else table_at(p, thread, _DH)
         after, above, dh, dz = addresses(after_table), addresses(above_table), addresses(dh_table), addresses(dz_table)
         q, dm = addresses(table_at(p, thread, _Q)), addresses(table_at(p, thread, _DM))
@@ -228,7 +232,11 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
         for k in range(count):
             dm[k] = p.memory + p.projecting + size * p.hidden_size * (d * p.sequences + first + k)
             zeros[k] = p.memory + p.zeros
-        dh_table, dm_table, zeros_table = table_at(p, thread, _DH), table_at(p, thread, _DM), table_at(p, thread, _ZEROS)
+        dh_table, dm_table, zeros_table = (
+            table_at(p, thread, _DH),
+            table_at(p, thread, _DM),
+            table_at(p, thread, _ZEROS),
+        )
         call(p.product, count, dh_table, p.output_size, packed_hr_at(p, layer, d), p.hidden_size, zeros_table, dm_table)
 
     @part
@@ -246,7 +254,11 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
         output = output_at(p, layer, size) + size * h_size * d
         x, x_bytes = input_at(p, layer, size), size * inputs_of(p, layer)
         d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
-        after_table, above_table, dz_table = table_at(p, thread, _AFTER), table_at(p, thread, _ABOVE), table_at(p, thread, _DZ)
+        after_table, above_table, dz_table = (
+            table_at(p, thread, _AFTER),
+            table_at(p, thread, _ABOVE),
+            table_at(p, thread, _DZ),
+        )
         dh_table = dz_table if in_output else table_at(p, thread, _DH)
         after, above, dh, dz = addresses(after_table), addresses(above_table), addresses(dh_table), addresses(dz_table)
         row = first_row(p, d, thread, s0)
@@ -303,7 +315,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
             if has_c:
                 c = c_at(p, layer, d, q) + size * j0
                 c_before = (c0_at(p, of_direction, i, size) if again else c_at(p, layer, d, q_before)) + size * j0
-            step_back(p, n, dh[i], carried_i, z_at(p, layer, d, q) + size * j0, h_before + size * j0, c_before, c, dz[i])
+            step_back(
+                p, n, dh[i], carried_i, z_at(p, layer, d, q) + size * j0, h_before + size * j0, c_before, c, dz[i]
+            )
             for gate in range(h_gates):
                 of_gate = size * (h_size * gate + j0)
                 dz_gate = dz[i] + size * h_size * (before_h + gate)

@@ -4,11 +4,11 @@ The input's part of the pre-activations, x_t W_ih^T + b, needs no state: it is a
 runs in the order of time adds h_{t-1} W_hh^T and computes the cell.
 """
 
-
 import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import make_rows
 from elman.kernels.numba_cpu.passes.packing import make_packing
 from elman.kernels.numba_cpu.passes.phases import Pass
@@ -39,10 +39,9 @@ from elman.kernels.numba_cpu.plan.addresses import (
     table_at,
     units_of,
 )
-from elman.kernels.numba_cpu.sizes import panel_columns
 from elman.kernels.numba_cpu.threads.tasks import wait
 
-# A thread's tables of addresses: of the states before a step, of its rows h and z and their numbers, of what it projects
+# A thread's tables of addresses: the states before a step, its rows h and z and their numbers, what it projects
 _BEFORE, _H, _Z, _C_BEFORE, _Q, _M, _ZEROS = range(7)
 _X, _X_Z, _X_BIAS = range(7, 10)  # and those of reading input
 
@@ -61,7 +60,9 @@ def make_forward(dtype: type, cell: Room) -> Pass:
         if in_output:
             return output_at(p, layer, size) + size * p.output_size * (q * p.directions + d)
         if p.keeps:
-            return kept_at(p, p.z, layer, d, slots * p.hidden_size, size) + size * slots * p.hidden_size * p.directions * q
+            return (
+                kept_at(p, p.z, layer, d, slots * p.hidden_size, size) + size * slots * p.hidden_size * p.directions * q
+            )
         row = scratch_row if p.fused else q * p.directions + d
         return p.memory + p.z_scratch + size * slots * p.hidden_size * row
 
@@ -93,7 +94,9 @@ def make_forward(dtype: type, cell: Room) -> Pass:
     @part
     def x_at(p, layer, q):
         """The row of a layer's input of which row q is the output."""
-        return input_at(p, layer, size) + size * inputs_of(p, layer) * (turned(p, q) if layer == 0 and p.x_turned else q)
+        return input_at(p, layer, size) + size * inputs_of(p, layer) * (
+            turned(p, q) if layer == 0 and p.x_turned else q
+        )
 
     @part
     def read_block(p, layer, task, thread):
@@ -236,7 +239,7 @@ def make_forward(dtype: type, cell: Room) -> Pass:
 
     @part
     def recur_together(p, plan, phase, layer, task, thread):
-        """One step of all sequences in one direction, for one share of the units, as soon as the step before is done."""
+        """One step of all sequences in one direction, for one share of the units, once the step before is done."""
         a_step = p.directions * p.shares
         s, d = task // a_step, task % a_step // p.shares
         j0, j1 = units_of(p, task % p.shares, panel)

@@ -3,10 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numba import types
 
 from elman.kernels.numba_cpu.cells.room import Room
-from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
+from elman.kernels.numba_cpu.compile.parts import call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.plan.addresses import (
     biases_at,
@@ -17,13 +17,11 @@ from elman.kernels.numba_cpu.plan.addresses import (
     packed_ih_at,
     weight_at,
 )
-from elman.kernels.numba_cpu.sizes import panel_columns
 
 
 def make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
     """panels and pack, as Pass has them."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
-    numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
     slots, of_x, of_h, before_h = cell.slots, cell.of_x, cell.of_h, cell.before_h
     x_gates, h_gates = len(of_x), len(of_h)
 

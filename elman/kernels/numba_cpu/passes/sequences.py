@@ -23,18 +23,23 @@ def sort(p):
     given, ordered = addresses(p.lengths), addresses(p.memory + p.ordered)
     firsts, offsets = addresses(p.memory + p.firsts), addresses(p.memory + p.offsets)
     if p.ragged == 2:
-        offsets[0] = 0
+        offsets[0], before = 0, p.sequences
         for t in range(p.steps):
-            offsets[t + 1] = offsets[t] + given[t]
-            for i in range(given[t + 1] if t + 1 < p.steps else 0, given[t]):
-                ordered[i] = t + 1
+            # whoever gave other batch sizes than these gets wrong numbers, but of this memory
+            size = max(0, min(given[t], min(before, p.rows - offsets[t])))
+            offsets[t + 1] = offsets[t] + size
+            for i in range(size, before):
+                ordered[i] = t
+            before = size
+        for i in range(before):
+            ordered[i] = p.steps
         given = ordered  # it is in order, and stays so
     total, so_far, chunk = 0, 0, 0
     for i in range(p.sequences):
-        total += given[i]
+        total += _length(p, given, i)
     firsts[0] = 0
     for i in range(p.sequences):
-        so_far += given[i]
+        so_far += _length(p, given, i)
         while chunk < p.chunks - 1 and so_far * p.chunks >= total * (chunk + 1):
             chunk += 1
             firsts[chunk] = i + 1
@@ -46,6 +51,12 @@ def sort(p):
 
 
 @part
+def _length(p, given, i):
+    """A length as it is given; one that is none leads to no memory but this."""
+    return max(0, min(given[i], p.steps))
+
+
+@part
 def _sort_chunk(p, chunk, given):
     """The longest first: places of the same length keep their order."""
     ordered, order = addresses(p.memory + p.ordered), addresses(p.memory + p.order)
@@ -54,12 +65,12 @@ def _sort_chunk(p, chunk, given):
     for t in range(p.steps + 1):
         starts[t] = 0
     for i in range(first, first + count):
-        starts[given[i]] += 1
+        starts[_length(p, given, i)] += 1
     longer = first
     for t in range(p.steps, -1, -1):  # starts[t]: first and how many are longer than t
         longer, starts[t] = longer + starts[t], longer
     for i in range(first, first + count):
-        length = given[i]
+        length = _length(p, given, i)
         order[starts[length]] = i
         starts[length] += 1
     for t in range(p.steps + 1):

@@ -6,9 +6,9 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import call, part
+from elman.kernels.numba_cpu.compile.processor import INNER
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.plan.addresses import clear, gradient_at, inputs_of
-from elman.kernels.numba_cpu.sizes import INNER
 
 
 def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
@@ -49,7 +49,9 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
                 clear(gradient_at(plan, layer, d, 3) + size * unit, size * count)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
-            row = gradient_at(plan, layer, d, p.weights_a_direction - 1) + size * p.hidden_size * (group * p_size + first)
+            row = gradient_at(plan, layer, d, p.weights_a_direction - 1) + size * p.hidden_size * (
+                group * p_size + first
+            )
             clear(row, size * count * p.hidden_size)
 
     @part

@@ -10,16 +10,17 @@ import numpy as np
 import torch
 
 from elman import _fork
-from elman.kernels.numba_cpu import team
 from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
+from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
-from elman.kernels.numba_cpu.sizes import INNER, VECTOR_BYTES, padded_columns, vectors_a_tile
+from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem
 
 _BLOCK = 96  # steps in one task of a product over many steps
 _CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
+_GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as much longer
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
 _LINE = 64  # bytes: every array in scratch memory starts at a multiple
@@ -33,32 +34,46 @@ class Prepared(NamedTuple):
     start: Callable[[Any], None]  # runs the kernel on a plan
     scratch: int  # bytes
     output: tuple[int, ...]
-    last: tuple[tuple[int, ...], ...]  # the shape of each state
-    kept: tuple[tuple[int, ...], ...]  # the shapes of z, c and m of all steps, () is none; () if none of them is kept
-    inner: tuple[int, ...]  # the outputs of all layers but the last; () where there is one
-    weights: list[tuple[int, ...]]  # their shapes
+    states: tuple[tuple[int, ...], ...]  # of the last ones as of the first
+    weights: list[tuple[int, ...]]
+    masks: tuple[int, ...]
+    saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
+    saves: bool  # whether there is any of these
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
 
 
 def prepare(
-    problem: Problem,
-    backward: bool,
-    save: bool = True,
-    groups: int = 0,
-    x_turned: bool = False,
-    d_output_turned: bool = False,
+    problem: Problem, backward: bool, save: bool, groups: int, x_turned: bool, d_output_turned: bool
 ) -> Prepared:
     """What a run needs besides addresses."""
     cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes = problem
     shape = x.shape
     if batch_sizes is None:
-        ragged, steps, sequences = 0 if lengths is None else 1, shape[0], shape[1]
+        ragged, (steps, sequences, _) = 0 if lengths is None else 1, shape
     else:
         ragged, steps, sequences = 2, batch_sizes.shape[0], int(batch_sizes[0])
-    of = (cell.name, layers, directions, bias, projected, ragged, steps, sequences, shape, weights[1].shape, x.dtype)
-    how = (masks is not None, backward, save, groups, x_turned, d_output_turned)
-    return _prepare(*of, *how, torch.get_num_threads(), _fork.forked)
+    return _prepare(
+        cell.name,
+        layers,
+        directions,
+        bias,
+        projected,
+        ragged,
+        steps,
+        sequences,
+        shape,
+        weights[1].shape,
+        x.dtype,
+        masks is not None,
+        backward,
+        save,
+        groups,
+        x_turned,
+        d_output_turned,
+        torch.get_num_threads(),
+        _fork.forked,
+    )
 
 
 @functools.lru_cache(maxsize=1024)
@@ -84,6 +99,10 @@ def _prepare(
     forked: bool,  # then other threads run the kernel
 ) -> Prepared:
     kind = KINDS[cell]
+    if torch_dtype not in _DTYPES or len(recurrent) != 2 or recurrent[0] % kind.h_gates:
+        raise RuntimeError(f"No run follows from {torch_dtype} and W_hh of {tuple(recurrent)}.")
+    if groups and sequences % groups:
+        raise ValueError(f"{sequences} sequences cannot be divided into {groups} groups.")
     rows, input_size, weights = math.prod(shape[:-1]), shape[-1], 2 + 2 * bias + projected
     h, p = recurrent[0] // kind.h_gates, recurrent[1]
     width, slots = directions * p, kind.slots * h
@@ -105,9 +124,11 @@ def _prepare(
     once = 1 if backward else 0  # arrays that only the backward pass needs
     keeps = save and not kind.in_output
     fused = not backward and _reads_in_recurrence(kind, steps, ragged, masked, chunks * directions, shares, threads)
-    kept, times = (a_chunk, threads) if groups else (sequences, directions)  # sequences whose dz is kept, how many times
+    kept, times = (
+        (a_chunk, threads) if groups else (sequences, directions)
+    )  # sequences whose dz is kept, how many times
     step_bytes = size * max(1, kept * (1 if groups else directions) * slots)
-    span = steps_of_a_span(kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
+    span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
     span = max(1, min(steps, span))
     # not with shared units, where a thread that waits counts tasks that are done
     overlap = backward and threads > 1 and span < steps and not shares and not groups
@@ -200,19 +221,21 @@ def _prepare(
         h_rows=take(in_spans, 8),
         m_rows=take(in_spans if projected else 0, 8),
     )
-    kept_shapes = [
-        (layers, *shape[:-1], directions * numbers) if numbers else ()
-        for numbers in (slots if keeps else 0, h if keeps and kind.has_c else 0, h if keeps and projected else 0)
-    ]
-    last = [(layers * directions, sequences, p), (layers * directions, sequences, h)]
+    below = (layers - 1, *shape[:-1], width) if layers > 1 else ()
+    saved: tuple[tuple[int, ...], ...] = (below, below if masked else ())
+    if keeps:
+        kept_numbers = (slots, h if kind.has_c else 0, h if projected else 0)
+        saved += tuple((layers, *shape[:-1], directions * n) if n else () for n in kept_numbers)
+    states = [(layers * directions, sequences, p), (layers * directions, sequences, h)]
     return Prepared(
         team.starter(code.backward if backward else code.forward, threads),
         scratch,
         (*shape[:-1], width),
-        (*last[: 1 + kind.has_c],),
-        (*kept_shapes,) if keeps and not kind.in_output else (),
-        (layers - 1, *shape[:-1], width) if layers > 1 else (),
-        [shape for layer in range(layers) for shape in _weight_shapes(kind, p, h, width if layer else input_size, bias, projected) * directions],
+        (*states[: 1 + kind.has_c],),
+        _weight_shapes(kind, layers, directions, input_size, h, p, bias, projected),
+        below,
+        saved,
+        any(saved),
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
     )
@@ -227,10 +250,16 @@ def _reads_in_recurrence(
     return not kind.in_output or (steps == 1 and ragged == 0)
 
 
-def _weight_shapes(kind: Kind, p: int, h: int, inputs: int, bias: bool, projected: bool) -> list[tuple[int, ...]]:
-    """Of one direction of a layer, in the order of Weights."""
-    biases: list[tuple[int, ...]] = [(kind.x_gates * h,), (kind.h_gates * h,)] if bias else []
-    return [(kind.x_gates * h, inputs), (kind.h_gates * h, p), *biases, *([(p, h)] if projected else [])]
+def _weight_shapes(
+    kind: Kind, layers: int, directions: int, inputs: int, h: int, p: int, bias: bool, projected: bool
+) -> list[tuple[int, ...]]:
+    """Of all weights, in the order of a problem."""
+    shapes: list[tuple[int, ...]] = []
+    for layer in range(layers):
+        k = directions * p if layer else inputs
+        biases = [(kind.x_gates * h,), (kind.h_gates * h,)] if bias else []
+        shapes += [(kind.x_gates * h, k), (kind.h_gates * h, p), *biases, *([(p, h)] if projected else [])] * directions
+    return shapes
 
 
 def steps_read_at_once(steps: int, sequences: int) -> int:
@@ -238,10 +267,13 @@ def steps_read_at_once(steps: int, sequences: int) -> int:
     return -(-_FORWARD_ROWS // max(1, sequences))
 
 
-def steps_of_a_span(sequences: int, step_bytes: int, groups: int) -> int:
+def steps_of_a_span(kind: Kind, sequences: int, step_bytes: int, groups: int) -> int:
     """The steps of one span of the backward pass, for so many bytes of dz a step."""
-    least = INNER if groups else 2  # of each sequence that is apart, as many as a product sums at once
-    return max(least, -(-_SPAN_ROWS // max(1, sequences)), _SPAN_BYTES // step_bytes)
+    # of each sequence that is apart, as many as a product sums at once; two, since where units are shared the step that
+    # is written down for the span before must not be the one that reads what the span after wrote down
+    least = INNER if groups else 2
+    rows = _SPAN_ROWS if kind.slots == 1 else _GATED_SPAN_ROWS
+    return max(least, -(-rows // max(1, sequences)), _SPAN_BYTES // step_bytes)
 
 
 def shares_of_units(

@@ -8,9 +8,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.compile.parts import part
+from elman.kernels.numba_cpu.compile.processor import YIELD
 from elman.kernels.numba_cpu.plan.addresses import read_header
 from elman.kernels.numba_cpu.plan.record import COUNTER_BYTES, HEADER_BYTES
-from elman.kernels.numba_cpu.sizes import YIELD
 
 _WORD, _INT = ir.IntType(64), ir.IntType(32)
 _SPINS = 2000  # looks at a counter, some 10 us, after which whoever is awaited may need this processor

@@ -6,8 +6,10 @@ neither: its OpenMP team would wait for ever for threads that the fork did not c
 
 import ctypes
 import functools
+import logging
 import os
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -19,6 +21,18 @@ _TEAM_WORK = 1_200_000  # multiply-adds below which a second thread of the OpenM
 _TEAM_STEP = 150_000  # the same for a single step, where threads wait for each other once or twice in all
 _POOL_WORK = 10_000_000  # the same for Python threads
 
+_WINDOW = 20_000_000  # ns of runs in the team, after which it is asked how much of them the calling thread ran
+_LOST = (
+    0.25  # the share that it did not run from which on it runs alone: 0.01 on an idle machine, 0.4 to 0.9 among others
+)
+_APART = 100_000_000, 1_600_000_000  # ns in which it then runs alone before the team is tried again: at first, at most
+
+ADVICE = (
+    "elman: other processes had its processor for %.0f %% of its runs on several threads, so for a "
+    "while it computes on one. elman.wait_briefly() helps the whole program (README: On a busy machine)"
+)
+
+log = logging.getLogger("elman")
 _kernel_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # releases the GIL while it runs
 
 
@@ -35,10 +49,53 @@ def starter(kernel: int, threads: int) -> Callable[[Any], None]:
     return _function(kernel) if threads == 1 else functools.partial(_run, kernel, threads)
 
 
+class Company:
+    """Whether other processes keep the team's threads waiting for each other; then the calling thread runs alone.
+
+    A thread that waits in GNU OpenMP looks for work without a pause, so the time in which it does not run, another
+    process had: the wall's time less the thread's own. Threads that lose their processors in turn wait for each other
+    most of the time; one alone, which finishes any plan, waits for nobody.
+    """
+
+    def __init__(self) -> None:
+        self._wall = self._ran = self._apart_until = 0
+        self._apart = _APART[0]
+        self._said = False
+
+    def apart(self, now: int) -> bool:
+        """Whether to run alone at this time, in ns."""
+        return now < self._apart_until
+
+    def note(self, wall: int, ran: int) -> None:
+        """A run in the team took so many ns, in which the calling thread ran for so many."""
+        self._wall += wall
+        self._ran += ran
+        if self._wall < _WINDOW:
+            return
+        lost, self._wall, self._ran = 1 - self._ran / self._wall, 0, 0
+        if lost < _LOST:
+            self._apart = _APART[0]
+            return
+        self._apart_until = time.perf_counter_ns() + self._apart
+        self._apart = min(2 * self._apart, _APART[1])
+        if not self._said:
+            self._said = True
+            log.info(ADVICE, 100 * lost)
+
+
+company = Company()
+
+
 def _run(kernel: int, threads: int, plan: Any) -> None:
     parallel = _parallel()
     if parallel is not None:
+        begin = time.perf_counter_ns()
+        if company.apart(begin):
+            _function(kernel)(plan)
+            return
+        ran = time.thread_time_ns()
         parallel(kernel, plan, threads, 0)
+        company.note(time.perf_counter_ns() - begin, time.thread_time_ns() - ran)
         return
     function = _function(kernel)
     others = [_pool(os.getpid(), threads).submit(function, plan) for _ in range(threads - 1)]
@@ -61,11 +118,12 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 def _parallel() -> Any | None:
     """GOMP_parallel(function, argument, threads, flags) of the GNU OpenMP library that torch has loaded, or None; None
     in a fork."""
-    return None if _fork.forked else _loaded_parallel()
+    return None if _fork.forked else loaded_parallel()
 
 
 @functools.cache
-def _loaded_parallel() -> Any | None:
+def loaded_parallel() -> Any | None:
+    """GOMP_parallel as above, in a fork too."""
     if sys.platform != "linux":
         return None
     for line in Path("/proc/self/maps").read_text().splitlines():

@@ -1,0 +1,92 @@
+// The backward pass as it is seen: a row of losses, the gradient in every cell, and how one of its numbers comes about.
+
+const FACTORS = 12; // of the way back that are written out
+
+// A cell's gradient is written under it, and its size is the width of the line there.
+function markFlow(app, node, place) {
+  node.querySelector(".flow")?.remove();
+  if (!app.state.back) return;
+  const size = norm(gradientAt(app, place));
+  const flow = el("span", { class: "flow", "aria-hidden": "true" }, el("small", { text: size ? (app.tight ? tiny : short)(size) : "" }));
+  flow.style.setProperty("--flow", Math.min(1, size / currentGradients(app).most || 0));
+  node.append(flow);
+}
+
+function fillLoss(app, button, t) {
+  const { steps } = lossSteps(app);
+  const there = steps.includes(t);
+  const chosen = chosenSteps(app).includes(t);
+  const value = there ? short(lossAt(app, t).value) : "";
+  button.textContent = there ? (app.tight ? tiny : short)(lossAt(app, t).value) : "";
+  button.disabled = !there;
+  button.setAttribute("aria-selected", String(chosen));
+  button.setAttribute("aria-label", there ? app.say.lossOf(app.stepName(t), value) : app.say.lossNone);
+  button.title = there ? app.say.lossChoose : app.say.lossNone;
+}
+
+function chooseLoss(app, t) {
+  const chosen = chosenSteps(app);
+  const other = chosen.includes(t) ? chosen.filter((one) => one !== t) : [...chosen, t];
+  app.set({ loss: other.length ? other.sort((one, two) => one - two) : chosen });
+}
+
+// What the panel shows of a place in the backward pass.
+function gradientPanel(app, place, unit) {
+  const { say, model } = app;
+  const vector = gradientAt(app, place);
+  const shown = [
+    el("p", { class: "quiet", prose: say.backAbout }),
+    ...lossLines(app),
+    el("h3", { text: `dL/d ${nameOf(app, place)}` }),
+    vectorOf(app, { ...place, vector }, unit, null, false, currentGradients(app).scale),
+  ];
+  const source = sourceOf(app, place, unit);
+  if (!source || place.kind === "y") return shown;
+  const { l, d, t, u } = source;
+  const sum = spellGradient(app, l, d, t, u);
+  const names = say.backTerms;
+  const terms = names.map((name, k) => [name, sum.sums[k]]).filter((_, k) => [sum.fromLoss, sum.fromAbove, sum.fromLater][k].length);
+  const section = el("section", { id: "arithmetic", "aria-label": say.backMade });
+  section.append(
+    el("h3", { text: `${say.unit(u)} · dL/dh[${t}] · ${say.way(l, d, model.D)}` }),
+    formulaOf(sum.formula),
+  );
+  if (terms.length) section.append(waterfall(app, terms, sum.value, short), el("p", { class: "quiet", prose: say.backSlope(model.kind.name) }));
+  section.append(...wayLines(app, l, d, t));
+  if (sum.all.length) section.append(productTable(app, { fromInput: sum.all, fromState: [] }));
+  return [...shown, section];
+}
+
+// The loss in words, for each chosen step.
+function lossLines(app) {
+  const { say } = app;
+  const { losses, steps } = currentGradients(app);
+  const lines = steps.slice(0, 3).map((t) => {
+    const { kind, value, target, y, unit } = losses.get(t);
+    if (kind === "entropy") return say.lossEntropy(t, visible(translated(app, target)), short(value));
+    if (kind === "square") return say.lossSquare(t, rounded(y[0]), rounded(target), short(value));
+    return say.lossIsUnit(app.outputIndex(t, unit), rounded(value));
+  });
+  if (steps.length > 3) lines.push(say.lossMore(steps.length - 3));
+  return lines.map((text) => el("p", { prose: text }));
+}
+
+// The product of the factors by which each step changes the gradient.
+function wayLines(app, l, d, t) {
+  const { say } = app;
+  const way = wayBack(app, l, d, t);
+  if (!way?.factors.length) return [el("p", { class: "quiet", prose: say.wayNone })];
+  const { factors } = way;
+  const written = (one) => (one.exact ? `|${rounded(one.exact.w)}·${rounded(one.exact.slope)}|` : short(one.factor));
+  const some =
+    factors.length <= FACTORS
+      ? factors.map(written)
+      : [...factors.slice(0, FACTORS / 2).map(written), "…", ...factors.slice(-FACTORS / 2).map(written)];
+  const slope = factors.reduce((sum, one) => sum + one.slope, 0) / factors.length;
+  const ratio = way.last / way.first;
+  return [
+    el("h3", { text: say.wayTitle(way.from, t) }),
+    formulaOf(`‖dL/dh[${t}]‖ = ${short(way.first)} · ${some.join(" · ")} = ${short(way.last)}`, "way"),
+    el("p", { class: "quiet", prose: say.waySaid(factors.length, short(ratio ** (1 / factors.length)), short(ratio), short(slope), app.model.kind.name) }),
+  ];
+}

@@ -1,0 +1,37 @@
+"""Packed rows to padded ones and back, through indices: every transform goes through that, with any numbers."""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from elman.kernels.problem import Problem
+
+
+class Packing:
+    """Where the rows of a PackedSequence lie in its padded tensor.
+
+    Attributes:
+        lengths: (N,), the longest sequence first.
+    """
+
+    def __init__(self, batch_sizes: Tensor, device: torch.device) -> None:
+        sequences = torch.arange(cast(int, batch_sizes[0]))  # a tensor, so that torch.jit.trace keeps N open
+        there = sequences < batch_sizes.unsqueeze(1)  # (T, N)
+        self.lengths = there.sum(0)
+        self._shape = there.shape
+        self._rows = (there.flatten().cumsum(0) - 1).to(device)  # (T * N,), in the padding that of another step
+        self._places = there.flatten().nonzero().squeeze(1).to(device)  # (R,)
+
+    def pad(self, rows: Tensor) -> Tensor:
+        """(R, K) as (T, N, K). The padding holds anything."""
+        return rows.index_select(0, self._rows).view(*self._shape, *rows.shape[1:])
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """(T, N, K) as (R, K)."""
+        return padded.flatten(0, 1).index_select(0, self._places)
+
+    def pad_problem(self, problem: Problem) -> Problem:
+        """The same problem of padded rows."""
+        masks = None if problem.masks is None else torch.stack([self.pad(mask) for mask in problem.masks])
+        return problem._replace(x=self.pad(problem.x), batch_sizes=None, lengths=self.lengths, masks=masks)

@@ -1,0 +1,223 @@
+"""The kernels (kernels/numba_cpu) beside the definition: every cell in every form, however a run is cut into pieces."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from cases import CASES, Case, Values, assert_same
+from problems import LAYERS, Given, given, kinds_of
+from torch import Tensor
+
+from elman.kernels.numba_cpu import api
+from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.threads import team
+from elman.kernels.problem import Problem, Run
+from elman.kernels.reference import loop
+
+CELLS = list(LAYERS)
+SIZES = (
+    *CASES[:4],
+    CASES[7],
+    Case("two layers both ways: what is carried, up and down and between", 6, 5, 3, 4, L=2, D=2),
+    Case("three layers both ways without bias", 5, 4, 5, 6, L=3, D=2, bias=False),
+    Case("two panels of units", 7, 2, 3, 70),
+)
+EVERY = [(case, cell, kinds) for case in SIZES for cell in CELLS for kinds in kinds_of(cell, case)]
+every = pytest.mark.parametrize(
+    ("case", "cell", "kinds"), EVERY, ids=[f"{cell}, {kinds}, {case.id}" for case, cell, kinds in EVERY]
+)
+
+
+@pytest.fixture
+def eager_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Threads even for work as small as the tests'."""
+    monkeypatch.setattr(team, "_TEAM_WORK", 0)
+    monkeypatch.setattr(team, "_TEAM_STEP", 0)
+    prepared._prepare.cache_clear()
+    yield
+    prepared._prepare.cache_clear()
+
+
+def own(made: Given, needs: tuple[bool, ...] | None = None) -> tuple[Run, Values]:
+    """What the kernels give, and the gradients by name: of all inputs, or of those needed."""
+    problem = made.problem.with_inputs([t.detach() for t in made.problem.inputs])
+    run = api.forward(problem, True)
+    needs = needs or (True,) * len(problem.inputs)
+    found = api.backward(problem, run.output, run.saved, made.d_output, made.d_last, needs)
+    states = {f"{s}_n": a for s, a in zip(problem.cell.states, run.last, strict=True)}
+    return run, {"output": run.output, **states, **made.named(found)}
+
+
+@every
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_the_kernels_are_the_definition(case: Case, cell: str, kinds: str, threads: int, eager_threads: None) -> None:
+    torch.set_num_threads(threads)
+    made = given(case, cell, kinds)
+    expected = made.values(loop.forward(made.problem))
+    run, found = own(made)
+    assert_same(found, expected)
+    inferred = api.forward(made.problem.with_inputs([t.detach() for t in made.problem.inputs]), False)
+    torch.testing.assert_close(inferred[:2], run[:2], rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+@pytest.mark.parametrize("case", [CASES[0], CASES[16], CASES[17]], ids=lambda case: case.why)
+@pytest.mark.parametrize("cell", CELLS)
+def test_float32_is_as_near_as_torch(case: Case, cell: str) -> None:
+    for kinds in kinds_of(cell, case):
+        if kinds in ("plain", "projected"):
+            made = given(case, cell, kinds, torch.float32)
+            made = Given(made.problem, made.d_output / case.T**0.5, made.d_last, made.names)
+            layer = made.layer()
+            names = [name for name, _ in layer.named_parameters()]
+            weights = dict(zip(names, made.problem.weights, strict=True))
+            states = made.problem.states if cell == "lstm" else made.problem.states[0]
+            output, last = torch.func.functional_call(layer, weights, (made.problem.x, states))
+            expected = made.values(Run(output, last if cell == "lstm" else (last,)))
+            assert_same(own(made)[1], expected)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("kinds", ["plain", "lengths reset dropout", "packed", "from zero"])
+def test_any_gradients_may_be_asked_for(cell: str, kinds: str) -> None:
+    case = SIZES[5]
+    made = given(case, cell, kinds)
+    count, states = len(made.problem.inputs), len(made.problem.states)
+    everything = own(made)[1]
+    for bits in range(2 ** (2 + states)):
+        x, weights, *rest = (bool(bits >> k & 1) for k in range(2 + states))
+        needs = (x, *rest, *[weights] * (count - 1 - states))
+        found = own(made, needs)[1]
+        wanted = {f"d{name}" for name, need in zip(made.names, needs, strict=True) if need}
+        assert {name for name in found if name.startswith("d")} == wanted
+        torch.testing.assert_close(found, {name: everything[name] for name in found}, rtol=0, atol=0)
+
+
+@pytest.fixture(params=["sequences", "units"])
+def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, eager_threads: None) -> None:
+    """What the threads of the recurrence share, whatever the sizes."""
+    shares = 2 if request.param == "units" else 0
+    monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: shares if sizes[-1] > 1 else 0)
+
+
+@pytest.mark.parametrize("span", [1, 2, 5])
+@pytest.mark.parametrize("kinds", ["plain", "reset", "lengths reset", "from zero", "projected"])
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("case", SIZES[5:], ids=lambda case: case.why)
+def test_gated_cells_however_a_run_is_cut(
+    case: Case, cell: str, kinds: str, span: int, split: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if kinds not in ("projected", *kinds_of(cell, case), "lengths reset") or (kinds == "projected" and cell == "gru"):
+        pytest.skip("the cell has no such form")
+    monkeypatch.setattr(prepared, "steps_of_a_span", lambda *sizes: max(2, span))
+    monkeypatch.setattr(prepared, "steps_read_at_once", lambda *sizes: span)
+    torch.set_num_threads(2)
+    made = given(case, cell, kinds)
+    assert_same(own(made)[1], made.values(loop.forward(made.problem)))
+
+
+def picked(problem: Problem, i: int) -> Problem:
+    """One sequence of a problem."""
+    states = tuple(s[:, i : i + 1].contiguous() for s in problem.states)
+    return problem._replace(x=problem.x[:, i : i + 1].contiguous(), states=states)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("case", [Case("a batch", 9, 7, 5, 70, L=2, D=2), Case("wide", 6, 5, 9, 131)], ids=str)
+def test_a_sequence_has_the_same_bits_in_any_batch_on_any_threads(
+    case: Case, cell: str, dtype: torch.dtype, split: None
+) -> None:
+    made = given(case, cell, "plain", dtype)
+    problem = made.problem.with_inputs([t.detach() for t in made.problem.inputs])
+    expected: Run | None = None
+    for threads in (1, 2, 3, 4):
+        torch.set_num_threads(threads)
+        run = api.forward(problem, threads % 2 == 0)[:2]
+        expected = expected or run
+        torch.testing.assert_close(run, expected, rtol=0, atol=0)
+        for i in range(case.N):
+            output, last, _ = api.forward(picked(problem, i), False)
+            torch.testing.assert_close(output[:, 0], run[0][:, i], rtol=0, atol=0)
+            torch.testing.assert_close([s[:, 0] for s in last], [s[:, i] for s in run[1]], rtol=0, atol=0)
+
+
+def gates_of(z: Tensor) -> Tensor:
+    """i, f, g and o of an LSTM's first step where the pre-activations are all z: (4, len(z))."""
+    n = z.numel()
+    none = z.new_zeros(4 * n, 1)
+    weights = (none, none, z.repeat(4), z.new_zeros(4 * n), z.new_zeros(1, n))
+    table = given(CASES[1], "lstm").problem.cell
+    run = api.forward(Problem(table, 1, 1, True, True, z.new_zeros(1, 1, 1), (), weights), True)
+    kept = run.saved[2]
+    assert kept is not None
+    return kept.view(4, n)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_sigmoid_and_tanh_to_three_units_in_the_last_place(dtype: torch.dtype) -> None:
+    numpy = pytest.importorskip("numpy")
+    small = torch.logspace(-30, 2, 4000, dtype=torch.float64)
+    z = torch.cat([small, -small, torch.linspace(-110, 110, 20001, dtype=torch.float64)]).to(dtype)
+    exact = z.numpy().astype(numpy.longdouble)
+    half = numpy.exp(-abs(exact))
+    sigmoid = numpy.where(exact < 0, half, 1) / (1 + half)
+    i, f, g, o = gates_of(z).numpy()
+    for found, expected in ((i, sigmoid), (f, sigmoid), (g, numpy.tanh(exact)), (o, sigmoid)):
+        units = abs(found - expected) / numpy.spacing(abs(expected.astype(found.dtype)))
+        assert units.max() <= 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gates_at_the_ends(dtype: torch.dtype) -> None:
+    infinity = float("inf")
+    z = torch.tensor([infinity, -infinity, float("nan"), 0.0, -0.0, 1e30, -1e30], dtype=dtype)
+    i, f, g, o = gates_of(z)
+    for found, expected in ((i, z.sigmoid()), (f, z.sigmoid()), (g, z.tanh()), (o, z.sigmoid())):
+        torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+
+
+def misfits(problem: Problem) -> Iterator[Problem]:
+    """The problem with one tensor that does not fit."""
+    for change in (lambda t: t[:-1], lambda t: t.double(), lambda t: t.to("meta")):
+        for k in range(1, len(problem.inputs)):
+            inputs = list(problem.inputs)
+            inputs[k] = change(inputs[k])
+            yield problem.with_inputs(inputs)
+    T, N, _ = problem.x.shape
+    yield problem._replace(lengths=torch.full((N - 1,), T))
+    yield problem._replace(lengths=torch.full((N,), T, dtype=torch.int32))
+    yield problem._replace(reset=torch.zeros(T - 1, N, dtype=torch.bool))
+    yield problem._replace(reset=torch.zeros(T, N))
+    yield problem._replace(masks=torch.ones(1, T, N, 1))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_does_not_fit_reaches_no_machine_code(cell: str) -> None:
+    made = given(SIZES[5], cell, "plain", torch.float32)
+    problem = made.problem.with_inputs([t.detach() for t in made.problem.inputs])
+    output, last, saved = api.forward(problem, True)
+    needs = (True,) * len(problem.inputs)
+    for wrong in misfits(problem):
+        with pytest.raises((RuntimeError, ValueError)):
+            api.forward(wrong, True)
+        with pytest.raises((RuntimeError, ValueError)):
+            api.backward(wrong, output, saved, output, last, needs)
+    short = [(output[1:], saved, output, last), (output, saved, output[1:], last)]
+    short += [(output, saved, output, tuple(s[:, 1:] for s in last)), (output, (None,) * len(saved), output, last)]
+    for given_back in short:
+        with pytest.raises(RuntimeError, match="The kernel needs"):
+            api.backward(problem, *given_back, needs)
+
+
+def test_wrong_lengths_lead_to_no_other_memory() -> None:
+    """Whoever calls has checked them; what the kernel reads may have been written to since."""
+    made = given(SIZES[5], "gru", "plain", torch.float32)
+    problem = made.problem.with_inputs([t.detach() for t in made.problem.inputs])
+    T, N = problem.steps, problem.sequences
+    wrong, right = (torch.tensor(values) for values in ([-(2**60), 2**60, T, 1, -1], [0, T, T, 1, 0]))
+    runs = [api.forward(problem._replace(lengths=lengths), True)[:2] for lengths in (wrong, right)]
+    torch.testing.assert_close(*runs, rtol=0, atol=0, equal_nan=True)
+    packed = problem._replace(x=problem.x.flatten(0, 1), batch_sizes=torch.tensor([N, 2**60, -3, *[9] * (T - 3)]))
+    output, _, saved = api.forward(packed, True)
+    api.backward(packed, output, saved, output, (None,), (True,) * len(packed.inputs))

@@ -1,0 +1,149 @@
+"""Other processes on the same processors: when a layer computes on one thread, and when threads wait briefly."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+import torch
+from cases import CASES, Case, run
+
+import elman
+from elman import _waiting
+from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.threads import team
+
+MS = 1_000_000
+needs_openmp = pytest.mark.skipif(team.loaded_parallel() is None, reason="there is no GNU OpenMP here")
+
+
+@pytest.fixture
+def company(monkeypatch: pytest.MonkeyPatch) -> team.Company:
+    """As in a process that has not computed yet."""
+    monkeypatch.setattr(team, "company", team.Company())
+    return team.company
+
+
+@pytest.fixture
+def several(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Even small runs are planned for several threads."""
+    monkeypatch.setattr(team, "_TEAM_WORK", 0)
+    monkeypatch.setattr(team, "_TEAM_STEP", 0)
+    prepared._prepare.cache_clear()
+    yield
+    prepared._prepare.cache_clear()
+
+
+def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 5_000 * MS
+    monkeypatch.setattr(team.time, "perf_counter_ns", lambda: now)
+    company = team.Company()
+    company.note(15 * MS, 1 * MS)
+    assert not company.apart(now), "a single long run says nothing"
+    spans = []
+    for _ in range(7):
+        company.note(25 * MS, 5 * MS)
+        assert company.apart(now)
+        spans.append(next(ms for ms in range(10_000) if not company.apart(now + ms * MS)))
+        now += spans[-1] * MS
+    assert spans == [100, 200, 400, 800, 1600, 1600, 1600]
+    company.note(25 * MS, 24 * MS)
+    assert not company.apart(now)
+    company.note(25 * MS, 5 * MS)
+    assert not company.apart(now + 100 * MS), "after a run that was not kept waiting it begins anew"
+
+
+def test_advice_is_said_once(company: team.Company, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="elman"):
+        for _ in range(3):
+            company.note(25 * MS, 10 * MS)
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert "60 %" in record.getMessage()
+    assert "elman.wait_briefly()" in record.getMessage()
+
+
+@needs_openmp
+@pytest.mark.parametrize("case", [case for case in CASES if case.T * case.N * case.H > 1000], ids=str)
+def test_one_thread_finishes_what_was_planned_for_several(
+    case: Case, company: team.Company, several: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the same bits: a plan does not depend on how many threads come."""
+    torch.set_num_threads(2)
+    layer, input = case.layer(elman.RNN), case.input()
+    together = run(layer, input)
+    assert company._wall > 0, "it did not run in the team"
+    monkeypatch.setattr(company, "apart", lambda now: True)
+    monkeypatch.setattr(company, "note", lambda *_: pytest.fail("it ran in the team"))
+    apart = run(layer, input)
+    assert apart.keys() == together.keys()
+    for name, value in together.items():
+        assert torch.equal(apart[name], value), name
+
+
+def test_short_waits_begin_with_the_first_delay_and_end_after_quiet() -> None:
+    switch = _waiting.Switch()
+    assert not switch(0.01, 0.0)
+    assert switch(0.5, 0.1)
+    assert switch(0.0, 1.0)
+    assert not switch(0.0, 1.2)
+    assert switch(0.5, 1.3), "it came back at once"
+    assert switch(0.0, 2.5), "so the quiet must last two seconds"
+    assert not switch(0.0, 3.4)
+    assert switch(0.5, 60.0)
+    assert not switch(0.0, 61.1), "long after, one second is enough again"
+
+
+@needs_openmp
+def test_a_crowd_comes_goes_and_changes_no_number() -> None:
+    x = torch.randn(300, 300)
+    expected, before = x @ x, threading.active_count()
+    crowd = _waiting.Crowd(team.loaded_parallel())
+    assert threading.active_count() == before + 1
+    assert torch.equal(x @ x, expected)
+    crowd.leave()
+    assert threading.active_count() == before
+    assert torch.equal(x @ x, expected)
+
+
+BUSY = """
+import os, time, torch, elman
+from elman import _waiting
+made, gone = [], []
+class Crowd(_waiting.Crowd):
+    def __init__(self, parallel):
+        made.append(1); super().__init__(parallel)
+    def leave(self):
+        super().leave(); gone.append(1)
+_waiting.Crowd, _waiting._EVERY, _waiting._QUIET = Crowd, 0.01, (0.02, 0.02)
+delay = [0]
+_waiting._delays = lambda: {"1": delay[0]}
+assert elman.wait_briefly() and elman.wait_briefly()
+def until(list, count):
+    end = time.monotonic() + 30
+    while len(list) < count and time.monotonic() < end:
+        delay[0] += step; time.sleep(0.002)
+    assert len(list) == count, (made, gone)
+step = 10_000_000
+until(made, 1)
+step = 0
+until(gone, 1)
+print(elman.RNN(3, 4)(torch.zeros(5, 2, 3))[0].shape)
+"""
+
+
+@needs_openmp
+def test_the_watch_lets_threads_wait_briefly_and_back() -> None:
+    done = subprocess.run([sys.executable, "-W", "error", "-c", BUSY], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "[5, 2, 4]" in done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_has_no_team_to_tell() -> None:
+    code = "import os, elman, torch; os.fork() or os._exit(elman.wait_briefly()); print(os.wait()[1])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "0"
