@@ -107,7 +107,7 @@ _TABLE = {
 }
 OWN = _TABLE["numba"]
 """elman's own kernels."""
-_MACHINE_CODE = "elman.kernels.numba_cpu.machine_code"  # imports llvmlite
+_MACHINE_CODE = "elman.kernels.numba_cpu.compile.machine_code"  # imports llvmlite
 _asked: ContextVar[Backend | None] = ContextVar("elman_backend", default=None)
 
 

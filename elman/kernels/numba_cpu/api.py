@@ -45,7 +45,7 @@ def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
     saved: Saved = (None,) * len(prepared.saved)
     if prepared.saves:
         saved = tuple(new(*shape) if shape else None for shape in prepared.saved)
-    _held, at = addressed(problem.weights, None if checked else prepared.weights, x)
+    weights, at = addressed(problem.weights, None if checked else prepared.weights, x)
     check_room((x, *weights))
     _run(prepared, problem, x, output, last, saved, _NO_GRADIENTS, at, at)
     return Run(output, last, saved if save else ())
