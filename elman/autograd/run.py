@@ -1,16 +1,19 @@
 """Which of the ways into the rule a call takes: what is happening around it decides."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from elman.autograd import eager, functorch, levels, operator
 from elman.kernels import moment
+from elman.kernels.numba_cpu.obstacle import DTYPES
 from elman.kernels.problem import Problem
 from elman.kernels.reference import loop
-from elman.kernels.table import choose, runs_later
+from elman.kernels.table import OWN, asked, choose, runs_later
 
 Found = tuple[Tensor, tuple[Tensor, ...]]
 """output (T, N, D * P), or packed, and the last states."""
@@ -29,11 +32,20 @@ def run(problem: Problem) -> Found:
             return found.output, found.last
         if levels.are_known():
             return functorch.run(problem)
+    if passing == moment.WATCHED and _is_fake(problem) and problem.batch_sizes is None:
+        found = operator.forward(problem)  # torch's LSTM would keep the example's sizes, and read past others' memory
+        return found.output, found.last
     backend, _ = choose(problem)
     if not backend.differentiable:
         return eager.run(backend, problem)
     output, last, _ = backend.kernels.forward(problem, False)
     return output, last
+
+
+def _is_fake(problem: Problem) -> bool:
+    """Whether these stand for tensors that elman's kernels take, in a program that is being written down."""
+    x = problem.x
+    return isinstance(x, FakeTensor) and x.is_cpu and x.dtype in DTYPES and asked() in (None, OWN)
 
 
 def _compiled(problem: Problem) -> Found:
