@@ -85,8 +85,8 @@ def check_room(tensors: Sequence[Tensor]) -> None:
         needed = tensor.storage_offset() * tensor.itemsize + tensor.nbytes if tensor.numel() else 0
         if needed > storage.nbytes():
             raise RuntimeError(
-                f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage, which was resized, "
-                f"has {storage.nbytes()}."
+                f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage, which was "
+                f"resized, has {storage.nbytes()}."
             )
 
 
