@@ -25,9 +25,6 @@ from elman.kernels.problem import Problem, Run
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
 _empty_like = torch.empty_like
 _NO_GRADIENTS = (0,) * 6
-    torch.float32: (1 << 32) - 1,
-    torch.float64: (1 << 64) - 1,
-}  # those that are the same however it was split
 
 
 class OutputChanged(RuntimeError):
