@@ -14,7 +14,7 @@ def run_pieces(
     lengths: Tensor | None = None,  # (N,)
     reset: Tensor | None = None,  # bool, in the layout of x
 ) -> tuple[Tensor, States]:
-    """output, 0 past a sequence's end, and the states where each direction ends: the forward one with the last piece."""
+    """output, 0 past a sequence's end, and the states where each direction ends: the forward one at its last piece."""
     if layer.batch_first:
         x, reset = x.transpose(0, 1), None if reset is None else reset.transpose(0, 1)
     T, N, _ = x.shape

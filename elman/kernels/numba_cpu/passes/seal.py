@@ -33,7 +33,7 @@ def make_seal(dtype: type) -> tuple[Any, Any, Any]:
 
     @part
     def end(p, thread):
-        sums, total = words(sums_at(p, thread)), 0
+        sums, total = words(sums_at(p, thread)), np.int64(0)
         for lane in range(width):
             total += np.int64(sums[lane])
         add_to(p.seal, total)
