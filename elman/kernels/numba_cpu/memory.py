@@ -87,13 +87,8 @@ def check_room(tensors: Sequence[Tensor]) -> None:
             if not storage.nbytes():
                 no_address(tensor)
             raise RuntimeError(
-<<<<<<< HEAD
-                f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage, which was "
-                f"resized, has {storage.nbytes()}."
-=======
                 f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage has "
                 f"{storage.nbytes()}: it was resized under it."
->>>>>>> main
             )
 
 
