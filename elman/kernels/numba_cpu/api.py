@@ -3,6 +3,7 @@
 Whatever machine code is given the address of is asked for its shape, dtype and place first, whoever calls.
 """
 
+import ctypes
 from collections.abc import Sequence
 
 import torch
@@ -26,6 +27,10 @@ _empty_like = torch.empty_like
 _NO_GRADIENTS = (0,) * 6
 
 
+class OutputChanged(RuntimeError):
+    """The output is no longer what `forward` wrote, so the gradients would be others."""
+
+
 def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
     """output and the last states; with `save` what `backward` needs besides.
 
@@ -37,6 +42,22 @@ def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
     Raises:
         RuntimeError: a tensor does not fit the others, or its memory was freed.
     """
+    return _forward(problem, save, checked, None)
+
+
+def forward_sealed(problem: Problem, checked: bool = False) -> tuple[Run, int]:
+    """The same, saved, and a seal: given that, `backward` sees whether the output was written to, whatever way."""
+    seal = ctypes.c_int64()
+    run = _forward(problem, True, checked, seal)
+    return run, _value_of(seal, run.output)
+
+
+def _value_of(seal: ctypes.c_int64, output: Tensor) -> int:
+    """The bits of a seal that are the same however the run was split."""
+    return seal.value & ((1 << 8 * output.element_size()) - 1)
+
+
+def _forward(problem: Problem, save: bool, checked: bool, seal: ctypes.c_int64 | None) -> Run:
     x, x_turned = as_it_lies(problem.x)
     prepared = prepare(problem, False, save, 0, x_turned, False)
     new = x.new_empty
@@ -47,7 +68,7 @@ def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
         saved = tuple(new(*shape) if shape else None for shape in prepared.saved)
     weights, at = addressed(problem.weights, None if checked else prepared.weights, x)
     check_room((x, *weights))
-    _run(prepared, problem, x, output, last, saved, _NO_GRADIENTS, at, at)
+    _run(prepared, problem, x, output, last, saved, seal, _NO_GRADIENTS, at, at)
     return Run(output, last, saved if save else ())
 
 
@@ -60,10 +81,12 @@ def backward(
     needs: tuple[bool, ...],  # for each of problem.inputs, whether its gradient is asked for
     groups: int | None = None,  # of the batch, each of which gets weight gradients apart: (groups, ...)
     checked: bool = False,  # as forward has it
+    seal: int | None = None,  # of forward_sealed
 ) -> list[Tensor | None]:
     """The gradients at problem.inputs. Those at the weights come all together, or none if none is needed.
 
     Raises:
+        OutputChanged: the output has not the run's seal.
         RuntimeError: a tensor does not fit the others, or its memory was freed.
         ValueError: the batch cannot be divided into so many groups.
     """
@@ -93,7 +116,10 @@ def backward(
     at = [0 if d is None else d.data_ptr() for d in gradients]
     output = plain(output)
     check_room([a for a in (x, output, d_output, *saved, *d_last, *weights) if a is not None])
-    _run(prepared, problem, x, output, (), saved, at, at_weights, at_d_weights)
+    found = None if seal is None else ctypes.c_int64()
+    _run(prepared, problem, x, output, (), saved, found, at, at_weights, at_d_weights)
+    if found is not None and _value_of(found, output) != seal:
+        raise OutputChanged("The output was written to after the forward pass.")
     return [d_x, *d_states, *d_weights]
 
 
@@ -116,6 +142,7 @@ def _run(
     output: Tensor,
     last: Sequence[Tensor],  # forward
     saved: Saved,
+    seal: ctypes.c_int64 | None,  # to which the output's is added
     gradients: Sequence[int],  # addresses of d_output, d_h_n, d_c_n, d_x, d_h0, d_c0
     at_weights: Sequence[int],
     at_d_weights: Sequence[int],  # forward any, as many
@@ -152,6 +179,7 @@ def _run(
         0 if dropped is None else dropped.data_ptr() or no_address(dropped),
         0 if reset is None else reset.data_ptr() or no_address(reset),
         0 if lengths is None else lengths.data_ptr() or no_address(lengths),
+        0 if seal is None else ctypes.addressof(seal),
         *gradients,
         *at_weights,
         *at_d_weights,

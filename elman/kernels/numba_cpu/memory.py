@@ -84,6 +84,8 @@ def check_room(tensors: Sequence[Tensor]) -> None:
     for tensor, storage in zip(tensors, storages, strict=True):
         needed = tensor.storage_offset() * tensor.itemsize + tensor.nbytes if tensor.numel() else 0
         if needed > storage.nbytes():
+            if not storage.nbytes():
+                no_address(tensor)
             raise RuntimeError(
                 f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage has "
                 f"{storage.nbytes()}: it was resized under it."

@@ -79,7 +79,8 @@ class StreamOfSteps:
     def __call__(self, x: Tensor) -> Tensor:
         """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), which fits."""
         x = plain(x)
-        if x.untyped_storage().nbytes() != self._x_bytes:  # as an x has that is no part of something larger
+        # as an x has that is no part of something larger
+        if x.untyped_storage().nbytes() != self._x_bytes or x.storage_offset():
             check_room((x,))
         y = _empty_like(self._like_y)
         _, h, c, h_after, c_after = turn = self._turn

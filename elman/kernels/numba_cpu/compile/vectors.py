@@ -178,6 +178,40 @@ class Units:
             self._e.masked_store(new.value, address, self._mask)
 
 
+def bits_of_rows(dtype: type) -> Any:
+    """An intrinsic f(row, n, weight, sums) that adds the bits of n numbers, as whole numbers and times a weight, to the
+    vector of sums at an address. What is added in any order, by any number of threads, comes to the same."""
+
+    @intrinsic
+    def add(_: Any, row: Any, n: Any, weight: Any, sums: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = Emitter(builder, dtype)
+            row, n, weight, sums = arguments
+            word = ir.IntType(8 * e.size)
+            words = ir.VectorType(word, e.width)
+            width, total = ir.Constant(I64, e.width), cgutils.alloca_once(builder, words)
+            builder.store(ir.Constant(words, [0] * e.width), total)
+            rest = builder.srem(n, width)
+            whole = builder.sub(n, rest)
+
+            def add_to_total(numbers: Any) -> None:
+                builder.store(builder.add(builder.load(total), builder.bitcast(numbers, words)), total)
+
+            with cgutils.for_range_slice(builder, ir.Constant(I64, 0), whole, width, I64) as (first, _):
+                add_to_total(e.load(e.offset(row, first)))
+            with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
+                add_to_total(e.masked_load(e.offset(row, whole), e.mask(rest)))
+            scale = e.splat(weight if e.size == 8 else builder.trunc(weight, word), word)
+            target = e.at(sums, words)
+            product = builder.mul(builder.load(total), scale)
+            builder.store(builder.add(builder.load(target, align=e.size), product), target, align=e.size)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 4), codegen
+
+    return add
+
+
 def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], None]) -> Any:
     """An intrinsic f(n, distance, (address, ...)) that computes a formula for n hidden units, a vector at a time.
 

@@ -8,6 +8,7 @@ from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
 from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows
+from elman.kernels.numba_cpu.passes.seal import make_seal
 from elman.kernels.numba_cpu.passes.sequences import (
     c0_at,
     chunk_of,
@@ -67,6 +68,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
     """recur, for sequences that are split between the threads, and recur_together, for shared units."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     slots, h_gates, before_h = cell.slots, len(cell.of_h), cell.before_h
+    begin_seal, seal_row, end_seal = make_seal(dtype)
     in_output, has_c, carries, step_back = cell.in_output, cell.has_c, cell.carries, cell.step_back
 
     @part
@@ -138,6 +140,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
         carried = p.memory + p.carried + size * h_size * of_d
         to_start = p.memory + p.carried_to_start + size * h_size * of_d
         projected = has_c and p.projected != 0
+        sealed = p.seal != 0 and layer == p.layers - 1
+        if sealed:
+            begin_seal(p, thread)
         active = 0
         for k in range(count):
             i = first + k
@@ -196,6 +201,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
                 step_back(p, h_size, dh_k, carried_i, z_at(p, layer, d, q[k]), h_rows[r], c_before, c, dz[k])
                 after[k] = dz[k] + size * h_size * before_h
                 x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q[k])
+                if sealed:
+                    seal_row(p, output + width * q[k], p_size, q[k] * p.directions + d, thread)
                 if projected:
                     m_rows[r] = m_at(p, layer, d, q[k])
                 if again:
@@ -204,6 +211,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
                     if carries:
                         rows.add(to_start + size * h_size * i, carried_i, h_size)
                         clear(carried_i, size * h_size)
+        if sealed:
+            end_seal(p, thread)
         if s0 > 0:
             for k in range(active):
                 rows.copy(after_span + h_bytes * (first + k), after[k], h_gates * h_size)
@@ -296,6 +305,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
                 for i in range(p.sequences):
                     rows.copy(p.d_c0 + size * (h_size * (states + i) + j0), to_start + size * h_size * i, n)
             return
+        sealed = p.seal != 0 and layer == p.layers - 1
+        if sealed:
+            begin_seal(p, thread)
         for i in range(p.sequences):
             carried_i = carried + size * h_size * i if carries else 0
             if s == p.steps - 1:
@@ -328,9 +340,13 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
             if carries and again:
                 rows.add(to_start + size * h_size * i, carried_i, n)
                 clear(carried_i, size * n)
+            if sealed:
+                seal_row(p, output + width * q + size * j0, n, q * p.directions + d, thread)
             if j0 == 0:
                 r = (s - s0) * p.sequences + i
                 x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q)
                 h_rows[r] = h_before
+        if sealed:
+            end_seal(p, thread)
 
     return recur, recur_together

@@ -12,6 +12,7 @@ from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import make_rows
 from elman.kernels.numba_cpu.passes.packing import make_packing
 from elman.kernels.numba_cpu.passes.phases import Pass
+from elman.kernels.numba_cpu.passes.seal import make_seal
 from elman.kernels.numba_cpu.passes.sequences import (
     c0_at,
     chunk_of,
@@ -51,6 +52,7 @@ def make_forward(dtype: type, cell: Room) -> Pass:
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     rows = make_rows(dtype)
     panels, pack = make_packing(dtype, cell, rows)
+    begin_seal, seal_row, end_seal = make_seal(dtype)
     slots, x_gates, h_gates, fresh, before_h = cell.slots, len(cell.of_x), len(cell.of_h), cell.fresh, cell.before_h
     in_output, has_c, step = cell.in_output, cell.has_c, cell.step
 
@@ -187,6 +189,9 @@ def make_forward(dtype: type, cell: Room) -> Pass:
                 c_before[k] = c0_at(p, of_direction, i, size)
             q[k] = row_of(p, length_of(p, i) - 1 if d else 0, i)
             zeros[k] = p.memory + p.zeros
+        sealed = p.seal != 0 and layer == p.layers - 1
+        if sealed:
+            begin_seal(p, thread)
         active, of_span = count, 0
         for s in range(p.steps):
             while active > 0 and length_of(p, first + active - 1) <= s:
@@ -231,6 +236,11 @@ def make_forward(dtype: type, cell: Room) -> Pass:
             if has_c and p.projected:
                 w_hr = packed_hr_at(p, layer, d)
                 call(p.product, active, m_table, h_size, w_hr, p_size, table_at(p, thread, _ZEROS), h_table)
+            if sealed:
+                for k in range(active):
+                    seal_row(p, h[k], p_size, q[k] * p.directions + d, thread)
+        if sealed:
+            end_seal(p, thread)
         for k in range(count):
             place = of_direction * p.sequences + place_of(p, first + k)
             rows.copy(p.h_n + size * p_size * place, h_before[k], p_size)
@@ -266,6 +276,9 @@ def make_forward(dtype: type, cell: Room) -> Pass:
             for i in range(p.sequences):
                 begin_slots(p, layer, d, z[i] - size * h_size * before_h, j0, j1)
         product(p, p.sequences, before_table, h_size, packed_hh_at(p, layer, d), h_gates, j0, j1, z_table, z_table)
+        sealed = p.seal != 0 and layer == p.layers - 1
+        if sealed:
+            begin_seal(p, thread)
         for i in range(p.sequences):
             q = row_of(p, t, i)
             at = z_at(p, layer, d, q, scratch + s % p.span * p.sequences + i) + size * j0
@@ -278,11 +291,16 @@ def make_forward(dtype: type, cell: Room) -> Pass:
                 else:
                     c_before = c_at(p, layer, d, row_of(p, earlier, i), i) + size * j0
             step(p, j1 - j0, at, h_before[i] + size * j0, c_before, c, h)
+            if sealed:
+                seal_row(p, h, j1 - j0, q * p.directions + d, thread)
             if s == p.steps - 1:
                 place = size * (h_size * (of_direction * p.sequences + i) + j0)
                 rows.copy(p.h_n + place, h, j1 - j0)
                 if has_c and c != p.c_n + place:
                     rows.copy(p.c_n + place, c, j1 - j0)
+
+        if sealed:
+            end_seal(p, thread)
 
     @part
     def phases(p):

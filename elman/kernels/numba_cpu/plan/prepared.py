@@ -198,6 +198,7 @@ def _prepare(
         hh=hh,
         hr=hr,
         biases=biases,
+        sealing=take(threads * VECTOR_BYTES, 1),
         zeros=take(max(input_size, width, slots), size),
         tables=take(TABLES * threads * table, 8),
         sums=take(once * threads * h, size),

@@ -50,6 +50,7 @@ class Shapes(NamedTuple):
     hr: int  # bytes of a packed W_hr
     biases: int  # bytes of the biases of all slots
     # scratch
+    sealing: int  # (threads,) vectors
     zeros: int  # (max(I, D * P, S * H),) zeros
     tables: int  # (threads, TABLES, table) words
     sums: int  # (threads, H)
@@ -96,6 +97,7 @@ class Arrays(NamedTuple):
     dropped: int  # inner * masks
     reset: int  # (T, N) bool
     lengths: int  # (N,), or packed the batch size of each step (T,)
+    seal: int  # the address of one number, to which the output's seal is added; 0: not asked for
     d_output: int
     d_h_n: int
     d_c_n: int

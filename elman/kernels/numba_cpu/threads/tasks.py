@@ -26,6 +26,19 @@ def _fetch_add_one(_: Any, address: Any) -> Any:
 
 
 @intrinsic
+def _add_to(_: Any, address: Any, number: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        builder.atomic_rmw("add", builder.inttoptr(arguments[0], _WORD.as_pointer()), arguments[1], "seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.int64), codegen
+
+
+add_to: Any = _add_to
+"""Adds to a number that other threads add to as well."""
+
+
+@intrinsic
 def _load_acquire(_: Any, address: Any) -> Any:
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.load_atomic(builder.inttoptr(arguments[0], _WORD.as_pointer()), "acquire", 8)

@@ -1,0 +1,41 @@
+"""The seal of an output: a sum of its bits, by which the backward pass sees that it is what the forward pass wrote."""
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from elman.kernels.numba_cpu.compile.parts import part, pointer_to
+from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES
+from elman.kernels.numba_cpu.compile.vectors import bits_of_rows
+from elman.kernels.numba_cpu.plan.addresses import clear
+from elman.kernels.numba_cpu.threads.tasks import add_to
+
+
+def make_seal(dtype: type) -> tuple[Any, Any, Any]:
+    """begin, add_row and end, for one task: whatever tasks there are, the seal is the same."""
+    add_bits = bits_of_rows(dtype)
+    words = pointer_to(types.uint32 if dtype is np.float32 else types.uint64)
+    width = VECTOR_BYTES // np.dtype(dtype).itemsize
+
+    @part
+    def sums_at(p, thread):
+        return p.memory + p.sealing + VECTOR_BYTES * thread
+
+    @part
+    def begin(p, thread):
+        clear(sums_at(p, thread), VECTOR_BYTES)
+
+    @part
+    def add_row(p, row, n, number, thread):
+        """A row of the output, or some of its numbers; where it stands counts, so that rows may not change places."""
+        add_bits(row, n, 2 * number + 1, sums_at(p, thread))
+
+    @part
+    def end(p, thread):
+        sums, total = words(sums_at(p, thread)), np.int64(0)
+        for lane in range(width):
+            total += np.int64(sums[lane])
+        add_to(p.seal, total)
+
+    return begin, add_row, end
