@@ -191,16 +191,6 @@ def test_a_projection_is_refused_in_words(dynamo: bool, tmp_path: Path) -> None:
         torch.onnx.export(layer, (torch.randn(5, 2, 3),), tmp_path / "model.onnx", dynamo=dynamo, verbose=False)
 
 
-@pytest.mark.filterwarnings("ignore:Exporting a model while it is in training mode:UserWarning")
-@pytest.mark.parametrize("cell", ["GRU", "LSTM"])
-def test_a_node_in_training_mode_drops_between_layers(cell: str, tmp_path: Path) -> None:
-    """ONNX Runtime draws other numbers: so the layers are asked to drop everything, and only biases are left."""
-    layer = getattr(elman, cell)(3, 8, 2, dropout=1.0).train()
-    export(layer, (torch.randn(5, 2, 3),), ({0: "T", 1: "N"},), tmp_path / "model.onnx")
-    output, *_ = run(tmp_path / "model.onnx", torch.randn(7, 4, 3))
-    torch.testing.assert_close(output, layer(torch.randn(7, 4, 3))[0].detach())
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.filterwarnings("ignore:Exporting a model to ONNX with a batch_size:UserWarning")
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
