@@ -104,16 +104,25 @@ def backward_on(
     problem: Problem,
     output: Tensor | None,
     saved: Sequence[Tensor | None],
+    seal: int,
     d_output: Tensor | None,
     d_last: tuple[Tensor | None, ...],
     needs: tuple[bool, ...],
     checked: bool,
 ) -> Gradients:
-    """The way back for autograd itself, on the backend of forward; there is no output if that was written to."""
+    """The way back for autograd itself, on the backend of forward.
+
+    Where the output was written to, forward runs again: there is none if torch saw that, and where nobody did (`.data`,
+    numpy), it has not the seal of forward.
+    """
     kernels = backend.kernels
-    if output is None:
-        with torch.no_grad():
-            output, _, saved = kernels.forward(problem, True, checked)
+    if output is not None:
+        try:
+            return kernels.backward(problem, output, tuple(saved), d_output, d_last, needs, None, checked, seal)
+        except kernels.OutputChanged:
+            pass  # and nothing of it was used
+    with torch.no_grad():
+        output, _, saved = kernels.forward(problem, True, checked)
     return kernels.backward(problem, output, tuple(saved), d_output, d_last, needs, None, checked)
 
 
