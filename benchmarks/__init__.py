@@ -1,1 +1,1 @@
-"""elman.RNN beside torch.nn.RNN, JAX, ONNX Runtime and OpenVINO on the CPU: agreement first, then time."""
+"""elman's layers beside torch.nn's, JAX, ONNX Runtime and OpenVINO on the CPU: agreement first, then time."""

@@ -1,4 +1,4 @@
-"""Whether a framework computed the same numbers as torch.nn.RNN."""
+"""Whether a framework computed the same numbers as torch's layer."""
 
 from collections.abc import Callable
 

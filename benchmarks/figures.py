@@ -50,9 +50,9 @@ def over_equal(row: Row) -> float | None:
 
 
 def rates(row: Row) -> dict[str, float]:
-    """GFLOP/s: elman's training and inference, and the plain products of (N, H) by (H, H)."""
+    """GFLOP/s: elman's training and inference, and the plain products of (N, H) by (H, G * H)."""
     size = Size(**row["size"])
-    product = 2.0 * size.T * size.N * size.H * size.H
+    product = 2.0 * size.T * size.N * size.H * size.gates * size.H
     operations = {"train": 3 * size.operations, "infer": size.operations, "product": product}
     return {
         f"{name} {variant}": operations[variant] / ms / 1e6
@@ -81,9 +81,10 @@ def mean(ratio: Callable[[Row], float | None], rows: Iterable[Row]) -> float:
 
 
 def groups(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows by mode, DeepBench's apart: "train", "train, DeepBench"."""
+    """Rows by cell and mode, DeepBench's apart: "train", "train, DeepBench", "GRU train"."""
     found: dict[str, list[Row]] = {}
     for row in rows:
-        group = row["size"]["group"]
-        found.setdefault(f"{row['mode']}, {group}" if group else row["mode"], []).append(row)
+        size = Size(**row["size"])
+        name = row["mode"] if size.cell == "rnn" else f"{size.layer} {row['mode']}"
+        found.setdefault(f"{name}, {size.group}" if size.group else name, []).append(row)
     return found

@@ -77,7 +77,7 @@ _do_nothing = _c_call(("strlen", ctypes.CDLL(None)))
 
 def nothing(mode: str, problem: Problem, cls: type[Nothing] = Nothing) -> Callable[[], object]:
     """A training step or an inference of the layer without arithmetic, called as the others are."""
-    layer = elman_rnn.Layer(nn.RNN, problem)
+    layer = elman_rnn.Layer(nn, problem)
     with torch.no_grad():
         layer.rnn = cls(*layer.rnn(layer.x), [*layer.rnn.parameters()])
     return (layer.train() if mode == "train" else layer.infer()).run

@@ -13,12 +13,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from elman.kernels._old_problem import Problem
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 import elman
-from elman import _run
+from elman.autograd import rule
+from elman.autograd.rule import Back, Gradients
+from elman.kernels.problem import Problem, Run
 
 _CALLS = 25
 _TIMES = 10  # a call is too short to be timed alone
@@ -87,21 +88,22 @@ def training(module: nn.Module, input: Tensor) -> Callable[[], Tensor]:
 def without_arithmetic() -> Iterator[None]:
     """Within the block the operators torch.ops.elman.rnn and rnn_backward make zeros of the right shapes."""
 
-    def forward(problem: Problem, x: Tensor, h0: Tensor | None, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        (T, N, _), H = x.shape, len(weights[1])
-        D, L = problem.num_directions, problem.num_layers
-        return x.new_zeros(T, N, D * H), x.new_zeros(L * D, N, H), x.new_zeros(L - 1, T, N, D * H)
+    def forward(problem: Problem) -> Run:
+        x, cells = problem.x, problem.num_layers * problem.num_directions
+        output = x.new_zeros(*x.shape[:-1], problem.num_directions * problem.output_size)
+        last = tuple(x.new_zeros(cells, x.shape[1], width) for width in problem.state_widths())
+        saved = tuple(x.new_zeros(shape) for shape in rule.saved_shapes(problem))
+        return Run(output, last, (torch.tensor(True), *saved))
 
-    def backward(problem: Problem, needs: tuple[bool, ...], groups: None, x: Tensor, *others: Any) -> list[Tensor]:
-        h0, *_, weights = others
-        return [torch.zeros_like(t) for t, needed in zip((x, h0, *weights), needs, strict=True) if needed]
+    def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int | None) -> Gradients:
+        return [torch.zeros_like(t) if needed else None for t, needed in zip(problem.inputs, needs, strict=True)]
 
-    kept = _run.forward, _run.backward
-    _run.forward, _run.backward = forward, backward  # type: ignore[assignment]
+    kept = rule.forward, rule.backward
+    rule.forward, rule.backward = forward, backward
     try:
         yield
     finally:
-        _run.forward, _run.backward = kept
+        rule.forward, rule.backward = kept
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from benchmarks import machine, memory, suite
 from benchmarks.figures import best_peer, over_best, over_torch, rate_share
 from benchmarks.frameworks import FRAMEWORKS, Framework
 from benchmarks.report import markdown
-from benchmarks.sizes import MEMORY, MODES, wanted
+from benchmarks.sizes import CELLS, MEMORY, MODES, wanted
 
 
 def main(arguments: list[str] | None = None, frameworks: dict[str, Framework] = FRAMEWORKS) -> None:
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("file", type=Path, help="the results, as JSON: measured rows are kept, missing ones are added")
     made.add_argument("--quick", action="store_true", help="fewer sizes and rounds, some minutes in all")
     made.add_argument("--modes", nargs="+", choices=[*MODES, "memory"], default=[*MODES, "memory"])
+    made.add_argument("--cell", nargs="+", choices=CELLS, default=["rnn"], help="the layers; default: rnn")
     made.add_argument("--frameworks", nargs="+", metavar="NAME", help="torch must be one of them; default: all")
     made.add_argument("--sizes", default="", metavar="WORDS", help='only sizes with these, such as "N1 H256"')
     made.add_argument("--threads", type=int, default=2)
@@ -58,20 +60,18 @@ def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse
     plan = suite.QUICK if options.quick else suite.Plan()
     deadline = time.monotonic() + 60 * options.minutes
     held = {(row["mode"], row["name"]) for row in results["rows"]}
-    order = {(mode, str(size)): n for n, (mode, size) in enumerate((m, s) for m in MODES for s in wanted(m))}
+    everything = ((mode, size) for cell in CELLS for mode in MODES for size in wanted(mode, cells=[cell]))
+    order = {(mode, str(size)): n for n, (mode, size) in enumerate(everything)}
     left = [
         (mode, size)
         for mode in MODES
         if mode in options.modes
-        for size in wanted(mode, options.quick, options.sizes)
+        for size in wanted(mode, options.quick, options.sizes, options.cell)
         if (mode, str(size)) not in held
     ]
     left.sort(key=lambda pair: pair[1].group != "")  # the sizes of another suite, which take longest, come last
-    if "memory" in options.modes and "memory" not in results:
-        if memory.possible():
-            results["memory"] = {"name": str(MEMORY), "mb": memory.measure(MEMORY, chosen, options.threads)}
-        else:
-            print("memory is left out: there is no /proc to read it from")
+    if "memory" in options.modes:
+        measure_memory(results, chosen, options)
     with suite.workers(chosen, options.threads) as asked:
         for n, (mode, size) in enumerate(left):
             if time.monotonic() > deadline:
@@ -84,9 +84,20 @@ def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse
             print(line(row), flush=True)
 
 
+def measure_memory(results: dict[str, Any], chosen: dict[str, Framework], options: argparse.Namespace) -> None:
+    """The peaks that are missing, one of each cell."""
+    if not memory.possible():
+        print("memory is left out: there is no /proc to read it from")
+        return
+    kept = results.setdefault("memory", [])
+    for size in (replace(MEMORY, cell=cell) for cell in options.cell):
+        if str(size) not in [peak["name"] for peak in kept]:
+            kept.append({"name": str(size), "mb": suite.peaks(size, chosen, options.threads)})
+
+
 def line(row: dict[str, Any]) -> str:
     """A row as it is measured."""
-    said = f"{row['mode']:7}{row['name']:32}"
+    said = f"{row['mode']:7}{row['name']:38}"
     if row["mode"] == "rate":
         said += ", ".join(
             f"{variant} {100 * share:.0f} % of a plain product"

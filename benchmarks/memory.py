@@ -1,13 +1,11 @@
-"""The peak of memory in a training step, each framework in a fresh process. Linux only: it resets the peak in /proc."""
+"""The peak of memory in a training step of this process. Linux only: it resets the peak in /proc."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.frameworks import Framework
 from benchmarks.problem import Problem
 from benchmarks.sizes import Size
-from benchmarks.suite import workers
 
 RESET = Path("/proc/self/clear_refs")
 
@@ -15,13 +13,6 @@ RESET = Path("/proc/self/clear_refs")
 def possible() -> bool:
     """Whether the system has a peak that can be reset."""
     return RESET.exists()
-
-
-def measure(size: Size, frameworks: dict[str, Framework], threads: int) -> dict[str, float]:
-    """MB of a training step by framework, above what its process held with weights and input in place."""
-    chosen = {name: frameworks[name] for name in ("elman", "torch") if name in frameworks}
-    with workers(chosen, threads) as asked:
-        return {name: worker.ask("peak", size) for name, worker in asked.items()}
 
 
 def peak(framework: Any, size: Size) -> float:

@@ -119,17 +119,22 @@ def rate(rows: list[Row]) -> str:
         found = rates(row)
         shares = [percent(rate_share(row, variant)) for variant in ("infer", "train")]
         lines.append([row["name"], *(f"{found[name]:.0f}" if name in found else "-" for name in columns), *shares])
-    note = "GFLOP/s. A product is (N, H) by (H, H), as many times as there are steps; the shares are of the faster one."
+    note = (
+        "GFLOP/s. A product is (N, H) by (H, G * H), with G gates, as many times as there are steps; "
+        "the shares are of the faster one."
+    )
     return f"{table(['size', *columns, 'share, infer', 'share, train'], lines)}\n\n{note}"
 
 
-def memory(measured: dict[str, Any]) -> str:
-    """What a training step adds at its highest."""
-    figures = measured["mb"]
-    lines = [[name, f"{mb:.0f}"] for name, mb in figures.items()]
-    text = f"Peak of a training step above weights and input, {measured['name']}, in a fresh process.\n\n"
-    text += table(["", "MB"], lines)
-    return f"{text}\n\nelman over torch: {figures['elman'] / figures['torch']:.2f}." if len(figures) == 2 else text
+def memory(peaks: list[dict[str, Any]]) -> str:
+    """What a training step adds at its highest, a line a cell."""
+    lines = []
+    for peak in peaks:
+        ours, theirs = (peak["mb"].get(name) for name in ("elman", "torch"))
+        ratio = None if ours is None or theirs is None else ours / theirs
+        lines.append([peak["name"], *("-" if mb is None else f"{mb:.0f}" for mb in (ours, theirs)), times(ratio)])
+    text = "MB at the peak of a training step above weights and input, in a fresh process.\n\n"
+    return text + table(["size", "elman", "torch", "elman over torch"], lines)
 
 
 TABLES: dict[str, Callable[[list[Row]], str]] = {"packed": packed, "rate": rate}

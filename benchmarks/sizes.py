@@ -3,37 +3,50 @@
 T steps, N sequences, I inputs, H units, L layers, D directions.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from elman.cli import bench
 
 MODES = ("train", "infer", "stream", "packed", "rate")
+CELLS = ("rnn", "gru", "lstm")
+GATES = {"rnn": 1, "gru": 3, "lstm": 4}
+STATES = {"rnn": ("h",), "gru": ("h",), "lstm": ("h", "c")}
 
 
 @dataclass(frozen=True)
-class Size:
-    """A layer, its input, and why it is measured; quick ones are in the quick set too."""
+class Size(bench.Size):
+    """A size as `elman bench` has it, with a cell; quick ones are in the quick set too."""
 
-    why: str
-    T: int
-    N: int
-    I: int
-    H: int
-    L: int = 1
-    D: int = 1
     nonlinearity: str = "tanh"
     quick: bool = False
     group: str = ""
+    cell: str = "rnn"
 
     def __str__(self) -> str:
-        layers = f" L{self.L}" if self.L > 1 else ""
-        directions = " both ways" if self.D == 2 else ""
-        relu = " relu" if self.nonlinearity == "relu" else ""
-        return f"T{self.T} N{self.N} I{self.I} H{self.H}{layers}{directions}{relu}"
+        cell = "" if self.cell == "rnn" else f"{self.layer} "
+        return f"{cell}{super().__str__()}{' relu' if self.nonlinearity == 'relu' else ''}"
+
+    @property
+    def layer(self) -> str:
+        """The name of its class in torch.nn and in elman, and of its node in ONNX."""
+        return self.cell.upper()
+
+    @property
+    def gates(self) -> int:
+        """The blocks of H rows in each weight."""
+        return GATES[self.cell]
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """What is carried from step to step."""
+        return STATES[self.cell]
 
     @property
     def operations(self) -> float:
         """Floating-point operations of a forward run; a training step has three times as many."""
         inputs = self.I + (self.L - 1) * self.D * self.H
-        return 2.0 * self.T * self.N * self.D * self.H * (inputs + self.L * self.H)
+        return 2.0 * self.T * self.N * self.D * self.gates * self.H * (inputs + self.L * self.H)
 
 
 DEEPBENCH = tuple(
@@ -110,10 +123,17 @@ SIZES: dict[str, tuple[Size, ...]] = {
 MEMORY = Size("peak memory of a training step", 1000, 32, 64, 128)
 
 
-def wanted(mode: str, quick: bool = False, words: str = "") -> list[Size]:
+def of_cell(size: Size, cell: str) -> Size | None:
+    """The same layer with another cell; None where it is measured for one cell alone.
+
+    A reason that speaks of W_hh speaks of the plain layer's: a GRU's is three times, an LSTM's four times as large.
+    """
+    if cell != size.cell and (size.group or size.nonlinearity != "tanh"):
+        return None
+    return replace(size, cell=cell)
+
+
+def wanted(mode: str, quick: bool = False, words: str = "", cells: Sequence[str] = CELLS[:1]) -> list[Size]:
     """The sizes of a mode: all or the quick ones, and of these the ones with all the words in their name or group."""
-    return [
-        size
-        for size in SIZES[mode]
-        if (size.quick or not quick) and set(words.split()) <= {*str(size).split(), size.group}
-    ]
+    made = [of_cell(size, cell) for cell in cells for size in SIZES[mode] if size.quick or not quick]
+    return [size for size in made if size is not None and set(words.split()) <= {*str(size).split(), size.group}]

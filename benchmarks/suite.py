@@ -65,6 +65,13 @@ def measure(mode: str, size: Size, asked: dict[str, Worker], plan: Plan) -> Row:
     }
 
 
+def peaks(size: Size, frameworks: dict[str, Framework], threads: int) -> dict[str, float]:
+    """MB that a training step adds at its highest to what its process held: elman and torch, each in a fresh one."""
+    chosen = {name: frameworks[name] for name in ("elman", "torch") if name in frameworks}
+    with workers(chosen, threads) as asked:
+        return {name: worker.ask("peak", size) for name, worker in asked.items()}
+
+
 def take_turns(asked: dict[str, Worker], entrants: list[Entrant], plan: Plan) -> dict[Entrant, list[float]]:
     """Each entrant's median milliseconds in each round; a round takes all in turn, so the machine's drift meets all."""
     medians: dict[Entrant, list[float]] = {entrant: [] for entrant in entrants}

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
+from benchmarks.session import Session
+
 # What the libraries read once, when they are loaded: OpenMP, MKL, numpy's OpenBLAS, XLA's pool.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")
 
@@ -58,9 +60,7 @@ class Worker:
 
 
 def serve(pipe: Connection, module: str, threads: int) -> None:
-    """Answers until the asker is gone. The framework is imported here, after the environment is set."""
-    from benchmarks.session import Session
-
+    """Answers until the asker is gone. The session imports the framework, which reads the environment that was set."""
     session = Session(module, threads)
     while True:
         try:

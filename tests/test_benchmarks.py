@@ -1,11 +1,13 @@
 """`python -m benchmarks` checks agreement before it times, refuses what disagrees, and writes what it measured."""
 
+import ast
 import json
 import os
 import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import busy, main, suite
+import elman
+from benchmarks import busy, inside_torch, main, suite
 from benchmarks.agreement import disagreement
-from benchmarks.figures import over_equal, over_torch, rate_share
+from benchmarks.figures import groups, over_equal, over_torch, rate_share, rates
 from benchmarks.frameworks import FRAMEWORKS, Framework
 from benchmarks.problem import Problem, lengths
 from benchmarks.sizes import MODES, SIZES, Size
@@ -45,7 +48,8 @@ def test_each_framework_agrees_and_is_timed(name: str, torchs: dict[str, suite.W
     framework = FRAMEWORKS[name]
     if framework.missing:
         pytest.skip(f"{', '.join(framework.missing)} not installed: it comes with elman[bench]")
-    sizes = (TINY, Size("every branch", 3, 2, 3, 4, L=2, D=2, nonlinearity="relu"))
+    sizes = [TINY, Size("every branch", 3, 2, 3, 4, L=2, D=2, nonlinearity="relu")]
+    sizes += [Size("gates", 3, 2, 3, 4, L=L, D=L, cell=cell) for cell in ("gru", "lstm") for L in (1, 2)]
     with suite.workers({} if name == "torch" else {name: framework}, threads=1) as own:
         asked, timed = torchs | own, set()
         for mode in MODES:
@@ -96,6 +100,51 @@ def test_results_go_on_where_they_stopped(brief: None, tmp_path: Path, capsys: p
     assert json.loads(file.read_text(encoding="utf-8")) == results
     with pytest.raises(SystemExit, match="was measured with another threads"):
         main.main([*options, "--threads", "2"], frameworks)
+
+
+def test_cells_stand_apart_in_one_file(brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "results.json"
+    frameworks = {name: FRAMEWORKS[name] for name in ("elman", "torch")}
+    options = [str(file), "--modes", "train", "rate", "memory", "--threads", "1"]
+    main.main([*options, "--cell", "gru", "lstm"], frameworks)
+    main.main(options, frameworks)
+    results = json.loads(file.read_text(encoding="utf-8"))
+    modes = [(row["mode"], row["name"]) for row in results["rows"]]
+    assert modes == [(mode, f"{cell}{TINY}") for cell in ("", "GRU ", "LSTM ") for mode in ("train", "rate")]
+    sections = ["train", "rate", "GRU train", "GRU rate", "LSTM train", "LSTM rate"]
+    assert list(groups(results["rows"])) == sections
+    said = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert all(f"## {section}\n" in said for section in sections)
+    assert [peak["name"][:4] for peak in results["memory"]] == ["GRU ", "LSTM", "T500"]
+    plain, gru, lstm = (rates(row)["torch product"] * row["ms"]["torch"]["product"] for row in results["rows"][1::2])
+    assert gru == pytest.approx(3 * plain)
+    assert lstm == pytest.approx(4 * plain)
+
+
+def test_compiled_without_arithmetic_is_zeros_for_its_time() -> None:
+    layer, x = elman.LSTM(3, 4), torch.ones(2, 1, 3)
+    operator = torch.compile(layer, fullgraph=True, backend="eager")
+    with inside_torch.without_arithmetic():
+        output, (h_n, c_n) = operator(x)
+        (output.sum() + h_n.sum() + c_n.sum()).backward()
+    assert not any(found.any() for found in (output, h_n, c_n))
+    assert all(weight.grad is not None and not weight.grad.any() for weight in layer.parameters())
+    torch.testing.assert_close(operator(x)[0], layer(x)[0])
+
+
+def test_modules_import_each_other_in_one_direction() -> None:
+    """Those inside functions too."""
+    folder = Path(main.__file__).parent
+    imported: dict[str, set[str]] = {}
+    for file in folder.rglob("*.py"):
+        parts = ("benchmarks", *file.relative_to(folder).with_suffix("").parts)
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        names = imported.setdefault(name, set())
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    inside = {name: {other for other in names if other in imported} for name, names in imported.items()}
+    TopologicalSorter(inside).prepare()
 
 
 def test_agreement_allows_torchs_own_rounding_and_no_more() -> None:

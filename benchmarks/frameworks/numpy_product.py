@@ -13,9 +13,9 @@ def start(threads: int) -> None:
 
 
 def calls(mode: str, problem: Problem) -> dict[str, Call]:
-    """A plain product of (N, H) by (H, H), as many as there are steps, into memory that is already there."""
-    h, w_hh = problem.dh_n[0], problem.weights["weight_hh_l0"]
-    y = np.empty_like(h)
+    """A plain product of (N, H) by (H, G * H), as many as there are steps, into memory that is already there."""
+    h, w_hh = problem.cotangents[1][0], np.ascontiguousarray(problem.weights["weight_hh_l0"].T)
+    y = np.empty((len(h), w_hh.shape[1]), np.float32)
 
     def run() -> np.ndarray:
         for _ in range(problem.size.T):

@@ -5,53 +5,59 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.frameworks import Call
-from benchmarks.frameworks.onnx_model import ModelProto, sequence_model, step_model
+from benchmarks.frameworks.onnx_model import ModelProto, sequence_model
+from benchmarks.frameworks.onnx_step import step_model
 from benchmarks.problem import Array, Problem, Values
 
 MODES = ("infer", "stream")
 Compiled = Callable[[list[Array]], list[Array]]  # a model's inputs in order -> its outputs in order
+Steps = tuple[list[Array], list[Array]]  # every step's output, and the states after the last
 
 
 def calls(mode: str, problem: Problem, compile: Callable[[ModelProto], Compiled]) -> dict[str, Call]:
-    """The whole sequence; the stream by RNN nodes of one step and by plain products."""
+    """The whole sequence; the stream by nodes of one step and by plain products."""
+    name = problem.size.layer
     if mode == "stream":
-        return {"RNN": stream_of_nodes(problem, compile), "Gemm": stream_of_products(problem, compile)}
+        return {name: stream_of_nodes(problem, compile), "Gemm": stream_of_products(problem, compile)}
     infer = compile(sequence_model(problem, problem.size.T))
-    return {"RNN": Call(lambda: infer([problem.x]), read)}
+    return {name: Call(lambda: infer([problem.x]), lambda results: problem.named(map(np.array, results)))}
 
 
 def stream_of_nodes(problem: Problem, compile: Callable[[ModelProto], Compiled]) -> Call:
-    """One step of RNN nodes, the state in one array."""
+    """One step of RNN, GRU or LSTM nodes, each state of all layers in one array."""
     size = problem.size
-    step, inputs = compile(sequence_model(problem, 1, with_h0=True)), list(problem.x[:, None])
-    zeros = np.zeros((size.L, size.N, size.H), np.float32)
+    step, inputs = compile(sequence_model(problem, 1, with_states=True)), list(problem.x[:, None])
+    zeros = [np.zeros((size.L, size.N, size.H), np.float32)] * len(size.states)
 
-    def run() -> tuple[list[Array], Array]:
-        h, outputs = zeros, []
+    def run() -> Steps:
+        states, outputs = zeros, []
         for x_t in inputs:
-            y, h = step([x_t, h])
+            y, *states = step([x_t, *states])
             outputs.append(y[0])
-        return outputs, h
+        return outputs, states
 
-    return Call(run, lambda result: read([np.stack(result[0]), result[1]]), size.T)
+    def read(steps: Steps) -> Values:
+        return problem.named([np.stack(steps[0]), *map(np.array, steps[1])])
+
+    return Call(run, read, size.T)
 
 
 def stream_of_products(problem: Problem, compile: Callable[[ModelProto], Compiled]) -> Call:
-    """One step of two products and an activation a layer, the state in one array a layer."""
+    """One step of two products and the cell's functions a layer, each state of each layer in an array."""
     size = problem.size
     step, inputs = compile(step_model(problem)), list(problem.x)
-    zeros = [np.zeros((size.N, size.H), np.float32)] * size.L
+    kinds = len(size.states)
+    zeros = [np.zeros((size.N, size.H), np.float32)] * (size.L * kinds)
 
-    def run() -> tuple[list[Array], list[Array]]:
+    def run() -> Steps:
         states, outputs = zeros, []
         for x_t in inputs:
             states = step([x_t, *states])
-            outputs.append(states[-1])
+            outputs.append(states[-kinds])  # the last layer's h
         return outputs, states
 
-    return Call(run, lambda result: read([np.stack(result[0]), np.stack(result[1])]), size.T)
+    def read(steps: Steps) -> Values:
+        outputs, states = steps
+        return problem.named([np.stack(outputs), *(np.stack(states[kind::kinds]) for kind in range(kinds))])
 
-
-def read(results: list[Array]) -> Values:
-    """output and h_n."""
-    return {"output": np.array(results[0]), "h_n": np.array(results[1])}
+    return Call(run, read, size.T)

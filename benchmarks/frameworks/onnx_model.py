@@ -1,62 +1,69 @@
-"""ONNX models of a problem's layers, built by hand: one standard RNN node a layer, or one step in plain products."""
+"""ONNX models of a problem's layers over sequences, built by hand: one standard RNN, GRU or LSTM node a layer."""
+
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from benchmarks.problem import Array, Problem
+from benchmarks.sizes import Size
 
 OPSET = 21
 ACTIVATIONS = {"tanh": "Tanh", "relu": "Relu"}
+# Where ONNX's gates lie among torch's: of r, z, n it takes z, r, n, and of i, f, g, o it takes i, o, f, g.
+ORDER = {"rnn": [0], "gru": [1, 0, 2], "lstm": [0, 3, 1, 2]}
 
 
-def sequence_model(problem: Problem, steps: int, with_h0: bool = False) -> ModelProto:
-    """x (steps, N, I) and, if so asked, h0 (L * D, N, H) -> output (steps, N, D * H), h_n (L * D, N, H)."""
+def sequence_model(problem: Problem, steps: int, with_states: bool = False) -> ModelProto:
+    """x (steps, N, I) and, if so asked, h0 (L * D, N, H) and of an LSTM c0 -> output (steps, N, D * H), h_n, c_n."""
     size = problem.size
     D, L, N, H = size.D, size.L, size.N, size.H
     nodes, constants = [], {}
-    states = [f"h0_l{k}" for k in range(L)] if with_h0 and L > 1 else ["h0" if with_h0 else ""] * L
-    if with_h0 and L > 1:
+    begins = {state: [f"{state}0"] if with_states else [""] * L for state in size.states}
+    if with_states and L > 1:
         constants["split"] = np.full(L, D, np.int64)
-        nodes.append(helper.make_node("Split", ["h0", "split"], states, axis=0))
+        for state in size.states:
+            begins[state] = [f"{state}0_l{k}" for k in range(L)]
+            nodes.append(helper.make_node("Split", [f"{state}0", "split"], begins[state], axis=0))
     constants["shape"] = np.array([steps, N, D * H], np.int64)
     below = "x"
-    for k, cells in enumerate(problem.cells()):
-        w_ih, w_hh, b_ih, b_hh = (np.stack(parts) for parts in zip(*cells, strict=True))
+    for k, cells in enumerate(problem.directions()):
+        w_ih, w_hh, b_ih, b_hh = (
+            np.stack([reordered(part, size) for part in parts]) for parts in zip(*cells, strict=True)
+        )
         constants |= {f"W{k}": w_ih, f"R{k}": w_hh, f"B{k}": np.concatenate((b_ih, b_hh), 1)}
         above = "output" if k == L - 1 else f"output_l{k}"
         nodes += [
             helper.make_node(
-                "RNN",
-                [below, f"W{k}", f"R{k}", f"B{k}", "", states[k]],
-                [f"Y{k}", f"Y_h{k}"],
+                size.layer,
+                [below, f"W{k}", f"R{k}", f"B{k}", "", *(begins[state][k] for state in size.states)],
+                [f"Y{k}", *(f"Y_{state}{k}" for state in size.states)],
                 hidden_size=H,
                 direction="bidirectional" if D == 2 else "forward",
-                activations=[ACTIVATIONS[size.nonlinearity]] * D,
+                **attributes(size),
             ),
             helper.make_node("Transpose", [f"Y{k}"], [f"Z{k}"], perm=[0, 2, 1, 3]),  # (T, D, N, H) -> (T, N, D, H)
             helper.make_node("Reshape", [f"Z{k}", "shape"], [above]),
         ]
         below = above
-    nodes.append(helper.make_node("Concat", [f"Y_h{k}" for k in range(L)], ["h_n"], axis=0))
-    inputs = {"x": (steps, N, size.I)} | ({"h0": (L * D, N, H)} if with_h0 else {})
-    return model(nodes, inputs, {"output": (steps, N, D * H), "h_n": (L * D, N, H)}, constants)
+    for state in size.states:
+        nodes.append(helper.make_node("Concat", [f"Y_{state}{k}" for k in range(L)], [f"{state}_n"], axis=0))
+    last = (L * D, N, H)
+    inputs = {"x": (steps, N, size.I)} | ({f"{state}0": last for state in size.states} if with_states else {})
+    return model(nodes, inputs, {"output": (steps, N, D * H)} | dict.fromkeys(problem.results[1:], last), constants)
 
 
-def step_model(problem: Problem) -> ModelProto:
-    """x (N, I), h0 (N, H), h1, ... -> y0 (N, H), y1, ...: one step of every layer, by Gemm and the activation."""
-    size = problem.size
-    nodes, constants, below = [], {}, "x"
-    for k, [(w_ih, w_hh, b_ih, b_hh)] in enumerate(problem.cells()):
-        constants |= {f"W{k}": w_ih, f"R{k}": w_hh, f"B{k}": b_ih + b_hh}
-        nodes += [
-            helper.make_node("Gemm", [below, f"W{k}", f"B{k}"], [f"a{k}"], transB=1),
-            helper.make_node("Gemm", [f"h{k}", f"R{k}", f"a{k}"], [f"z{k}"], transB=1),
-            helper.make_node(ACTIVATIONS[size.nonlinearity], [f"z{k}"], [f"y{k}"]),
-        ]
-        below = f"y{k}"
-    state = (size.N, size.H)
-    inputs = {"x": (size.N, size.I)} | {f"h{k}": state for k in range(size.L)}
-    return model(nodes, inputs, {f"y{k}": state for k in range(size.L)}, constants)
+def reordered(weight: Array, size: Size) -> Array:
+    """A weight's rows, (G * H, ...), with the gates in ONNX's order."""
+    gates = weight.reshape(size.gates, size.H, *weight.shape[1:])
+    return gates[ORDER[size.cell]].reshape(weight.shape)
+
+
+def attributes(size: Size) -> dict[str, Any]:
+    """What one kind of node needs and the others have not."""
+    if size.cell == "gru":
+        return {"linear_before_reset": 1}  # r meets the recurrent term and its bias, as in torch
+    return {"activations": [ACTIVATIONS[size.nonlinearity]] * size.D} if size.cell == "rnn" else {}
 
 
 def model(

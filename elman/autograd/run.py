@@ -20,13 +20,15 @@ Found = tuple[Tensor, tuple[Tensor, ...]]
 
 def run(problem: Problem) -> Found:
     """The run, on the backend that fits."""
-    if torch.compiler.is_compiling():
-        return _compiled(problem)
+    return _compiled(problem) if torch.compiler.is_compiling() else _now(problem)
+
+
+def _now(problem: Problem) -> Found:
     problem = problem.with_inputs([*map(unwrapped, problem.inputs)])
     passing = moment.obstacle()
     if passing in moment.PASSING and runs_later(problem):
         if problem.batch_sizes is not None:  # packed rows have no batch axis to fold into
-            return _padded(problem, problem.batch_sizes)
+            return _padded(_now, problem, problem.batch_sizes)
         if passing == moment.WATCHED:
             found = operator.forward(problem)
             return found.output, found.last
@@ -46,12 +48,14 @@ def _compiled(problem: Problem) -> Found:
     if problem.batch_sizes is None:
         found = operator.forward(problem)
         return found.output, found.last
+    if not torch.compiler.is_dynamo_compiling():  # torch.export, which has no graph to break
+        return _padded(_compiled, problem, problem.batch_sizes)
     disable: Callable[..., Any] = torch.compiler.disable  # torch.compile breaks its graph at packed rows
-    again: Callable[[Problem], Found] = disable(run)
-    return again(problem)
+    here: Callable[[Problem], Found] = disable(_now)
+    return here(problem)
 
 
-def _padded(problem: Problem, batch_sizes: Tensor) -> Found:
+def _padded(run: Callable[[Problem], Found], problem: Problem, batch_sizes: Tensor) -> Found:
     """A run of packed rows as one of padded rows."""
     packing = Packing(batch_sizes, problem.x.device)
     output, last = run(packing.pad_problem(problem))
