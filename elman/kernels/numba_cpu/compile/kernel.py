@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numba import types
-from numba.core import codegen, config
+from numba.core import codegen, config, dispatcher, event
 from numba.core.compiler_lock import global_compiler_lock
 
 from elman.kernels.numba_cpu.matmul.products import make_products
@@ -41,7 +41,9 @@ def _function(name: str, cell: str, dtype: type) -> tuple[Any, int]:
 def _translating_only() -> Iterator[None]:
     """numba optimises every function apart and again in every caller, and makes machine code of each: here it does not.
 
-    It also asks for every + anew what integers plus integers are: here once. Nothing that it makes can be freed before
+    It also asks for every + anew what integers plus integers are: here once; it makes another function for each number
+    that is written where a function is called: here one for all; it writes the plan's hundred fields into each message that
+    it does not show, and tells listeners who are not there what it does. Nothing that it makes can be freed before
     the end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
     """
     options: Any = config
@@ -54,6 +56,9 @@ def _translating_only() -> Iterator[None]:
         (codegen.JITCodeLibrary, "_finalize_specific", lambda self: None),
         (codegen.JITCodeLibrary, "get_pointer_to_function", lambda self, name: 0),
         (types.BaseFunction, "get_call_type", _asking_once(types.BaseFunction.get_call_type)),
+        (event, "broadcast", lambda happened: None),
+        (types.Record, "__repr__", lambda self: self.__class__.__name__),
+        (dispatcher.Dispatcher, "get_call_template", _of_any_number(dispatcher.Dispatcher.get_call_template)),
     ]
     with global_compiler_lock, contextlib.ExitStack() as stack:
         if gc.isenabled():
@@ -63,6 +68,13 @@ def _translating_only() -> Iterator[None]:
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
         yield
+
+
+def _of_any_number(get_call_template: Any) -> Any:
+    def general(function: Any, args: Any, kws: Any) -> Any:
+        return get_call_template(function, tuple(types.unliteral(a) for a in args), kws)
+
+    return general
 
 
 def _asking_once(get_call_type: Any) -> Any:
