@@ -84,19 +84,14 @@ def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int 
         groups: of the batch, each of which gets weight gradients apart; None: it is not divided.
     """
     check_values(problem)
+    if groups is not None and (groups < 1 or problem.sequences % groups):
+        raise ValueError(f"a batch of {problem.sequences} sequences cannot be divided into {groups} groups.")
     mark, *saved = back.saved
     assert mark is not None
     if not mark.item() or OWN.obstacle(problem) is not None:
         return by_hand.backward(problem, back.d_output, back.d_last, needs, groups)
-    output = back.output
-    if output.shape != _output_shape(problem) or output.dtype != problem.x.dtype:  # the user gave it other `.data`
-        output, _, (_, *saved) = forward(problem)
-    found = OWN.kernels.backward(problem, output, tuple(saved), back.d_output, back.d_last, needs, groups)
+    found = OWN.kernels.backward(problem, back.output, tuple(saved), back.d_output, back.d_last, needs, groups)
     return [g if needed else None for g, needed in zip(found, needs, strict=True)]
-
-
-def _output_shape(problem: Problem) -> tuple[int, ...]:
-    return (*problem.x.shape[:-1], problem.num_directions * problem.output_size)
 
 
 def backward_on(
