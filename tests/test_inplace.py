@@ -127,3 +127,24 @@ def test_other_writing_is_refused_in_torchs_words(what: str) -> None:
         (x if what == "input" else getattr(layer, what)).mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss.backward()
+
+
+@pytest.mark.parametrize("cls", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("how", ["data", "numpy", "one number"])
+def test_what_is_written_where_no_version_counts_is_seen(cls: str, how: str) -> None:
+    """Backward through the last states alone, after the output was written to through `.data` or numpy."""
+    theirs = getattr(torch.nn, cls)(3, 5, 2, bidirectional=True)
+    ours = getattr(elman, cls)(3, 5, 2, bidirectional=True)
+    ours.load_state_dict(theirs.state_dict())
+    x, found = torch.randn(7, 4, 3), []
+    for layer in (ours, theirs):
+        output, last = layer(x)
+        if how == "data":
+            output.data[...] = 0
+        elif how == "numpy":
+            output.detach().numpy()[2:] *= 0.5
+        else:
+            output.data[3, 1, 2] += 1
+        (last if isinstance(last, torch.Tensor) else last[0]).square().sum().backward()
+        found.append({name: p.grad for name, p in layer.named_parameters()})
+    assert_same(*found)

@@ -83,7 +83,7 @@ def test_metadata_names_three_packages_and_where_it_runs(wheel: Path) -> None:
     always = {requirement.name for requirement in requirements if requirement.marker is None}
     assert always == {"torch", "numpy", "numba"}
     train = {r.name for r in requirements if r.marker is not None and r.marker.evaluate({"extra": "train"})}
-    assert train == {"polars", "tqdm", "safetensors", "typer", "matplotlib"}
+    assert train == {"polars", "tqdm", "safetensors", "typer", "tzdata", "matplotlib"}
     classifiers = metadata.get_all("Classifier", [])
     assert any(line.startswith("Operating System ::") for line in classifiers)
     assert "Programming Language :: Python :: 3.11" in classifiers

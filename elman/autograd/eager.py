@@ -49,20 +49,20 @@ class _Layer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, *inputs: Tensor) -> tuple[Tensor, ...]:
         backend, problem, checked, hooked = call
-        output, last, saved = backend.kernels.forward(problem, True, checked)
+        (output, last, saved), seal = backend.kernels.forward_sealed(problem, checked)
         if hooked:  # torch sees no writing through a hook, so it keeps a copy; and may give back another tensor
             ctx.save_for_backward(*inputs, output.clone(), *saved)
             checked = False
         else:
             results = [t for t in inputs if type(t) is not Parameter and t.grad_fn is not None]
             ctx.save_for_backward(*map(_alias, inputs), output, *saved, *results)
-        ctx.call = backend, problem.without_inputs(), checked, hooked, len(inputs), len(saved)
+        ctx.call = backend, problem.without_inputs(), checked, hooked, len(inputs), len(saved), seal
         ctx.set_materialize_grads(False)
         return output, *last
 
     @staticmethod
     def backward(ctx: Any, d_output: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
-        backend, problem, checked, hooked, count, of_backend = ctx.call
+        backend, problem, checked, hooked, count, of_backend, seal = ctx.call
         tensors = unpack_saved(ctx, count)
         needs, read = ctx.needs_input_grad[1:], tensors[:count]
         if rule.must_stay_visible(d_output, d_last):
@@ -70,7 +70,8 @@ class _Layer(torch.autograd.Function):
             problem = problem.with_inputs(read if hooked else _in_the_graph(ctx.next_functions, read, results))
             return None, *by_hand.backward(problem, d_output, d_last, needs)
         problem, saved = problem.with_inputs(read), tensors[count + 1 : count + 1 + of_backend]
-        return None, *rule.backward_on(backend, problem, tensors[count], saved, d_output, d_last, needs, checked)
+        run = tensors[count], saved, seal
+        return None, *rule.backward_on(backend, problem, *run, d_output, d_last, needs, checked)
 
 
 _apply = apply_of(_Layer)

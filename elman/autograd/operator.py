@@ -124,6 +124,7 @@ class _Layer:
 
     def fake_back(self, *arguments: Any) -> list[Tensor]:
         problem, _, needs, groups = self.back(arguments)
+        checked(problem)
         of_rows = 1 + len(problem.states)
         return [
             given.new_empty((groups, *given.shape) if i >= of_rows and groups is not None else given.shape)

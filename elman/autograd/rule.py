@@ -84,19 +84,14 @@ def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int 
         groups: of the batch, each of which gets weight gradients apart; None: it is not divided.
     """
     check_values(problem)
+    if groups is not None and (groups < 1 or problem.sequences % groups):
+        raise ValueError(f"a batch of {problem.sequences} sequences cannot be divided into {groups} groups.")
     mark, *saved = back.saved
     assert mark is not None
     if not mark.item() or OWN.obstacle(problem) is not None:
         return by_hand.backward(problem, back.d_output, back.d_last, needs, groups)
-    output = back.output
-    if output.shape != _output_shape(problem) or output.dtype != problem.x.dtype:  # the user gave it other `.data`
-        output, _, (_, *saved) = forward(problem)
-    found = OWN.kernels.backward(problem, output, tuple(saved), back.d_output, back.d_last, needs, groups)
+    found = OWN.kernels.backward(problem, back.output, tuple(saved), back.d_output, back.d_last, needs, groups)
     return [g if needed else None for g, needed in zip(found, needs, strict=True)]
-
-
-def _output_shape(problem: Problem) -> tuple[int, ...]:
-    return (*problem.x.shape[:-1], problem.num_directions * problem.output_size)
 
 
 def backward_on(
@@ -104,16 +99,25 @@ def backward_on(
     problem: Problem,
     output: Tensor | None,
     saved: Sequence[Tensor | None],
+    seal: int,
     d_output: Tensor | None,
     d_last: tuple[Tensor | None, ...],
     needs: tuple[bool, ...],
     checked: bool,
 ) -> Gradients:
-    """The way back for autograd itself, on the backend of forward; there is no output if that was written to."""
+    """The way back for autograd itself, on the backend of forward.
+
+    Where the output was written to, forward runs again: there is none if torch saw that, and where nobody did (`.data`,
+    numpy), it has not the seal of forward.
+    """
     kernels = backend.kernels
-    if output is None:
-        with torch.no_grad():
-            output, _, saved = kernels.forward(problem, True, checked)
+    if output is not None:
+        try:
+            return kernels.backward(problem, output, tuple(saved), d_output, d_last, needs, None, checked, seal)
+        except kernels.OutputChanged:
+            pass  # and nothing of it was used
+    with torch.no_grad():
+        output, _, saved = kernels.forward(problem, True, checked)
     return kernels.backward(problem, output, tuple(saved), d_output, d_last, needs, None, checked)
 
 

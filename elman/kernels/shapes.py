@@ -65,6 +65,10 @@ def check_length_values(lengths: Tensor, steps: int, sequences: int) -> bool:
 def _check(name: str, tensor: Tensor, shape: tuple[int, ...], like: Tensor) -> None:
     if tensor.shape != shape:
         raise RuntimeError(f"{name} should have the shape {tuple(shape)}, got {tuple(tensor.shape)}.")
+    if tensor.layout is not torch.strided:
+        raise RuntimeError(
+            f"{name} is {tensor.layout}: the operators take dense tensors; a layer takes sparse weights."
+        )
     if tensor.dtype != like.dtype or tensor.device != like.device:
         raise RuntimeError(
             f"{name} is {tensor.dtype} on {tensor.device}, and x is {like.dtype} on {like.device}: they must agree."

@@ -29,6 +29,12 @@ class Kernels(Protocol):
 class OwnKernels(Kernels, Protocol):
     """The module of a backend through which autograd does not go by itself."""
 
+    OutputChanged: type[Exception]
+
+    def forward_sealed(self, problem: Problem, checked: bool = False) -> tuple[Run, int]:
+        """forward, saved, with a seal of the output; given that, backward raises OutputChanged if it was written to."""
+        ...
+
     def backward(
         self,
         problem: Problem,
@@ -39,6 +45,7 @@ class OwnKernels(Kernels, Protocol):
         needs: tuple[bool, ...],
         groups: int | None = None,
         checked: bool = False,
+        seal: int | None = None,
     ) -> list[Tensor | None]:
         """The gradients at `problem.inputs`, those that `needs` asks for; of the weights for each of so many groups of
         the batch apart."""

@@ -12,7 +12,7 @@ import elman
 WORDS = ("hello", "eolll", "lleel")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     if missing() is not None:
         pytest.skip(f"no browser: {missing()}")

@@ -131,6 +131,7 @@ def test_lesson_on_paper(tab, folder, name, locale) -> None:
             folder / f"{name}.html", locale=locale, color_scheme=scheme, viewport={"width": A4, "height": 740}
         ).page
         page.emulate_media(media="print")
+        page.wait_for_function("document.getElementById('grid').style.getPropertyValue('--print-zoom') !== ''")
         page.wait_for_timeout(60)
         faults = look(page, f"paper, {scheme}", A4)
         assert faults == [], faults

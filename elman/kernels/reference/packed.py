@@ -16,7 +16,8 @@ class Packing:
     """
 
     def __init__(self, batch_sizes: Tensor, device: torch.device) -> None:
-        sequences = torch.arange(cast(int, batch_sizes[0]))  # a tensor, so that torch.jit.trace keeps N open
+        count = cast(int, batch_sizes[0])  # a tensor, so that torch.jit.trace keeps N open
+        sequences = torch.arange(count, device=batch_sizes.device)
         there = sequences < batch_sizes.unsqueeze(1)  # (T, N)
         self.lengths = there.sum(0)
         self._shape = there.shape
