@@ -42,9 +42,9 @@ def _translating_only() -> Iterator[None]:
     """numba optimises every function apart and again in every caller, and makes machine code of each: here it does not.
 
     It also asks for every + anew what integers plus integers are: here once. It makes another function for each number
-    that is written where a function is called: here one for all. It writes the plan's hundred fields into each message that
-    it does not show, and tells listeners who are not there what it does. Nothing that it makes can be freed before the
-    end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
+    that is written where a function is called: here one for all. It writes the plan's hundred fields into each message
+    that it does not show, and tells listeners who are not there what it does. Nothing that it makes can be freed before
+    the end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
     """
     options: Any = config
     instead = [

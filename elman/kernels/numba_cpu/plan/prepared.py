@@ -106,17 +106,19 @@ def _prepare(
     rows, input_size, weights = math.prod(shape[:-1]), shape[-1], 2 + 2 * bias + projected
     h, p = recurrent[0] // kind.h_gates, recurrent[1]
     width, slots = directions * p, kind.slots * h
-    multiply_adds = rows * directions * kind.x_gates * h * (input_size + (layers - 1) * width + layers * p)
-    threads = team.threads_for(available, multiply_adds, steps)
-    block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
     dtype = _DTYPES[torch_dtype]
     size = np.dtype(dtype).itemsize
+    a_column, of_input = rows * directions * kind.x_gates * h, input_size + (layers - 1) * width
+    threads = team.threads_for(available, a_column * (of_input + layers * p), steps)
+    may_share = ragged == 0 and rows > 0 and not groups and not projected
+    shares = shares_of_units(steps, sequences, h, size * kind.h_gates, size, directions, threads) if may_share else 0
+    if not backward and not kind.in_output and not shares and sequences * directions < threads:
+        threads = team.threads_for(available, a_column * of_input, steps)  # there is no more that they could share
+    block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
     chunks = max(1, min(sequences, -(-threads // directions)))
     if groups:
         chunks = min(groups, max(threads, -(-sequences // _CHUNK)))
     units = h if threads == 1 else max(12, -(-h * directions // (4 * threads)))
-    shares = shares_of_units(steps, sequences, h, size * kind.h_gates, size, directions, threads)
-    shares = shares if ragged == 0 and rows > 0 and not groups and not projected else 0
     a_chunk = -(-groups // chunks) * (sequences // groups) if groups else -(-sequences // chunks)
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
     table = max(block, most)
