@@ -45,7 +45,25 @@ def plain(tensor: Tensor) -> Tensor:
         return tensor.clone()
     if tensor.is_contiguous() and not tensor.is_neg():
         return tensor
+    _check_strided_room(tensor)  # a copy would read past the end, too
     return tensor.resolve_neg().contiguous()
+
+
+def _check_strided_room(tensor: Tensor) -> None:
+    """`check_room` for a tensor whose numbers do not lie one after the other."""
+    if tensor.numel() == 0:
+        return
+    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
+    _check_bytes(tensor, (tensor.storage_offset() + last + 1) * tensor.itemsize)
+
+
+def _check_bytes(tensor: Tensor, needed: int | torch.SymInt) -> None:
+    has = tensor.untyped_storage().nbytes()
+    if needed > has:
+        raise RuntimeError(
+            f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage has {has}: it is out "
+            "of bounds for storage that was resized under it."
+        )
 
 
 def as_it_lies(tensor: Tensor, fine: bool = True) -> tuple[Tensor, bool]:
@@ -82,14 +100,9 @@ def check_room(tensors: Sequence[Tensor]) -> None:
         if not any(offsets):
             return
     for tensor, storage in zip(tensors, storages, strict=True):
-        needed = tensor.storage_offset() * tensor.itemsize + tensor.nbytes if tensor.numel() else 0
-        if needed > storage.nbytes():
-            if not storage.nbytes():
-                no_address(tensor)
-            raise RuntimeError(
-                f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage has "
-                f"{storage.nbytes()}: it was resized under it."
-            )
+        if tensor.numel() and not storage.nbytes():
+            no_address(tensor)
+        _check_bytes(tensor, tensor.storage_offset() * tensor.itemsize + tensor.nbytes if tensor.numel() else 0)
 
 
 def fits(
