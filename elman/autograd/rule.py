@@ -52,7 +52,8 @@ def forward(problem: Problem) -> Run:
     shapes = saved_shapes(problem)
     if backend is not OWN:
         saved = (None,) * len(shapes)
-    saved = tuple(_all_there(problem, a, shape) for a, shape in zip(saved, shapes, strict=True))
+    there = where_there(problem)
+    saved = tuple(_all_there(problem.x, there, a, shape) for a, shape in zip(saved, shapes, strict=True))
     return Run(output, last, (torch.tensor(backend is OWN, device="cpu"), *saved))
 
 
@@ -64,14 +65,11 @@ def saved_shapes(problem: Problem) -> tuple[tuple[int, ...], ...]:
     return tuple((0,) if shape is None else shape for shape in shapes)
 
 
-def _all_there(problem: Problem, array: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+def _all_there(x: Tensor, there: Tensor | None, array: Tensor | None, shape: tuple[int, ...]) -> Tensor:
     """The array with 0 where nothing was written: in the padding, or everywhere."""
     if array is None:
-        return problem.x.new_zeros(shape)
-    there = where_there(problem)
-    if there is None or array.numel() == 0:
-        return array
-    return torch.where(there, array, 0)
+        return x.new_zeros(shape)
+    return array if there is None or array.numel() == 0 else torch.where(there, array, 0)
 
 
 def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int | None) -> Gradients:
