@@ -72,8 +72,8 @@ class Connectivity(nn.Module):
     """Only some connections are there: W = V ⊙ mask, for W_hh or W_ih. The rest stays 0 whatever the optimizer does.
 
     Args:
-        mask: of the weight's shape, or (H, H) for a W_hh of gates: True, or not 0, where the unit of the column reaches that of the row.
-            One of (H, H) holds for each gate.
+        mask: of the weight's shape, or (H, H) for the W_hh of each gate alike. True, or not 0, where the unit or input
+            of the column reaches the unit of the row.
 
     Raises:
         ValueError: a mask that is no matrix.
