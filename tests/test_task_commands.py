@@ -266,6 +266,7 @@ def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeyp
         "tokens": "words",
         "one_hot": True,
         "bidirectional": True,
+        "pooling": "last",
         "cell": "gru",
         "hidden_size": 3,
         "layers": 2,

@@ -35,7 +35,12 @@ def labels(
     label_column: Annotated[str | None, typer.Option(help="The column of labels, if not obvious.")] = None,
     tokens: Annotated[str, typer.Option(help="Read characters or words.")] = LabelsSettings.tokens,
     one_hot: Annotated[bool, typer.Option("--one-hot", help="One-hot tokens in place of an embedding.")] = False,
-    bidirectional: Annotated[bool, typer.Option("--bidirectional", help="Read from both ends.")] = False,
+    bidirectional: Annotated[
+        bool, typer.Option("--bidirectional/--one-way", help="Read from both ends.")
+    ] = LabelsSettings.bidirectional,
+    pooling: Annotated[
+        str, typer.Option(help="What of the states is kept: last, or all: last, mean and largest.")
+    ] = LabelsSettings.pooling,
     cell: options.Cell = LabelsSettings.cell,
     hidden_size: options.HiddenSize = LabelsSettings.hidden_size,
     layers: options.Layers = LabelsSettings.layers,

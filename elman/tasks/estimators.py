@@ -96,6 +96,7 @@ class LabelsClassifier(Estimator):
         tokens: read texts as "characters" or "words".
         one_hot: one-hot tokens in place of an embedding.
         bidirectional: read from both ends.
+        pooling: what of the states is kept, "last", or "all": last, mean and largest.
         cell: of the recurrent layer, "rnn", "gru" or "lstm".
         hidden_size: its units.
         layers: on top of each other.
@@ -125,6 +126,7 @@ class LabelsClassifier(Estimator):
         tokens: str = LabelsSettings.tokens,
         one_hot: bool = LabelsSettings.one_hot,
         bidirectional: bool = LabelsSettings.bidirectional,
+        pooling: str = LabelsSettings.pooling,
         cell: str = LabelsSettings.cell,
         hidden_size: int = LabelsSettings.hidden_size,
         layers: int = LabelsSettings.layers,
@@ -140,7 +142,7 @@ class LabelsClassifier(Estimator):
         device: str = "cpu",
         run: str | Path | None = None,
     ) -> None:
-        self.tokens, self.one_hot, self.bidirectional = tokens, one_hot, bidirectional
+        self.tokens, self.one_hot, self.bidirectional, self.pooling = tokens, one_hot, bidirectional, pooling
         self.cell, self.hidden_size, self.layers, self.embedding_size = cell, hidden_size, layers, embedding_size
         self.dropout, self.batch_size, self.class_weights, self.held_out = dropout, batch_size, class_weights, held_out
         self.steps, self.lr, self.eval_every, self.seed = steps, lr, eval_every, seed

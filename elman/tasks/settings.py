@@ -37,7 +37,11 @@ TENTHS = _rule("above 0 and at most 0.3", lambda value: _is_number(value) and 0 
 PART = _rule("above 0 and at most 0.5", lambda value: _is_number(value) and 0 < value <= 0.5)
 
 
-OLDER: Mapping[str, Any] = {"patience": 0, "cell": "rnn"}  # what runs were trained with before there was a choice
+OLDER: Mapping[str, Any] = {"patience": 0, "cell": "rnn", "pooling": "last"}  # of runs from before there was a choice
+    "patience": 0,
+    "cell": "rnn",
+    "pooling": "last",
+}  # what runs were trained with before there was a choice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +109,8 @@ class LabelsSettings(ModelSettings):
 
     tokens: str = field(default="characters", metadata=_one_of("characters", "words"))
     one_hot: bool = field(default=False, metadata=FLAG)
-    bidirectional: bool = field(default=False, metadata=FLAG)
+    bidirectional: bool = field(default=True, metadata=FLAG)
+    pooling: str = field(default="all", metadata=_one_of("last", "all"))
     cell: str = field(default="rnn", metadata=CELL)
     hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
