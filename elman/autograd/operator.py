@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch._decomp import register_decomposition
 from torch._library.autograd import Info, make_autograd_impl
-from torch.utils.flop_counter import register_flop_formula
 
 from elman.autograd import flops, onnx, rule
 from elman.autograd.flat import Flat
@@ -209,9 +208,10 @@ class _Layer:
         _register_autograd(backward, self.compute_back, self._problem_of_back, self.differentiate_back, self.save_back)
         torch.library.register_vmap(forward.name(), self.map, lib=_LIBRARY)
         torch.library.register_vmap(backward.name(), self.map_back, lib=_LIBRARY)
-        count: Callable[..., Any] = register_flop_formula
-        count(getattr(torch.ops.elman, self.name))(self.flops)
-        count(getattr(torch.ops.elman, f"{self.name}_backward"))(self.flops_back)
+
+    def formulas(self) -> dict[Any, Callable[..., int]]:
+        back = getattr(torch.ops.elman, f"{self.name}_backward")
+        return {getattr(torch.ops.elman, self.name): self.flops, back: self.flops_back}
 
     def _problem_of_back(self, arguments: Sequence[Any]) -> Problem:
         return self.problem(arguments[: self.count])
@@ -285,6 +285,7 @@ def _viewed(given: Any) -> Any:
 _LAYERS = {name: _Layer(name) for name in dict.fromkeys(cell.layer for cell in CELLS.values())}
 for _layer in _LAYERS.values():
     _layer.register()
+flops.register({operator: f for layer in _LAYERS.values() for operator, f in layer.formulas().items()})
 
 
 def forward(problem: Problem) -> Run:

@@ -1,4 +1,4 @@
-"""elman demo: the whole job on a text that every Python brings along, and a race against torch.nn.RNN."""
+"""elman demo: the whole job on a text that every Python brings along, and a race against torch's layer."""
 
 import re
 import shutil
@@ -33,7 +33,7 @@ def demo(
     steps: Annotated[int, typer.Option(help="Training steps.")] = STEPS,
     seed: Annotated[int, typer.Option(help="Fixes all that is random.")] = LoopSettings.seed,
 ) -> None:
-    """Train on Python's own documentation for a minute, show what was learned, and race torch.nn.RNN."""
+    """Train on Python's own documentation for a minute, show what was learned, and race torch's layer."""
     training = LoopSettings(steps=steps, seed=seed)
     folder = output or free_path(Path("elman-demo"))
 
@@ -66,19 +66,21 @@ def topics() -> str:
 
 
 def _show_race(run: "Run") -> None:
-    """Print characters per second of the training loop on elman.RNN and on torch.nn.RNN, taken in turn."""
+    """Print characters per second of the training loop on elman's layer and on torch's, taken in turn."""
     from statistics import median
 
     from torch import nn
 
-    import elman
+    from elman.tasks.training.modules import LAYERS
 
-    speeds = race(run, {"elman.RNN": elman.RNN, "torch.nn.RNN": nn.RNN})
+    name = run.settings.cell.upper()
+    ours, theirs = f"elman.{name}", f"torch.nn.{name}"
+    speeds = race(run, {ours: LAYERS[run.settings.cell], theirs: getattr(nn, name)})
     medians = {name: median(values) for name, values in speeds.items()}
     print(f"race: the same training loop on both layers, {ROUNDS} rounds of {ROUND_STEPS} steps in turn")
     for name, values in speeds.items():
         print(f"  {name:>12}: {medians[name]:>9,.0f} char/s (from {min(values):,.0f} to {max(values):,.0f})")
-    print(f"  elman.RNN is {medians['elman.RNN'] / medians['torch.nn.RNN']:.1f} times as fast\n")
+    print(f"  {ours} is {medians[ours] / medians[theirs]:.1f} times as fast\n")
 
 
 def race(run: "Run", layers: dict[str, "Layer"]) -> dict[str, list[float]]:

@@ -32,6 +32,7 @@ def text(
     file: Annotated[Path, typer.Argument(help="A UTF-8 text file, in any language.", metavar="FILE")],
     output: options.Output,
     resume: options.Resume = False,
+    cell: options.Cell = TextSettings.cell,
     hidden_size: options.HiddenSize = TextSettings.hidden_size,
     layers: options.Layers = TextSettings.layers,
     embedding_size: Annotated[int, typer.Option(help="Numbers a character becomes.")] = TextSettings.embedding_size,
@@ -78,7 +79,7 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
         f"{file.name}: {task.characters:,} characters, {len(run.config['vocabulary']):,} different; "
         f"{task.trained:,} to train on, {task.characters - task.trained:,} held out"
     )
-    print(training.describe_model(trainer, run.settings.hidden_size, run.settings.layers), flush=True)
+    print(training.describe_model(trainer), flush=True)
     training.train_to_end(
         trainer,
         run.folder,

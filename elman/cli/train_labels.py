@@ -36,6 +36,7 @@ def labels(
     tokens: Annotated[str, typer.Option(help="Read characters or words.")] = LabelsSettings.tokens,
     one_hot: Annotated[bool, typer.Option("--one-hot", help="One-hot tokens in place of an embedding.")] = False,
     bidirectional: Annotated[bool, typer.Option("--bidirectional", help="Read from both ends.")] = False,
+    cell: options.Cell = LabelsSettings.cell,
     hidden_size: options.HiddenSize = LabelsSettings.hidden_size,
     layers: options.Layers = LabelsSettings.layers,
     embedding_size: Annotated[int, typer.Option(help="Numbers a token becomes.")] = LabelsSettings.embedding_size,
@@ -86,7 +87,7 @@ def labels(
         f"{train:,} to train on, {choose:,} to choose the weights by, {measure:,} held out to "
         f"measure on"
     )
-    print(describe_model(run.trainer, run.settings.hidden_size, run.settings.layers), flush=True)
+    print(describe_model(run.trainer), flush=True)
     train_to_end(
         run.trainer,
         output,

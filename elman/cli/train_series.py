@@ -28,6 +28,7 @@ def series(
     window: Annotated[int, typer.Option(help="Steps to look back.")] = SeriesSettings.window,
     season: Annotated[int | None, typer.Option(help="Steps that repeat, 1 for none; found if not given.")] = None,
     interval: Annotated[float, typer.Option(help="Share of values that an interval should hold.")] = 0.8,
+    cell: options.Cell = SeriesSettings.cell,
     hidden_size: options.HiddenSize = SeriesSettings.hidden_size,
     layers: options.Layers = SeriesSettings.layers,
     dropout: options.Dropout = SeriesSettings.dropout,
@@ -72,7 +73,7 @@ def series(
     run = open_run(context, series_runs.JOB, file, read, settings, loop, columns)
     for line in describe_series(run.config, run.task.parts):
         print(line)
-    print(describe_model(run.trainer, run.settings.hidden_size, run.settings.layers), flush=True)
+    print(describe_model(run.trainer), flush=True)
     train_to_end(
         run.trainer,
         output,

@@ -91,13 +91,14 @@ def train_to_end(trainer: "Trainer", folder: Path, *, again: str, tensorboard: b
         raise typer.Exit(0)
 
 
-def describe_model(trainer: "Trainer", hidden_size: int, layers: int) -> str:
+def describe_model(trainer: "Trainer") -> str:
     """The model and the length of its training, in a line."""
     task, steps = trainer.task, trainer.settings.steps
+    own = task.settings
     return (
-        f"model: {sum(p.numel() for p in trainer.parameters):,} weights, {hidden_size} units in {layers} layer(s); "
-        f"{steps:,} steps of {task.units_per_step:,} {task.units} = {steps / task.steps_per_epoch:.1f} times through "
-        f"the {task.data}"
+        f"model: {sum(p.numel() for p in trainer.parameters):,} weights, {own.hidden_size} {own.cell.upper()} units in "
+        f"{own.layers} layer(s); {steps:,} steps of {task.units_per_step:,} {task.units} = "
+        f"{steps / task.steps_per_epoch:.1f} times through the {task.data}"
     )
 
 

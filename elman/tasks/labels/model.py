@@ -6,9 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elman import RNN
 from elman.tasks.settings import LabelsSettings
-from elman.tasks.training.modules import SteadyDropout, start_orthogonal
+from elman.tasks.training.modules import SteadyDropout, as_parts, recurrent_layer, start_orthogonal
 
 
 class LabelsModel(nn.Module):
@@ -23,7 +22,7 @@ class LabelsModel(nn.Module):
         tokens: how many there are, the unknown one included; or None for sequences of numbers.
         mean: of each feature of numbers, (F,).
         std: likewise, the standard deviation.
-        layer: the recurrent layer's class, elman.RNN unless given.
+        layer: the recurrent layer's class, elman's for the cell unless given.
     """
 
     mean: Tensor
@@ -52,13 +51,7 @@ class LabelsModel(nn.Module):
             self.embedding = nn.Embedding(tokens, settings.embedding_size)
             size = settings.embedding_size
         self.directions = 2 if settings.bidirectional else 1
-        self.rnn = (layer or RNN)(
-            size,
-            settings.hidden_size,
-            settings.layers,
-            dropout=settings.dropout if settings.layers > 1 else 0.0,
-            bidirectional=settings.bidirectional,
-        )
+        self.rnn = recurrent_layer(settings, size, layer=layer, bidirectional=settings.bidirectional)
         self.dropout = SteadyDropout(settings.dropout)
         self.linear = nn.Linear(self.directions * settings.hidden_size, labels)
         start_orthogonal(self.rnn)
@@ -75,6 +68,6 @@ class LabelsModel(nn.Module):
             x = F.one_hot(sequences, self.tokens).to(self.linear.weight.dtype)
         else:
             x = self.embedding(sequences)
-        _, h_n = self.rnn(self.dropout(x), lengths=lengths)  # (L D, N, H)
-        last = h_n[-self.directions :].transpose(0, 1).flatten(1)  # (N, D H)
+        _, state = self.rnn(self.dropout(x), lengths=lengths)
+        last = as_parts(state)[0][-self.directions :].transpose(0, 1).flatten(1)  # (N, D H)
         return cast(Tensor, self.linear(self.dropout(last[None])[0]))

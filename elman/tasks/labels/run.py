@@ -19,6 +19,7 @@ from elman.tasks.labels.task import LabelsTask, groups_by_length
 from elman.tasks.labels.tokens import Tokens
 from elman.tasks.settings import LabelsSettings
 from elman.tasks.training import runs
+from elman.tasks.training.modules import cell_weights
 
 Array = npt.NDArray[Any]
 Run = runs.Run[LabelsSettings, LabelsTask]
@@ -80,12 +81,11 @@ class LabelsJob:
     def build(self, config: Mapping[str, Any], settings: LabelsSettings, layer: Any) -> LabelsModel:
         """The untrained model."""
         tokens = len(config["vocabulary"]) + 1 if "vocabulary" in config else None
-        h, wide = settings.hidden_size, 2 if settings.bidirectional else 1
         size = tokens or len(config["mean"])
         size = size if tokens is None or settings.one_hot else settings.embedding_size
         weights = (tokens or 0) * settings.embedding_size
-        weights += wide * (h * (size + h) + (settings.layers - 1) * h * (wide + 1) * h)
-        runs.refuse_heavy(weights, h)
+        weights += cell_weights(settings, size, 2 if settings.bidirectional else 1)
+        runs.refuse_heavy(weights, settings.hidden_size)
         return LabelsModel(
             len(config["labels"]),
             settings,

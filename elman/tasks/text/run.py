@@ -14,6 +14,7 @@ from elman.tasks.text.data import TOKENS, Vocabulary, encode_file, open_tokens
 from elman.tasks.text.model import CharacterModel, Layer
 from elman.tasks.text.task import TextTask, split
 from elman.tasks.training import runs
+from elman.tasks.training.modules import cell_weights
 
 Run = runs.Run[TextSettings, TextTask]
 
@@ -47,7 +48,7 @@ class TextJob:
     def build(self, config: Mapping[str, Any], settings: TextSettings, layer: Layer | None) -> CharacterModel:
         """The untrained model."""
         size, h, e = len(config["vocabulary"]), settings.hidden_size, settings.embedding_size
-        runs.refuse_heavy(size * (e + h) + h * (e + h) + (settings.layers - 1) * 2 * h * h, h)
+        runs.refuse_heavy(size * (e + h) + cell_weights(settings, e), h)
         return CharacterModel(size, settings, layer)
 
     def open(

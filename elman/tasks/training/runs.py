@@ -84,7 +84,7 @@ def begin(
         training: the loop's settings.
         epochs: how often to read the train part, in place of `training.steps`.
         device: where to compute.
-        layer: the recurrent layer's class, elman.RNN unless given.
+        layer: the recurrent layer's class, elman's for the cell unless given.
         progress: whether to show a bar while the data is read.
 
     Raises:
@@ -130,7 +130,7 @@ def resume(
         wanted: settings that must be the run's own, by name.
         epochs: likewise, in place of `wanted["steps"]`.
         device: where to compute; where the run was begun unless given.
-        layer: the recurrent layer's class, elman.RNN unless given.
+        layer: the recurrent layer's class, elman's for the cell unless given.
 
     Raises:
         UserError: the folder or its files are not usable, or the data or a wanted setting is not the run's own.
