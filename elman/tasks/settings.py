@@ -38,10 +38,6 @@ PART = _rule("above 0 and at most 0.5", lambda value: _is_number(value) and 0 < 
 
 
 OLDER: Mapping[str, Any] = {"patience": 0, "cell": "rnn", "pooling": "last"}  # of runs from before there was a choice
-    "patience": 0,
-    "cell": "rnn",
-    "pooling": "last",
-}  # what runs were trained with before there was a choice
 
 
 @dataclass(frozen=True, kw_only=True)
