@@ -123,10 +123,12 @@ def must_stay_visible(d_output: Tensor | None, d_last: tuple[Tensor | None, ...]
     """Whether autograd or a transform has to see what is done with these gradients."""
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
         return True
-    # a batch of gradients has no storage
-    if d_output is not None and (type(d_output) is not Tensor or not _has_storage(d_output)):
-        return True
-    return any(d is not None and (type(d) is not Tensor or not _has_storage(d)) for d in d_last)
+    return not all(map(_has_numbers, (d_output, *d_last)))
+
+
+def _has_numbers(gradient: Tensor | None) -> bool:
+    """Whether it is none or a plain tensor; a batch of gradients has no storage."""
+    return gradient is None or (type(gradient) is Tensor and _has_storage(gradient))
 
 
 def differentiate_backward(

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.autograd import eager
+from elman.autograd.private import looks_like
 from elman.autograd.run import run
 from elman.call.checks import check_batch_sizes, check_lengths, check_reset
 from elman.call.dropout import draw_masks
@@ -15,9 +16,10 @@ from elman.call.dtypes import SHORT, in_kernel_dtype
 from elman.kernels import torch_native
 from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem
-from elman.kernels.table import asked, own_kernels
+from elman.kernels.table import OWN, asked
 
 if TYPE_CHECKING:
+    from elman.call.usual import Usual
     from elman.nn.recurrent import Recurrent
 
 States = tuple[Tensor, ...]
@@ -30,7 +32,7 @@ def run_padded(
     weights: list[Tensor],
     lengths: Tensor | Sequence[int] | None,
     reset: Tensor | None,
-    usual: bool,  # as is_usual says
+    usual: "Usual | None",
 ) -> tuple[Tensor, States]:
     """The layer on a tensor: (T, N, I), (N, T, I) or (T, I)."""
     unbatched = input.dim() == 2
@@ -48,9 +50,16 @@ def run_padded(
     if reset is not None:  # a copy: backward must see what forward saw
         reset = reset.to(input.device).clone(memory_format=torch.contiguous_format)
     masks = draw_masks(layer, x.shape[:2], x) if layer.dropout and layer.training else None
-    problem = problem_of(layer, x, states, weights, lengths, reset, masks)
-    backend = own_kernels() if usual else None
-    output, last = in_kernel_dtype(run, problem) if backend is None else eager.run(backend, problem, checked=True)
+    found = None
+    if usual is not None and lengths is None and reset is None and masks is None:
+        known = usual.known
+        if known is None:
+            known = usual.known = OWN.kernels.Known(problem_of(layer, x, states, weights), looks_like)
+        found = eager.run_known(known, x, states, weights)
+    if found is None:
+        problem = problem_of(layer, x, states, weights, lengths, reset, masks)
+        found = in_kernel_dtype(run, problem) if usual is None else eager.run(OWN, problem, checked=True)
+    output, last = found
     if unbatched:
         return output.squeeze(1), tuple(state.squeeze(1) for state in last)
     return (output.transpose(0, 1) if layer.batch_first else output), last

@@ -6,21 +6,75 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
+from elman import _fork
+from elman.autograd.private import looks_like
 from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
+from elman.kernels.table import asked, own_kernels
 
 if TYPE_CHECKING:
+    from elman.kernels.numba_cpu.known import Known
     from elman.nn.recurrent import Recurrent
 
 _dtype_of, _is_cpu = operator.attrgetter("dtype"), operator.attrgetter("is_cpu")
 _has_storage: Any = torch._C._has_storage  # sparse tensors, and those that escaped from a transform, have none
 _is_compiling: Any = torch.compiler.is_compiling
+_tracing_state = torch._C._get_tracing_state
 
 
-def is_usual(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: list[Tensor]) -> bool:
-    """Whether elman's kernels can take a call's tensors; if not, it is for the checks and the backends to say why."""
-    if _is_compiling() or type(input) not in PLAIN:
-        return False
+class Usual:
+    """A usual call: elman's kernels can take its tensors."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self.looks: Any = looks_like(tensors)
+        self.asked = asked()
+        self.known: Known | None = None
+        """Its run, once it is known; not with lengths, reset or dropout."""
+
+
+def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: list[Tensor]) -> Usual | None:
+    """What is known of a call like this one. None: it is for the checks and the backends to say whether it can be run.
+
+    A first call is asked for everything. One that looks like it to torch, under the same modes, needs
+    no other question.
+    """
+    if _is_compiling() or _tracing_state() is not None or type(input) not in PLAIN:  # a trace takes sizes down, too
+        return None
+    before = _before(
+        layer._cell.name,
+        layer.input_size,
+        layer.hidden_size,
+        layer.num_layers,
+        layer.bidirectional,
+        layer.bias,
+        layer.proj_size,
+        layer.batch_first,
+        input.shape,
+        len(states),
+        torch.get_num_threads(),
+        _fork.forked,
+    )
+    for usual in before:
+        if usual.looks(input, *states, *weights):
+            if forward_ad._current_level < 0 and asked() is usual.asked:
+                return usual
+            break
+    if own_kernels() is None or not _is_usual(layer, input, states, weights):
+        return None
+    usual = Usual([input, *states, *weights])
+    if usual.looks is not None:
+        before[:] = [usual, *before[:3]]
+    return usual
+
+
+@functools.lru_cache(maxsize=1024)
+def _before(*form: Any) -> list[Usual]:
+    """The last calls of a form that were usual."""
+    return []
+
+
+def _is_usual(layer: "Recurrent", input: Tensor, states: tuple[Any, ...], weights: list[Tensor]) -> bool:
     shape, dtype = input.shape, input.dtype
     batched = len(shape) == 3
     if not (batched or len(shape) == 2) or shape[-1] != layer.input_size or dtype not in DTYPES:

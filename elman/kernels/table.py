@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,9 @@ from elman.kernels.numba_cpu.obstacle import FAKE
 from elman.kernels.numba_cpu.obstacle import obstacle as numba_obstacle
 from elman.kernels.problem import Problem, Run
 from elman.kernels.torch_native import obstacle as torch_obstacle
+
+if TYPE_CHECKING:
+    from elman.kernels.numba_cpu.known import Known
 
 
 class Kernels(Protocol):
@@ -30,6 +33,7 @@ class OwnKernels(Kernels, Protocol):
     """The module of a backend through which autograd does not go by itself."""
 
     OutputChanged: type[Exception]
+    Known: type["Known"]
 
     def forward_sealed(self, problem: Problem, checked: bool = False) -> tuple[Run, int]:
         """forward, saved, with a seal of the output; given that, backward raises OutputChanged if it was written to."""
@@ -61,7 +65,6 @@ class Backend(NamedTuple):
     """Whether autograd goes through its forward by itself. If not, it has a backward."""
     requires: str | None
     """A package without which it is not available."""
-    summary: str
     cannot: Callable[[Problem], str | None]
 
     def unavailable(self) -> str | None:
@@ -107,9 +110,9 @@ def _none(problem: Problem) -> None:
 _TABLE = {
     backend.name: backend
     for backend in (
-        Backend("numba", "elman.kernels.numba_cpu.api", False, "numba", "elman's kernels for the CPU", numba_obstacle),
-        Backend("torch", "elman.kernels.torch_native", True, None, "torch's own operators", torch_obstacle),
-        Backend("reference", "elman.kernels.reference.loop", True, None, "the definition, a loop over time", _none),
+        Backend("numba", "elman.kernels.numba_cpu.api", False, "numba", numba_obstacle),
+        Backend("torch", "elman.kernels.torch_native", True, None, torch_obstacle),
+        Backend("reference", "elman.kernels.reference.loop", True, None, _none),
     )
 }
 OWN = _TABLE["numba"]

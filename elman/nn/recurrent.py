@@ -15,7 +15,7 @@ from torch.overrides import has_torch_function
 from elman.call.checks import check_call, check_cell_call, check_weights
 from elman.call.fx import as_one_node
 from elman.call.layout import run_packed, run_padded, run_step
-from elman.call.usual import is_usual
+from elman.call.usual import usual_call
 from elman.kernels.cells import Cell
 from elman.nn.become import become, own_class
 
@@ -64,8 +64,8 @@ class Recurrent(RNNBase):
     ) -> Any:
         """output and the states after the last step; `forward` says what it takes."""
         weights = self._weights()
-        usual = is_usual(self, input, states, weights)
-        if not usual:
+        usual = usual_call(self, input, states, weights)
+        if usual is None:
             if isinstance(input, Proxy):
                 return as_one_node(self, input, hx=hx, lengths=lengths, reset=reset)
             if _is_like_a_tensor((input, *states)):
