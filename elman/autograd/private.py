@@ -30,8 +30,9 @@ def looks_like(tensors: Sequence[Tensor]) -> Callable[..., bool] | None:
     """What says of as many tensors whether each looks like one of these, or None where torch has no such thing.
 
     torch guards compiled code with it. In C++, 0.04 us a tensor, it compares type, dtype, device, sizes, strides,
-    whether gradients are asked for, and the dispatch keys, which tell sparse, negated and zero tensors, transforms and
-    modes (not forward-mode differentiation). It keeps no tensor.
+    whether gradients are asked for, and the dispatch keys: those of sparse, negated and zero tensors, of transforms,
+    autocast, inference mode and tracing. Of other modes and of forward-mode differentiation, `moment.is_quiet` says.
+    It keeps no tensor.
     """
     if _Guards is None:
         return None

@@ -8,18 +8,17 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.autograd import eager
-from elman.autograd.private import looks_like
 from elman.autograd.run import run
 from elman.call.checks import check_batch_sizes, check_lengths, check_reset
 from elman.call.dropout import draw_masks
 from elman.call.dtypes import SHORT, in_kernel_dtype
+from elman.call.usual import problem_of
 from elman.kernels import torch_native
 from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem
 from elman.kernels.table import OWN, asked
 
 if TYPE_CHECKING:
-    from elman.call.usual import Usual
     from elman.nn.recurrent import Recurrent
 
 States = tuple[Tensor, ...]
@@ -32,9 +31,9 @@ def run_padded(
     weights: list[Tensor],
     lengths: Tensor | Sequence[int] | None,
     reset: Tensor | None,
-    usual: "Usual | None",
+    usual: bool,
 ) -> tuple[Tensor, States]:
-    """The layer on a tensor: (T, N, I), (N, T, I) or (T, I)."""
+    """The layer on a tensor: (T, N, I), (N, T, I) or (T, I). `usual`: it is known that elman's kernels can run it."""
     unbatched = input.dim() == 2
     if reset is not None:
         check_reset(layer, reset, input)
@@ -50,16 +49,8 @@ def run_padded(
     if reset is not None:  # a copy: backward must see what forward saw
         reset = reset.to(input.device).clone(memory_format=torch.contiguous_format)
     masks = draw_masks(layer, x.shape[:2], x) if layer.dropout and layer.training else None
-    found = None
-    if usual is not None and lengths is None and reset is None and masks is None:
-        known = usual.known
-        if known is None:
-            known = usual.known = OWN.kernels.Known(problem_of(layer, x, states, weights), looks_like)
-        found = eager.run_known(known, x, states, weights)
-    if found is None:
-        problem = problem_of(layer, x, states, weights, lengths, reset, masks)
-        found = in_kernel_dtype(run, problem) if usual is None else eager.run(OWN, problem, checked=True)
-    output, last = found
+    problem = problem_of(layer, x, states, weights, lengths, reset, masks)
+    output, last = eager.run(OWN, problem, checked=True) if usual else in_kernel_dtype(run, problem)
     if unbatched:
         return output.squeeze(1), tuple(state.squeeze(1) for state in last)
     return (output.transpose(0, 1) if layer.batch_first else output), last
@@ -98,18 +89,3 @@ def run_step(cell: Cell, bias: bool, input: Tensor, states: States, weights: lis
     problem = Problem(cell, 1, 1, bias, False, x, starts, tuple(weights))
     _, last = in_kernel_dtype(run, problem)
     return tuple(state[0] if batched else state[0, 0] for state in last)
-
-
-def problem_of(
-    layer: "Recurrent",
-    x: Tensor,
-    states: States,
-    weights: Sequence[Tensor],
-    lengths: Tensor | None = None,
-    reset: Tensor | None = None,
-    masks: Tensor | None = None,
-    batch_sizes: Tensor | None = None,
-) -> Problem:
-    """The run that a call of the layer asks for."""
-    form = layer._cell, layer.num_layers, 2 if layer.bidirectional else 1, layer.bias, layer.proj_size > 0
-    return Problem(*form, x, states, tuple(weights), lengths, reset, masks, batch_sizes)

@@ -2,21 +2,26 @@
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from elman import _fork
+from elman.autograd import eager
 from elman.autograd.private import looks_like
+from elman.kernels import moment
 from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
+from elman.kernels.problem import Problem
 from elman.kernels.table import asked, own_kernels
 
 if TYPE_CHECKING:
     from elman.kernels.numba_cpu.known import Known
     from elman.nn.recurrent import Recurrent
 
+States = tuple[Tensor, ...]
+Found = tuple[Tensor, States]
 _dtype_of, _is_cpu = operator.attrgetter("dtype"), operator.attrgetter("is_cpu")
 _has_storage: Any = torch._C._has_storage  # sparse tensors, and those that escaped from a transform, have none
 _is_compiling: Any = torch.compiler.is_compiling
@@ -29,8 +34,30 @@ class Usual:
     def __init__(self, tensors: list[Tensor]) -> None:
         self.looks: Any = looks_like(tensors)
         self.asked = asked()
-        self.known: Known | None = None
-        """Its run, once it is known; not with lengths, reset or dropout."""
+        self._known: Known | None = None
+
+    def run(self, layer: "Recurrent", input: Tensor, states: States, weights: list[Tensor]) -> Found | None:
+        """Output and last states of a call that looks like this one and has no lengths, reset and dropout. None: it has
+        to go the way of all others.
+        """
+        if self.looks is None:
+            return None
+        x, single = input, input.dim() == 2
+        if single:
+            x, states = input.unsqueeze(1), tuple([state.unsqueeze(1) for state in states])
+        elif layer.batch_first:
+            x = input.transpose(0, 1)
+        if self._known is None:
+            from elman.kernels.numba_cpu.known import Known
+
+            self._known = Known(problem_of(layer, x, states, weights), looks_like)
+        found = eager.run_known(self._known, x, states, weights)
+        if found is None or not (single or layer.batch_first):
+            return found
+        output, last = found
+        if single:
+            return output.squeeze(1), tuple([state.squeeze(1) for state in last])
+        return output.transpose(0, 1), last
 
 
 def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: list[Tensor]) -> Usual | None:
@@ -57,7 +84,7 @@ def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights:
     )
     for usual in before:
         if usual.looks(input, *states, *weights):
-            if forward_ad._current_level < 0 and asked() is usual.asked:
+            if moment.is_quiet() and asked() is usual.asked:
                 return usual
             break
     if own_kernels() is None or not _is_usual(layer, input, states, weights):
@@ -88,6 +115,21 @@ def _is_usual(layer: "Recurrent", input: Tensor, states: tuple[Any, ...], weight
             if not state.is_cpu or not _has_storage(state):
                 return False
     return weights_are_usual(layer, weights) and weights[0].dtype is dtype and input.is_cpu and _has_storage(input)
+
+
+def problem_of(
+    layer: "Recurrent",
+    x: Tensor,
+    states: States,
+    weights: Sequence[Tensor],
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    masks: Tensor | None = None,
+    batch_sizes: Tensor | None = None,
+) -> Problem:
+    """The run that a call of the layer asks for."""
+    form = layer._cell, layer.num_layers, 2 if layer.bidirectional else 1, layer.bias, layer.proj_size > 0
+    return Problem(*form, x, states, tuple(weights), lengths, reset, masks, batch_sizes)
 
 
 def weights_are_usual(layer: "Recurrent", weights: list[Tensor]) -> bool:

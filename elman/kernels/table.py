@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,9 +16,6 @@ from elman.kernels.numba_cpu.obstacle import FAKE
 from elman.kernels.numba_cpu.obstacle import obstacle as numba_obstacle
 from elman.kernels.problem import Problem, Run
 from elman.kernels.torch_native import obstacle as torch_obstacle
-
-if TYPE_CHECKING:
-    from elman.kernels.numba_cpu.known import Known
 
 
 class Kernels(Protocol):
@@ -33,7 +30,6 @@ class OwnKernels(Kernels, Protocol):
     """The module of a backend through which autograd does not go by itself."""
 
     OutputChanged: type[Exception]
-    Known: type["Known"]
 
     def forward_sealed(self, problem: Problem, checked: bool = False) -> tuple[Run, int]:
         """forward, saved, with a seal of the output; given that, backward raises OutputChanged if it was written to."""

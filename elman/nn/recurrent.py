@@ -72,6 +72,11 @@ class Recurrent(RNNBase):
                 return self._call_torchs(input, hx, lengths, reset)
             check_call(self, input, states, weights[0])
             check_weights(self, weights)
+        elif lengths is None and reset is None and not (self.dropout and self.training and self.num_layers > 1):
+            found = usual.run(self, input, states, weights)
+            if found is not None:
+                output, last = found
+                return output, last if len(last) > 1 else last[0]
         if isinstance(input, PackedSequence):
             if lengths is not None or reset is not None:
                 raise ValueError(
@@ -79,7 +84,7 @@ class Recurrent(RNNBase):
                 )
             packed, last = run_packed(self, input, states, weights)
             return packed, last if len(last) > 1 else last[0]
-        output, last = run_padded(self, input, states, weights, lengths, reset, usual)
+        output, last = run_padded(self, input, states, weights, lengths, reset, usual is not None)
         return output, last if len(last) > 1 else last[0]
 
     def _call_torchs(self, input: Any, hx: Any, lengths: Any, reset: Any) -> Any:

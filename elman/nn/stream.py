@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from elman import _fork
 from elman.autograd.private import looks_like
 from elman.call.checks import check_call, check_weights
-from elman.call.layout import problem_of
-from elman.call.usual import weights_are_usual
+from elman.call.usual import problem_of, weights_are_usual
+from elman.kernels import moment
 from elman.kernels.problem import Problem
 from elman.kernels.table import OWN, asked, choose, nothing_is_asked
 from elman.nn.recurrent import Recurrent, States
@@ -94,7 +93,7 @@ class Stream:
         try:
             steps = self._steps
             if steps is not None and self._seen == _identity(self._rnn):
-                if steps.looks(x_t) and forward_ad._current_level < 0 and asked() in (None, OWN):
+                if steps.looks(x_t) and moment.is_quiet() and asked() in (None, OWN):
                     return steps(x_t)
                 asks = torch.is_grad_enabled() and isinstance(x_t, Tensor) and x_t.requires_grad
                 if type(x_t) is Tensor and steps.fits(x_t) and not asks and nothing_is_asked():

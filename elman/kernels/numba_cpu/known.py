@@ -12,8 +12,16 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from elman import _fork
-from elman.kernels.numba_cpu import launch
-from elman.kernels.numba_cpu.launch import NO_STATES, NO_TABLES, NOTHING_SAVED, OutputChanged, Saved
+from elman.kernels.numba_cpu.api import (
+    NO_STATES,
+    NO_TABLES,
+    NOTHING_SAVED,
+    OutputChanged,
+    Saved,
+    launch_backward,
+    launch_forward,
+    two,
+)
 from elman.kernels.numba_cpu.memory import as_it_lies, check_bytes, check_own_room, check_room, fits, plain
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.problem import Problem, Run
@@ -63,9 +71,9 @@ class Known:
         at_states: Sequence[int] = NO_STATES
         if states:
             check_room(states)
-            at_states = launch.two(states)
+            at_states = two(states)
         prepared = self._training if save else self._inference
-        return launch.forward(prepared, x, at_states, held[1], NO_TABLES, save)
+        return launch_forward(prepared, x, at_states, held[1], NO_TABLES, save)
 
     def backward(
         self,
@@ -98,7 +106,7 @@ class Known:
         at_states: Sequence[int] = NO_STATES
         if states:
             check_room(states)
-            at_states = launch.two(states)
+            at_states = two(states)
         x_turned, d_output_turned = self._turned, False
         if x_turned and needs[0]:  # whose gradient lies as itself
             x, x_turned = plain(x), False
@@ -115,14 +123,14 @@ class Known:
                 if d is not None:
                     fits("the gradient at a last state", d, shape, x)
                     check_own_room(d)
-            at_d_last = launch.two(d_last)
+            at_d_last = two(d_last)
         form = x_turned, d_output_turned, torch.get_num_threads(), _fork.forked
         prepared = self._back.get(form)
         if prepared is None:
             problem = self.problem.with_inputs([x, *states, *self._weights])
             prepared = self._back[form] = prepare(problem, True, True, 0, x_turned, d_output_turned)
         try:
-            return launch.backward(
+            return launch_backward(
                 prepared,
                 x,
                 states,
@@ -142,7 +150,7 @@ class Known:
             return None
 
     def all_saved(self, there: Sequence[Tensor]) -> Saved:
-        """What `launch.forward` saved, of what of it is there."""
+        """What `launch_forward` saved, of what of it is there."""
         found = dict(zip(self._places, there, strict=True))
         return tuple([found.get(place) for place in range(len(self._training.saved))])
 
