@@ -41,6 +41,7 @@ class Prepared(NamedTuple):
     saves: bool  # whether there is any of these
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
+    seal_bits: int  # those of a seal that are the same however the run was split
 
 
 def prepare(
@@ -241,6 +242,7 @@ def _prepare(
         any(saved),
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
+        (1 << 8 * size) - 1,
     )
 
 
