@@ -42,7 +42,7 @@ def scratch_for(count: int) -> Tensor:
 def plain(tensor: Tensor) -> Tensor:
     """The tensor as rows one after the other in memory, which zeros of automatic differentiation have none of."""
     if tensor._is_zerotensor():
-        return tensor.clone()
+        return tensor.clone(memory_format=torch.contiguous_format)
     if tensor.is_contiguous() and not tensor.is_neg():
         return tensor
     _check_strided_room(tensor)  # a copy would read past the end, too
