@@ -1,10 +1,11 @@
 """elman explain: a page that shows every number of a run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli import options
 from elman.explain._examples import EXAMPLES
 from elman.tasks.errors import UserError
 from elman.tasks.files.places import free_path, refuse_existing
@@ -27,17 +28,17 @@ def explain(
     gallery: Annotated[
         Path | None, typer.Option(help="Write the pages of all examples into this folder.", metavar="FOLDER")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
-) -> None:
+    overwrite: options.Overwrite = False,
+    device: options.Device = "cpu",
+) -> dict[str, Any]:
     """Write a page that shows what a model computes, number by number. It needs no network: open it in a browser."""
     if sum(choice is not None for choice in (run, seed, gallery)) != 1:
         raise UserError("give one of a RUN folder with --text, --seed with the name of an example, or --gallery FOLDER")
     if gallery is not None:
-        _write_gallery(gallery)
-        return
+        return {"pages": _write_gallery(gallery)}
     if output is None:
         output = free_path(Path("page.html"))
-    refuse_existing(output, "choose another name")
+    refuse_existing(output, overwrite=overwrite)
     if seed is not None:
         if text is not None:
             raise UserError("--text goes with a RUN folder; the example of --seed has its own input")
@@ -52,6 +53,7 @@ def explain(
         raise UserError(str(error)) from error
     _say(output)
     print(f"next: open {output} in a browser")
+    return {"pages": [str(output)]}
 
 
 def _trace_run(run: Path | None, text: str | None, device: str) -> "Trace":
@@ -66,13 +68,16 @@ def _trace_run(run: Path | None, text: str | None, device: str) -> "Trace":
     return trace_text(model, vocabulary, text)
 
 
-def _write_gallery(folder: Path) -> None:
+def _write_gallery(folder: Path) -> list[str]:
     from elman.cli.demo import topics
     from elman.explain._gallery import gallery
 
+    pages = []
     for page in gallery(folder, topics()):
         _say(page)
+        pages.append(str(page))
     print(f"next: open {folder / 'index.html'} in a browser")
+    return pages
 
 
 def _say(page: Path) -> None:

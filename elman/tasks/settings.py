@@ -37,11 +37,8 @@ TENTHS = _rule("above 0 and at most 0.3", lambda value: _is_number(value) and 0 
 PART = _rule("above 0 and at most 0.5", lambda value: _is_number(value) and 0 < value <= 0.5)
 
 
-OLDER: Mapping[str, Any] = {"patience": 0, "cell": "rnn", "pooling": "last"}  # of runs from before there was a choice
-    "patience": 0,
-    "cell": "rnn",
-    "pooling": "last",
-}  # what runs were trained with before there was a choice
+# What runs were trained with before there was a choice.
+OLDER: Mapping[str, Any] = {"patience": 0, "cell": "rnn", "pooling": "last"}
 
 
 @dataclass(frozen=True, kw_only=True)
