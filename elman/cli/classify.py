@@ -31,8 +31,8 @@ def classify(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A file like the one trained on; labels are not needed. Or - to read stdin: CSV whose first line names "
-            "the column, JSON lines, or one text a line.",
+            help="A file like the one trained on; labels are not needed. Or - to read stdin: CSV whose first line "
+            "names the column, JSON lines, or one text a line.",
             metavar="DATA",
         ),
     ] = None,

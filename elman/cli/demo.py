@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 TEXT = "python-topics.txt"
 PROMPT = "The "
-MODEL = TextSettings(hidden_size=256, seq_len=128, batch_size=8)
-STEPS = 10_000
+MODEL = TextSettings()
+STEPS = 4_000
 ROUNDS = 5
-ROUND_STEPS = 100
+ROUND_STEPS = 30
 
 
 def demo(

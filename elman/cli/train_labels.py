@@ -42,7 +42,12 @@ def labels(
     hidden_size: options.HiddenSize = LabelsSettings.hidden_size,
     layers: options.Layers = LabelsSettings.layers,
     embedding_size: Annotated[int, typer.Option(help="Numbers a token becomes.")] = LabelsSettings.embedding_size,
-    dropout: options.Dropout = LabelsSettings.dropout,
+    dropout: Annotated[
+        float, typer.Option(help="Share of activations dropped, half of it of the input's.")
+    ] = LabelsSettings.dropout,
+    label_smoothing: Annotated[
+        float, typer.Option(help="Share of certainty that training withholds.")
+    ] = LabelsSettings.label_smoothing,
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = LabelsSettings.batch_size,
     class_weights: Annotated[
         str, typer.Option(help="none, or balanced: all labels count alike.")

@@ -20,7 +20,17 @@ if TYPE_CHECKING:
     from elman.tasks.training.runs import D, Job, Run, S, T
 
 
-OPEN = {"dropout", "batch_size", "seq_len", "held_out", "class_weights", "window", "season", "interval"}
+OPEN = {
+    "dropout",
+    "label_smoothing",
+    "batch_size",
+    "seq_len",
+    "held_out",
+    "class_weights",
+    "window",
+    "season",
+    "interval",
+}
 """Settings that a model does not depend on: a run may change them that begins with another one's weights."""
 
 

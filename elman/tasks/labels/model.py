@@ -54,6 +54,7 @@ class LabelsModel(nn.Module):
             size = settings.embedding_size
         self.directions = 2 if settings.bidirectional else 1
         self.rnn = recurrent_layer(settings, size, layer=layer, bidirectional=settings.bidirectional)
+        self.dropout_in = SteadyDropout(settings.dropout / 2)
         self.dropout = SteadyDropout(settings.dropout)
         self.pooled = settings.pooling == "all"
         self.linear = nn.Linear((3 if self.pooled else 1) * self.directions * settings.hidden_size, labels)
@@ -71,7 +72,7 @@ class LabelsModel(nn.Module):
             x = F.one_hot(sequences, self.tokens).to(self.linear.weight.dtype)
         else:
             x = self.embedding(sequences)
-        output, state = self.rnn(self.dropout(x), lengths=lengths)
+        output, state = self.rnn(self.dropout_in(x), lengths=lengths)
         kept = as_parts(state)[0][-self.directions :].transpose(0, 1).flatten(1)  # (N, D H)
         if self.pooled:
             there = torch.arange(len(output), device=lengths.device)[:, None, None] < lengths[:, None]  # (T, N, 1)
