@@ -30,19 +30,22 @@ def saved_tensor_hooks() -> bool:
     return _hooks(False) is not None
 
 
+UNPACKS_ALONE: bool = hasattr(torch._C._autograd.SavedTensor, "unpack")
+"""Whether one saved tensor can be read without the others: not before torch 2.12 or so."""
+
+
 def unpack_saved(ctx: Any, output: int) -> Sequence[Any]:
     """`ctx.saved_tensors`, with None in the place `output` if that one was written to.
 
-    Before torch 2.12 or so, a saved tensor cannot be unpacked alone, and a layer whose output was written to raises.
-
     Raises:
-        RuntimeError: torch's own, where another was written to, or the graph is freed.
+        RuntimeError: torch's own, where another was written to, or the graph is freed; and, if none can be
+            read alone, where the output was.
     """
     try:
         saved: tuple[Tensor | None, ...] = ctx.saved_tensors
         return saved
     except RuntimeError as error:
-        raw = ctx._raw_saved_tensors if _WRITTEN_TO in str(error) else ()
-        if not raw or not hasattr(raw[output], "unpack"):
+        if not (UNPACKS_ALONE and _WRITTEN_TO in str(error)):
             raise
+        raw = ctx._raw_saved_tensors
     return [None if place == output else tensor.unpack() for place, tensor in enumerate(raw)]

@@ -19,7 +19,7 @@ TITLE = {"en": "A labels model reads “{text}”", "ko": "분류 모델이 “{
 NOTE = {
     "en": "The model finds {label} ({p:.0%}). After each step stand the labels that it would give if the text ended "
     "there. Without “{token}” it would give {label} {without:.0%}.",
-    "ko": "모델의 답은 {label}({p:.0%})입니다. 각 시점에는 글이 거기서 끝났다면 모델이 답했을 라벨이 있습니다. “{token}” 없이 "
+    "ko": "모델의 답은 {label}({p:.0%})입니다. 각 시점에는 글이 거기서 끝났을 때의 답이 있습니다. “{token}” 없이 "
     "읽으면 {label}의 확률은 {without:.0%}입니다.",
 }
 

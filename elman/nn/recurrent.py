@@ -218,7 +218,7 @@ class RecurrentCell(RNNCellBase):
 
 def _is_like_a_tensor(given: tuple[Any, ...]) -> bool:
     """Whether one of these speaks __torch_function__ and is no Tensor."""
-    strange = tuple(g for g in given if g is not None and not isinstance(g, Tensor | PackedSequence))
+    strange = tuple(g for g in given if g is not None and not isinstance(g, (Tensor, PackedSequence)))
     return bool(strange) and has_torch_function(strange)
 
 

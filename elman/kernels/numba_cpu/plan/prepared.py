@@ -139,7 +139,7 @@ def _prepare(
     if z_rows and fused:
         z_rows = span * most * (directions if shares else threads)
     phases = 1 + layers * (1 + (1 + directions) * (1 + max(1, -(-steps // span))) if backward else 2)
-    rest = after_shapes(layers * directions * weights, phases, threads)
+    rest = after_shapes(layers * directions * weights, phases, threads, shares * directions)
     scratch = 0
 
     def take(numbers: int, size: int) -> int:

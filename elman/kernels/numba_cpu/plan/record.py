@@ -110,10 +110,11 @@ FIELDS = (*Shapes._fields, *Arrays._fields)
 HEADER_BYTES = 8 * len(FIELDS)
 
 
-def after_shapes(weights: int, phases: int, threads: int) -> struct.Struct:
+def after_shapes(weights: int, phases: int, threads: int, shares: int) -> struct.Struct:
     """How the plan goes on after the shapes: Arrays, the weights and their gradients, counters that begin at 0.
 
-    The counters: threads come, then for each phase tasks taken and tasks done. A single thread does not count.
+    The counters: threads come; of each share of the units, in each direction, the steps done; then for each phase tasks
+    taken and tasks done. A single thread does not count.
     """
-    counters = 0 if threads == 1 else 1 + 2 * phases
+    counters = 0 if threads == 1 else 1 + shares + 2 * phases
     return struct.Struct(f"{len(Arrays._fields) + 2 * weights}q{counters * COUNTER_BYTES}x")
