@@ -272,6 +272,7 @@ def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeyp
         "layers": 2,
         "embedding_size": 5,
         "dropout": 0.125,
+        "label_smoothing": 0.0625,
         "batch_size": 6,
         "class_weights": "balanced",
         "held_out": 0.25,

@@ -230,12 +230,13 @@ def series_graph(model: SeriesModel, margin: npt.NDArray[Any]) -> Graph:
     return graph
 
 
-def export_run(folder: Path, path: Path) -> dict[str, list[str]]:
+def export_run(folder: Path, path: Path, *, overwrite: bool = False) -> dict[str, list[str]]:
     """Write a run's best weights as an ONNX file.
 
     Args:
         folder: a run folder of any task.
-        path: the file to write; nothing may be there.
+        path: the file to write; nothing may be there unless `overwrite`.
+        overwrite: whether a file that is there is replaced.
 
     Returns:
         The inputs and the outputs, each with its type and shape, in words.
@@ -243,7 +244,7 @@ def export_run(folder: Path, path: Path) -> dict[str, list[str]]:
     Raises:
         UserError: the folder is not usable, the file is there, or onnx is not installed.
     """
-    refuse_existing(path, "choose another name")
+    refuse_existing(path, overwrite=overwrite)
     task = checkpoint.read_task(folder)
     exporters: dict[str, Callable[[Path], Any]] = {TEXT: _text, LABELS: _labels, SERIES: _series}
     if task not in exporters:

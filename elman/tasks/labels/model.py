@@ -54,6 +54,7 @@ class LabelsModel(nn.Module):
             size = settings.embedding_size
         self.directions = 2 if settings.bidirectional else 1
         self.rnn = recurrent_layer(settings, size, layer=layer, bidirectional=settings.bidirectional)
+        self.dropout_in = SteadyDropout(settings.dropout / 2)
         self.dropout = SteadyDropout(settings.dropout)
         self.pooled = settings.pooling == "all"
         self.linear = nn.Linear((3 if self.pooled else 1) * self.directions * settings.hidden_size, labels)
@@ -65,16 +66,18 @@ class LabelsModel(nn.Module):
         lengths: Tensor,  # (N,)
     ) -> Tensor:
         """Returns the logits of the labels, (N, K)."""
-        if self.tokens is None:
-            x = ((sequences - self.mean) / self.std).to(self.linear.weight.dtype)  # in float64 up to here
-        elif self.embedding is None:
-            x = F.one_hot(sequences, self.tokens).to(self.linear.weight.dtype)
-        else:
-            x = self.embedding(sequences)
-        output, state = self.rnn(self.dropout(x), lengths=lengths)
+        output, state = self.rnn(self.dropout_in(self.embedded(sequences)), lengths=lengths)
         kept = as_parts(state)[0][-self.directions :].transpose(0, 1).flatten(1)  # (N, D H)
         if self.pooled:
             there = torch.arange(len(output), device=lengths.device)[:, None, None] < lengths[:, None]  # (T, N, 1)
             mean = output.sum(0) / lengths[:, None]  # output is zero past an end
             kept = torch.cat([kept, mean, output.masked_fill(~there, -torch.inf).amax(0)], dim=1)
         return cast(Tensor, self.linear(self.dropout(kept[None])[0]))
+
+    def embedded(self, sequences: Tensor) -> Tensor:
+        """What the recurrent layer reads, (T, N, I), of ids (T, N) or numbers (T, N, F)."""
+        if self.tokens is None:
+            return ((sequences - self.mean) / self.std).to(self.linear.weight.dtype)  # in float64 up to here
+        if self.embedding is None:
+            return F.one_hot(sequences, self.tokens).to(self.linear.weight.dtype)
+        return cast(Tensor, self.embedding(sequences))

@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -110,6 +110,10 @@ class SeriesJob:
         weights = cell_weights(settings, 2 * columns) + h * settings.horizon * columns * 3
         runs.refuse_heavy(weights, h)
         return SeriesModel(settings, config["season"], Scale(**config["scale"]), layer)
+
+    def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """Nothing in the model is for one value or column by name."""
+        return {}
 
     def open(
         self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: SeriesSettings, seed: int
