@@ -107,8 +107,12 @@ def main() -> None:
     """Runs the rows that are asked for, prints their results, and writes the page when all have been."""
     options = argparse.ArgumentParser(prog="python -m tools.versions", description=__doc__)
     options.add_argument("--torch", nargs="+", metavar="VERSION", help="only rows with these")
+    options.add_argument("--files", action="store_true", help="only say which files of tests/ they are")
     options.add_argument("--tests", nargs="+", metavar="NAME", default=TESTS, help="only tests/test_NAME.py")
     asked = options.parse_args()
+    if asked.files:
+        print(*(f"tests/test_{name}.py" for name in asked.tests))
+        return
     rows = [row for row in ROWS if asked.torch is None or row.torch in asked.torch]
     page = table([(row, result(row, asked.tests)) for row in rows])
     print(page)
