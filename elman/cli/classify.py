@@ -105,7 +105,10 @@ def _open(classifier: "Classifier", data: Path, text_column: str | None, label_c
         if not file.stat().st_size:
             raise DataError("there is nothing on stdin")
         if classifier.numeric or _names_column(file, text_column or next(iter(usual), None)):
-            yield open_examples(file, **columns)
+            try:
+                yield open_examples(file, **columns)
+            except DataError as error:
+                raise DataError(str(error).replace(str(file), "stdin")) from error
         elif text_column or label_column:
             raise DataError(f"the first line on stdin names no column {text_column or label_column!r}")
         else:
