@@ -38,7 +38,7 @@ _AFTER, _ABOVE, _DH, _DZ, _Q, _DM, _ZEROS = range(7)
 
 def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -> Any:
     """recur, for float32 or float64."""
-    size, h_gates, before_h = np.dtype(dtype).itemsize, len(cell.of_h), cell.before_h
+    size, slots, h_gates, before_h = np.dtype(dtype).itemsize, cell.slots, len(cell.of_h), cell.before_h
     in_output, has_c, carries, step_back = cell.in_output, cell.has_c, cell.carries, cell.step_back
     z_at, c_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
     begin_seal, seal_row, end_seal = seal
@@ -116,6 +116,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                     rows.add(dh[k], p.d_h_n + size * p_size * (states + place_of(p, i)), p_size)
                 if carries:
                     begin_carried(p, states + place_of(p, i), carried + size * h_size * i, 0, h_size)
+            if s > s0 and padded and not in_output:  # what the step before needs is read while this product is computed
+                for k in range(active):
+                    rows.prefetch(z_at(p, layer, d, q[k] + earlier), slots * h_size)
             call(p.product, running, after_table, h_gates * h_size, w_hh, p_size, above_table, dh_table)
             if projected:
                 pass_projection(p, layer, d, first, active, thread)

@@ -22,7 +22,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
     size, h_gates, fresh, before_h = np.dtype(dtype).itemsize, len(cell.of_h), cell.fresh, cell.before_h
     in_output, has_c, step = cell.in_output, cell.has_c, cell.step
     z_at, c_at, m_at = places
-    product, read_span, begin_slots = reading.product, reading.span, reading.begin_slots
+    read_span, begin_slots = reading.span, reading.begin_slots
     begin_seal, seal_row, end_seal = seal
 
     @part
@@ -79,7 +79,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                     if fresh:
                         begin_slots(p, layer, d, at, 0, h_size)
                     z[k] = at + size * h_size * before_h
-            product(p, active, before_table, p_size, w_hh, h_gates, 0, h_size, z_table, z_table)
+            columns = h_gates * h_size if s % 2 else -h_gates * h_size
+            call(p.product, active, before_table, p_size, w_hh, columns, z_table, z_table)
             for k in range(active):
                 i = first + k
                 at = z[k] - size * h_size * before_h

@@ -54,6 +54,7 @@ class Shapes(NamedTuple):
     zeros: int  # (max(I, D * P, S * H),) zeros
     tables: int  # (threads, TABLES, table) words
     sums: int  # (threads, H)
+    narrow: int  # (threads, few inputs, H + INNER) where W_ih is narrow: sums transposed, and a block of x
     firsts: int  # (chunks + 1,) the first sequence of each chunk
     ordered: int  # (N,) lengths, in each chunk the longest first
     order: int  # (N,) and their places in the states
@@ -90,11 +91,11 @@ class Arrays(NamedTuple):
     c_n: int  # (L * D, N, H)
     output: int  # of the last layer, (T, N, D * P) or packed (R, D * P)
     inner: int  # the outputs of the other layers
+    dropped: int  # inner * masks
     z: int  # (L, T, N, D, S * H) what is kept of every step
     c: int  # (L, T, N, D, H)
     m: int  # (L, T, N, D, H) what was projected
     masks: int  # dropout masks, for each layer but the last
-    dropped: int  # inner * masks
     reset: int  # (T, N) bool
     lengths: int  # (N,), or packed the batch size of each step (T,)
     seal: int  # the address of one number, to which the output's seal is added; 0: not asked for
