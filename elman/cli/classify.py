@@ -119,7 +119,8 @@ def _names_column(file: Path, column: str | None) -> bool:
     """Whether the first line of a CSV file names this column."""
     from elman.tasks.files.tables import open_table
 
-    first = file.open("rb").readline()
+    with file.open("rb") as stream:
+        first = stream.readline()
     if column is None or column.encode() not in first:
         return False
     return column in open_table(file).columns
