@@ -32,7 +32,8 @@ def in_kernel_dtype(run: Callable[[Problem], _Found], problem: Problem) -> _Foun
         return run(problem)
     with torch.autocast("cpu", enabled=False):
         masks = None if problem.masks is None else problem.masks.float()
-        # by its fields alone: torch.compile reads no more of a record before torch 2.10
+        # field by field: torch.compile reads no more of a record before torch 2.10
+        form = problem.cell, problem.num_layers, problem.num_directions, problem.bias, problem.projected
         inputs = x.float(), tuple([state.float() for state in problem.states]), tuple([w.float() for w in weights])
-        output, last = run(Problem(*problem[:5], *inputs, problem.lengths, problem.reset, masks, problem.batch_sizes))
+        output, last = run(Problem(*form, *inputs, problem.lengths, problem.reset, masks, problem.batch_sizes))
     return output.to(dtype), tuple(state.to(dtype) for state in last)
