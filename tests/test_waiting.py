@@ -10,10 +10,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 from cases import CASES, Case, run
+from plans import forget_plans
 
 import elman
 from elman import _waiting
-from elman.kernels.numba_cpu.plan import prepared
 from elman.kernels.numba_cpu.threads import team
 
 MS = 1_000_000
@@ -32,9 +32,9 @@ def several(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Even small runs are planned for several threads."""
     monkeypatch.setattr(team, "_TEAM_WORK", 0)
     monkeypatch.setattr(team, "_TEAM_STEP", 0)
-    prepared._prepare.cache_clear()
+    forget_plans()
     yield
-    prepared._prepare.cache_clear()
+    forget_plans()
 
 
 def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
