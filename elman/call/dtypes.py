@@ -32,9 +32,10 @@ def in_kernel_dtype(run: Callable[[Problem], _Found], problem: Problem) -> _Foun
         return run(problem)
     with torch.autocast("cpu", enabled=False):
         masks = None if problem.masks is None else problem.masks.float()
-        # by its fields alone: torch.compile reads no more of a record before torch 2.10
+        # field by field: torch.compile reads no more of a record before torch 2.10
+        form = problem.cell, problem.num_layers, problem.num_directions, problem.bias, problem.projected
         inputs = x.float(), tuple([state.float() for state in problem.states]), tuple([w.float() for w in weights])
-        output, last = run(Problem(*problem[:5], *inputs, problem.lengths, problem.reset, masks, problem.batch_sizes))
+        output, last = run(Problem(*form, *inputs, problem.lengths, problem.reset, masks, problem.batch_sizes))
     of_output, *of_states = _given_back(problem, dtype)
     return output.to(of_output), tuple(state.to(own) for state, own in zip(last, of_states, strict=True))
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.kernels.cells import CELLS
+from elman.kernels.cells import CELLS, Cell
 from elman.nn.recurrent import Recurrent, RecurrentCell
 
 
@@ -60,7 +60,6 @@ class GRU(Recurrent):
 
     _kind = "GRU"
     _gates = 3
-    _cell = CELLS["gru"]
 
     def __init__(
         self,
@@ -78,6 +77,10 @@ class GRU(Recurrent):
         self._refuse_unknown(unknown)
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         super().__init__("GRU", *sizes, device=device, dtype=dtype)
+
+    @property
+    def _cell(self) -> Cell:  # type: ignore[override]
+        return CELLS["gru"]
 
     @overload
     def forward(
