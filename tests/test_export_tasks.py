@@ -68,10 +68,10 @@ def test_text_streams_in_pieces_of_any_length(layers, cell):
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
-@pytest.mark.parametrize("one_hot", [False, True])
-@pytest.mark.parametrize(("layers", "both"), [(1, False), (1, True), (3, True), (2, False)])
-def test_labels_end_where_each_sequence_ends(one_hot, layers, both, cell):
-    sizes = {"layers": layers, "hidden_size": 7, "embedding_size": 4}
+@pytest.mark.parametrize("pooling", ["last", "all"])
+@pytest.mark.parametrize(("layers", "both", "one_hot"), [(1, False, True), (1, True, False), (3, True, True)])
+def test_labels_end_where_each_sequence_ends(one_hot, layers, both, cell, pooling):
+    sizes = {"layers": layers, "hidden_size": 7, "embedding_size": 4, "pooling": pooling}
     model = shaken(LabelsModel(4, LabelsSettings(cell=cell, one_hot=one_hot, bidirectional=both, **sizes), tokens=11))
     run = session(export.labels_graph(model))
     for lengths in ([6, 1, 4], [3]):

@@ -91,7 +91,7 @@ def test_a_column_that_is_known_ahead_lowers_the_error(place, capsys):
     mae = {name: values["mae"]["sold"] for name, values in metrics["scores"].items()}
     assert mae["this model"] < 0.3 * min(value for name, value in mae.items() if name != "this model")
     config = json.loads((place / "run" / "config.json").read_text())
-    assert config["scale"]["slopes"][0][-1] * config["features"]["std"][0] == pytest.approx(10, abs=0.5)
+    assert config["scale"]["slopes"][0][-1] / config["features"]["std"][0] == pytest.approx(20, abs=0.5)
     assert config["columns"] == ["sold"]
     assert "sold: from" in (place / "run" / "README.md").read_text()
     assert "beside promotion" in (place / "run" / "README.md").read_text()

@@ -1,4 +1,4 @@
-"""ETS and ARIMA from every origin: their recursions by hand, and statsforecast's own forecasts where it is installed."""
+"""ETS and ARIMA from every origin: their recursions by hand, and statsforecast's forecasts where it is installed."""
 
 import warnings
 

@@ -32,6 +32,7 @@ def in_kernel_dtype(run: Callable[[Problem], _Found], problem: Problem) -> _Foun
         return run(problem)
     with torch.autocast("cpu", enabled=False):
         masks = None if problem.masks is None else problem.masks.float()
-        wide = problem.with_inputs([t.float() for t in problem.inputs])._replace(masks=masks)
-        output, last = run(wide)
+        # by its fields alone: torch.compile reads no more of a record before torch 2.10
+        inputs = x.float(), tuple([state.float() for state in problem.states]), tuple([w.float() for w in weights])
+        output, last = run(Problem(*problem[:5], *inputs, problem.lengths, problem.reset, masks, problem.batch_sizes))
     return output.to(dtype), tuple(state.to(dtype) for state in last)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli import options
-from elman.cli.training import describe_model, draw, open_run, train_to_end
+from elman.cli.training import describe_model, draw, open_run, outcome, train_to_end
 from elman.tasks.settings import SERIES_LOOP, LoopSettings, SeriesSettings
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def series(
     ],
     output: options.Output,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    source: options.From = None,
     time_column: Annotated[str | None, typer.Option(help="The column of times, if not obvious.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="A column to forecast; may be given often.")] = None,
     read_column: Annotated[
@@ -53,7 +55,7 @@ def series(
     seed: options.Seed = LoopSettings.seed,
     device: options.Device = "cpu",
     tensorboard: options.TensorBoard = False,
-) -> None:
+) -> dict[str, Any]:
     """Train a model that forecasts columns of numbers over time, with intervals: weather, prices, sales.
 
     After Ctrl-C or a crash, the same command with --resume goes on as if nothing had happened.
@@ -99,6 +101,7 @@ def series(
     print(
         f"next: elman forecast {output} {data} --steps {run.settings.horizon}, or elman export {output} -o model.onnx"
     )
+    return outcome(run)
 
 
 def finish(run: "Run") -> "Measured":

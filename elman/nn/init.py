@@ -117,8 +117,7 @@ def _named(layer: nn.RNNBase, start: str) -> list[tuple[str, Tensor]]:
 
 def _laws(layer: nn.RNNBase, name: str) -> list[DalesLaw]:
     parametrizations: Any = getattr(layer, "parametrizations", {})
-    held = parametrizations[name] if name in parametrizations else ()
-    return [law for law in held if isinstance(law, DalesLaw)]
+    return [law for law in parametrizations[name] if isinstance(law, DalesLaw)] if name in parametrizations else []
 
 
 def _set(layer: nn.RNNBase, name: str, value: Tensor) -> None:

@@ -15,7 +15,7 @@ from torch.overrides import has_torch_function
 from elman.call.checks import check_call, check_cell_call, check_weights
 from elman.call.fx import as_one_node
 from elman.call.layout import run_packed, run_padded, run_step
-from elman.call.usual import is_usual
+from elman.call.usual import usual_call
 from elman.kernels.cells import Cell
 from elman.nn.become import become, own_class
 
@@ -64,14 +64,19 @@ class Recurrent(RNNBase):
     ) -> Any:
         """output and the states after the last step; `forward` says what it takes."""
         weights = self._weights()
-        usual = is_usual(self, input, states, weights)
-        if not usual:
+        usual = usual_call(self, input, states, weights)
+        if usual is None:
             if isinstance(input, Proxy):
                 return as_one_node(self, input, hx=hx, lengths=lengths, reset=reset)
             if _is_like_a_tensor((input, *states)):
                 return self._call_torchs(input, hx, lengths, reset)
             check_call(self, input, states, weights[0])
             check_weights(self, weights)
+        elif lengths is None and reset is None and not (self.dropout and self.training and self.num_layers > 1):
+            found = usual.run(self, input, states, weights)
+            if found is not None:
+                output, last = found
+                return output, last if len(last) > 1 else last[0]
         if isinstance(input, PackedSequence):
             if lengths is not None or reset is not None:
                 raise ValueError(
@@ -79,7 +84,7 @@ class Recurrent(RNNBase):
                 )
             packed, last = run_packed(self, input, states, weights)
             return packed, last if len(last) > 1 else last[0]
-        output, last = run_padded(self, input, states, weights, lengths, reset, usual)
+        output, last = run_padded(self, input, states, weights, lengths, reset, usual is not None)
         return output, last if len(last) > 1 else last[0]
 
     def _call_torchs(self, input: Any, hx: Any, lengths: Any, reset: Any) -> Any:
@@ -218,7 +223,7 @@ class RecurrentCell(RNNCellBase):
 
 def _is_like_a_tensor(given: tuple[Any, ...]) -> bool:
     """Whether one of these speaks __torch_function__ and is no Tensor."""
-    strange = tuple(g for g in given if g is not None and not isinstance(g, Tensor | PackedSequence))
+    strange = tuple(g for g in given if g is not None and not isinstance(g, (Tensor, PackedSequence)))
     return bool(strange) and has_torch_function(strange)
 
 

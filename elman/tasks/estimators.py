@@ -96,11 +96,13 @@ class LabelsClassifier(Estimator):
         tokens: read texts as "characters" or "words".
         one_hot: one-hot tokens in place of an embedding.
         bidirectional: read from both ends.
+        pooling: what of the states is kept, "last", or "all": last, mean and largest.
         cell: of the recurrent layer, "rnn", "gru" or "lstm".
         hidden_size: its units.
         layers: on top of each other.
         embedding_size: numbers a token becomes.
-        dropout: share of activations dropped.
+        dropout: share of activations dropped, half of it of the input's.
+        label_smoothing: share of certainty that training withholds.
         batch_size: examples a step.
         class_weights: "none", or "balanced": all labels count alike.
         held_out: part to choose the weights by, and as much that is measured on.
@@ -125,11 +127,13 @@ class LabelsClassifier(Estimator):
         tokens: str = LabelsSettings.tokens,
         one_hot: bool = LabelsSettings.one_hot,
         bidirectional: bool = LabelsSettings.bidirectional,
+        pooling: str = LabelsSettings.pooling,
         cell: str = LabelsSettings.cell,
         hidden_size: int = LabelsSettings.hidden_size,
         layers: int = LabelsSettings.layers,
         embedding_size: int = LabelsSettings.embedding_size,
         dropout: float = LabelsSettings.dropout,
+        label_smoothing: float = LabelsSettings.label_smoothing,
         batch_size: int = LabelsSettings.batch_size,
         class_weights: str = LabelsSettings.class_weights,
         held_out: float = LabelsSettings.held_out,
@@ -140,9 +144,10 @@ class LabelsClassifier(Estimator):
         device: str = "cpu",
         run: str | Path | None = None,
     ) -> None:
-        self.tokens, self.one_hot, self.bidirectional = tokens, one_hot, bidirectional
+        self.tokens, self.one_hot, self.bidirectional, self.pooling = tokens, one_hot, bidirectional, pooling
         self.cell, self.hidden_size, self.layers, self.embedding_size = cell, hidden_size, layers, embedding_size
-        self.dropout, self.batch_size, self.class_weights, self.held_out = dropout, batch_size, class_weights, held_out
+        self.dropout, self.label_smoothing, self.batch_size = dropout, label_smoothing, batch_size
+        self.class_weights, self.held_out = class_weights, held_out
         self.steps, self.lr, self.eval_every, self.seed = steps, lr, eval_every, seed
         self.device, self.run = device, run
 

@@ -122,6 +122,19 @@ class Graph:
         last = [self.node("Concat", *part, axis=0) if len(part) > 1 else part[0] for part in parts]
         return x, last, found[-1][0]
 
+    def pooled(self, output: str, lengths: str) -> tuple[str, str]:
+        """Mean and largest value of (T, N, D H) over each sequence's own steps, (N, D H)."""
+        first, one = self.constant(np.array(0)), self.constant(np.array(1))
+        time = self.node("Gather", self.node("Shape", output), first)
+        steps = self.node("Unsqueeze", self.node("Range", first, time, one), self.constant([1, 2]))
+        there = self.node("Less", steps, self.node("Unsqueeze", lengths, self.constant([1])))  # (T, N, 1)
+        zero, least = (self.constant(np.array(value, np.float32)) for value in (0, -np.inf))
+        count = self.node("Cast", self.node("Unsqueeze", lengths, self.constant([1])), to=self.onnx.TensorProto.FLOAT)
+        axis = self.constant([0])
+        total = self.node("ReduceSum", self.node("Where", there, output, zero), axis, keepdims=0)
+        highest = self.node("ReduceMax", self.node("Where", there, output, least), axis, keepdims=0)
+        return self.node("Div", total, count), highest
+
     def linear(self, layer: nn.Linear, x: str) -> str:
         """x W^T + b."""
         product = self.node("MatMul", x, self.constant(layer.weight.T))
@@ -171,10 +184,13 @@ def labels_graph(model: LabelsModel) -> Graph:
             x = graph.node("Gather", graph.constant(np.eye(model.tokens, dtype=np.float32), "one_hot"), ids)
         else:
             x = graph.node("Gather", graph.constant(model.embedding.weight, "embedding"), ids)
-    lengths = graph.node("Cast", graph.input("lengths", "int64", ["batch"]), to=graph.onnx.TensorProto.INT32)
-    _, _, last = graph.recurrent(model.rnn, x, lengths)
-    flat = graph.node("Reshape", graph.node("Transpose", last, perm=[1, 0, 2]), graph.constant([0, -1]))
-    p = graph.node("Softmax", graph.linear(model.linear, flat), axis=-1)
+    lengths = graph.input("lengths", "int64", ["batch"])
+    ends = graph.node("Cast", lengths, to=graph.onnx.TensorProto.INT32)
+    output, _, last = graph.recurrent(model.rnn, x, ends)
+    kept = graph.node("Reshape", graph.node("Transpose", last, perm=[1, 0, 2]), graph.constant([0, -1]))
+    if model.pooled:
+        kept = graph.node("Concat", kept, *graph.pooled(output, lengths), axis=-1)
+    p = graph.node("Softmax", graph.linear(model.linear, kept), axis=-1)
     graph.output(p, "probabilities", "float32", ["batch", model.linear.out_features])
     return graph
 
@@ -189,12 +205,13 @@ def series_graph(model: SeriesModel, margin: npt.NDArray[Any], features: Feature
     return graph
 
 
-def export_run(folder: Path, path: Path) -> dict[str, list[str]]:
+def export_run(folder: Path, path: Path, *, overwrite: bool = False) -> dict[str, list[str]]:
     """Write a run's best weights as an ONNX file.
 
     Args:
         folder: a run folder of any task.
-        path: the file to write; nothing may be there.
+        path: the file to write; nothing may be there unless `overwrite`.
+        overwrite: whether a file that is there is replaced.
 
     Returns:
         The inputs and the outputs, each with its type and shape, in words.
@@ -202,7 +219,7 @@ def export_run(folder: Path, path: Path) -> dict[str, list[str]]:
     Raises:
         UserError: the folder is not usable, the file is there, or onnx is not installed.
     """
-    refuse_existing(path, "choose another name")
+    refuse_existing(path, overwrite=overwrite)
     task = checkpoint.read_task(folder)
     exporters: dict[str, Callable[[Path], Any]] = {TEXT: _text, LABELS: _labels, SERIES: _series}
     if task not in exporters:

@@ -1,7 +1,7 @@
 """The run folder of a series task: begun, gone on with, and measured."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -138,6 +138,10 @@ class SeriesJob:
         weights = cell_weights(settings, inputs) + h * settings.horizon * columns * 3
         runs.refuse_heavy(weights, h)
         return SeriesModel(settings, scale, layer)
+
+    def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """Nothing in the model is for one value or column by name."""
+        return {}
 
     def open(
         self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: SeriesSettings, seed: int

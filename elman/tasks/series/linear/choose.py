@@ -68,9 +68,9 @@ def fit_form(
     horizon: int,
     seasons: Sequence[int],
     reach: int,
-    may_log: bool,
+    may_log: bool,  # whether the logarithm is tried too
 ) -> Form:
-    """The form with the least error of forecasts, fitted on the whole training part; on the logarithm only if it may."""
+    """The form with the least error of forecasts, fitted on the whole training part."""
     values, known, groups = values[-LATEST:], known[-LATEST:], [group[-LATEST:] for group in groups]
     best: tuple[float, bool, Array, list[tuple[str, int]]] | None = None
     for log, used in itertools.product([False, True] if may_log else [False], _subsets(len(groups))):
