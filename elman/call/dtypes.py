@@ -31,7 +31,8 @@ def in_kernel_dtype(run: Callable[[Problem], _Found], problem: Problem) -> _Foun
                 check_matmul_dtype(name, tensor, x, autocast=False)
         return run(problem)
     with torch.autocast("cpu", enabled=False):
-        masks = None if problem.masks is None else problem.masks.float()
-        wide = problem.with_inputs([t.float() for t in problem.inputs])._replace(masks=masks)
+        masks, recurrent = (m if m is None else m.float() for m in (problem.masks, problem.recurrent_masks))
+        wide = problem.with_inputs([t.float() for t in problem.inputs])
+        wide = wide._replace(masks=masks, recurrent_masks=recurrent)
         output, last = run(wide)
     return output.to(dtype), tuple(state.to(dtype) for state in last)

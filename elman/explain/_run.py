@@ -18,6 +18,7 @@ from elman.kernels.reference import loop
 from elman.kernels.reference.cells import Step
 from elman.kernels.table import choose
 from elman.nn.convert import convert
+from elman.nn.recurrent import Recurrent
 
 if TYPE_CHECKING:
     from elman.nn.rnn import RNN
@@ -66,6 +67,8 @@ def trace(
     """
     if not isinstance(rnn, nn.RNNBase) or rnn.mode not in _MODES:
         raise TypeError(f"trace takes an elman.RNN or a torch.nn.RNN, got {type(rnn).__name__}{_instead(rnn)}.")
+    if isinstance(rnn, Recurrent) and (more := rnn._beyond_torch()) is not None:
+        raise TypeError(f"trace explains what torch.nn.RNN computes, too; this layer has {more}.")
     lang = language(lang)
     layer = cast("RNN", convert(copy.copy(rnn)).module)  # of the same parameters, for its checks
     weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}

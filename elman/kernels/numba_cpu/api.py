@@ -148,7 +148,7 @@ def _run(
     at_d_weights: Sequence[int],  # forward any, as many
 ) -> None:
     """Runs a kernel on contiguous memory."""
-    _, _, _, _, _, _, states, _, lengths, reset, masks, batch_sizes = problem
+    _, _, _, _, _, _, states, _, lengths, reset, masks, batch_sizes, _, _ = problem
     inner, dropped, *kept = saved
     at_h0 = at_c0 = at_z = at_c = at_m = 0
     if states:  # what is made contiguous here is kept until the kernel is back
@@ -189,7 +189,7 @@ def _run(
 
 def _of_steps(prepared: Prepared, problem: Problem, x: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """The lengths, or the batch sizes, reset and masks, which are no lengths, steps or numbers of another run."""
-    lengths, reset, masks, batch_sizes = problem[-4:]
+    lengths, reset, masks, batch_sizes = problem[8:12]
     if batch_sizes is not None:
         lengths = plain(batch_sizes)
         fits("batch_sizes", lengths, batch_sizes.shape[:1], x, torch.int64)
