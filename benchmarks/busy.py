@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.frameworks import FRAMEWORKS
-from benchmarks.sizes import WHOLE
+from benchmarks.sizes import CELLS, WHOLE, of_cell
 from benchmarks.worker import Worker
 
 SIZES = ("T5 N3 I10 H20 L2", "T10 N40 I5 H8 L3 both ways", "T100 N1 I32 H64", "T100 N32 I32 H64")
@@ -57,7 +57,8 @@ def layers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     A figure is the median over rounds of a round's mean: a mean within, since what a busy machine costs is a few
     calls that take very long.
     """
-    sizes = [size for size in WHOLE if str(size) in (options.sizes or SIZES)]
+    named = [size for size in WHOLE if str(size) in (options.sizes or SIZES)]
+    sizes = [size for cell in options.cell for plain in named if (size := of_cell(plain, cell)) is not None]
     for name in (missing := [name for name in options.frameworks if FRAMEWORKS[name].missing]):
         print(
             f"{name} is left out: {', '.join(FRAMEWORKS[name].missing)} is not installed (pip install 'elman[bench]')"
@@ -130,6 +131,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--frameworks", nargs="+", default=["elman", "torch", "JAX"], choices=FRAMEWORKS)
     made.add_argument("--sizes", nargs="+", metavar="SIZE", help=f"default: {'; '.join(SIZES)}")
+    made.add_argument("--cell", nargs="+", choices=CELLS, default=["rnn"], help="the layers; default: rnn")
     made.add_argument("--threads", type=int, default=cores)
     made.add_argument("--rounds", type=int, default=5)
     made.add_argument("--seconds", type=float, default=0.3, help="of one turn; default: 0.3")

@@ -24,6 +24,7 @@ from elman.tasks.text import run as text_runs
 from elman.tasks.text.generate import generate
 from elman.tasks.text.model import CharacterModel
 from elman.tasks.training import checkpoint
+from elman.tasks.training.modules import as_parts, as_state
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "tasks.md"
 SCRIPTS = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
@@ -45,25 +46,30 @@ def close(found: np.ndarray, expected: torch.Tensor) -> None:
     torch.testing.assert_close(torch.from_numpy(found), expected.detach(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
 @pytest.mark.parametrize("layers", [1, 3])
-def test_text_streams_in_pieces_of_any_length(layers):
-    model = shaken(CharacterModel(13, TextSettings(hidden_size=9, embedding_size=4, layers=layers)))
+def test_text_streams_in_pieces_of_any_length(layers, cell):
+    model = shaken(CharacterModel(13, TextSettings(cell=cell, hidden_size=9, embedding_size=4, layers=layers)))
     run = session(export.text_graph(model))
-    ids, h0 = torch.randint(13, (17, 3)), torch.randn(layers, 3, 9)
-    logits, h = model(ids, h0)
-    pieces, state = [], h0.numpy()
+    names = [value.name for value in run.get_inputs()[1:]]
+    assert names == (["h0", "c0"] if cell == "lstm" else ["h0"])
+    ids, starts = torch.randint(13, (17, 3)), tuple(torch.randn(layers, 3, 9) for _ in names)
+    logits, last = model(ids, as_state(starts))
+    pieces, states = [], [start.numpy() for start in starts]
     for piece in ids.split([1, 5, 10, 1]):
-        found, state = run.run(None, {"ids": piece.numpy(), "h0": state})
+        found, *states = run.run(None, {"ids": piece.numpy(), **dict(zip(names, states, strict=True))})
         pieces.append(found)
     close(np.concatenate(pieces), logits)
-    close(state, h)
+    for state, expected in zip(states, as_parts(last), strict=True):
+        close(state, expected)
 
 
-@pytest.mark.parametrize("one_hot", [False, True])
-@pytest.mark.parametrize(("layers", "both"), [(1, False), (1, True), (3, True), (2, False)])
-def test_labels_end_where_each_sequence_ends(one_hot, layers, both):
-    settings = LabelsSettings(one_hot=one_hot, layers=layers, bidirectional=both, hidden_size=7, embedding_size=4)
-    model = shaken(LabelsModel(4, settings, tokens=11))
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("pooling", ["last", "all"])
+@pytest.mark.parametrize(("layers", "both", "one_hot"), [(1, False, True), (1, True, False), (3, True, True)])
+def test_labels_end_where_each_sequence_ends(one_hot, layers, both, cell, pooling):
+    sizes = {"layers": layers, "hidden_size": 7, "embedding_size": 4, "pooling": pooling}
+    model = shaken(LabelsModel(4, LabelsSettings(cell=cell, one_hot=one_hot, bidirectional=both, **sizes), tokens=11))
     run = session(export.labels_graph(model))
     for lengths in ([6, 1, 4], [3]):
         ids, sizes = torch.randint(11, (max(lengths), len(lengths))), torch.tensor(lengths)
@@ -80,10 +86,13 @@ def test_labels_of_numbers_are_scaled_inside():
 
 
 @pytest.mark.parametrize("season", [1, 4])
-@pytest.mark.parametrize(("horizon", "columns", "layers"), [(1, 1, 1), (6, 1, 2), (3, 2, 1)])
-def test_forecasts_are_in_the_datas_own_units(season, horizon, columns, layers):
+@pytest.mark.parametrize(
+    ("horizon", "columns", "layers", "cell"), [(1, 1, 1, "gru"), (6, 1, 2, "lstm"), (3, 2, 1, "rnn")]
+)
+def test_forecasts_are_in_the_datas_own_units(season, horizon, columns, layers, cell):
     scale = Scale([100.0, -5.0][:columns], [20.0, 3.0][:columns], [8.0, 1.0][:columns], [6.0, 0.5][:columns])
-    model = shaken(SeriesModel(SeriesSettings(horizon=horizon, hidden_size=7, layers=layers), season, scale))
+    settings = SeriesSettings(cell=cell, horizon=horizon, hidden_size=7, layers=layers)
+    model = shaken(SeriesModel(settings, season, scale))
     margin = np.random.default_rng(0).normal(size=(horizon, columns))
     run = session(export.series_graph(model, margin))
     for steps, rows in ((season + 1, 1), (30, 5)):

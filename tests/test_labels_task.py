@@ -149,14 +149,14 @@ def test_an_epoch_reads_every_example_once_in_batches_of_like_length():
 # The model
 
 
-@pytest.mark.parametrize("one_hot", [False, True])
-@pytest.mark.parametrize(("directions", "layers"), [(1, 1), (2, 1), (2, 2)])
-def test_the_model_is_torchs_layer_on_each_sequence_alone(one_hot, directions, layers):
-    settings = LabelsSettings(
-        one_hot=one_hot, bidirectional=directions == 2, layers=layers, hidden_size=6, embedding_size=4
-    )
-    model = LabelsModel(3, settings, tokens=11).eval()
-    theirs = torch.nn.RNN(11 if one_hot else 4, 6, layers, bidirectional=directions == 2)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("pooling", ["last", "all"])
+@pytest.mark.parametrize(("directions", "layers", "one_hot"), [(1, 1, True), (2, 1, False), (2, 2, True)])
+def test_the_model_is_torchs_layer_on_each_sequence_alone(one_hot, directions, layers, pooling, cell):
+    sizes = {"layers": layers, "hidden_size": 6, "embedding_size": 4, "bidirectional": directions == 2}
+    model = LabelsModel(3, LabelsSettings(cell=cell, pooling=pooling, one_hot=one_hot, **sizes), tokens=11).eval()
+    kind = getattr(torch.nn, cell.upper())
+    theirs = kind(11 if one_hot else 4, 6, layers, bidirectional=directions == 2)
     theirs.load_state_dict(model.rnn.state_dict())
     lengths = torch.tensor([5, 1, 7, 2])
     ids = torch.randint(11, (7, 4))
@@ -166,7 +166,8 @@ def test_the_model_is_torchs_layer_on_each_sequence_alone(one_hot, directions, l
         x = torch.eye(11)[alone] if one_hot else model.embedding.weight[alone]
         output, _ = theirs(x)
         last = torch.cat([output[-1, :6], output[0, 6:]])  # forward at the end, reverse at the start
-        torch.testing.assert_close(logits[n], model.linear.weight @ last + model.linear.bias)
+        kept = torch.cat([last, output.mean(0), output.max(0)[0]]) if pooling == "all" else last
+        torch.testing.assert_close(logits[n], model.linear.weight @ kept + model.linear.bias)
 
 
 def test_numbers_are_scaled_inside_the_model():

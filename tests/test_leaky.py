@@ -298,7 +298,7 @@ def test_a_learned_leak_stays_above_0_and_at_most_1() -> None:
     torch.testing.assert_close(layer.leak, torch.full((1, 1), 0.2))
     for far in (-1e4, 1e4):
         torch.nn.init.constant_(layer.leak_logit, far)
-        assert 0 < float(layer.leak) <= 1
+        assert 0 < layer.leak.item() <= 1
     layer.reset_parameters()
     torch.testing.assert_close(layer.leak, torch.full((1, 1), 0.2))
 

@@ -241,15 +241,38 @@ def test_tensorboard_has_the_measures_of_metrics_csv(place, tmp_path):
 # Options
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_every_task_takes_every_cell(place, tmp_path, capsys, cell):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 300)
+    files = {"text": tmp_path / "text.txt", "labels": place / "moods.csv", "series": place / "sales.csv"}
+    for task, file in files.items():
+        run = tmp_path / task
+        assert exit_code("train", task, file, "-o", run, "--cell", cell, *SMALL.split()) == 0
+        assert f"16 {cell.upper()} units in 1 layer(s)" in capsys.readouterr().out
+        assert json.loads((run / "config.json").read_text())["model"]["cell"] == cell
+        assert f"cell {cell}" in (run / "README.md").read_text()
+        assert exit_code("train", task, file, "-o", run, "--resume", "--cell", "rnn") == 2
+        assert f"was begun with cell {cell}, not rnn" in capsys.readouterr().err
+        assert exit_code("export", run, "-o", tmp_path / f"{task}.onnx") == 0
+    assert exit_code("generate", tmp_path / "text", "--prompt", "the ") == 0
+    assert exit_code("classify", tmp_path / "labels", "--text", "smile") == 0
+    assert exit_code("forecast", tmp_path / "series", place / "sales.csv") == 0
+    assert exit_code("train", "text", files["text"], "-o", tmp_path / "x", "--cell", "mgu") == 2
+    assert capsys.readouterr().err.endswith("elman: --cell must be rnn, gru or lstm, not mgu\n")
+
+
 def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeypatch):
     given = {
         "tokens": "words",
         "one_hot": True,
         "bidirectional": True,
+        "pooling": "last",
+        "cell": "gru",
         "hidden_size": 3,
         "layers": 2,
         "embedding_size": 5,
         "dropout": 0.125,
+        "label_smoothing": 0.0625,
         "batch_size": 6,
         "class_weights": "balanced",
         "held_out": 0.25,
@@ -273,6 +296,7 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
         "window": 7,
         "season": 4,
         "interval": 0.5,
+        "cell": "gru",
         "hidden_size": 3,
         "layers": 2,
         "dropout": 0.125,
@@ -419,7 +443,7 @@ def test_a_run_without_the_newer_settings_loads(place, series, tmp_path):
     shutil.copytree(series, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())
-    del config["training"]["patience"], config["unit"], config["clock"]["zone"]
+    del config["training"]["patience"], config["model"]["cell"], config["unit"], config["clock"]["zone"]
     path.write_text(json.dumps(config))
     assert exit_code("forecast", tmp_path / "run", place / "sales.csv") == 0
     assert exit_code("train", "series", place / "sales.csv", "-o", tmp_path / "run", "--resume") == 0

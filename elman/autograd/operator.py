@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch._decomp import register_decomposition
 from torch._library.autograd import Info, make_autograd_impl
-from torch.utils.flop_counter import register_flop_formula
 
 from elman.autograd import flops, onnx, rule
 from elman.autograd.flat import Flat
@@ -21,9 +20,9 @@ from elman.autograd.private import unpack_saved
 from elman.autograd.rule import Back, Gradients
 from elman.kernels import moment
 from elman.kernels.cells import CELLS, Cell
+from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.problem import Problem, Run
 from elman.kernels.shapes import checked
-from elman.kernels.table import OWN
 
 _LIBRARY: Any = torch.library.Library("elman", "FRAGMENT")  # type: ignore[no-untyped-call]
 
@@ -122,11 +121,11 @@ class _Layer:
     # What torch asks of an operator.
 
     def compute(self, *arguments: Any) -> tuple[Tensor, ...]:
-        return _row(rule.forward(checked(self.problem(arguments))))
+        return _row(rule.forward(checked(self.problem(arguments)), True))
 
     def compute_back(self, *arguments: Any) -> list[Tensor]:
         problem, back, needs, groups = self.back(arguments)
-        return [g for g in rule.backward(checked(problem), back, needs, groups) if g is not None]
+        return [g for g in rule.backward(checked(problem), back, needs, groups, True) if g is not None]
 
     def fake(self, *arguments: Any) -> tuple[Tensor, ...]:
         problem = checked(self.problem(arguments))
@@ -224,17 +223,18 @@ class _Layer:
             _LIBRARY.impl(name, compute, "CompositeExplicitAutograd")
             torch.library.register_fake(name, fake, lib=_LIBRARY)
         register_decomposition(forward)(self.in_pieces)
-        _register_autograd(forward, self.compute, self.problem, self.differentiate, self.save)
-        _register_autograd(backward, self.compute_back, self._problem_of_back, self.differentiate_back, self.save_back)
+        _register_autograd(forward, self.compute, self.differentiate, self.save)
+        _register_autograd(backward, self.compute_back, self.differentiate_back, self.save_back)
         torch.library.register_vmap(forward.name(), self.map, lib=_LIBRARY)
         torch.library.register_vmap(backward.name(), self.map_back, lib=_LIBRARY)
-        count: Callable[..., Any] = register_flop_formula
-        count(getattr(torch.ops.elman, self.name))(self.flops)
-        count(getattr(torch.ops.elman, f"{self.name}_backward"))(self.flops_back)
 
     def _problem_of_back(self, arguments: Sequence[Any]) -> Problem:
         end = self.count + 5 + len(self.cell.states)
         return self.problem((*arguments[: self.count], *arguments[end:]))
+
+    def formulas(self) -> dict[Any, Callable[..., int]]:
+        back = getattr(torch.ops.elman, f"{self.name}_backward")
+        return {getattr(torch.ops.elman, self.name): self.flops, back: self.flops_back}
 
     def flops(self, *arguments: Any, **_: Any) -> int:
         """Of shapes in the place of tensors."""
@@ -274,7 +274,6 @@ def _with_axes(arguments: Sequence[Any], axes: Sequence[Any]) -> list[Any]:
 def _register_autograd(
     operator: Any,
     compute: Callable[..., Any],
-    problem_of: Callable[[Sequence[Any]], Problem],
     differentiate: Any,
     save: Any,
 ) -> None:
@@ -290,13 +289,20 @@ def _register_autograd(
         # the dispatcher leaves out what ends like the defaults, None, and a list among them wants all gradients
         arguments = (*given, *[None] * (count - len(given)))
         if not torch.is_grad_enabled():
-            if OWN.obstacle(problem_of(arguments)) is None:
+            if moment.obstacle() is None and all(map(_is_plain, arguments)):
                 return compute(*arguments)
         elif moment.obstacle() is None:  # views: nobody else holds what is saved of them, nor can replace it
             arguments = tuple(map(_viewed, arguments))
         return full(keys, *arguments)
 
     _LIBRARY.impl(operator.name(), kernel, "Autograd", with_keyset=True)
+
+
+def _is_plain(given: Any) -> bool:
+    """Whether an argument has no tensor of another kind or place, for which there may be another implementation."""
+    if isinstance(given, Tensor):
+        return type(given) in PLAIN and given.is_cpu
+    return not isinstance(given, list) or all(map(_is_plain, given))
 
 
 def _viewed(given: Any) -> Any:
@@ -308,6 +314,7 @@ def _viewed(given: Any) -> Any:
 _LAYERS = {name: _Layer(name) for name in dict.fromkeys(cell.layer for cell in CELLS.values())}
 for _layer in _LAYERS.values():
     _layer.register()
+flops.register({operator: f for layer in _LAYERS.values() for operator, f in layer.formulas().items()})
 
 
 def forward(problem: Problem) -> Run:

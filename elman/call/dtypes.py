@@ -31,8 +31,10 @@ def in_kernel_dtype(run: Callable[[Problem], _Found], problem: Problem) -> _Foun
                 check_matmul_dtype(name, tensor, x, autocast=False)
         return run(problem)
     with torch.autocast("cpu", enabled=False):
-        masks, recurrent = (m if m is None else m.float() for m in (problem.masks, problem.recurrent_masks))
-        wide = problem.with_inputs([t.float() for t in problem.inputs])
-        wide = wide._replace(masks=masks, recurrent_masks=recurrent)
-        output, last = run(wide)
+        masks, recurrent = [m if m is None else m.float() for m in (problem.masks, problem.recurrent_masks)]
+        # by its fields alone: torch.compile reads no more of a record before torch 2.10
+        inputs = x.float(), tuple([state.float() for state in problem.states]), tuple([w.float() for w in weights])
+        tables = problem.lengths, problem.reset, masks, problem.batch_sizes
+        terms = tuple([term.float() for term in problem.terms])
+        output, last = run(Problem(*problem[:5], *inputs, *tables, terms, recurrent))
     return output.to(dtype), tuple(state.to(dtype) for state in last)

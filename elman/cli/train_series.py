@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli import options
-from elman.cli.training import describe_model, draw, open_run, train_to_end
+from elman.cli.training import describe_model, draw, open_run, outcome, train_to_end
 from elman.tasks.settings import SERIES_LOOP, LoopSettings, SeriesSettings
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def series(
     ],
     output: options.Output,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    source: options.From = None,
     time_column: Annotated[str | None, typer.Option(help="The column of times, if not obvious.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="A column to forecast; may be given often.")] = None,
     time_format: options.TimeFormat = None,
@@ -28,6 +30,7 @@ def series(
     window: Annotated[int, typer.Option(help="Steps to look back.")] = SeriesSettings.window,
     season: Annotated[int | None, typer.Option(help="Steps that repeat, 1 for none; found if not given.")] = None,
     interval: Annotated[float, typer.Option(help="Share of values that an interval should hold.")] = 0.8,
+    cell: options.Cell = SeriesSettings.cell,
     hidden_size: options.HiddenSize = SeriesSettings.hidden_size,
     layers: options.Layers = SeriesSettings.layers,
     dropout: options.Dropout = SeriesSettings.dropout,
@@ -44,7 +47,7 @@ def series(
     seed: options.Seed = LoopSettings.seed,
     device: options.Device = "cpu",
     tensorboard: options.TensorBoard = False,
-) -> None:
+) -> dict[str, Any]:
     """Train a model that forecasts columns of numbers over time, with intervals: weather, prices, sales.
 
     After Ctrl-C or a crash, the same command with --resume goes on as if nothing had happened.
@@ -72,7 +75,7 @@ def series(
     run = open_run(context, series_runs.JOB, file, read, settings, loop, columns)
     for line in describe_series(run.config, run.task.parts):
         print(line)
-    print(describe_model(run.trainer, run.settings.hidden_size, run.settings.layers), flush=True)
+    print(describe_model(run.trainer), flush=True)
     train_to_end(
         run.trainer,
         output,
@@ -83,6 +86,7 @@ def series(
     print(
         f"next: elman forecast {output} {data} --steps {run.settings.horizon}, or elman export {output} -o model.onnx"
     )
+    return outcome(run)
 
 
 def finish(run: "Run") -> "Measured":

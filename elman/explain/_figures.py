@@ -159,7 +159,7 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
         return _read(ax, f"{column}.")
     real = states[:length]
     if not real.isfinite().all():
-        return _read(ax, f"{column}; {activity(trace, real)}.")
+        return _read(ax, f"{column}; {activity(trace, layer)}.")
     change = (real[1:] - real[:-1]).abs().mean(0)
     steady = int(change.argmin())
     least, lively, most = short(float(change[steady])), int(change.argmax()), short(float(change.max()))
@@ -207,9 +207,9 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
         return _read(
             ax, say("There is no hidden state: the trace has no step.", "시점이 없으므로 은닉 상태도 없습니다.")
         )
-    worst = max(range(L), key=lambda layer: (not states[layer].isfinite().all(), idle(trace, states[layer])))
-    said = activity(trace, states[worst])
-    calm = states[worst].isfinite().all() and not idle(trace, states[worst])
+    worst = max(range(L), key=lambda layer: (not states[layer].isfinite().all(), idle(trace, layer)))
+    said = activity(trace, worst)
+    calm = states[worst].isfinite().all() and not idle(trace, worst)
     where = say(f"In layer {worst} {said}.", f"층 {worst}: {said}.")
     return _read(ax, f"{said[0].upper()}{said[1:]}." if calm else where)
 
@@ -311,7 +311,7 @@ def _largest(tensor: torch.Tensor) -> float:
 
 def _scale(trace: "Trace") -> float:
     """The value that has the full colour: 1 for tanh, the largest state for relu."""
-    return 1.0 if trace.problem.cell.nonlinearity == "tanh" else _largest(trace.hidden)
+    return 1.0 if trace.problem.cell.nonlinearity != "relu" else _largest(trace.hidden)
 
 
 def _name(trace: "Trace", layer: int, direction: int) -> str:

@@ -61,7 +61,6 @@ class Backend(NamedTuple):
     """Whether autograd goes through its forward by itself. If not, it has a backward."""
     requires: str | None
     """A package without which it is not available."""
-    summary: str
     cannot: Callable[[Problem], str | None]
 
     def unavailable(self) -> str | None:
@@ -107,9 +106,9 @@ def _none(problem: Problem) -> None:
 _TABLE = {
     backend.name: backend
     for backend in (
-        Backend("numba", "elman.kernels.numba_cpu.api", False, "numba", "elman's kernels for the CPU", numba_obstacle),
-        Backend("torch", "elman.kernels.torch_native", True, None, "torch's own operators", torch_obstacle),
-        Backend("reference", "elman.kernels.reference.loop", True, None, "the definition, a loop over time", _none),
+        Backend("numba", "elman.kernels.numba_cpu.api", False, "numba", numba_obstacle),
+        Backend("torch", "elman.kernels.torch_native", True, None, torch_obstacle),
+        Backend("reference", "elman.kernels.reference.loop", True, None, _none),
     )
 }
 OWN = _TABLE["numba"]

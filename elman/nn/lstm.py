@@ -215,7 +215,7 @@ def pair_of(kind: str, hx: Any) -> tuple[Any, ...]:
     if hx is None:
         return ()
     is_tensor, cell = isinstance(hx, Tensor), kind.endswith("Cell")
-    count = len(hx) if isinstance(hx, tuple | list) or (is_tensor and hx.dim() > 0) else None
+    count = len(hx) if isinstance(hx, (tuple, list)) or (is_tensor and hx.dim() > 0) else None
     if count == 2 or (is_tensor and not cell and hx.dim() == 3 and count is not None and count > 2):
         return hx[0], hx[1]  # of a state alone, the checks say what its rows lack
     got = f"a tensor {tuple(hx.shape)}" if is_tensor else type(hx).__name__ if count is None else f"{count} of them"

@@ -16,7 +16,7 @@ from elman.call.checks import check_call, check_cell_call, check_weights
 from elman.call.fx import as_one_node
 from elman.call.layout import run_packed, run_padded, run_step
 from elman.call.over_time import Given
-from elman.call.usual import is_usual
+from elman.call.usual import usual_call
 from elman.kernels.cells import Cell
 from elman.nn.become import become, own_class
 
@@ -67,6 +67,12 @@ class Recurrent(RNNBase):
                     raise ValueError(f"zoneout should be a number, or a pair, for h and for c; got {zoneout!r}.")
                 setattr(self, name, of_states if len(of_states) > 1 else of_states[0])
 
+    def _is_plain(self, given: Given | None) -> bool:
+        """Whether the steps of a call read nothing beside its input, and no layer's input is dropped."""
+        if given is not None or self.recurrent_dropout or self.zoneout:
+            return False
+        return not (self.dropout and self.training and self.num_layers > 1)
+
     def _beyond_torch(self) -> str | None:
         """What this layer computes that torch's of its kind cannot; None: nothing."""
         names = [name for name in ("recurrent_dropout", "zoneout") if getattr(self, name)]
@@ -98,8 +104,8 @@ class Recurrent(RNNBase):
     ) -> Any:
         """output and the states after the last step; `forward` says what it takes."""
         weights = self._weights()
-        usual = is_usual(self, input, states, weights)
-        if not usual:
+        usual = usual_call(self, input, states, weights)
+        if usual is None:
             if isinstance(input, Proxy):
                 others = {} if given is None else given._asdict()
                 return as_one_node(self, input, hx=hx, lengths=lengths, reset=reset, **others)
@@ -107,6 +113,11 @@ class Recurrent(RNNBase):
                 return self._call_torchs(input, hx, lengths, reset)
             check_call(self, input, states, weights[0])
             check_weights(self, weights)
+        elif lengths is None and reset is None and self._is_plain(given):
+            found = usual.run(self, input, states, weights)
+            if found is not None:
+                output, last = found
+                return output, last if len(last) > 1 else last[0]
         if isinstance(input, PackedSequence):
             if lengths is not None or reset is not None:
                 raise ValueError(
@@ -114,7 +125,7 @@ class Recurrent(RNNBase):
                 )
             packed, last = run_packed(self, input, states, weights, given)
             return packed, last if len(last) > 1 else last[0]
-        output, last = run_padded(self, input, states, weights, lengths, reset, usual, given)
+        output, last = run_padded(self, input, states, weights, lengths, reset, usual is not None, given)
         return output, last if len(last) > 1 else last[0]
 
     def _call_torchs(self, input: Any, hx: Any, lengths: Any, reset: Any) -> Any:
@@ -263,7 +274,7 @@ class RecurrentCell(RNNCellBase):
 
 def _is_like_a_tensor(given: tuple[Any, ...]) -> bool:
     """Whether one of these speaks __torch_function__ and is no Tensor."""
-    strange = tuple(g for g in given if g is not None and not isinstance(g, Tensor | PackedSequence))
+    strange = tuple(g for g in given if g is not None and not isinstance(g, (Tensor, PackedSequence)))
     return bool(strange) and has_torch_function(strange)
 
 

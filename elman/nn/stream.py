@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from elman import _fork
+from elman.autograd.private import looks_like
 from elman.call.checks import check_call, check_weights
-from elman.call.layout import problem_of
-from elman.call.usual import weights_are_usual
+from elman.call.usual import problem_of, weights_are_usual
+from elman.kernels import moment
 from elman.kernels.problem import Problem
-from elman.kernels.table import OWN, choose, nothing_is_asked
+from elman.kernels.table import OWN, asked, choose, nothing_is_asked
 from elman.nn.recurrent import Recurrent, States
 
 if TYPE_CHECKING:
@@ -93,16 +94,12 @@ class Stream:
             )
         try:
             steps = self._steps
-            if (
-                steps is not None
-                and not terms
-                and type(x_t) is Tensor
-                and steps.fits(x_t)
-                and not (x_t.requires_grad and torch.is_grad_enabled())
-                and self._seen == _identity(self._rnn)
-                and nothing_is_asked()
-            ):
-                return steps(x_t)
+            if steps is not None and not terms and self._seen == _identity(self._rnn):
+                if steps.looks(x_t) and moment.is_quiet() and asked() in (None, OWN):
+                    return steps(x_t)
+                asks = torch.is_grad_enabled() and isinstance(x_t, Tensor) and x_t.requires_grad
+                if type(x_t) is Tensor and steps.fits(x_t) and not asks and nothing_is_asked():
+                    return steps(steps.as_read(x_t))
             if isinstance(x_t, Tensor) and x_t.requires_grad and torch.is_grad_enabled():
                 raise RuntimeError(
                     "x_t asks for a gradient, and a stream computes none. Pass x_t.detach(), or run the layer itself "
@@ -224,9 +221,9 @@ class Stream:
         if self._can_be_fast(problem):
             from elman.kernels.numba_cpu.stream import StreamOfSteps
 
-            self._steps = StreamOfSteps(problem, batched)
+            self._steps = StreamOfSteps(problem, batched, looks_like)
             self._seen = _identity(rnn)
-            return self._steps(x_t)
+            return self._steps(self._steps.as_read(x_t))
         output: Tensor
         terms = {
             name: term.unsqueeze(time) if isinstance(term, Tensor) and term.dim() == x_t.dim() else term
@@ -257,5 +254,13 @@ _version_of = operator.attrgetter("_version")
 def _identity(rnn: Recurrent) -> list[object]:
     """What changes when a parameter is replaced or written to, or when the layer is to run in another way."""
     parameters = rnn._parameters.values()
-    way = (rnn._cell, rnn.training, rnn.dropout, torch.get_num_threads(), _fork.forked, rnn._replaced)
-    return [*way, *map(_version_of, parameters), *map(_address_of, parameters)]
+    return [
+        rnn._cell,
+        rnn.training,
+        rnn.dropout,
+        torch.get_num_threads(),
+        _fork.forked,
+        rnn._replaced,
+        *map(_version_of, parameters),
+        *map(_address_of, parameters),
+    ]

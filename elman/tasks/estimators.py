@@ -96,10 +96,13 @@ class LabelsClassifier(Estimator):
         tokens: read texts as "characters" or "words".
         one_hot: one-hot tokens in place of an embedding.
         bidirectional: read from both ends.
-        hidden_size: units of the recurrent layer.
+        pooling: what of the states is kept, "last", or "all": last, mean and largest.
+        cell: of the recurrent layer, "rnn", "gru" or "lstm".
+        hidden_size: its units.
         layers: on top of each other.
         embedding_size: numbers a token becomes.
-        dropout: share of activations dropped.
+        dropout: share of activations dropped, half of it of the input's.
+        label_smoothing: share of certainty that training withholds.
         batch_size: examples a step.
         class_weights: "none", or "balanced": all labels count alike.
         held_out: part to choose the weights by, and as much that is measured on.
@@ -124,10 +127,13 @@ class LabelsClassifier(Estimator):
         tokens: str = LabelsSettings.tokens,
         one_hot: bool = LabelsSettings.one_hot,
         bidirectional: bool = LabelsSettings.bidirectional,
+        pooling: str = LabelsSettings.pooling,
+        cell: str = LabelsSettings.cell,
         hidden_size: int = LabelsSettings.hidden_size,
         layers: int = LabelsSettings.layers,
         embedding_size: int = LabelsSettings.embedding_size,
         dropout: float = LabelsSettings.dropout,
+        label_smoothing: float = LabelsSettings.label_smoothing,
         batch_size: int = LabelsSettings.batch_size,
         class_weights: str = LabelsSettings.class_weights,
         held_out: float = LabelsSettings.held_out,
@@ -138,9 +144,10 @@ class LabelsClassifier(Estimator):
         device: str = "cpu",
         run: str | Path | None = None,
     ) -> None:
-        self.tokens, self.one_hot, self.bidirectional = tokens, one_hot, bidirectional
-        self.hidden_size, self.layers, self.embedding_size = hidden_size, layers, embedding_size
-        self.dropout, self.batch_size, self.class_weights, self.held_out = dropout, batch_size, class_weights, held_out
+        self.tokens, self.one_hot, self.bidirectional, self.pooling = tokens, one_hot, bidirectional, pooling
+        self.cell, self.hidden_size, self.layers, self.embedding_size = cell, hidden_size, layers, embedding_size
+        self.dropout, self.label_smoothing, self.batch_size = dropout, label_smoothing, batch_size
+        self.class_weights, self.held_out = class_weights, held_out
         self.steps, self.lr, self.eval_every, self.seed = steps, lr, eval_every, seed
         self.device, self.run = device, run
 
@@ -205,7 +212,8 @@ class SeriesForecaster(Estimator):
         window: steps to look back.
         season: steps that repeat, 1 for none.
         interval: share of values that an interval should hold.
-        hidden_size: units of the recurrent layer.
+        cell: of the recurrent layer, "rnn", "gru" or "lstm".
+        hidden_size: its units.
         layers: on top of each other.
         dropout: share of activations dropped.
         batch_size: windows a step.
@@ -231,6 +239,7 @@ class SeriesForecaster(Estimator):
         window: int = SeriesSettings.window,
         season: int = 1,
         interval: float = SeriesSettings.interval,
+        cell: str = SeriesSettings.cell,
         hidden_size: int = SeriesSettings.hidden_size,
         layers: int = SeriesSettings.layers,
         dropout: float = SeriesSettings.dropout,
@@ -244,7 +253,8 @@ class SeriesForecaster(Estimator):
         run: str | Path | None = None,
     ) -> None:
         self.horizon, self.window, self.season, self.interval = horizon, window, season, interval
-        self.hidden_size, self.layers, self.dropout, self.batch_size = hidden_size, layers, dropout, batch_size
+        self.cell, self.hidden_size, self.layers, self.dropout = cell, hidden_size, layers, dropout
+        self.batch_size = batch_size
         self.held_out, self.steps, self.lr, self.eval_every, self.seed = held_out, steps, lr, eval_every, seed
         self.device, self.run = device, run
 

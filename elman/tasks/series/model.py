@@ -11,10 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elman import RNN
 from elman.tasks.files.arrays import blocks
 from elman.tasks.settings import SeriesSettings
-from elman.tasks.training.modules import SteadyDropout, start_orthogonal
+from elman.tasks.training.modules import SteadyDropout, recurrent_layer, start_orthogonal
 
 Array = npt.NDArray[Any]
 
@@ -107,7 +106,7 @@ class SeriesModel(nn.Module):
         settings: sizes, layers and dropout.
         season: steps, m >= 1.
         scale: of the columns.
-        layer: the recurrent layer's class, elman.RNN unless given.
+        layer: the recurrent layer's class, elman's for the cell unless given.
     """
 
     mean: Tensor
@@ -120,8 +119,7 @@ class SeriesModel(nn.Module):
         self.register_buffer("mean", torch.tensor(scale.mean, dtype=torch.float64))
         self.register_buffer("std", torch.tensor(scale.std, dtype=torch.float64))
         self.register_buffer("spread", torch.tensor(scale.spread, dtype=torch.float64))
-        between = settings.dropout if settings.layers > 1 else 0.0
-        self.rnn = (layer or RNN)(2 * self.columns, settings.hidden_size, settings.layers, dropout=between)
+        self.rnn = recurrent_layer(settings, 2 * self.columns, layer=layer)
         self.dropout = SteadyDropout(settings.dropout)
         self.linear = nn.Linear(settings.hidden_size + 2 * self.columns, settings.horizon * self.columns * 3)
         nn.init.zeros_(self.linear.weight)

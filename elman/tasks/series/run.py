@@ -2,7 +2,7 @@
 
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,7 @@ from elman.tasks.series.season import find_season
 from elman.tasks.series.task import SeriesTask, split_series
 from elman.tasks.settings import SeriesSettings
 from elman.tasks.training import runs
+from elman.tasks.training.modules import cell_weights
 
 Array = npt.NDArray[Any]
 Run = runs.Run[SeriesSettings, SeriesTask]
@@ -106,9 +107,13 @@ class SeriesJob:
     def build(self, config: Mapping[str, Any], settings: SeriesSettings, layer: Any) -> SeriesModel:
         """The untrained model."""
         h, columns = settings.hidden_size, len(config["columns"])
-        weights = h * (2 * columns + h) + (settings.layers - 1) * 2 * h * h + h * settings.horizon * columns * 3
+        weights = cell_weights(settings, 2 * columns) + h * settings.horizon * columns * 3
         runs.refuse_heavy(weights, h)
         return SeriesModel(settings, config["season"], Scale(**config["scale"]), layer)
+
+    def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """Nothing in the model is for one value or column by name."""
+        return {}
 
     def open(
         self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: SeriesSettings, seed: int
