@@ -38,8 +38,9 @@ def test_a_generator_gives_the_same_reservoir_again() -> None:
 def test_the_radius_is_that_of_the_constrained_weight() -> None:
     layer = elman.RNN(2, 50)
     parametrize.register_parametrization(layer, "weight_hh_l0", DalesLaw(50))
-    echo_state_(layer, radius=0.7)
+    echo_state_(layer, radius=0.7, density=1.0)
     weight = layer.weight_hh_l0.detach()
+    assert weight.sum().abs() < 0.2 * weight.abs().sum()  # inhibition is as strong as excitation
     assert spectral_radius(weight) == pytest.approx(0.7, rel=1e-5)
     assert (weight[:, :40] >= 0).all()
     assert (weight[:, 40:] <= 0).all()

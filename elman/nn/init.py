@@ -4,11 +4,13 @@ They fill the layers of one gate, `elman.RNN`, `elman.LeakyRNN` and `torch.nn.RN
 Parametrizations stay in force: a weight is set through them.
 """
 
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
+
+from elman.nn.parametrizations import DalesLaw
 
 __all__ = ["echo_state_", "identity_", "spectral_radius"]
 
@@ -31,9 +33,10 @@ def echo_state_(
 ) -> Layer:
     """Lets a layer start as a reservoir: sparse W_hh of a given spectral radius, uniform W_ih and b_ih, b_hh = 0.
 
-    The radius is that of W_hh as its parametrizations make it. `layer.requires_grad_(False)` keeps the reservoir as
-    it is. Source: Jaeger, GMD Report 148, 2001; Lukoševičius, "A practical guide to applying echo state
-    networks", 2012.
+    The radius is that of W_hh as its parametrizations make it. Under `elman.DalesLaw` inhibition is drawn as strong as
+    excitation, in sum: without that balance the common excitation is all that the radius measures.
+    `layer.requires_grad_(False)` keeps the reservoir as it is. Source: Jaeger, GMD Report 148, 2001; Lukoševičius, "A
+    practical guide to applying echo state networks", 2012.
 
     Args:
         layer: filled in place.
@@ -55,6 +58,8 @@ def echo_state_(
         raise ValueError(f"density is a share, above 0 and up to 1, and is {density}.")
     for name, weight in _named(layer, "weight_hh"):
         drawn = torch.empty_like(weight).uniform_(-1, 1, generator=generator)
+        for law in _laws(layer, name):
+            drawn = drawn * law.balance().to(drawn)
         there = torch.empty_like(weight).uniform_(generator=generator) < density
         _set(layer, name, drawn.where(there, 0))
         now = spectral_radius(getattr(layer, name))
@@ -108,6 +113,11 @@ def _named(layer: nn.RNNBase, start: str) -> list[tuple[str, Tensor]]:
         )
     names = [name for weights in layer._all_weights for name in weights if name.startswith(start)]
     return [(name, getattr(layer, name)) for name in names]
+
+
+def _laws(layer: nn.RNNBase, name: str) -> list[DalesLaw]:
+    parametrizations: Any = getattr(layer, "parametrizations", {})
+    return [law for law in parametrizations[name] if isinstance(law, DalesLaw)] if name in parametrizations else []
 
 
 def _set(layer: nn.RNNBase, name: str, value: Tensor) -> None:

@@ -67,6 +67,12 @@ class DalesLaw(nn.Module):
         """V of a W_hh that is set."""
         return weight.abs()
 
+    def balance(self) -> Tensor:
+        """(H,): columns drawn alike and multiplied by it have as much inhibition as excitation, in sum."""
+        exciting = int((self.signs > 0).sum())
+        inhibiting = len(self.signs) - exciting
+        return torch.where(self.signs < 0, exciting / inhibiting if exciting and inhibiting else 1.0, 1.0)
+
 
 class Connectivity(nn.Module):
     """Only some connections are there: W = V ⊙ mask, for W_hh or W_ih. The rest stays 0 whatever the optimizer does.

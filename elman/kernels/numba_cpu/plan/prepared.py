@@ -41,13 +41,14 @@ class Prepared(NamedTuple):
     saves: bool  # whether there is any of these
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
+    seal_bits: int  # those of a seal that are the same however the run was split
 
 
 def prepare(
     problem: Problem, backward: bool, save: bool, groups: int, x_turned: bool, d_output_turned: bool
 ) -> Prepared:
     """What a run needs besides addresses."""
-    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes = problem
+    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes, _, _ = problem
     shape = x.shape
     if batch_sizes is None:
         ragged, (steps, sequences, _) = 0 if lengths is None else 1, shape
@@ -243,6 +244,7 @@ def _prepare(
         any(saved),
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
+        (1 << 8 * size) - 1,
     )
 
 

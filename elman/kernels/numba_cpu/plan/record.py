@@ -91,11 +91,11 @@ class Arrays(NamedTuple):
     c_n: int  # (L * D, N, H)
     output: int  # of the last layer, (T, N, D * P) or packed (R, D * P)
     inner: int  # the outputs of the other layers
+    dropped: int  # inner * masks
     z: int  # (L, T, N, D, S * H) what is kept of every step
     c: int  # (L, T, N, D, H)
     m: int  # (L, T, N, D, H) what was projected
     masks: int  # dropout masks, for each layer but the last
-    dropped: int  # inner * masks
     reset: int  # (T, N) bool
     lengths: int  # (N,), or packed the batch size of each step (T,)
     seal: int  # the address of one number, to which the output's seal is added; 0: not asked for
