@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import CASES, assert_same, run
+from cases import CASES, EVERY_CELL, Case, assert_same, run
 
 import elman
 from elman.kernels.numba_cpu.threads import team
@@ -125,6 +125,17 @@ def test_memory_layout_does_not_matter(backend: str) -> None:
             input, h0 = input.requires_grad_(), h0.requires_grad_()
             copies = [t.detach().clone(memory_format=torch.contiguous_format).requires_grad_() for t in (input, h0)]
             assert_same(run(layer, input, h0), run(layer, *copies))
+
+
+@pytest.mark.parametrize("case", EVERY_CELL, ids=lambda case: case.id)
+def test_zeros_without_memory_are_zeros(case: Case, backend: str) -> None:
+    """Such as autograd makes: as an input whose axes are turned, they have strides and nothing that lies in them."""
+    results = []
+    for zeros in (torch.zeros, torch._efficientzerotensor):
+        input = case.input()
+        input.data = zeros(input.shape)
+        results.append(run(case.layer(elman), input, case.hx()))
+    assert_same(*results)
 
 
 def test_output_is_laid_out_as_torchs() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 
 from elman.kernels.problem import Problem
 
-
 _COUNTER = "torch.utils.flop_counter"
 
 

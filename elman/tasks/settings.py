@@ -37,7 +37,8 @@ TENTHS = _rule("above 0 and at most 0.3", lambda value: _is_number(value) and 0 
 PART = _rule("above 0 and at most 0.5", lambda value: _is_number(value) and 0 < value <= 0.5)
 
 
-OLDER: Mapping[str, Any] = {"patience": 0, "cell": "rnn"}  # what runs were trained with before there was a choice
+# What runs were trained with before there was a choice.
+OLDER: Mapping[str, Any] = {"patience": 0, "cell": "rnn", "pooling": "last", "label_smoothing": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +90,13 @@ class ModelSettings(Settings):
 class TextSettings(ModelSettings):
     """The text task's model and how it reads its text."""
 
-    cell: str = field(default="rnn", metadata=CELL)
-    hidden_size: int = field(default=128, metadata=COUNT)
+    cell: str = field(default="gru", metadata=CELL)
+    hidden_size: int = field(default=256, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
     embedding_size: int = field(default=64, metadata=COUNT)
     dropout: float = field(default=0.1, metadata=SHARE)
     seq_len: int = field(default=64, metadata=COUNT)
-    batch_size: int = field(default=32, metadata=COUNT)
+    batch_size: int = field(default=16, metadata=COUNT)
     held_out: float = field(default=0.1, metadata=PART)
 
 
@@ -105,14 +106,16 @@ class LabelsSettings(ModelSettings):
 
     tokens: str = field(default="characters", metadata=_one_of("characters", "words"))
     one_hot: bool = field(default=False, metadata=FLAG)
-    bidirectional: bool = field(default=False, metadata=FLAG)
-    cell: str = field(default="rnn", metadata=CELL)
+    bidirectional: bool = field(default=True, metadata=FLAG)
+    pooling: str = field(default="all", metadata=_one_of("last", "all"))
+    cell: str = field(default="gru", metadata=CELL)
     hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
-    embedding_size: int = field(default=32, metadata=COUNT)
-    dropout: float = field(default=0.2, metadata=SHARE)
+    embedding_size: int = field(default=64, metadata=COUNT)
+    dropout: float = field(default=0.5, metadata=SHARE)
+    label_smoothing: float = field(default=0.1, metadata=SHARE)
     batch_size: int = field(default=64, metadata=COUNT)
-    class_weights: str = field(default="none", metadata=_one_of("none", "balanced"))
+    class_weights: str = field(default="none", metadata=_one_of("none", "root", "balanced"))
     held_out: float = field(default=0.1, metadata=TENTHS)
 
 
@@ -124,6 +127,7 @@ class SeriesSettings(ModelSettings):
     window: int = field(default=24, metadata=COUNT)
     season: int | None = field(default=None, metadata=SEASON)
     interval: float = field(default=0.8, metadata=_rule("above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1))
+    positive: bool = field(default=False, metadata=FLAG)
     cell: str = field(default="rnn", metadata=CELL)
     hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
@@ -132,5 +136,5 @@ class SeriesSettings(ModelSettings):
     held_out: float = field(default=0.15, metadata=TENTHS)
 
 
-LABELS_LOOP = LoopSettings(steps=3000)
+LABELS_LOOP = LoopSettings(steps=5000, patience=4)
 SERIES_LOOP = LoopSettings(steps=500, eval_every=25, patience=8)
