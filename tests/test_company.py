@@ -1,6 +1,7 @@
 """Safe in company: several Python threads at once, children after a fork, DataLoader workers, other users' settings."""
 
 import contextlib
+import ctypes
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ import torch
 from cases import CASES, Case, Values, assert_same, cotangent, gated, named_states, run, states_of
 
 import elman
+from elman.kernels.numba_cpu.threads import team
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[17], *gated(CASES[0])], ids=lambda case: case.id)
@@ -271,3 +273,23 @@ def test_same_seed_same_bits_in_every_process() -> None:
     said = {subprocess.run(command, capture_output=True, text=True, timeout=120).stdout for _ in range(2)}
     assert len(said) == 1
     assert len(said.pop().strip()) == 64
+
+
+@pytest.mark.skipif(team.gnu_parallel() is None, reason="there is no GNU OpenMP here")
+def test_llvms_library_runs_a_team_where_there_is_no_gnu_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a function of the same name; GNU OpenMP by another name stands in for it."""
+    (gnu,) = {path for path in team._libraries() if "libgomp" in path}
+    (tmp_path / "libomp.dylib").symlink_to(gnu)
+    monkeypatch.setattr(team, "_libraries", lambda: [str(tmp_path / "libomp.dylib")])
+    for found in (team.gnu_parallel, team.loaded_parallel):
+        found.cache_clear()
+    try:
+        parallel = team.loaded_parallel()
+        assert team.gnu_parallel() is None
+    finally:
+        for found in (team.gnu_parallel, team.loaded_parallel):
+            found.cache_clear()
+    ran = []
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(ran.append)
+    parallel(ctypes.cast(function, ctypes.c_void_p), None, 2, 0)
+    assert len(ran) == 2

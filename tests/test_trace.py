@@ -228,13 +228,16 @@ def test_no_step_and_no_sequence() -> None:
 
 def test_what_is_no_rnn_is_refused() -> None:
     x = torch.randn(5, 2, 3)
-    for module, word in ((nn.LSTM(3, 4), "LSTM"), (nn.GRU(3, 4), "GRU"), (nn.Sequential(nn.RNN(3, 4)), "Sequential")):
+    for module, word in ((nn.Linear(3, 4), "Linear"), (nn.GRUCell(3, 4), "GRUCell")):
         with pytest.raises(TypeError, match=f"got {word}"):
             elman.trace(module, x)
     with pytest.raises(TypeError, match="pass the layer inside it, '0', with what that layer reads"):
         elman.trace(nn.Sequential(nn.RNN(3, 4)), x)
-    with pytest.raises(TypeError, match="got GRU: it explains whole sequences"):
-        elman.trace(nn.GRU(3, 4), x)
+    with pytest.raises(TypeError, match="got LSTMCell: it explains whole sequences"):
+        elman.trace(nn.LSTMCell(3, 4), x)
+    for cls in (elman.LSTM, nn.LSTM):
+        with pytest.raises(TypeError, match="without projection; this one has proj_size=2"):
+            elman.trace(cls(3, 4, proj_size=2), x)
     with pytest.raises(TypeError, match="complex"):
         elman.trace(elman.RNN(3, 4, dtype=torch.complex64), x.to(torch.complex64))
     with pytest.raises(RuntimeError, match="input was read as"):

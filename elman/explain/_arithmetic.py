@@ -1,10 +1,11 @@
-"""One hidden state spelled out: which weight times which number, and what they sum to."""
+"""A weighted sum spelled out: which weight times which number, what they sum to, and the function of it."""
 
 import operator
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from elman.explain._cells import FUNCTIONS
 from elman.explain._language import say
 from elman.explain._numbers import rounded
 
@@ -34,16 +35,20 @@ class Product(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class Arithmetic:
-    """How one hidden state comes about. All sums are taken in double precision, from the numbers that the layer has.
+    """A weighted sum and the function of it: one hidden state of an RNN, or one gate of a unit.
+
+    All sums are taken in double precision, from the numbers that the layer has.
 
     Attributes:
         where: "layer 0, step 1 (am), unit 0", in words.
-        nonlinearity: "tanh" or "relu".
+        nonlinearity: "tanh", "relu" or "sigmoid".
         from_input, from_state: the products of W_ih and of W_hh.
         b_ih, b_hh: the biases; 0 where the layer has none.
         names: of the row of W_ih, the input, the row of W_hh, the state before, b_ih and b_hh.
-        value: the hidden state, as the layer computed it.
+        value: the hidden state, as the layer computed it; of a gate the function of the sum.
         notes: what the names stand for, and what is left out of the lines.
+        gate: which gate it is; "" where the layer has none.
+        multiplier: name and value of the gate that multiplies W_hh h + b_hh, as a GRU's r does in n; None for none.
     """
 
     where: str
@@ -55,6 +60,8 @@ class Arithmetic:
     names: tuple[str, str, str, str, str, str]
     value: float
     notes: tuple[str, ...] = ()
+    gate: str = ""
+    multiplier: tuple[str, float] | None = None
 
     @property
     def input_term(self) -> float:
@@ -69,42 +76,83 @@ class Arithmetic:
     @property
     def pre_activation(self) -> float:
         """The sum of both terms and both biases."""
-        return self.input_term + self.b_ih + self.b_hh + self.recurrent_term
+        if self.multiplier is None:
+            return self.input_term + self.b_ih + self.b_hh + self.recurrent_term
+        return self.input_term + self.b_ih + self.multiplier[1] * (self.recurrent_term + self.b_hh)
 
     @property
     def formula(self) -> str:
         """`tanh(0.12·1 + … + b_ih + b_hh) = …` in one line."""
-        biases = [rounded(self.b_ih), rounded(self.b_hh)]
-        terms = [*_written(self.from_input), *_written(self.from_state), *biases]
-        return f"{self.nonlinearity}({_joined(terms)}) = {self._result}"
+        return self._line(_written(self.from_input), _written(self.from_state))
 
     @property
-    def _result(self) -> str:
-        return f"{self.nonlinearity}({rounded(self.pre_activation)}) = {rounded(self.value)}"
-
-    def __repr__(self) -> str:
+    def lines(self) -> list[str]:
+        """The terms, one a line, and what they give."""
         w_ih, x, w_hh, h, b_ih, b_hh = self.names
-        lines = [
-            (f"{w_ih} · {x}", _joined(_written(self.from_input)), self.input_term),
-            (f"{w_hh} · {h}", _joined(_written(self.from_state)), self.recurrent_term),
+        terms = [
+            (f"{w_ih} · {x}", joined(_written(self.from_input)), self.input_term),
+            (f"{w_hh} · {h}", joined(_written(self.from_state)), self.recurrent_term),
             (b_ih, "", self.b_ih),
             (b_hh, "", self.b_hh),
         ]
-        wide, wider = max(len(line[0]) for line in lines), max(len(line[1]) for line in lines)
-        said = [f"  {name:<{wide}}  {products:<{wider}}  = {rounded(value)}" for name, products, value in lines]
-        terms = [rounded(value) for _, _, value in lines]
-        return "\n".join(
-            [
-                self.where,
-                *said,
-                *(f"  {note}" for note in self.notes),
-                f"  {self.nonlinearity}({_joined(terms)}) = {self._result}",
-            ]
-        )
+        wide, wider = max(len(line[0]) for line in terms), max(len(line[1]) for line in terms)
+        said = [f"  {name:<{wide}}  {products:<{wider}}  = {rounded(value)}" for name, products, value in terms]
+        last = self._line([rounded(self.input_term)], [rounded(self.recurrent_term)])
+        return [*said, *(f"  {note}" for note in self.notes), f"  {last}"]
+
+    def _line(self, from_input: list[str], from_state: list[str]) -> str:
+        """The sum of these terms and the biases, and the function of it."""
+        b_ih, b_hh = rounded(self.b_ih), rounded(self.b_hh)
+        if self.multiplier is None:
+            total = joined([*from_input, *from_state, b_ih, b_hh])
+        else:
+            total = joined([*from_input, b_ih, f"{rounded(self.multiplier[1])}·({joined([*from_state, b_hh])})"])
+        begin = f"{self.gate} = " if self.gate else ""
+        result = f"{self.nonlinearity}({rounded(self.pre_activation)}) = {rounded(self.value)}"
+        return f"{begin}{self.nonlinearity}({total}) = {result}"
+
+    def __repr__(self) -> str:
+        return "\n".join([self.where, *self.lines])
 
 
-def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, batch: int) -> Arithmetic:
-    """The arithmetic of one hidden state of a trace, named as `Trace.at` says."""
+@dataclass(frozen=True)
+class Place:
+    """Which state of a trace: checked indices."""
+
+    trace: "Trace"
+    t: int
+    layer: int
+    direction: int
+    unit: int
+    batch: int
+
+    @property
+    def suffix(self) -> str:
+        """`_l0_reverse`, as torch names the weights."""
+        return f"_l{self.layer}{SUFFIXES[self.direction]}"
+
+    @property
+    def words(self) -> str:
+        """ "layer 0, step 1 (am), unit 0"."""
+        token = self.trace.labels.token(self.t, self.batch)
+        parts = [
+            layer_name(self.layer, self.direction, self.trace.sizes["D"]),
+            say("step", "시점") + f" {self.t}" + (f" ({token})" if token is not None else ""),
+            say("unit", "유닛") + f" {self.unit}",
+        ]
+        return ", ".join([*parts, *([say("sequence", "시퀀스") + f" {self.batch}"] if self.trace.batched else [])])
+
+    def before(self, state: str) -> str:
+        """`h[2`, the state that entered the step, by its own step, or `h_0[1`, by its row."""
+        earlier = self.t + 1 if self.direction else self.t - 1
+        length = int(self.trace.there[:, self.batch].sum())
+        if 0 <= earlier < length:
+            return f"{state}[{earlier}"
+        return f"{state}_0[{self.layer * self.trace.problem.num_directions + self.direction}"
+
+
+def place(trace: "Trace", t: int, layer: int, direction: int, unit: int, batch: int) -> Place:
+    """A state of a trace, named as `Trace.at` says."""
     L, D, T, N, H = trace.hidden.shape
     t = index("t", t, T, "steps")
     layer = index("layer", layer, L, "layers")
@@ -116,49 +164,52 @@ def arithmetic(trace: "Trace", t: int, layer: int, direction: int, unit: int, ba
         raise IndexError(
             f"step {t} is past the end of sequence {batch}, whose length is {length}: nothing is computed."
         )
-    suffix = f"_l{layer}{SUFFIXES[direction]}"
-    w_ih, w_hh = trace.weights[f"weight_ih{suffix}"][unit], trace.weights[f"weight_hh{suffix}"][unit]
+    return Place(trace, t, layer, direction, unit, batch)
+
+
+def arithmetic(place: Place, number: int = 0, multiplier: tuple[str, float] | None = None) -> Arithmetic:
+    """The sum of one gate, by its number, of the unit at a place; an RNN's only one is its hidden state."""
+    trace, t, layer, direction, batch = place.trace, place.t, place.layer, place.direction, place.batch
+    _, D, _, _, H = trace.hidden.shape
+    gated, gate = trace.anatomy.is_gated, trace.anatomy.gates[number]
+    suffix, row = place.suffix, number * H + place.unit
+    w_ih, w_hh = trace.weights[f"weight_ih{suffix}"][row], trace.weights[f"weight_hh{suffix}"][row]
     if layer == 0:
         x, source = trace.x[t, batch], f"x[{t}"
     else:
         x, source = trace.hidden[layer - 1, :, t, batch].flatten(), f"y{layer - 1}[{t}"
-    h, earlier = trace.before[layer, direction, t, batch], _state_name(trace, t, layer, direction, batch)
+    h, earlier = trace.before[layer, direction, t, batch], place.before("h")
 
-    def products(weights: str, row: "list[float]", source: str, numbers: "list[float]") -> tuple[Product, ...]:
+    def products(weights: str, of_row: "list[float]", source: str, numbers: "list[float]") -> tuple[Product, ...]:
         return tuple(
-            Product(f"{weights}[{unit}, {k}]", f"{source}, {k}]", (w, v))
-            for k, (w, v) in enumerate(zip(row, numbers, strict=True))
+            Product(f"{weights}[{row}, {k}]", f"{source}, {k}]", (w, v))
+            for k, (w, v) in enumerate(zip(of_row, numbers, strict=True))
         )
 
-    token = trace.labels.token(t, batch)
-    return Arithmetic(
-        where=", ".join(
-            [
-                layer_name(layer, direction, D),
-                say("step", "시점") + f" {t}" + (f" ({token})" if token is not None else ""),
-                say("unit", "유닛") + f" {unit}",
-                *([say("sequence", "시퀀스") + f" {batch}"] if trace.batched else []),
-            ]
-        ),
-        nonlinearity=str(trace.problem.cell.nonlinearity),
+    made = Arithmetic(
+        where=place.words,
+        nonlinearity=gate.function,
         from_input=products(f"weight_ih{suffix}", w_ih.tolist(), source, x.tolist()),
         from_state=products(f"weight_hh{suffix}", w_hh.tolist(), earlier, h.tolist()),
-        b_ih=float(trace.b_ih[layer, direction, unit]),
-        b_hh=float(trace.b_hh[layer, direction, unit]),
+        b_ih=float(trace.b_ih[layer, direction, row]),
+        b_hh=float(trace.b_hh[layer, direction, row]),
         names=(
-            f"weight_ih{suffix}[{unit}]",
+            f"weight_ih{suffix}[{row}]",
             f"{source}]",
-            f"weight_hh{suffix}[{unit}]",
+            f"weight_hh{suffix}[{row}]",
             f"{earlier}]",
-            f"bias_ih{suffix}[{unit}]",
-            f"bias_hh{suffix}[{unit}]",
+            f"bias_ih{suffix}[{row}]",
+            f"bias_hh{suffix}[{row}]",
         ),
-        value=float(trace.hidden[layer, direction, t, batch, unit]),
-        notes=tuple(_notes(layer, t, D, len(x), H)),
+        value=float(trace.hidden[layer, direction, t, batch, place.unit]),
+        notes=() if gated else tuple(notes(layer, t, D, len(x), H)),
+        gate=gate.name if gated else "",
+        multiplier=multiplier,
     )
+    return replace(made, value=FUNCTIONS[gate.function](made.pre_activation)) if gated else made
 
 
-def _notes(layer: int, t: int, directions: int, inputs: int, units: int) -> Iterator[str]:
+def notes(layer: int, t: int, directions: int, inputs: int, units: int) -> Iterator[str]:
     """What a name stands for that the layer's parameters do not explain, and which products are left out."""
     if layer:
         both = say(", forward and then reverse", "를 정방향, 역방향 순서로 이은 것") if directions == 2 else ""
@@ -191,13 +242,6 @@ def index(name: str, value: int, size: int, things: str) -> int:
     return value + size if value < 0 else value
 
 
-def _state_name(trace: "Trace", t: int, layer: int, direction: int, batch: int) -> str:
-    """`h[2`, the state that entered step t, by its own step, or `h_0[1`, by its row."""
-    earlier = t + 1 if direction else t - 1
-    length = int(trace.there[:, batch].sum())
-    return f"h[{earlier}" if 0 <= earlier < length else f"h_0[{layer * trace.problem.num_directions + direction}"
-
-
 def _sum(products: tuple[Product, ...]) -> float:
     """In the order of the axis, one after another, as the page does."""
     total = 0.0
@@ -217,7 +261,7 @@ def _written(products: tuple[Product, ...]) -> list[str]:
     return said if len(shown) == len(products) else [*said, "…"]
 
 
-def _joined(terms: list[str]) -> str:
+def joined(terms: list[str]) -> str:
     """`0.1·1 - 0.3·2 + …`."""
     first, *rest = terms
     return first + "".join(f" - {term[1:]}" if term.startswith("-") else f" + {term}" for term in rest)

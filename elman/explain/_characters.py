@@ -5,8 +5,8 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from elman.explain._examples import words
 from elman.explain._labels import GUESSES
+from elman.explain._lessons import words
 from elman.explain._run import trace
 from elman.explain._trace import Trace
 from elman.tasks.errors import DataError

@@ -3,11 +3,11 @@
 No torch at import: the command line's help lists the names.
 """
 
-import functools
-import tomllib
 from collections.abc import Callable, Sequence
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from elman.explain import _examples_gates as gates
+from elman.explain._lessons import words
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -202,23 +202,12 @@ EXAMPLES: "dict[str, Callable[[], Trace]]" = {
     "directions": directions,
     "mood": mood,
     "series": series,
+    "gru-keeps": gates.gru_keeps,
+    "gru-forgets": gates.gru_forgets,
+    "lstm-keeps": gates.lstm_keeps,
+    "gradients": gates.gradients,
 }
 """By name, in the order of the lessons."""
-
-
-def words(name: str) -> dict[str, Any]:
-    """The title and the note of an example, each by language."""
-    return {key: _all_words()[name][key] for key in ("title", "note")}
-
-
-def lesson_words(name: str) -> dict[str, Any]:
-    """What is learned from an example, and the questions that it answers."""
-    return {key: _all_words()[name][key] for key in ("learned", "questions")}
-
-
-@functools.cache
-def _all_words() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(files("elman.explain").joinpath("assets", "examples.toml").read_text(encoding="utf-8"))
 
 
 def _one_hot(tokens: "Sequence[str]") -> "dict[str, Tensor]":

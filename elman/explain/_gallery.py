@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from elman.explain._characters import trace_text
-from elman.explain._examples import EXAMPLES, lesson_words
+from elman.explain._examples import EXAMPLES
 from elman.explain._labels import LANGUAGES
+from elman.explain._lessons import lesson_words
 from elman.explain._page import asset, fill, policy_for, save
 from elman.explain._trace import Trace
 from elman.tasks.settings import LoopSettings, TextSettings
@@ -22,12 +23,12 @@ HOMES = {"en": "index.html", "ko": "index.ko.html"}
 INDEX = {
     "en": {
         "title": "What a recurrent layer computes",
-        "said": "Nine lessons. Every number can be looked at, changed and computed again; nothing needs a network.",
+        "said": "Thirteen lessons. Every number can be looked at, changed and computed again; nothing needs a network.",
         "other": "한국어",
     },
     "ko": {
         "title": "순환층은 무엇을 계산하는가",
-        "said": "아홉 가지 수업입니다. 모든 숫자를 들여다보고 바꾸고 다시 계산할 수 있고, 네트워크는 필요 없습니다.",
+        "said": "열세 가지 수업입니다. 모든 숫자를 들여다보고 바꾸고 다시 계산할 수 있고, 네트워크는 필요 없습니다.",
         "other": "English",
     },
 }

@@ -61,6 +61,8 @@ class Labels:
     vocabulary: Vocabulary | None = None
     translations: Mapping[str, Mapping[str, str]] | None = None
     """By language, what a token, a feature or an outcome is called in it."""
+    beside: Mapping[str, tuple[float, ...]] | None = None
+    """For layers by name, how much each of T steps of the input moves the last state of sequence 0."""
 
     def token(self, t: int, batch: int) -> str | None:
         """The token of a step, if it has one."""
@@ -83,6 +85,7 @@ def make_labels(
     targets: Sequence[Any] | None,
     vocabulary: Mapping[str, Any] | None,
     translations: Mapping[str, Mapping[str, str]] | None,
+    beside: "Mapping[str, Trace] | None",
 ) -> dict[str, Any]:
     """The fields of `Labels` that were given, checked against the trace's sizes."""
     N, I = trace.sizes["N"], trace.sizes["I"]
@@ -108,6 +111,12 @@ def make_labels(
             language: {str(word): str(other) for word, other in words.items()}
             for language, words in translations.items()
         }
+    if beside is not None:
+        if other := [name for name, one in beside.items() if one.sizes["T"] != trace.sizes["T"]]:
+            raise ValueError(
+                f"beside holds traces of as many steps as this one; that of {other[0]!r} has another number."
+            )
+        changes["beside"] = {name: tuple(one.sensitivity().by_step.tolist()) for name, one in beside.items()}
     if tokens is not None:
         rows = _rows("tokens", tokens, _is_nested(tokens), trace, "")
         changes["tokens"] = tuple(tuple(str(token) for token in row) for row in rows)

@@ -1,4 +1,4 @@
-"""The shapes of input, h_0, output and h_n, with the names of their axes."""
+"""The shapes of input, output and the first and last states, with the names of their axes."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ Axes = dict[str, int]
 
 @dataclass(frozen=True)
 class Ledger:
-    """What each axis of the four tensors is and how long it is."""
+    """What each axis of these tensors is and how long it is."""
 
     rows: dict[str, Axes]
 
@@ -35,11 +35,12 @@ def ledger(trace: "Trace") -> Ledger:
     sequences = {"batch": s["N"]} if trace.batched else {}
     outer = sequences | steps if trace.batch_first else steps | sequences
     state = {"layer·direction": s["L"] * s["D"]} | sequences | {"feature": s["H"]}
+    states = list(trace.states)
     return Ledger(
         {
             "input": outer | {"feature": s["I"]},
-            "h_0": state,
+            **{f"{name}_0": state for name in states},
             "output": outer | {"feature": s["D"] * s["H"]},
-            "h_n": state,
+            **{f"{name}_n": state for name in states},
         }
     )

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 1_000_000
 SCRIPTS = (
-    *("words", "numbers", "cells", "model", "changes", "head", "loss", "text"),
-    *("dom", "places", "wires", "grid", "panel", "arithmetic", "edit", "backward"),
-    *("ledger", "influence", "tour", "address", "lesson", "main"),
+    *("words_en", "words_ko", "numbers", "cells", "model", "gradient", "changes", "head", "loss", "text"),
+    *("dom", "places", "wires", "grid", "panel", "arithmetic", "gates", "edit", "backward"),
+    *("ledger", "influence", "beside", "tour", "address", "lesson", "main"),
 )
 Radii = list[list[float | None]]
 Lesson = dict[str, Any]
@@ -67,7 +67,10 @@ def page(
     spectral = _radii(trace, chosen[0])
     if batch is None:
         # A sequence is more than its numbers, so at most this many fit.
-        most = max(1, min(N, int(most_bytes // _bytes(trace.x[:, :1], trace.hidden[:, :, :, :1]))))
+        most = max(
+            1,
+            min(N, int(most_bytes // _bytes(trace.x[:, :1], *(state[:, :, :, :1] for state in trace.states.values())))),
+        )
 
         def size_of(count: int) -> int:
             return len(_page(trace, range(count), spectral, lesson).encode())
@@ -124,7 +127,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
     rows = trace.problem
     data: dict[str, Any] = {
         "layer": trace.layer,
-        "nonlinearity": rows.cell.nonlinearity,
+        "cell": rows.cell.name,
         "sizes": s | {"N": len(sequences)},
         "batch": s["N"],
         "sequences": sequences,
@@ -133,8 +136,8 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
         "lengths": there,
         "arrays": {
             "x": _base64(trace.x[:, sequences]),
-            "h_0": _base64(trace.h_0[:, sequences]),
-            "hidden": _base64(trace.hidden[:, :, :, sequences]),
+            **{f"{name}_0": _base64(state[:, sequences]) for name, state in trace.starts.items()},
+            **{name: _base64(state[:, :, :, sequences]) for name, state in trace.states.items()},
         },
         "weights": {name: _base64(w) for name, w in trace.weights.items()},
         "radii": spectral,
@@ -159,6 +162,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
             "separator": "" if all(len(token) == 1 for token in labels.vocabulary.tokens) else " ",
         },
         "translations": labels.translations,
+        "beside": labels.beside,
         "lesson": lesson,
         "tokens": _shown(labels.tokens, sequences),
         "features": labels.features,

@@ -18,19 +18,21 @@ from elman.kernels.reference import loop
 from elman.kernels.reference.cells import Step
 from elman.kernels.table import choose
 from elman.nn.convert import convert
+from elman.nn.lstm import pair_of
+from elman.nn.recurrent import Recurrent
 
 if TYPE_CHECKING:
-    from elman.nn.rnn import RNN
+    from elman.nn.recurrent import Recurrent
 
-_MODES = {"RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu"}
-_KEPT = ("before", "input_term", "recurrent_term", "pre_activation", "hidden")
+_MODES = {"RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu", "GRU": "gru", "LSTM": "lstm"}
+_TERMS = ("input_term", "recurrent_term", "pre_activation", "gates")  # of G * H numbers a step
 
 
 @torch.no_grad()
 def trace(
-    rnn: "RNN | nn.RNN",
+    rnn: "Recurrent | nn.RNNBase",
     input: Tensor | PackedSequence,
-    hx: Tensor | None = None,
+    hx: Tensor | tuple[Tensor, Tensor] | None = None,
     *,
     lengths: Tensor | Sequence[int] | None = None,
     lang: str | None = None,
@@ -41,18 +43,19 @@ def trace(
     Dropout is left out, and the layer stays as it is.
 
     Args:
-        rnn: an `elman.RNN` or a `torch.nn.RNN`.
+        rnn: a layer of elman's or torch's: RNN, GRU, or LSTM without proj_size.
         input: (T, N, I), with batch_first (N, T, I), for one sequence (T, I), or a PackedSequence.
-        hx: h_0, (L * D, N, H), for one sequence (L * D, H). Default: zeros.
-        lengths: the length of each sequence, as `RNN` takes them. Default: all are T.
+        hx: h_0, (L * D, N, H), for one sequence (L * D, H); for an LSTM the pair (h_0, c_0). Default: zeros.
+        lengths: the length of each sequence, as elman's layers take them. Default: all are T.
         lang: the language of its sentences, "en" or "ko". Default: the locale's, else English.
 
     Returns:
         A `Trace`: print it, look a number up with `at`, draw it, or `save` it as a page.
 
     Raises:
-        TypeError: rnn is no RNN.
-        ValueError, RuntimeError, AttributeError: input, hx or lengths do not fit, as when the layer is called.
+        TypeError: rnn is no such layer, or hx no pair where it should be one.
+        ValueError, IndexError, RuntimeError, AttributeError: input, hx or lengths do not fit, as when the layer is
+            called.
         ValueError: there is no such language.
 
     Example:
@@ -65,13 +68,23 @@ def trace(
         h_n     (layer·direction 2, batch 3, feature 20)
     """
     if not isinstance(rnn, nn.RNNBase) or rnn.mode not in _MODES:
-        raise TypeError(f"trace takes an elman.RNN or a torch.nn.RNN, got {type(rnn).__name__}{_instead(rnn)}.")
+        raise TypeError(
+            f"trace takes an RNN, GRU or LSTM of elman's or torch's, got {type(rnn).__name__}{_instead(rnn)}."
+        )
+    if rnn.proj_size:
+        raise TypeError(
+            f"trace explains an LSTM without projection; this one has proj_size={rnn.proj_size}. One of hidden_size "
+            f"{rnn.hidden_size} without it has the same gates; elman.doctor examines any module."
+        )
+    if isinstance(rnn, Recurrent) and (more := rnn._beyond_torch()) is not None:
+        raise TypeError(f"trace explains what torch's layers compute, too; this one has {more}.")
     lang = language(lang)
-    layer = cast("RNN", convert(copy.copy(rnn)).module)  # of the same parameters, for its checks
+    layer = cast("Recurrent", convert(copy.copy(rnn)).module)  # of the same parameters, for its checks
     weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}
     if any(w.is_complex() for w in weights.values()):
         raise TypeError("trace explains layers of real numbers; this one is complex.")
-    check_call(layer, input, () if hx is None else (hx,), next(iter(weights.values())))
+    given = pair_of("LSTM", hx) if rnn.mode == "LSTM" else () if hx is None else (cast(Tensor, hx),)
+    check_call(layer, input, given, next(iter(weights.values())))
     check_weights(layer, list(weights.values()))
     notes = []
     batched = True
@@ -100,51 +113,64 @@ def trace(
     x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if rnn.batch_first else x
     T, N, _ = x.shape
     L, D, H = rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.hidden_size
-    h_0 = x.new_zeros(L * D, N, H) if hx is None else hx.detach() if batched else hx.detach().unsqueeze(1)
+    cell = CELLS[_MODES[rnn.mode]]
+    starts = [state.detach() if batched else state.detach().unsqueeze(1) for state in given]
+    starts = starts or [x.new_zeros(L * D, N, H) for _ in cell.states]
 
     # float16 and bfloat16 are computed in float32, as the layer does, and so is everything under autocast.
-    x, h_0 = _wide(x), _wide(h_0)
+    x, starts = _wide(x), [_wide(state) for state in starts]
     weights = {name: _wide(w) for name, w in weights.items()}
-    inputs = x, (h_0,), tuple(weights.values())
     checked = None if lengths is None else check_lengths(lengths, T, N)
-    problem = Problem(CELLS[_MODES[rnn.mode]], L, D, rnn.bias, False, *inputs, checked)
+    problem = Problem(cell, L, D, rnn.bias, False, x, tuple(starts), tuple(weights.values()), checked)
     with torch.autocast(x.device.type, enabled=False):
         chosen, _ = choose(problem)
-        fast_output, (fast_h_n,) = run(problem)
-    x, h_0 = x.cpu(), h_0.cpu()
+        fast_output, fast_last = run(problem)
+    x, starts = x.cpu(), [state.cpu() for state in starts]
     weights = {name: w.cpu() for name, w in weights.items()}
-    problem = problem.with_inputs([x, h_0, *weights.values()])
-    kept = {name: x.new_zeros(L, D, T, N, H) for name in _KEPT}
+    problem = problem.with_inputs([x, *starts, *weights.values()])
+    terms = {name: x.new_zeros(L, D, T, N, len(cell.gates) * H) for name in _TERMS}
+    states = {name: x.new_zeros(L, D, T, N, H) for name in cell.states}
+    before = {name: x.new_zeros(L, D, T, N, H) for name in cell.states}
 
     def keep(layer: int, direction: int, t: int, step: Step) -> None:
-        for name in _KEPT:
-            kept[name][layer, direction, t] = getattr(step, name)
+        for name in _TERMS:
+            terms[name][layer, direction, t] = getattr(step, name)
+        for kept, computed in ((states, step.states), (before, step.states_before)):
+            for name, state in zip(cell.states, computed, strict=True):
+                kept[name][layer, direction, t] = state
 
     with torch.autocast("cpu", enabled=False):
-        output, (h_n,), _ = loop.forward(problem, keep=keep)
+        output, last, _ = loop.forward(problem, keep=keep)
+    ends = dict(zip(cell.states, last if batched else [state.squeeze(1) for state in last], strict=True))
+    begun = dict(zip(cell.states, starts, strict=True))
     made = Trace(
         problem=problem,
         batch_first=rnn.batch_first,
         batched=batched,
         layer=f"{type(rnn).__name__}({rnn.extra_repr()})",
         x=x,
-        h_0=h_0,
+        h_0=begun["h"],
         weights=weights,
-        b_ih=_biases(rnn, weights, "bias_ih", x),
-        b_hh=_biases(rnn, weights, "bias_hh", x),
+        b_ih=_biases(problem, weights, "bias_ih"),
+        b_hh=_biases(problem, weights, "bias_hh"),
         output=output.squeeze(1) if not batched else output.transpose(0, 1) if rnn.batch_first else output,
-        h_n=h_n if batched else h_n.squeeze(1),
+        h_n=ends["h"],
         backend=chosen.name,
-        difference=max(map(_difference, (fast_output.cpu(), fast_h_n.cpu()), (output, h_n))),
+        difference=max(map(_difference, (fast_output.cpu(), *(s.cpu() for s in fast_last)), (output, *last))),
         notes=tuple(notes),
         lang=lang,
-        input_term=kept["input_term"],
-        recurrent_term=kept["recurrent_term"],
-        pre_activation=kept["pre_activation"],
-        hidden=kept["hidden"],
-        before=kept["before"],
+        hidden=states["h"],
+        before=before["h"],
+        c_0=begun.get("c"),
+        c=states.get("c"),
+        c_before=before.get("c"),
+        c_n=ends.get("c"),
+        input_term=terms["input_term"],
+        recurrent_term=terms["recurrent_term"],
+        pre_activation=terms["pre_activation"],
+        gates=terms["gates"],
     )
-    for array in kept.values():
+    for array in (*terms.values(), *states.values(), *before.values()):
         array.masked_fill_(~made.there[:, :, None], 0)
     return made
 
@@ -159,7 +185,7 @@ def _difference(one: Tensor, other: Tensor) -> float:
 def _instead(given: object) -> str:
     """What to pass, where a module of another kind came."""
     if isinstance(given, nn.RNNBase | nn.RNNCellBase):
-        return ": it explains whole sequences of layers with one tanh or relu a unit; elman.doctor examines any module"
+        return ": it explains whole sequences; elman.doctor examines any module"
     inside = given.named_modules() if isinstance(given, nn.Module) else ()
     names = [name for name, module in inside if isinstance(module, nn.RNNBase) and module.mode in _MODES]
     return f": pass the layer inside it, '{names[0]}', with what that layer reads" if names else ""
@@ -170,9 +196,9 @@ def _wide(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32), copy=True).contiguous()
 
 
-def _biases(rnn: nn.RNNBase, weights: Mapping[str, Tensor], which: str, like: Tensor) -> Tensor:
-    """(L, D, H)."""
-    L, D, H = rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.hidden_size
-    if not rnn.bias:
-        return like.new_zeros(L, D, H)
-    return torch.stack([b for name, b in weights.items() if name.startswith(which)]).view(L, D, H)
+def _biases(problem: Problem, weights: Mapping[str, Tensor], which: str) -> Tensor:
+    """(L, D, G * H)."""
+    shape = problem.num_layers, problem.num_directions, len(problem.cell.gates) * problem.hidden_size
+    if not problem.bias:
+        return problem.x.new_zeros(shape)
+    return torch.stack([b for name, b in weights.items() if name.startswith(which)]).view(shape)

@@ -1,7 +1,8 @@
 """How much each input step moves a chosen state: gradients of the reference, and what one step does to a change.
 
-What one step does is its Jacobian. For a stack it is block triangular, with the layers' own Jacobians, diag(f'(a_t))
-W_hh, on the diagonal, so its spectral radius is the largest of theirs: a lower layer may carry what the upper forgets.
+What one step does is its Jacobian. For a stack it is block triangular, with the layers' own Jacobians (of an RNN
+diag(f'(a_t)) W_hh) on the diagonal, so its spectral radius is the largest of theirs: a lower layer may carry what the
+upper forgets.
 """
 
 import math
@@ -15,7 +16,7 @@ from elman.explain._arithmetic import index, layer_name
 from elman.explain._language import say
 from elman.explain._numbers import short
 from elman.kernels.reference import loop
-from elman.kernels.reference.cells import Step
+from elman.kernels.reference.cells import EQUATIONS, Step
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ROWS = 64  # of a Jacobian at a time
 STEPS, FEWEST = 32, 3  # whose eigenvalues are computed
 EFFORT = 10**8  # of the steps times H^3, above which there are fewer: some tenths of a second
+PEAK = 2.0  # times the newest input that one between counts, from which gates have kept it
 VANISHED = 0.1  # the oldest step counts less than a tenth of the newest
 
 
@@ -33,10 +35,11 @@ class Sensitivity:
     Attributes:
         by_step: (T,), by the input's step; 0 where the state has not read it.
         t, layer, direction, unit, batch: the chosen state.
-        spectral_radius: of one step's Jacobian dh_t/dh_{t-1}, over all layers up to this one, the median over up to 32
-            steps: about the factor by which a change of the state grows (above 1) or shrinks (below 1) with each step.
+        spectral_radius: of one step's Jacobian dh_t/dh_{t-1} (of an LSTM of h and c together), over all layers up to
+            this one, the median over up to 32 steps: about the factor by which a change of the state grows (above 1) or
+            shrinks (below 1) with each step.
         carrier: the layer that it comes from.
-        weight_radius: of that layer's W_hh alone.
+        weight_radius: of that layer's W_hh alone; NaN with gates, where W_hh is no square matrix.
         sentence: what this means.
     """
 
@@ -76,18 +79,39 @@ def sensitivity(trace: "Trace", t: int | None, layer: int, direction: int, unit:
     carrier = max(range(layer + 1), key=lambda k: (math.inf if math.isnan(each[k][0]) else each[k][0], k))
     radius, own = each[carrier]
     lag = by_step[t:length] if direction else by_step[: t + 1].flip(0)
-    sentence = _sentence(lag, layer_name(layer, direction, D), t, radius, own, carrier)
+    sentence = _sentence(lag, layer_name(layer, direction, D), t, radius, own, carrier, trace.anatomy.is_gated)
     return Sensitivity(by_step, t, layer, direction, unit, batch, radius, carrier, own, sentence)
 
 
 def radii(trace: "Trace", layer: int, direction: int, batch: int) -> tuple[float, float]:
-    """The spectral radius of one step's Jacobian, the median over up to 32 steps of a sequence, and that of W_hh."""
-    w_hh = trace.weights[f"weight_hh_l{layer}{'_reverse' if direction else ''}"]
-    slopes = _slopes(trace)[layer, direction, trace.there[:, batch], batch]
-    count = min(len(slopes), max(FEWEST, min(STEPS, EFFORT // len(w_hh) ** 3)))
-    chosen = slopes[torch.linspace(0, len(slopes) - 1, count).long()]
-    of_steps = _radii(chosen.unsqueeze(-1) * w_hh)
-    return float(of_steps.median()) if len(of_steps) else math.nan, float(_radii(w_hh[None])[0])
+    """The spectral radius of one step's Jacobian, the median over up to 32 steps of a sequence, and that of W_hh.
+
+    With gates W_hh is no square matrix, and has none: NaN.
+    """
+    steps = trace.there[:, batch].nonzero().flatten()
+    width = len(trace.states) * trace.sizes["H"]
+    count = min(len(steps), max(FEWEST, min(STEPS, EFFORT // max(1, width) ** 3)))
+    chosen = steps[torch.linspace(0, len(steps) - 1, count).long()]
+    of_steps = _radii(_jacobians(trace, layer, direction, batch, chosen))
+    w_hh = trace.problem.weights_of(layer, direction).w_hh
+    own = math.nan if trace.anatomy.is_gated else float(_radii(w_hh[None])[0])
+    return float(of_steps.median()) if len(of_steps) else math.nan, own
+
+
+def _jacobians(trace: "Trace", layer: int, direction: int, batch: int, steps: Tensor) -> Tensor:
+    """(steps, S * H, S * H): what one step makes of a change of the states before, h and for an LSTM c below it."""
+    weights = trace.problem.weights_of(layer, direction)
+    equation = EQUATIONS[trace.problem.cell.name]
+    none = torch.zeros_like(trace.b_hh[layer, direction])
+    of_state, once = (trace.b_hh[layer, direction], none)[:: 1 if equation.multiplies_u else -1]
+    v = trace.input_term[layer, direction, steps, batch] + trace.b_ih[layer, direction] + once
+    before = [state[layer, direction, steps, batch] for state in trace.states_before.values()]
+
+    def after(states: tuple[Tensor, ...], v: Tensor) -> tuple[Tensor, ...]:
+        return equation.step(v, weights.w_hh @ states[0] + of_state, states).states
+
+    rows = torch.func.vmap(torch.func.jacrev(after))(tuple(before), v)
+    return torch.cat([torch.cat(row, -1) for row in rows], -2)
 
 
 def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None, batch: int) -> Tensor:
@@ -102,8 +126,8 @@ def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None,
 
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         x = trace.x[:, batch : batch + 1].clone().requires_grad_()
-        h_0 = trace.h_0[:, batch : batch + 1]
-        problem = trace.problem.with_inputs([x, h_0, *trace.weights.values()])
+        starts = [state[:, batch : batch + 1] for state in trace.starts.values()]
+        problem = trace.problem.with_inputs([x, *starts, *trace.weights.values()])
         loop.forward(problem._replace(lengths=lengths), keep=keep)
         wanted = torch.eye(H, dtype=x.dtype) if unit is None else torch.eye(H, dtype=x.dtype)[unit : unit + 1]
         total = x.new_zeros(len(x))
@@ -115,13 +139,6 @@ def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None,
     return total.sqrt()
 
 
-def _slopes(trace: "Trace") -> Tensor:
-    """f'(a), (L, D, T, N, H)."""
-    if trace.problem.cell.nonlinearity == "relu":
-        return (trace.pre_activation > 0).to(trace.hidden)
-    return 1 - trace.hidden.square()
-
-
 def _radii(matrices: Tensor) -> Tensor:
     """The largest absolute eigenvalue of each; NaN where a matrix holds no finite numbers."""
     finite = matrices.isfinite().all(-1).all(-1)
@@ -129,13 +146,18 @@ def _radii(matrices: Tensor) -> Tensor:
     return torch.where(finite, radii, torch.nan)
 
 
-def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrier: int) -> str:
+def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrier: int, gated: bool) -> str:
     """One sentence; `lag` holds the norms from the step itself backwards."""
+    alone = say(
+        f"; that of weight_hh_l{carrier} alone is {short(own)}",
+        f"이며, weight_hh_l{carrier}만의 값은 {short(own)}입니다",
+    )
+    alone = "" if math.isnan(own) else alone
     step = say(
         f"; one step multiplies a change of the state by about {short(radius)} "
-        f"(spectral radius of its Jacobian; that of weight_hh_l{carrier} alone is {short(own)}).",
+        f"(spectral radius of its Jacobian{alone}).",
         f" 상태를 조금 바꾸면 그 차이는 한 시점마다 약 {short(radius)}배가 됩니다"
-        f"(야코비 행렬의 스펙트럼 반지름이며, weight_hh_l{carrier}만의 값은 {short(own)}입니다).",
+        f"(야코비 행렬의 스펙트럼 반지름{alone}).",
     )
     state = say(f"the state of {where} at step {t}", f"{where} 시점 {t}의 상태")
     if not bool(lag.isfinite().all()):
@@ -152,6 +174,18 @@ def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrie
     if newest == 0:
         return (
             say(f"The newest input does not move {state} at all", f"가장 최근 입력은 {state}를 전혀 바꾸지 않습니다.")
+            + step
+        )
+    peak = int(lag.argmax())
+    if gated and 0 < peak < len(lag) - 1 and float(lag[peak]) >= PEAK * newest:
+        most = short(float(lag[peak]) / newest)
+        return (
+            say(
+                f"Remembered: in {state} the input {peak} step{'s' if peak > 1 else ''} earlier counts most, "
+                f"{most} times as much as the newest",
+                f"기억됨: {state}에 가장 크게 영향을 주는 것은 {peak}시점 전의 입력입니다. "
+                f"가장 최근 입력의 {most}배입니다.",
+            )
             + step
         )
     ratio, steps = oldest / newest, len(lag) - 1

@@ -1,12 +1,15 @@
 """A trace as text and as HTML: the summary and the table. Text from the user is escaped wherever HTML is made."""
 
 import html
+import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from elman.explain._arithmetic import DIRECTIONS
+from elman.explain._cells import time_constant
 from elman.explain._language import say, spoken
 from elman.explain._ledger import described
 from elman.explain._numbers import fixed, short
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from elman.explain._trace import Trace
 
 ROWS = 40  # of a table that are shown
-COLUMNS = ("input_term", "recurrent_term", "b_ih", "b_hh", "pre_activation", "hidden")
+COLUMNS = ("input_term", "recurrent_term", "b_ih", "b_hh", "pre_activation")  # of each sum
 SATURATED = 0.99
 CLOSE = 1e-5
 NOTEBOOK_BYTES = 400_000  # of a page inside a notebook, which keeps every one that it shows
@@ -58,25 +61,29 @@ class Table:
 def table(trace: "Trace") -> Table:
     """What `Trace.table` says."""
     L, D, T, N, H = trace.hidden.shape
-    arrays = {name: getattr(trace, name).tolist() for name in COLUMNS}
+    gates = trace.anatomy.gates if trace.anatomy.is_gated else ()
+    sums = {name: getattr(trace, name).tolist() for name in (*COLUMNS, *(["gates"] if gates else []))}
+    states = {name: state.tolist() for name, state in sorted(trace.states.items())}  # c before h
     there = trace.there.tolist()
     rows = []
-    for layer in range(L):
-        for d in range(D):
-            for n in range(N):
-                for t in range(T):
-                    if not there[t][n]:
-                        continue
-                    token = trace.labels.token(t, n)
-                    for unit in range(H):
-                        row: dict[str, Any] = {"layer": layer, "direction": DIRECTIONS[d], "sequence": n, "step": t}
-                        if token is not None:
-                            row["token"] = token
-                        row["unit"] = unit
-                        for name, array in arrays.items():
-                            cell = array[layer][d]
-                            row[name] = cell[unit] if name.startswith("b_") else cell[t][n][unit]
-                        rows.append(row)
+    for layer, d, n, t in itertools.product(range(L), range(D), range(N), range(T)):
+        if not there[t][n]:
+            continue
+        token = trace.labels.token(t, n)
+        for unit, k in itertools.product(range(H), range(max(1, len(gates)))):
+            row: dict[str, Any] = {"layer": layer, "direction": DIRECTIONS[d], "sequence": n, "step": t}
+            if token is not None:
+                row["token"] = token
+            row["unit"] = unit
+            if gates:
+                row["gate"] = gates[k].name
+            for name, array in sums.items():
+                cell = array[layer][d]
+                of_step = cell if name.startswith("b_") else cell[t][n]
+                row["value" if name == "gates" else name] = of_step[k * H + unit]
+            for name, array in states.items():
+                row["hidden" if name == "h" else name] = array[layer][d][t][n][unit]
+            rows.append(row)
     return Table(rows)
 
 
@@ -151,30 +158,46 @@ def remarks(trace: "Trace") -> list[str]:
         said.append(f"{say('tokens by step', '시점별 토큰')}: {' | '.join(shown)}{rest}")
     there = trace.there.sum().item()
     if there and s["H"]:
-        hidden = trace.hidden[:, :, trace.there]  # (L, D, steps, H)
-        for layer in range(s["L"]):
-            said.append(f"{say('layer', '층')} {layer}: {activity(trace, hidden[layer])}")
+        said += [f"{say('layer', '층')} {layer}: {activity(trace, layer)}" for layer in range(s["L"])]
     wide = max(s["I"], s["D"] * s["H"])
-    effort = s["T"] * s["L"] * s["D"] * s["H"] ** 2 * (s["H"] + wide)
+    effort = s["T"] * s["L"] * s["D"] * s["H"] ** 2 * (s["H"] + wide) * len(trace.anatomy.gates)
     if s["N"] and int(trace.there[:, 0].sum()) and effort <= EFFORT:
         said.append(trace.sensitivity().sentence)
     return [*said, *trace.notes]
 
 
-def idle(trace: "Trace", hidden: Tensor) -> float:
-    """The share of a layer's states that pass hardly any gradient: saturated, or for relu 0."""
-    still = hidden == 0 if trace.problem.cell.nonlinearity == "relu" else hidden.abs() > SATURATED
+def idle(trace: "Trace", layer: int) -> float:
+    """The share of a layer's states, or gates, that pass hardly any gradient: saturated, or for relu 0."""
+    values = (trace.gates if trace.anatomy.is_gated else trace.hidden)[layer][:, trace.there].double()
+    if trace.problem.cell.nonlinearity == "relu":
+        still = values == 0
+    elif trace.anatomy.is_gated:
+        ways = zip(trace.anatomy.gates, values.chunk(len(trace.anatomy.gates), -1), strict=True)
+        # A tanh beyond ±0.99 has a slope below 0.02; a logistic function has a twelfth of its largest slope there.
+        still = torch.cat(
+            [value.abs() > SATURATED if gate.function == "tanh" else _shut(value) for gate, value in ways]
+        )
+    else:
+        still = values.abs() > SATURATED
     return float(still.double().mean())
 
 
-def activity(trace: "Trace", hidden: Tensor) -> str:
-    """How saturated, or for relu how silent, the states of a layer are."""
+def _shut(gate: Tensor) -> Tensor:
+    """Where a gate is open or shut for good: beyond 0.99 or below 0.01."""
+    return (gate > SATURATED) | (gate < 1 - SATURATED)
+
+
+def activity(trace: "Trace", layer: int) -> str:
+    """How saturated, or for relu how silent, the states of a layer are; what its gates do, where it has some."""
+    hidden = trace.hidden[layer][:, trace.there]
     if broken := float((~hidden.isfinite()).double().mean()):
         return say(
             f"{_percent(broken)} of the hidden states are NaN or infinite: look for it in the input and the weights",
             f"은닉 상태의 {_percent(broken)}가 NaN이거나 무한대입니다. 입력과 가중치를 살펴보세요",
         )
-    share = idle(trace, hidden)
+    share = idle(trace, layer)
+    if trace.anatomy.is_gated:
+        return _gates(trace, layer, share)
     if trace.problem.cell.nonlinearity == "relu":
         most = short(float(hidden.max()))
         if share == 0:
@@ -199,10 +222,27 @@ def activity(trace: "Trace", hidden: Tensor) -> str:
     )
 
 
+def _gates(trace: "Trace", layer: int, share: float) -> str:
+    """The gates of a layer on average, how long its state lasts, and how many of them are open or shut for good."""
+    anatomy = trace.anatomy
+    values = {gate.name: trace.gate(gate.name)[layer][:, trace.there].double() for gate in anatomy.gates}
+    means = ", ".join(f"{g.name} {short(float(values[g.name].mean()))}" for g in anatomy.gates if g.function != "tanh")
+    assert anatomy.keeper is not None
+    keeper, kept = anatomy.gate(anatomy.keeper), anatomy.kept
+    median = float(values[keeper.name].median())
+    steps = short(time_constant(median))
+    return say(
+        f"the gates are on average {means}; with the median {keeper.en} {keeper.name} = {short(median)}, {kept} fades "
+        f"with a time constant of 1/(1 - {keeper.name}) = {steps} steps; {_percent(share)} of the gates are saturated",
+        f"게이트의 평균은 {means}입니다. {keeper.ko} {keeper.name}의 중앙값이 {short(median)}이므로 {kept}의 "
+        f"시간 상수는 1/(1 - {keeper.name}) = {steps}시점입니다. 게이트의 {_percent(share)}가 포화되었습니다",
+    )
+
+
 def _percent(share: float) -> str:
-    if share < 0.001:
+    if 0 < share < 0.001:
         return say("less than 0.1%", "0.1% 미만")
-    return f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+    return f"{share:.0%}" if share >= 0.01 or share == 0 else f"{share:.1%}"
 
 
 def _written(rows: list[dict[str, Any]]) -> list[list[str]]:

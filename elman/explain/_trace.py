@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from elman.explain._arithmetic import Arithmetic, arithmetic
+from elman.explain._arithmetic import Arithmetic, arithmetic, place
+from elman.explain._cells import ANATOMY, Anatomy
+from elman.explain._gated import GatedArithmetic, gated_arithmetic
 from elman.explain._labels import Labels, make_labels
 from elman.explain._language import speaking
 from elman.explain._ledger import Ledger, ledger
@@ -19,15 +21,17 @@ from elman.kernels.problem import Problem
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from elman.explain._figures import Drawing
+    from elman.explain._drawing import Drawing
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """What a layer computed for one input: every term of every hidden state, made by `elman.trace`.
 
-    Sizes: T steps, N sequences, I input_size, H hidden_size, L layers, D directions. The arrays are the same whatever
-    batch_first said: time comes before batch. Past a sequence's end all of them are 0.
+    Sizes: T steps, N sequences, I input_size, H hidden_size, L layers, D directions, G gates (RNN 1, GRU 3, LSTM 4).
+    The arrays are the same whatever batch_first said: time comes before batch. Past a sequence's end all of them are 0.
+    Where an axis is G * H long, the gates stand one after another as the rows of the weights do: r | z | n,
+    i | f | g | o.
 
     Attributes:
         problem: the cell, layers, directions, bias and lengths, as a backend takes them.
@@ -36,15 +40,17 @@ class Trace:
         x: (T, N, I), the input.
         h_0: (L * D, N, H), the first state.
         weights: the parameters by torch's names.
-        input_term: (L, D, T, N, H), W_ih times the layer's input.
-        recurrent_term: (L, D, T, N, H), W_hh times the state before.
-        b_ih, b_hh: (L, D, H), the biases; zeros without bias.
-        pre_activation: (L, D, T, N, H), the sum of the four.
-        hidden: (L, D, T, N, H), the hidden state: tanh or relu of the sum.
-        before: (L, D, T, N, H), the state that entered each step.
+        input_term: (L, D, T, N, G * H), W_ih times the layer's input.
+        recurrent_term: (L, D, T, N, G * H), W_hh times the state before.
+        b_ih, b_hh: (L, D, G * H), the biases; zeros without bias.
+        pre_activation: (L, D, T, N, G * H), the sum of the four; a GRU's n multiplies W_hh h + b_hh by r before.
+        gates: (L, D, T, N, G * H), tanh, relu or the sigmoid of it: see `gate`. An RNN's is the hidden state.
+        hidden: (L, D, T, N, H), the hidden state.
+        before: (L, D, T, N, H), the hidden state that entered each step.
         output, h_n: the layer's results, in the layer's own layout.
         backend: what ran beside the reference.
-        difference: the largest difference between its output or h_n and the reference's.
+        difference: the largest difference between its results and the reference's.
+        c_0, c, c_before, c_n: the cell state of an LSTM, as h_0, hidden, before and h_n; None for the others.
         notes: what a reader should know about how it was traced.
         lang: the language of its sentences, "en" or "ko".
         labels: words for the axes, given by `label`.
@@ -62,15 +68,58 @@ class Trace:
     b_ih: Tensor
     b_hh: Tensor
     pre_activation: Tensor
+    gates: Tensor
     hidden: Tensor
     before: Tensor
     output: Tensor
     h_n: Tensor
     backend: str
     difference: float
+    c_0: Tensor | None = None
+    c: Tensor | None = None
+    c_before: Tensor | None = None
+    c_n: Tensor | None = None
     notes: tuple[str, ...] = ()
     lang: str = "en"
     labels: Labels = field(default_factory=Labels)
+
+    @property
+    def anatomy(self) -> Anatomy:
+        """Which gates the cell has and what they make."""
+        return ANATOMY[self.problem.cell.name]
+
+    @property
+    def states(self) -> Mapping[str, Tensor]:
+        """What is carried from step to step by name, (L, D, T, N, H) each: h, and for an LSTM c."""
+        return {"h": self.hidden} | ({} if self.c is None else {"c": self.c})
+
+    @property
+    def states_before(self) -> Mapping[str, Tensor]:
+        """The same as it entered each step."""
+        return {"h": self.before} | ({} if self.c_before is None else {"c": self.c_before})
+
+    @property
+    def starts(self) -> Mapping[str, Tensor]:
+        """The first states, (L * D, N, H) each."""
+        return {"h": self.h_0} | ({} if self.c_0 is None else {"c": self.c_0})
+
+    def gate(self, name: str) -> Tensor:
+        """The value of a gate, (L, D, T, N, H): of an LSTM "i", "f", "g" or "o", of a GRU "r", "z" or "n".
+
+        Raises:
+            ValueError: the layer has no such gate.
+
+        Example:
+            >>> import elman, torch
+            >>> trace = elman.trace(elman.LSTM(3, 2), torch.eye(3))
+            >>> torch.equal(trace.c, trace.gate("f") * trace.c_before + trace.gate("i") * trace.gate("g"))
+            True
+        """
+        names = [gate.name for gate in self.anatomy.gates] if self.anatomy.is_gated else []
+        if name not in names:
+            there = f"its gates are {', '.join(names)}" if names else "an RNN has no gates"
+            raise ValueError(f"there is no gate {name!r}: {there}.")
+        return self.gates.chunk(len(names), -1)[names.index(name)]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -87,7 +136,7 @@ class Trace:
 
     @property
     def shapes(self) -> Ledger:
-        """The axes and sizes of input, h_0, output and h_n; `trace.shapes["h_n"]` maps axis names to sizes."""
+        """The axes and sizes of input, output and the states; `trace.shapes["h_n"]` maps axis names to sizes."""
         return ledger(self)
 
     def label(
@@ -103,6 +152,7 @@ class Trace:
         targets: Sequence[Any] | None = None,
         vocabulary: Mapping[str, Any] | None = None,
         translations: Mapping[str, Mapping[str, str]] | None = None,
+        beside: "Mapping[str, Trace] | None" = None,
     ) -> "Trace":
         """The same trace with words in place of numbers, and with what stands before and after the layer.
 
@@ -124,6 +174,8 @@ class Trace:
             vocabulary: for each token the vector that the layer reads, (I,): an embedding's rows, for instance. One can
                 then type a text of one's own into the page.
             translations: by language, "en" or "ko", what tokens, features and outcomes are called in it.
+            beside: traces of other layers that read as many steps, by name: the page shows side by side how much each
+                input step moves the last state of each.
 
         Raises:
             ValueError: a list is not as long as its axis, or head does not read output.
@@ -135,12 +187,16 @@ class Trace:
             (('i', 'am', 'here'),)
         """
         changes = make_labels(
-            self, tokens, features, predictions, title, note, head, outcomes, targets, vocabulary, translations
+            self, tokens, features, predictions, title, note, head, outcomes, targets, vocabulary, translations, beside
         )
         return replace(self, labels=replace(self.labels, **changes))
 
-    def at(self, t: int, layer: int = 0, direction: int = 0, unit: int = 0, batch: int = 0) -> Arithmetic:
+    def at(
+        self, t: int, layer: int = 0, direction: int = 0, unit: int = 0, batch: int = 0
+    ) -> Arithmetic | GatedArithmetic:
         """One hidden state spelled out: every product, the biases, the sum and the result.
+
+        Of a GRU or an LSTM it is one unit: the sum of every gate, and what the gates make of the state before.
 
         Args:
             t: the step; as every index, negative ones count from the end.
@@ -150,7 +206,8 @@ class Trace:
             batch: the sequence.
 
         Returns:
-            The arithmetic; printed it reads like a line of a notebook. `.formula` is that line alone.
+            The arithmetic; printed it reads like a line of a notebook. `.formula` is that line alone. With gates
+            it is a `GatedArithmetic`, whose `.gates["f"]` is the arithmetic of one gate.
 
         Raises:
             IndexError: there is no such number. The message names the axis and its size.
@@ -162,7 +219,8 @@ class Trace:
             'tanh(0.2·1 + 0.4·0 + 0.8·0 + 1·0 + 0.2 + 0) = tanh(0.4) = 0.3799'
         """
         with speaking(self.lang):
-            return arithmetic(self, t, layer, direction, unit, batch)
+            at = place(self, t, layer, direction, unit, batch)
+            return gated_arithmetic(at) if self.anatomy.is_gated else arithmetic(at)
 
     def sensitivity(
         self, t: int | None = None, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
@@ -195,7 +253,7 @@ class Trace:
             return sensitivity(self, t, layer, direction, unit, batch)
 
     def table(self) -> Table:
-        """One row for each layer, direction, sequence, step and unit: a text, HTML, or `.rows` for a data frame.
+        """One row for each layer, direction, sequence, step, unit and gate: a text, HTML, or `.rows` for a data frame.
 
         Example:
             >>> import elman, torch
@@ -216,35 +274,41 @@ class Trace:
         Returns:
             (ax, reading): the axes and one sentence on how to read them, which also stands under the figure.
         """
-        from elman.explain import _figures
-
-        with speaking(_figures.language(self)):
-            return _figures.network(self, ax, batch)
+        return self._drawn("network", ax, batch)
 
     def plot_hidden(
-        self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0
+        self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0, of: str = "h"
     ) -> "Drawing":
-        """The hidden state over time as a heat map, units upwards. Arguments and result as for `plot_network`."""
-        from elman.explain import _figures
+        """The hidden state over time as a heat map, units upwards. Arguments and result as for `plot_network`.
 
-        with speaking(_figures.language(self)):
-            return _figures.hidden(self, ax, layer, direction, batch)
+        `of` asks for another row of the cell: "c" for an LSTM's cell state, or a gate by its name, as `gate` takes it.
+        """
+        return self._drawn("hidden", ax, layer, direction, batch, of)
+
+    def plot_gates(self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0) -> "Drawing":
+        """The gates of a GRU or an LSTM over time: mean and spread over the units, and how long the state lasts.
+
+        Raises:
+            ValueError: the layer has no gates.
+        """
+        return self._drawn("gates", ax, layer, direction, batch)
 
     def plot_activations(self, ax: "Axes | None" = None) -> "Drawing":
         """How the hidden states of each layer are distributed: saturation, or for relu silence."""
-        from elman.explain import _figures
-
-        with speaking(_figures.language(self)):
-            return _figures.activations(self, ax)
+        return self._drawn("activations", ax)
 
     def plot_sensitivity(
         self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
     ) -> "Drawing":
         """How much the input counts in the last state, by how many steps before it came."""
-        from elman.explain import _figures
+        return self._drawn("sensitivity", ax, layer, direction, unit, batch)
 
-        with speaking(_figures.language(self)):
-            return _figures.sensitivity(self, ax, layer, direction, unit, batch)
+    def _drawn(self, figure: str, *arguments: Any) -> "Drawing":
+        from elman.explain import _drawing, _figures
+
+        with speaking(_drawing.language(self)):
+            drawing: Drawing = getattr(_figures, figure)(self, *arguments)
+        return drawing
 
     def save(self, path: str | Path, *, batch: Sequence[int] | None = None) -> Path:
         """Write the trace as one interactive page that needs no network: open it with a double click.

@@ -65,7 +65,7 @@ def test_page_holds_the_trace(tmp_path, dtype) -> None:
     data = data_of(saved(trace, tmp_path))
     assert data["sizes"] == {"T": 5, "N": 3, "I": 3, "H": 4, "L": 2, "D": 2}
     assert data["lengths"] == [5, 2, 0]
-    for name, value in (("x", trace.x), ("h_0", trace.h_0), ("hidden", trace.hidden)):
+    for name, value in (("x", trace.x), ("h_0", trace.h_0), ("h", trace.hidden)):
         assert torch.equal(array(data["arrays"][name], *value.shape), value.float())
     assert data["weights"].keys() == dict(rnn.named_parameters()).keys()
     for name, value in rnn.named_parameters():
@@ -180,7 +180,7 @@ def test_infinite_numbers_do_not_break_the_page(tmp_path) -> None:
     huge = elman.RNN.from_weights([[1e30]], [[1e30]], nonlinearity="relu")
     trace = elman.trace(huge, torch.ones(5, 1))
     data = data_of(saved(trace, tmp_path))
-    assert torch.equal(array(data["arrays"]["hidden"], *trace.hidden.shape), trace.hidden)
+    assert torch.equal(array(data["arrays"]["h"], *trace.hidden.shape), trace.hidden)
     nan = data_of(saved(elman.trace(elman.RNN(2, 3), torch.full((4, 2), torch.nan)), tmp_path))
     assert nan["radii"][0][0] is None
     assert data_of(saved(replace(trace, difference=torch.inf), tmp_path))["difference"] is None
@@ -198,11 +198,15 @@ def test_every_script_is_in_the_page() -> None:
 
 def test_both_languages_say_the_same_things() -> None:
     """Every text of the page is there in English and in Korean, and takes the same values."""
-    words = (Path(_page.__file__).parent / "assets" / "words.js").read_text(encoding="utf-8")
-    english, korean = words.split("\n  ko: {")
+    folder = Path(_page.__file__).parent / "assets"
+    english, korean = ((folder / f"words_{lang}.js").read_text(encoding="utf-8") for lang in ("en", "ko"))
 
     def names(part):
-        return [m[1] for m in re.finditer(r"^    (\w+):", part, re.MULTILINE)]
+        return re.findall(r"^  (\w+):", part, re.MULTILINE)
+
+    def taking(part):
+        return re.findall(r"^  (\w+): (\([^)]*\)) =>", part, re.MULTILINE)
 
     assert names(english) == names(korean)
-    assert english.count("title:") == korean.count("title:") == 8
+    assert taking(english) == taking(korean)
+    assert english.count("\n      title:") == korean.count("\n      title:") == 10

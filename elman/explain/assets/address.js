@@ -2,13 +2,14 @@
 
 function keepAddress(app) {
   if (location.protocol === "about:") return; // inside a notebook there is no address
-  const { row, t, b, pin, unit, back, loss, lang } = app.state;
+  const { row, t, b, pin, unit, gate, back, loss, lang } = app.state;
   const { swapped, text, edits } = app.changes;
   const parts = {
     t,
     row,
     b: b || null,
     unit: unit || null,
+    gate,
     pin: pin && `${pin.row}.${pin.t}`,
     swapped: swapped ? 1 : null,
     text,
@@ -41,6 +42,7 @@ function readAddress(app) {
   // At step 0 the recurrent term is 0, or h_0's: the step after it shows the layer at work.
   state.t = whole(asked.get("t"), -1, model.T) ?? Math.min(1, model.lengths[state.b] - 1, model.T - 1);
   if (state.t < 0 && !asked.has("t")) state.t = 0;
+  state.gate = model.kind.gates.some(({ name }) => isGated(model.kind) && name === asked.get("gate")) ? asked.get("gate") : null;
   state.back = asked.get("back") === "1";
   const steps = (asked.get("loss") || "").split(".").map((text) => whole(text, 0, model.T - 1));
   state.loss = steps.every((t) => t !== null) ? steps : null;

@@ -1,41 +1,63 @@
-// The arithmetic of one number, in the panel: formula, terms as bars, the curve of tanh or relu, and all products.
+// The arithmetic of one number, in the panel: formula, terms as bars, the curve of the function, and all products.
 
 const LISTED = 10; // products in the table before "show all"
 
-function arithmeticOf(app, { l, d, t, u }, place) {
-  const { model, say, state, colours } = app;
-  const b = state.b;
-  const sum = spell(model, l, d, t, b, u);
+function arithmeticOf(app, source, place) {
+  const { model, say, state } = app;
+  const { l, d, t, u } = source;
   const section = el("section", { id: "arithmetic", "aria-label": say.made() });
+  section.append(el("h3", { text: `${say.unit(u)} · ${source.state}[${t}] · ${say.way(l, d, model.D)}` }));
+  if (!isGated(model.kind)) {
+    const sum = spell(model, source, state.b);
+    const slope = say.slope(sum.gate.f, rounded(FUNCTIONS[sum.gate.f].slope(sum.value)));
+    section.append(formulaOf(sum.formula), ...sumOf(app, sum, slope, equalities(app, source, place)));
+    return section;
+  }
+  const { values, updates } = spellUpdates(model, source, state.b);
   section.append(
-    el("h3", { text: `${say.unit(u)} · h[${t}] · ${say.way(l, d, model.D)}` }),
-    formulaOf(sum.formula),
-    el("div", { class: "plots" }, waterfall(app, termsOf(app, sum), sum.sum), curve(app, sum)),
-    el("p", { class: "quiet", prose: say.slope(model.kind.name, rounded(model.kind.slope(sum.value))) }),
-    equalities(app, { l, d, t, u }, place),
-    productTable(app, sum),
+    ...updates.map(({ formula }, k) => formulaOf(formula, k === updates.length - 1 ? "formula" : "formula-before")),
+    equalities(app, source, place),
+    ...gatesOf(app, source, values),
   );
   return section;
 }
 
-// Each term is a piece of its own, so that a line never ends between a sign and its number.
+// What comes after a sum's formula: its terms as bars, its function, and all products.
+const sumOf = (app, sum, slope, ...between) =>
+  [
+    el("div", { class: "plots" }, waterfall(app, termsOf(app, sum), sum.sum), curve(sum)),
+    sum.multiplier && sum.at.biased ? biasField(app, sum) : null,
+    el("p", { class: "quiet", prose: slope }),
+    ...between,
+    productTable(app, sum),
+  ].filter(Boolean);
+
+// Each term is a piece of its own, so that a line never ends between a sign and its number, nor inside (1 - z).
 function formulaOf(text, id = "formula") {
-  const parts = text.split(/(?<= )(?=[-+=·] )/).map((part) => el("span", { text: part }));
+  const parts = text.split(/(?<=(?<!\(1) )(?=[-+=·] )/).map((part) => el("span", { text: part }));
   return el("p", { class: "formula", id, tabindex: "0", "aria-live": "polite" }, ...parts);
 }
 
-// The four terms of a state, the biases as fields.
+// The bias b_hh apart, where a gate multiplies it in the sum.
+function biasField(app, { at: { row, suffix }, b_hh }) {
+  const name = `bias_hh${suffix}`;
+  const field = numberField(app, { name, at: [row], value: b_hh, label: app.say.change(`${name}[${row}]`), key: name });
+  return el("label", { class: "change" }, el("code", { text: `${name}[${row}] =` }), field);
+}
+
+// The four terms of a sum, the biases as fields. A gate that multiplies W_hh h + b_hh does so with both.
 function termsOf(app, sum) {
   const { say } = app;
   const bias = (name, value) =>
     sum.at.biased
-      ? numberField(app, { name, at: [sum.at.u], value, label: say.change(`${name}[${sum.at.u}]`), key: name })
+      ? numberField(app, { name, at: [sum.at.row], value, label: say.change(`${name}[${sum.at.row}]`), key: name })
       : null;
+  const [by, factor] = sum.multiplier ? [`${sum.multiplier.name}·`, sum.multiplier.value] : ["", 1];
   return [
     ["W_ih · x", sum.inputTerm],
-    ["W_hh · h", sum.recurrentTerm],
+    [`${by}W_hh · h`, factor * sum.recurrentTerm],
     ["b_ih", sum.b_ih, bias(`bias_ih${sum.at.suffix}`, sum.b_ih)],
-    ["b_hh", sum.b_hh, bias(`bias_hh${sum.at.suffix}`, sum.b_hh)],
+    [`${by}b_hh`, factor * sum.b_hh, sum.multiplier ? null : bias(`bias_hh${sum.at.suffix}`, sum.b_hh)],
   ];
 }
 
@@ -74,39 +96,39 @@ function waterfall(app, terms, whole, written = rounded) {
   return box;
 }
 
-// tanh or relu around the sum, with the state on it.
-function curve(app, sum) {
-  const { model } = app;
+// tanh, relu or the logistic function around the sum, with its value on it.
+function curve({ sum, value, gate }) {
   const [W, H] = [190, 116];
-  const reach = Math.max(3, Math.min(12, Math.abs(sum.sum) * 1.15 || 0));
-  const top = (model.kind.name === "relu") ? reach : 1.1;
-  const low = (model.kind.name === "relu") ? -0.15 * reach : -1.1;
+  const { f } = FUNCTIONS[gate.f];
+  const reach = Math.max(gate.f === "sigmoid" ? 6 : 3, Math.min(12, Math.abs(sum) * 1.15 || 0));
+  const top = gate.f === "relu" ? reach : 1.1;
+  const low = { relu: -0.15 * reach, sigmoid: -0.25, tanh: -1.1 }[gate.f];
   const x = (a) => ((a + reach) / (2 * reach)) * W;
   const y = (v) => H - 4 - ((v - low) / (top - low)) * (H - 8);
   const points = Array.from({ length: 81 }, (_, k) => -reach + (2 * reach * k) / 80);
-  const name = `${model.kind.name}(${rounded(sum.sum)}) = ${rounded(sum.value)}`;
-  const a = Math.max(-reach, Math.min(reach, sum.sum));
-  const v = Math.max(low, Math.min(top, sum.value));
+  const name = `${gate.f}(${rounded(sum)}) = ${rounded(value)}`;
+  const a = Math.max(-reach, Math.min(reach, sum));
+  const v = Math.max(low, Math.min(top, value));
   const plot = svg("svg", { viewBox: `0 0 ${W} ${H}`, class: "curve", role: "img", "aria-label": name });
   plot.append(
     svg("line", { x1: 0, x2: W, y1: y(0), y2: y(0), class: "axis" }),
     svg("line", { x1: x(0), x2: x(0), y1: 0, y2: H, class: "axis" }),
-    svg("path", { d: `M${points.map((p) => `${x(p).toFixed(1)} ${y(model.kind.f(p)).toFixed(1)}`).join("L")}`, class: "f" }),
+    svg("path", { d: `M${points.map((p) => `${x(p).toFixed(1)} ${y(f(p)).toFixed(1)}`).join("L")}`, class: "f" }),
   );
-  if (Number.isFinite(sum.sum)) {
+  if (Number.isFinite(sum)) {
     plot.append(
       svg("path", { d: `M${x(a)} ${y(0)}V${y(v)}H${x(0)}`, class: "drop" }),
-      svg("circle", { cx: x(a), cy: y(v), r: 4.5, class: sum.value < 0 ? "negative" : "positive" }),
+      svg("circle", { cx: x(a), cy: y(v), r: 4.5, class: value < 0 ? "negative" : "positive" }),
     );
   }
   const text = svg("text", { x: W - 2, y: H - 5, "text-anchor": "end" });
-  text.textContent = `h = ${rounded(sum.value)}`;
+  text.textContent = `${gate.name} = ${rounded(value)}`;
   plot.append(text);
   return plot;
 }
 
 // Links to every place that holds this very number.
-function equalities(app, { l, d, t, u }, place) {
+function equalities(app, { l, d, t, u, state: name }, place) {
   const { model, say, state } = app;
   const links = [];
   const link = (text, key, col) => {
@@ -121,10 +143,10 @@ function equalities(app, { l, d, t, u }, place) {
       }),
     );
   };
-  link(`h[${t}, ${u}] ${say.way(l, d, model.D)}`, `l${l}${d ? "r" : ""}`, t);
-  if (l === model.L - 1) link(app.outputIndex(t, d * model.H + u), "y", t);
-  if (t === model.last(d, state.b)) link(app.stateIndex("h_n", l, d, u), `l${l}${d ? "r" : ""}`, d ? -1 : model.T);
-  if (!links.length) return el("p", { class: "quiet same", text: say.sameNot });
+  link(`${name}[${t}, ${u}] ${say.way(l, d, model.D)}`, rowKey(l, d, name), t);
+  if (l === model.L - 1 && name === "h") link(app.outputIndex(t, d * model.H + u), "y", t);
+  if (t === model.last(d, state.b)) link(app.stateIndex(`${name}_n`, l, d, u), rowKey(l, d, name), d ? -1 : model.T);
+  if (!links.length) return el("p", { class: "quiet same", text: name === "h" ? say.sameNot : say.sameNotC });
   return el("p", { class: "same" }, el("span", { text: say.same }), ...links);
 }
 

@@ -42,17 +42,20 @@ function gradientPanel(app, place, unit) {
   ];
   const source = sourceOf(app, place, unit);
   if (!source || place.kind === "y") return shown;
-  const { l, d, t, u } = source;
-  const sum = spellGradient(app, l, d, t, u);
-  const names = say.backTerms;
-  const terms = names.map((name, k) => [name, sum.sums[k]]).filter((_, k) => [sum.fromLoss, sum.fromAbove, sum.fromLater][k].length);
+  const { l, d, t, u, state: name } = source;
+  const sum = spellGradient(app, source);
+  const terms = sum.parts.map(([from, products]) => [
+    say.backFrom[from],
+    products.reduce((total, { value }) => total + value, 0),
+  ]);
   const section = el("section", { id: "arithmetic", "aria-label": say.backMade });
   section.append(
-    el("h3", { text: `${say.unit(u)} · dL/dh[${t}] · ${say.way(l, d, model.D)}` }),
+    el("h3", { text: `${say.unit(u)} · dL/d${name}[${t}] · ${say.way(l, d, model.D)}` }),
     formulaOf(sum.formula),
   );
-  if (terms.length) section.append(waterfall(app, terms, sum.value, short), el("p", { class: "quiet", prose: say.backSlope(model.kind.name) }));
-  section.append(...wayLines(app, l, d, t));
+  const about = isGated(model.kind) ? say.backSums(rowsSaid(model)) : say.backSlope(model.kind.name);
+  if (terms.length) section.append(waterfall(app, terms, sum.value, short), el("p", { class: "quiet", prose: about }));
+  section.append(...wayLines(app, source));
   if (sum.all.length) section.append(productTable(app, { fromInput: sum.all, fromState: [] }));
   return [...shown, section];
 }
@@ -71,22 +74,46 @@ function lossLines(app) {
   return lines.map((text) => el("p", { prose: text }));
 }
 
-// The product of the factors by which each step changes the gradient.
-function wayLines(app, l, d, t) {
-  const { say } = app;
-  const way = wayBack(app, l, d, t);
+// The product of the factors by which each step changes the gradient; with gates, that of the gate that keeps the state
+// first.
+function wayLines(app, source) {
+  const { say, model } = app;
+  const { kind } = model;
+  const { t, state: name } = source;
+  const way = wayBack(app, source);
   if (!way?.factors.length) return [el("p", { class: "quiet", prose: say.wayNone })];
   const { factors } = way;
+  const some = (all) =>
+    all.length <= FACTORS ? all : [...all.slice(0, FACTORS / 2), "…", ...all.slice(-FACTORS / 2)];
   const written = (one) => (one.exact ? `|${rounded(one.exact.w)}·${rounded(one.exact.slope)}|` : short(one.factor));
-  const some =
-    factors.length <= FACTORS
-      ? factors.map(written)
-      : [...factors.slice(0, FACTORS / 2).map(written), "…", ...factors.slice(-FACTORS / 2).map(written)];
-  const slope = factors.reduce((sum, one) => sum + one.slope, 0) / factors.length;
   const ratio = way.last / way.first;
+  const each = short(ratio ** (1 / factors.length));
+  const said = isGated(kind)
+    ? say.waySaidGates(factors.length, name, each, short(ratio))
+    : say.waySaid(
+        factors.length,
+        each,
+        short(ratio),
+        short(factors.reduce((sum, one) => sum + one.slope, 0) / factors.length),
+        kind.name,
+      );
+  const product = `‖dL/d${name}[${t}]‖ = ${short(way.first)} · ${some(factors.map(written)).join(" · ")} = ${short(way.last)}`;
   return [
     el("h3", { text: say.wayTitle(way.from, t) }),
-    formulaOf(`‖dL/dh[${t}]‖ = ${short(way.first)} · ${some.join(" · ")} = ${short(way.last)}`, "way"),
-    el("p", { class: "quiet", prose: say.waySaid(factors.length, short(ratio ** (1 / factors.length)), short(ratio), short(slope), app.model.kind.name) }),
+    ...(isGated(kind) ? keptLines(app, source, way, some) : []),
+    formulaOf(product, "way"),
+    el("p", { class: "quiet", prose: said }),
+  ];
+}
+
+// Along the state that is kept, nothing but the gate multiplies.
+function keptLines({ say, model }, { u }, { kept }, some) {
+  const { keeper, kept: state } = model.kind;
+  const product = kept.reduce((all, { share }) => all * share, 1);
+  const letters = some(kept.map(({ s }) => `${keeper}[${s}]`)).join(" · ");
+  const numbers = some(kept.map(({ share }) => rounded(share))).join(" · ");
+  return [
+    formulaOf(`${letters} = ${numbers} = ${short(product)}`, "kept"),
+    el("p", { class: "quiet", prose: say.keptSaid(state, keeper, u, kept.length, short(product)) }),
   ];
 }

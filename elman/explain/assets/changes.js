@@ -2,7 +2,7 @@
 //
 // Changes are {swapped, text, edits}: the input read with its axes the other way round, a text typed in place of the
 // recorded input, and single numbers set. An edit is {name, at, value}: `x` at [t, b] (all of that input) or [t, b, k],
-// a weight at [] (all of it) or [k], h_0 at [k].
+// a weight at [] (all of it) or [k], h_0 or c_0 at [k].
 
 const UNCHANGED = { swapped: false, text: null, edits: [] };
 
@@ -32,17 +32,22 @@ function swappedRun(data, run) {
     batch: T,
     tokens,
     x,
-    h_0: T === N ? run.h_0 : new Float32Array(L * D * T * H),
+    starts: T === N ? run.starts : forStates(data, () => new Float32Array(L * D * T * H)),
   };
 }
 
-// Whether torch would refuse the call read the other way: the batch of h_0 is the other size then.
-const refusesSwapped = (run) => run.T !== run.N && run.h_0.some((value) => value !== 0);
+// Whether torch would refuse the call read the other way: the batch of the first states is the other size then.
+const refusesSwapped = (run) =>
+  run.T !== run.N && Object.values(run.starts).some((start) => start.some((value) => value !== 0));
+
+// The state whose first one an edit sets, or null.
+const startOf = (run, name) => (/^._0$/.test(name) && Object.hasOwn(run.starts, name[0]) ? name[0] : null);
 
 function withEdits(run, edits) {
-  const changed = { ...run, weights: { ...run.weights } };
+  const changed = { ...run, weights: { ...run.weights }, starts: { ...run.starts } };
+  const mine = new Set();
   const own = (holder, name) => {
-    if (holder[name] === run[name] || holder[name] === run.weights[name]) holder[name] = Float64Array.from(holder[name]);
+    if (!mine.has(holder[name])) mine.add((holder[name] = Float64Array.from(holder[name])));
     return holder[name];
   };
   for (const { name, at, value } of edits) {
@@ -52,7 +57,7 @@ function withEdits(run, edits) {
       const first = (t * run.N + b) * I;
       if (k === undefined) own(changed, "x").fill(value, first, first + I);
       else own(changed, "x")[first + k] = value;
-    } else if (name === "h_0") own(changed, "h_0")[at[0]] = value;
+    } else if (startOf(run, name)) own(changed.starts, startOf(run, name))[at[0]] = value;
     else if (at.length) own(changed.weights, name)[at[0]] = value;
     else own(changed.weights, name).fill(value);
   }
@@ -73,28 +78,30 @@ function derive(app) {
   app.influence = null;
 }
 
-// By how much each cell of each sequence moved, and which number moved most.
+// By how much each state of each sequence moved, by its name, and which number of h moved most.
 function movements(model, base) {
-  const { T, N, H, L, D } = model;
-  const found = { by: new Float64Array(L * D * T * N), count: 0, cells: 0, most: 0, where: null };
+  const { T, N, H, L, D, kind } = model;
+  const by = Object.fromEntries(kind.states.map((name) => [name, new Float64Array(L * D * T * N)]));
+  const found = { by, most: Object.fromEntries(kind.states.map((name) => [name, 0])), count: 0, cells: 0, where: null };
   for (let b = 0; b < N; b++)
     for (let t = 0; t < model.lengths[b]; t++)
       for (let l = 0; l < L; l++)
         for (let d = 0; d < D; d++) {
-          const [now, before] = [model.h(l, d, t, b), base.h(l, d, t, b)];
-          let largest = 0;
-          for (let u = 0; u < H; u++) {
-            const by = apart(now[u], before[u]);
-            if (by > largest) largest = by;
-            if (by > found.most) {
-              found.most = by;
-              found.where = { l, d, t, b, u };
-            }
-          }
           found.cells += 1;
-          if (largest > MOVED) {
-            found.count += 1;
-            found.by[((l * D + d) * T + t) * N + b] = largest;
+          for (const name of kind.states) {
+            const [now, before] = [model.state(name, l, d, t, b), base.state(name, l, d, t, b)];
+            let largest = 0;
+            for (let u = 0; u < H; u++) {
+              const by = apart(now[u], before[u]);
+              if (by > largest) largest = by;
+              if (by > found.most[name]) {
+                found.most[name] = by;
+                if (name === "h") found.where = { l, d, t, b, u };
+              }
+            }
+            if (largest <= MOVED) continue;
+            found.by[name][((l * D + d) * T + t) * N + b] = largest;
+            if (name === "h") found.count += 1;
           }
         }
   return found;
@@ -110,9 +117,12 @@ function editOf(text, app) {
   const value = Number(numbers.pop());
   const at = numbers.map(Number);
   const { base } = app;
-  const sizes = name === "x" ? [base.T, base.N, base.I] : [(name === "h_0" ? base.run.h_0 : base.run.weights[name])?.length];
-  const least = name === "x" ? 2 : name === "h_0" ? 1 : 0;
-  const known = name === "x" || name === "h_0" || Object.hasOwn(base.run.weights, name);
+  const { starts, weights } = base.run;
+  const start = startOf(base.run, name);
+  const whole = start ? starts[start] : Object.hasOwn(weights, name) ? weights[name] : null;
+  const sizes = name === "x" ? [base.T, base.N, base.I] : [whole?.length];
+  const least = name === "x" ? 2 : start ? 1 : 0;
+  const known = name === "x" || whole !== null;
   const fits = at.every((place, k) => Number.isInteger(place) && place >= 0 && place < sizes[k]);
   return known && fits && at.length >= least && at.length <= sizes.length && Number.isFinite(value)
     ? { name, at, value }

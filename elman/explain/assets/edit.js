@@ -13,7 +13,7 @@ function edited(edits, added) {
   return [...edits.filter((old) => !added.some((edit) => sameEdit(edit, old))), ...added];
 }
 
-// A field for one number of the input, h_0 or a weight. A change takes effect at once.
+// A field for one number of the input, a first state or a weight. A change takes effect at once.
 function numberField(app, { name, at, value, label, key }) {
   const set = (text) => {
     const number = Number(text.trim().replace("−", "-"));
@@ -96,9 +96,9 @@ function movedShare(app, place) {
   if (!app.moved || !place || place.t === null || place.t < 0) return 0;
   const { model, moved, state } = app;
   const { T, N, L, D } = model;
-  const by = (l, d) => moved.by[((l * D + d) * T + place.t) * N + state.b];
-  if (place.kind === "y") return Math.max(...Array.from({ length: D }, (_, d) => by(L - 1, d))) / moved.most || 0;
-  return place.kind === "h" || place.kind === "hn" ? by(place.l, place.d) / moved.most || 0 : 0;
+  const by = (name, l, d) => moved.by[name][((l * D + d) * T + place.t) * N + state.b] / moved.most[name] || 0;
+  if (place.kind === "y") return Math.max(...Array.from({ length: D }, (_, d) => by("h", L - 1, d)));
+  return place.kind === "h" || place.kind === "hn" ? by(place.state, place.l, place.d) : 0;
 }
 
 const isEdited = (app, place) =>

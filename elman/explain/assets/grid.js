@@ -6,7 +6,7 @@ const NUMBERS = 4; // a cell of up to four units shows them as numbers
 const shownAt = (app, place) => (app.state.back ? gradientAt(app, place) : place.vector);
 
 const scaleOf = (app, place) =>
-  app.state.back ? currentGradients(app).scale : place.kind === "x" ? app.scales.x : app.scales.h;
+  app.state.back ? currentGradients(app).scale : app.scales[place.kind === "x" ? "x" : (place.state ?? "h")];
 
 const halvesOf = ({ model }, { kind }, vector) =>
   kind === "y" && model.D === 2 ? [vector.subarray(0, model.H), vector.subarray(model.H)] : [vector];
@@ -137,7 +137,7 @@ function buildGrid(app) {
   for (let l = 0; l < model.L; l++) {
     const frame = el("div", { class: "frame", "aria-hidden": "true" });
     frame.style.gridColumn = "2 / -1";
-    frame.style.gridRow = `${line[`l${l}${D === 2 ? "r" : ""}`]} / span ${D}`;
+    frame.style.gridRow = `${line[rowKey(l, D - 1, "h")]} / span ${D * model.kind.states.length}`;
     grid.append(frame);
   }
   app.wires = svg("svg", { class: "wires", "aria-hidden": "true" });
@@ -196,8 +196,11 @@ function buildGrid(app) {
   } else app.guesses = null;
   for (const row of rows) {
     const name = row.kind === "y" ? say.output : row.kind === "x" ? say.input : say.layer(row.l);
-    const way = row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null;
-    const group = el("div", { role: "row", class: `row row-${row.kind}` }, label(line[row.key], name, way));
+    const way = [
+      row.kind === "h" && D === 2 ? (row.d ? `← ${say.reverse}` : `→ ${say.forward}`) : null,
+      row.kind === "h" && model.kind.states.length > 1 ? row.state : null,
+    ];
+    const group = el("div", { role: "row", class: `row row-${row.kind}` }, label(line[row.key], name, way.filter(Boolean).join(" · ")));
     grid.append(group);
     for (let col = -1; col <= T; col++) {
       const place = placeAt(app, row.key, col);
@@ -220,7 +223,7 @@ function buildGrid(app) {
           el("span", {
             class: "end",
             "aria-hidden": "true",
-            text: app.stateIndex(place.kind === "h0" ? "h_0" : "h_n", row.l, row.d),
+            text: app.stateIndex(`${row.state}_${place.kind === "h0" ? "0" : "n"}`, row.l, row.d),
           }),
         );
       }

@@ -2,6 +2,7 @@
 
 const DECADES = 12; // that the logarithmic scale spans at most
 const QUICK = 2e7; // multiplications that are not felt
+const PEAK = 2; // times the newest input that one between counts, from which gates have kept it
 const PAUSE = 120; // milliseconds without a further step or change
 const BUDGET = 6e8; // multiplications; above it one unit's gradient takes the place of the whole Jacobian
 
@@ -10,14 +11,15 @@ function influenceOf(app) {
   const place = app.shown();
   const target = place ? sourceOf(app, place, Math.min(state.unit, place.vector.length - 1)) : null;
   if (!target) return null;
-  const { l, d, t, u } = target;
-  const cost =
-    model.lengths[state.b] * (l + 1) * model.D * model.H * model.H * (model.H + Math.max(model.I, model.D * model.H));
+  const { l, d, t, u, state: name } = target;
+  const { H, D, I, kind } = model;
+  const cost = model.lengths[state.b] * (l + 1) * D * kind.gates.length * H * H * (H + Math.max(I, D * H));
   const unit = state.of === "unit" || cost > BUDGET ? u : null;
-  const key = [l, d, t, state.b, unit].join();
+  const key = [l, d, t, name, state.b, unit].join();
   if (app.influence?.key !== key) {
     const work = cost / (unit === null ? 1 : model.H);
-    app.influence = { key, l, d, t, unit, heavy: cost > BUDGET, quick: work < QUICK, norms: null };
+    const radius = isChanged(app.changes) ? radiusCost(model, l, state.b) : 0;
+    app.influence = { key, l, d, t, state: name, unit, heavy: cost > BUDGET, quick: work + radius < QUICK, norms: null };
   }
   return app.influence;
 }
@@ -28,8 +30,8 @@ function drawInfluence(app) {
   clearTimeout(app.waiting);
   const finish = () => {
     if (found && !found.norms) {
-      const { l, d, t, unit } = found;
-      found.norms = sensitivity(app.model, l, d, t, app.state.b, unit);
+      found.norms = sensitivity(app.model, found, app.state.b, found.unit);
+      if (isChanged(app.changes)) found.radii = changedRadii(app, found);
     }
     drawBars(app, found);
   };
@@ -63,7 +65,7 @@ function drawBars(app, found) {
   byId("influence-said").title = "";
   if (!found) return;
   const where = say.way(found.l, found.d, model.D);
-  byId("influence-of").textContent = say.influenceOf(`h[${found.t}] · ${where}`, found.unit);
+  byId("influence-of").textContent = say.influenceOf(`${found.state}[${found.t}] · ${where}`, found.unit);
   for (const of of ["all", "unit"]) {
     const on = (found.unit === null) === (of === "all");
     kinds.append(
@@ -84,20 +86,28 @@ function drawBars(app, found) {
       on: { click: () => app.set({ log: !app.state.log }) },
     }),
   );
-  // The eigenvalues come from Python, for the run that it recorded.
-  const [radius, own, carrier] = isChanged(app.changes) ? [null] : radiusOf(app, found);
+  const [radius, own, carrier] = radiusOf(app, found);
   write(byId("influence-said"), verdict(app, found) + (radius === null ? "" : ` ${say.radius(short(radius))}`));
-  if (radius !== null) byId("influence-said").title = say.radiusTitle(own === null ? "nan" : short(own), carrier);
+  if (radius !== null) byId("influence-said").title = say.radiusTitle(own === null ? null : short(own), carrier);
 }
 
 // The largest spectral radius among the layers that the state rests on, and which layer it comes from.
-function radiusOf({ data, model }, { l, d }) {
+function radiusOf({ data, model }, { l, d, radii }) {
   let best = [null, null, 0];
   for (let layer = 0; layer <= l; layer++) {
-    const [radius, own] = data.radii[layer * model.D + d];
+    const [radius, own] = radii ? radii[layer] : data.radii[layer * model.D + d];
     if (radius !== null && (best[0] === null || radius >= best[0])) best = [radius, own, layer];
   }
   return best;
+}
+
+// Those of the run as the learner has changed it; of the recorded one they come from Python.
+function changedRadii({ model, state }, { l, d }) {
+  const { H } = model;
+  return Array.from({ length: l + 1 }, (_, layer) => {
+    const own = isGated(model.kind) ? NaN : spectralRadius(Float64Array.from(model.cell(layer, d).w_hh), H);
+    return [medianRadius(model, layer, d, state.b), own].map((value) => (Number.isFinite(value) ? value : null));
+  });
 }
 
 function verdict(app, { d, t, norms }) {
@@ -106,6 +116,9 @@ function verdict(app, { d, t, norms }) {
   if (!lag.every(Number.isFinite)) return say.influenceSaid("bad");
   if (lag.length === 1) return say.influenceSaid("one");
   if (lag[0] === 0) return say.influenceSaid("none");
+  const peak = lag.indexOf(Math.max(...lag));
+  if (isGated(app.model.kind) && peak > 0 && peak < lag.length - 1 && lag[peak] >= PEAK * lag[0])
+    return say.influenceSaid("peak", peak, short(lag[peak] / lag[0]));
   const ratio = lag.at(-1) / lag[0];
   const steps = lag.length - 1;
   // A factor of 0.11 is a memory well kept after fifty steps, and hardly any after one.

@@ -6,7 +6,8 @@ function shapesOf(app) {
   const sequences = app.data.batched ? [["batch", batch]] : [];
   const outer = app.batchFirst ? [...sequences, ...steps] : [...steps, ...sequences];
   const state = [["layer·direction", L * D], ...sequences, ["feature", H]];
-  return { input: [...outer, ["feature", I]], h_0: state, output: [...outer, ["feature", D * H]], h_n: state };
+  const all = (end) => Object.fromEntries(app.model.kind.states.map((name) => [`${name}_${end}`, state]));
+  return { input: [...outer, ["feature", I]], ...all(0), output: [...outer, ["feature", D * H]], ...all("n") };
 }
 
 function drawLedger(app, switched = false) {
@@ -23,7 +24,7 @@ function drawLedger(app, switched = false) {
         el("b", { text: String(size) }),
       ),
     );
-    const still = app.changes.swapped && name.startsWith("h_") ? el("small", { class: "still", text: say.unchanged }) : null;
+    const still = app.changes.swapped && /^[hc]_/.test(name) ? el("small", { class: "still", text: say.unchanged }) : null;
     box.append(
       el(
         "div",
@@ -61,9 +62,10 @@ function canSwap({ data, recorded }) {
 
 // The step of change that reads the axes the other way round: what was set in the input stays where it is in the tensor.
 function swapping(app) {
+  const { recorded } = app;
   const { swapped, edits } = app.changes;
   const moved = edits
-    .filter(({ name }) => name !== "h_0")
+    .filter(({ name }) => !startOf(recorded, name))
     .map((edit) => (edit.name === "x" ? { ...edit, at: [edit.at[1], edit.at[0], ...edit.at.slice(2)] } : edit));
   return { swapped: !swapped, text: null, edits: app.changes.text === null ? moved : moved.filter(({ name }) => name !== "x") };
 }

@@ -11,7 +11,7 @@ function start() {
     get changes() {
       return app.history.at(-1);
     },
-    rows: makeRows(data.sizes),
+    rows: makeRows(data.sizes, CELLS[data.cell]),
     colours: makeColours(),
     state: {
       row: "l0",
@@ -22,6 +22,7 @@ function start() {
       of: "all",
       log: false,
       all: false,
+      gate: null, // whose sum is spelled out; null: the one that keeps the state
       back: false, // whether the backward pass is shown
       loss: null, // the steps whose loss is chosen; null: the last that has one
       lang: "en",
@@ -99,7 +100,9 @@ function start() {
       if (app.history.length > 1) app.change(null);
     },
   };
-  app.scales = { x: largest(app.recorded.x) || 1, h: data.nonlinearity === "relu" ? largest(app.recorded.hidden) || 1 : 1 };
+  const { x, states } = app.recorded;
+  app.scales = { x: largest(x) || 1, h: data.cell === "rnn_relu" ? largest(states.h) || 1 : 1 };
+  if (states.c) app.scales.c = Math.max(1, largest(states.c));
   readAddress(app);
   document.documentElement.classList.add("live");
   drawWords(app);
@@ -152,12 +155,14 @@ function drawWords(app) {
   write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · "));
   drawSequences(app);
   drawLedger(app);
+  drawBeside(app);
   if (app.check) sayCheck(app);
   drawTour(app);
 }
 
 function drawLegend(app) {
-  const most = app.state.back ? currentGradients(app).scale : app.scales.h;
+  const place = app.shown();
+  const most = place && place.kind !== "x" ? scaleOf(app, place) : app.state.back ? currentGradients(app).scale : app.scales.h;
   const box = byId("legend");
   box.replaceChildren(el("span", { text: short(-most) }), el("i"), el("span", { text: short(most) }));
 }
@@ -249,6 +254,8 @@ function listen(app) {
   });
   byId("tour-open").addEventListener("click", () => openTour(app));
   byId("batch-first").addEventListener("click", () => app.change(swapping(app)));
+  const height = () => document.documentElement.style.setProperty("--ledger", `${byId("ledger").offsetHeight}px`);
+  new ResizeObserver(height).observe(byId("ledger")); // which stays in sight above the panel
   let width = innerWidth;
   addEventListener("resize", () => {
     if (innerWidth === width) return;

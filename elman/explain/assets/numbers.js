@@ -1,5 +1,5 @@
 // Numbers: how they are written, and one state spelled out.
-// The writing is that of _numbers.py and _arithmetic.py, digit for digit.
+// The writing is that of _numbers.py, _arithmetic.py and _gated.py, digit for digit.
 
 const SPELT = 8; // products of one matrix are spelled out; of more, the largest
 const LARGEST = 4;
@@ -24,50 +24,102 @@ function short(value) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
-// One hidden state: the products, the biases, the sum, the result, and the line that Trace.at prints.
-function spell(model, l, d, t, b, u) {
-  const { D } = model;
+// The sum of one gate of a unit (of an RNN the only one, its hidden state): the products, the biases, the sum, the result,
+// and the line that Trace.at prints.
+function spell(model, { l, d, t, u }, b, number = 0) {
+  const { D, H, kind } = model;
   const { suffix, inputs, biased, w_ih, w_hh, b_ih, b_hh } = model.cell(l, d);
+  const gate = kind.gates[number];
+  const row = number * H + u;
   const earlier = d ? t + 1 : t - 1;
   const names = {
-    w_ih: `weight_ih${suffix}[${u}]`,
+    w_ih: `weight_ih${suffix}[${row}]`,
     x: l === 0 ? `x[${t}]` : `y${l - 1}[${t}]`,
-    w_hh: `weight_hh${suffix}[${u}]`,
-    h: model.there(earlier, b) ? `h[${earlier}]` : `h_0[${l * D + d}]`,
-    b_ih: `bias_ih${suffix}[${u}]`,
-    b_hh: `bias_hh${suffix}[${u}]`,
+    w_hh: `weight_hh${suffix}[${row}]`,
+    h: beforeName(model, "h", { l, d, t }, b),
+    b_ih: `bias_ih${suffix}[${row}]`,
+    b_hh: `bias_hh${suffix}[${row}]`,
   };
-  const fromInput = products(w_ih, u, model.below(l, t, b), names.w_ih, names.x);
-  const fromState = products(w_hh, u, model.before(l, d, t, b), names.w_hh, names.h);
+  const fromInput = products(w_ih, row, model.below(l, t, b), names.w_ih, names.x);
+  const fromState = products(w_hh, row, model.before("h", l, d, t, b), names.w_hh, names.h);
   // Where each number lies, for those that can be changed: weights, the input, h_0.
-  const start = ((l * D + d) * model.N + b) * model.H;
+  const start = ((l * D + d) * model.N + b) * H;
   fromInput.forEach((product, k) => {
-    product.of = { name: `weight_ih${suffix}`, at: [u * inputs + k] };
+    product.of = { name: `weight_ih${suffix}`, at: [row * inputs + k] };
     product.from = l === 0 ? { name: "x", at: [t, b, k] } : null;
   });
   fromState.forEach((product, k) => {
-    product.of = { name: `weight_hh${suffix}`, at: [u * model.H + k] };
+    product.of = { name: `weight_hh${suffix}`, at: [row * H + k] };
     product.from = model.there(earlier, b) ? null : { name: "h_0", at: [start + k] };
   });
   const inputTerm = fromInput.reduce((total, product) => total + product.value, 0);
   const recurrentTerm = fromState.reduce((total, product) => total + product.value, 0);
-  const sum = inputTerm + b_ih[u] + b_hh[u] + recurrentTerm;
-  const value = model.h(l, d, t, b)[u];
-  const terms = [...written(fromInput), ...written(fromState), rounded(b_ih[u]), rounded(b_hh[u])];
+  const gated = isGated(kind);
+  const other = kind.gates.findIndex(({ name }) => name === gate.multiplier);
+  const multiplier = other < 0 ? null : { name: gate.multiplier, value: spell(model, { l, d, t, u }, b, other).value };
+  const sum = multiplier
+    ? inputTerm + b_ih[row] + multiplier.value * (recurrentTerm + b_hh[row])
+    : inputTerm + b_ih[row] + b_hh[row] + recurrentTerm;
+  const value = gated ? FUNCTIONS[gate.f].f(sum) : model.h(l, d, t, b)[u];
+  const terms = multiplier
+    ? [
+        ...written(fromInput),
+        rounded(b_ih[row]),
+        `${rounded(multiplier.value)}·(${sumText([...written(fromState), rounded(b_hh[row])])})`,
+      ]
+    : [...written(fromInput), ...written(fromState), rounded(b_ih[row]), rounded(b_hh[row])];
+  const line = `${gate.f}(${sumText(terms)}) = ${gate.f}(${rounded(sum)}) = ${rounded(value)}`;
   return {
     names,
-    at: { u, suffix, biased },
+    gate,
+    multiplier,
+    at: { row, suffix, biased },
     fromInput,
     fromState,
     inputTerm,
     recurrentTerm,
-    b_ih: b_ih[u],
-    b_hh: b_hh[u],
+    b_ih: b_ih[row],
+    b_hh: b_hh[row],
     sum,
     value,
-    formula: `${model.kind.name}(${sumText(terms)}) = ${model.kind.name}(${rounded(sum)}) = ${rounded(value)}`,
+    formula: gated ? `${gate.name} = ${line}` : line,
   };
 }
+
+// `h[2]`, the state that entered a step, by its own step, or `h_0[1]`, by its row.
+function beforeName(model, state, { l, d, t }, b) {
+  const earlier = d ? t + 1 : t - 1;
+  return model.there(earlier, b) ? `${state}[${earlier}]` : `${state}_0[${l * model.D + d}]`;
+}
+
+// What the gates of a unit make: each state's update, in letters and in numbers, as Trace.at prints it.
+function spellUpdates(model, place, b) {
+  const { kind } = model;
+  const { l, d, t, u } = place;
+  const values = Object.fromEntries(kind.gates.map((gate, k) => [gate.name, spell(model, place, b, k).value]));
+  for (const name of kind.states) {
+    values[name] = model.state(name, l, d, t, b)[u];
+    values[`${name}-`] = model.before(name, l, d, t, b)[u];
+  }
+  const letters = (name) =>
+    name.endsWith("-") ? beforeName(model, name[0], place, b) : name.startsWith("1 - ") ? `(${name})` : name;
+  const numbers = (name, k) => {
+    if (name.startsWith("1 - ")) return `(1 - ${rounded(values[name.slice(4)])})`;
+    if (name.startsWith("tanh(")) return `tanh(${rounded(values[name.slice(5, -1)])})`;
+    const text = rounded(values[name]);
+    return k === 0 || !text.startsWith("-") ? text : `(${text})`;
+  };
+  const updates = kind.updates.map(({ state, products }) => {
+    const inLetters = products.map((product) => product.map(letters).join("·")).join(" + ");
+    const inNumbers = sumText(products.map((product) => product.map(numbers).join("·")));
+    return { state, formula: `${state} = ${inLetters} = ${inNumbers} = ${rounded(values[state])}` };
+  });
+  return { values, updates };
+}
+
+// Which rows of the stacked weights belong to which gate.
+const rowsSaid = ({ kind, H }) =>
+  kind.gates.map(({ name }, k) => `${name}\u00a0${k * H}${H > 1 ? `-${(k + 1) * H - 1}` : ""}`).join(" | ");
 
 function products(matrix, row, vector, weight, source) {
   return Array.from(vector, (factor, k) => {

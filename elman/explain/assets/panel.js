@@ -56,11 +56,14 @@ function aboutPlace(app, place) {
   const { say, model, state } = app;
   if (place.kind === "x") return [say.isInput];
   if (place.kind === "y") return [model.D === 2 ? say.isOutputTwo : say.isOutput];
-  if (place.kind === "h0") return [say.isH0];
+  const { state: name } = place;
+  if (place.kind === "h0") return [say.isStart(name)];
   if (place.kind === "hn")
-    return [place.t < 0 ? say.isHnEmpty : say.isHn(place.t, say.way(place.l, place.d, model.D))];
+    return [place.t < 0 ? say.isEndEmpty(name) : say.isEnd(name, place.t, say.way(place.l, place.d, model.D))];
   const said = state.pin ? [] : [say.pinHint];
-  if (place.t === model.first(place.d, state.b)) said.push(say.isFirst(app.stateIndex("h_0", place.l, place.d)));
+  if (name === "c") said.push(say.isC);
+  if (place.t === model.first(place.d, state.b))
+    said.push(say.isFirst(name, app.stateIndex(`${name}_0`, place.l, place.d)));
   if (place.l > 0) said.push(say.isAbove(place.l, place.t, model.D === 2));
   return said;
 }
@@ -129,13 +132,14 @@ function vectorOf(app, place, chosen, caption, quiet = false, scale = scaleOf(ap
   return el("div", {}, box, line.textContent ? line : null);
 }
 
-// The chosen number of an input or of h_0, to be changed.
+// The chosen number of an input or of a first state, to be changed.
 function fieldOf(app, place, k) {
   const { model, state, say } = app;
+  const start = `${place.state}_0`;
   const [name, at, label] =
     place.kind === "x"
       ? ["x", [place.t, state.b, k], `x[${place.t}, ${k}]`]
-      : ["h_0", [((place.l * model.D + place.d) * model.N + state.b) * model.H + k], app.stateIndex("h_0", place.l, place.d, k)];
+      : [start, [((place.l * model.D + place.d) * model.N + state.b) * model.H + k], app.stateIndex(start, place.l, place.d, k)];
   const field = numberField(app, { name, at, value: place.vector[k], label: say.change(label), key: "field" });
   return el("label", { class: "change" }, el("code", { text: `${label} =` }), field);
 }

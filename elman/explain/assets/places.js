@@ -1,11 +1,14 @@
 // What stands where in the unrolled grid, where its numbers come from, and where else they stand.
 
+// The key of the row of a state: l0 and l0r hold h, l0c and l0rc c.
+const rowKey = (l, d, state) => `l${l}${d ? "r" : ""}${state === "h" ? "" : state}`;
+
 // The rows from top to bottom.
-function makeRows({ L, D }) {
+function makeRows({ L, D }, kind) {
   const rows = [{ key: "y", kind: "y" }];
-  for (let l = L - 1; l >= 0; l--) {
-    for (let d = D - 1; d >= 0; d--) rows.push({ key: `l${l}${d ? "r" : ""}`, kind: "h", l, d });
-  }
+  for (let l = L - 1; l >= 0; l--)
+    for (let d = D - 1; d >= 0; d--)
+      for (const state of kind.states) rows.push({ key: rowKey(l, d, state), kind: "h", l, d, state });
   rows.push({ key: "x", kind: "x" });
   return rows;
 }
@@ -17,21 +20,21 @@ function placeAt(app, key, col, model = app.model) {
   if (col >= 0 && col < model.T) {
     if (!model.there(col, b)) return null;
     const vector =
-      row.kind === "x" ? model.x(col, b) : row.kind === "y" ? model.y(col, b) : model.h(row.l, row.d, col, b);
+      row.kind === "x" ? model.x(col, b) : row.kind === "y" ? model.y(col, b) : model.state(row.state, row.l, row.d, col, b);
     return { ...row, col, t: col, vector };
   }
   if (row.kind !== "h" || col < -1 || col > model.T) return null;
   const first = (col === -1) === (row.d === 0);
-  const vector = first ? model.h0(row.l, row.d, b) : model.hn(row.l, row.d, b);
+  const vector = first ? model.start(row.state, row.l, row.d, b) : model.end(row.state, row.l, row.d, b);
   return { ...row, kind: first ? "h0" : "hn", col, t: first ? null : model.last(row.d, b), vector };
 }
 
-// The hidden state that a place's number comes from, for its unit k; null for inputs and h_0.
+// The state that a place's number comes from, for its unit k; null for inputs and first states.
 function sourceOf(app, place, k) {
   const { H, L } = app.model;
-  if (place.kind === "h") return { l: place.l, d: place.d, t: place.t, u: k };
-  if (place.kind === "y") return { l: L - 1, d: Math.floor(k / H), t: place.t, u: k % H };
-  if (place.kind === "hn" && place.t >= 0) return { l: place.l, d: place.d, t: place.t, u: k };
+  const { l, d, t, state } = place;
+  if (place.kind === "y") return { l: L - 1, d: Math.floor(k / H), t, u: k % H, state: "h" };
+  if (place.kind === "h" || (place.kind === "hn" && t >= 0)) return { l, d, t, u: k, state };
   return null;
 }
 
@@ -43,26 +46,29 @@ function twinsOf(app, place) {
   const add = (key, col) => {
     if (!(key === place.key && col === place.col)) found.push({ key, col });
   };
-  const states = place.kind === "y" ? Array.from({ length: D }, (_, d) => ({ l: L - 1, d, t: place.t })) : [place];
+  const own = (_, d) => ({ l: L - 1, d, t: place.t, state: "h" });
+  const states = place.kind === "y" ? Array.from({ length: D }, own) : [place];
   if (place.kind === "x" || place.kind === "h0" || place.t < 0) return found;
-  for (const { l, d, t } of states) {
-    add(`l${l}${d ? "r" : ""}`, t);
-    if (l === L - 1) add("y", t);
-    if (t === model.last(d, state.b)) add(`l${l}${d ? "r" : ""}`, d ? -1 : T);
+  for (const { l, d, t, state: name } of states) {
+    add(rowKey(l, d, name), t);
+    if (l === L - 1 && name === "h") add("y", t);
+    if (t === model.last(d, state.b)) add(rowKey(l, d, name), d ? -1 : T);
   }
   return found;
 }
 
-// The cells a hidden state is made from: its input below and the state before.
+// The cells a state is made from: its input below and the states before.
 function originsOf(app, place) {
   const { model } = app;
   if (place.kind !== "h") return [];
-  const below = place.l === 0 ? ["x"] : Array.from({ length: model.D }, (_, d) => `l${place.l - 1}${d ? "r" : ""}`);
+  const below = place.l === 0 ? ["x"] : Array.from({ length: model.D }, (_, d) => rowKey(place.l - 1, d, "h"));
   const earlier = place.d ? place.t + 1 : place.t - 1;
   const end = place.d ? model.T : -1;
   return [
     ...below.map((key) => `${key}.${place.t}`),
-    `${place.key}.${model.there(earlier, app.state.b) ? earlier : end}`,
+    ...model.kind.states.map(
+      (name) => `${rowKey(place.l, place.d, name)}.${model.there(earlier, app.state.b) ? earlier : end}`,
+    ),
   ];
 }
 
@@ -73,9 +79,9 @@ function nameOf(app, place) {
   if (place.kind === "x") return `x[${place.t}] · ${say.input} · ${at}`;
   if (place.kind === "y") return `${app.outputIndex(place.t)} · ${at}`;
   const way = say.way(place.l, place.d, D);
-  if (place.kind === "h0") return `${app.stateIndex("h_0", place.l, place.d)} · ${way}`;
-  if (place.kind === "hn") return `${app.stateIndex("h_n", place.l, place.d)} · ${way}`;
-  return `h[${place.t}] · ${way} · ${at}`;
+  if (place.kind === "h0") return `${app.stateIndex(`${place.state}_0`, place.l, place.d)} · ${way}`;
+  if (place.kind === "hn") return `${app.stateIndex(`${place.state}_n`, place.l, place.d)} · ${way}`;
+  return `${place.state}[${place.t}] · ${way} · ${at}`;
 }
 
 function spoken(app, place) {

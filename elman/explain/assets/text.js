@@ -41,7 +41,7 @@ function typedRun(app, text) {
     batch: 1,
     tokens: [known.map((k) => data.vocabulary.tokens[k])],
     x,
-    h_0: new Float32Array(L * D * H),
+    starts: forStates(data, () => new Float32Array(L * D * H)),
   };
 }
 
@@ -61,7 +61,7 @@ function listenForText(app) {
   byId("typed").addEventListener("input", (event) => {
     const text = typedText(app, event.target.value);
     if (text === null && app.changes.text === null) return;
-    const edits = app.changes.edits.filter(({ name }) => name !== "x" && name !== "h_0");
+    const edits = app.changes.edits.filter(({ name }) => name !== "x" && !startOf(app.recorded, name));
     // A word is one step of change, however many letters it takes.
     app.change({ text, swapped: false, edits }, app.changes.text !== null);
   });

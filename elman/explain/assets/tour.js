@@ -2,13 +2,22 @@
 
 const TARGETS = {
   "row-x": () => document.querySelectorAll(".cell.x"),
-  "row-h": (app) => document.querySelectorAll(`.cell[data-row="l0"], .cell[data-row="l0r"]`),
+  "row-h": () => document.querySelectorAll(`.cell[data-row="l0"], .cell[data-row="l0r"]`),
+  "row-c": () => document.querySelectorAll(`.cell[data-row="l0c"], .cell[data-row="l0rc"]`),
   "row-y": () => document.querySelectorAll(".cell.y"),
   ends: () => document.querySelectorAll(".cell.hn"),
-  arithmetic: () => [byId("formula")].filter(Boolean),
+  arithmetic: () => [byId("formula-before"), byId("formula")].filter(Boolean),
+  gates: () => document.querySelectorAll("#panel .gates"),
   ledger: () => [byId("ledger")],
   influence: () => [byId("influence"), ...document.querySelectorAll(".bar i")],
 };
+
+// The stops that fit this run's cell, each with where to look, which is the same in every language, and what is said.
+function stopsOf({ say, model }) {
+  return WORDS.en.tourSteps
+    .map((step, k) => ({ ...step, words: say.tourSteps[k] }))
+    .filter(({ only }) => !only || only(model.kind));
+}
 
 function openTour(app) {
   app.tour = 0;
@@ -32,14 +41,17 @@ function drawTour(app, moved = false) {
   if (app.tour === null) return;
   const { say, data } = app;
   const lastOutput = data.batched && app.batchFirst ? "output[:, -1]" : "output[-1]";
-  const about = { ...app.model, name: app.model.kind.name, canSwap: canSwap(app), batched: data.batched, lastOutput };
-  const step = WORDS.en.tourSteps[app.tour]; // where to look is the same in every language
-  const words = say.tourSteps[app.tour];
-  const count = WORDS.en.tourSteps.length;
+  const { kind } = app.model;
+  const gated = isGated(kind);
+  const about = { ...app.model, name: kind.name, gated, canSwap: canSwap(app), batched: data.batched, lastOutput };
+  const stops = stopsOf(app);
+  const count = stops.length;
+  const step = stops[app.tour];
+  const { words } = step;
   document.body.classList.add("touring");
   const place = moved ? step.place(about) : null;
   if (place) {
-    app.set({ pin: null, unit: 0, back: false });
+    app.set({ pin: null, unit: 0, gate: null, back: false });
     app.moveTo(...place);
   }
   unmark();
@@ -47,7 +59,7 @@ function drawTour(app, moved = false) {
   for (const node of targets) node.classList.add("toured");
   const card = byId("tour");
   card.hidden = false;
-  card.classList.toggle("aside-panel", step.at === "arithmetic");
+  card.classList.toggle("aside-panel", step.at === "arithmetic" || step.at === "gates");
   const go = (by) => () => {
     app.tour += by;
     drawTour(app, true);

@@ -13,7 +13,7 @@ function arrow(x1, y1, x2, y2) {
   return `M${x1} ${y1}L${x2} ${y2}M${wing(1)}L${x2} ${y2}L${wing(-1)}`;
 }
 
-// All arrows as one path: the state to the next step, each layer's states to the layer above.
+// All arrows as one path: each state to the next step, c to h, each layer's states to the layer above.
 function drawWires(app) {
   const { model, rows, wires, cells } = app;
   const { T, D } = model;
@@ -38,26 +38,29 @@ function drawWires(app) {
       if (!app.state.back) across.push(row.d ? arrow(right, y, left, y) : arrow(left, y, right, y));
       else {
         // The gradient goes the other way, from the step that read last.
-        const size = sizeOf(found.carried[row.l][row.d][row.d ? col : col + 1]);
+        const size = sizeOf(found.carried[row.state][row.l][row.d][row.d ? col : col + 1]);
         flows.push([row.d ? arrow(left, y, right, y) : arrow(right, y, left, y), size]);
       }
     }
   }
   const up = [];
-  for (let l = 0; l <= model.L; l++) {
-    const below = l === 0 ? "x" : `l${l - 1}${D === 2 ? "r" : ""}`;
-    const above = l === model.L ? "y" : `l${l}`;
+  // An arrow at every step from one row to another above it; in the backward pass downwards, as thick as the gradient.
+  const rise = (below, above, gradient) => {
     for (let t = 0; t < T; t++) {
       const [from, to] = [at(below, t), at(above, t)];
       if (!from || !to) continue;
       const x = from.x + from.w / 2;
       if (!app.state.back) up.push(arrow(x, from.y - 2, x, to.y + to.h + 2));
-      else {
-        const g = l === model.L ? found.losses.get(t)?.seed : found.down[l][t];
-        flows.push([arrow(x, to.y + to.h + 2, x, from.y - 2), sizeOf(g)]);
-      }
+      else flows.push([arrow(x, to.y + to.h + 2, x, from.y - 2), sizeOf(gradient(t))]);
     }
+  };
+  const lowest = model.kind.states.at(-1);
+  for (let l = 0; l < model.L; l++) {
+    rise(l === 0 ? "x" : rowKey(l - 1, D - 1, "h"), rowKey(l, 0, lowest), (t) => found.down[l][t]);
+    for (let d = 0; d < D && lowest !== "h"; d++)
+      rise(rowKey(l, d, lowest), rowKey(l, d, "h"), (t) => found.through[l][d][t]);
   }
+  rise(rowKey(model.L - 1, D - 1, "h"), "y", (t) => found.losses.get(t)?.seed);
   wires.replaceChildren(
     svg("path", { d: across.join(""), class: "across" }),
     svg("path", { d: up.join(""), class: "up" }),
