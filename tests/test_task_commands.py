@@ -25,7 +25,7 @@ from elman.tasks.files.tables import open_table
 from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.examples import open_examples
 from elman.tasks.series import run as series_runs
-from elman.tasks.series.data import choose_columns
+from elman.tasks.series.columns import choose_columns
 from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
 from elman.tasks.training import checkpoint, loop, runs
 from elman.tasks.training.lock import locked
@@ -172,7 +172,7 @@ def test_train_series_fills_its_folder(series):
     assert names == {
         *("config.json", "weights.safetensors", "checkpoint.safetensors", "previous.safetensors"),
         *("metrics.csv", "metrics.json", "README.md"),
-        *("values.npy", "known.npy", "loss.png", "forecast.png", "origins.csv", "calibration.json"),
+        *("values.npy", "known.npy", "linear.npy", "loss.png", "forecast.png", "origins.csv", "calibration.json"),
     }
     origins = pl.read_csv(series / "origins.csv")
     assert len(origins) == 31 * 6 * 2
@@ -202,7 +202,7 @@ def test_a_forecast_says_what_is_missing_at_the_end(place, series, capsys):
     assert exit_code("forecast", series, place / "late.csv", "--steps", 1) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1].startswith("2010-03,sold,")
-    assert "4 of the last 72 values are missing: the model reads the last one before" in captured.err
+    assert "5 of the last 122 values are missing: the model reads the last one before" in captured.err
 
 
 def test_a_forecast_is_refused_where_the_times_have_become_irregular(place, series, capsys):
@@ -297,6 +297,7 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
         "window": 7,
         "season": 4,
         "interval": 0.5,
+        "positive": True,
         "cell": "gru",
         "hidden_size": 3,
         "layers": 2,

@@ -127,6 +127,7 @@ class SeriesSettings(ModelSettings):
     window: int = field(default=24, metadata=COUNT)
     season: int | None = field(default=None, metadata=SEASON)
     interval: float = field(default=0.8, metadata=_rule("above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1))
+    positive: bool = field(default=False, metadata=FLAG)
     cell: str = field(default="rnn", metadata=CELL)
     hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)

@@ -58,6 +58,17 @@ class Clock:
             return 1
         return SEASONS.get(int(self.step), 1)
 
+    @property
+    def longer_season(self) -> int:
+        """The season that such data usually has beside the usual one, 1 for none: a week beside a day."""
+        day = self.season
+        return 7 * day if self.unit == "microsecond" and day > 1 and day * self.step == DAY else 1
+
+    @property
+    def origin(self) -> float:
+        """The first time in the unit of the step, counted from 1970 where times are dates."""
+        return float(month_numbers(np.array([self.first], dtype=np.int64))[0]) if self.unit == "month" else self.first
+
     def at(self, index: int) -> str:
         """The time of a step, counted from the first, as the data writes it."""
         if self.unit == NUMBER:
