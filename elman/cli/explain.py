@@ -11,6 +11,7 @@ from elman.tasks.errors import UserError
 from elman.tasks.files.places import free_path, refuse_existing
 
 MOST = 10  # steps that are told
+MOST_BYTES = 4_000_000  # of a page: most of it are the weights, 1.3 MB in a GRU of 256 units
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -52,10 +53,14 @@ def explain(
     else:
         assert run is not None
         trace, told = _trace_run(run, text, device)
+    from elman.explain._page import page
+    from elman.tasks.training.checkpoint import write_atomically
+
     try:
-        trace.save(output)
+        text_of_page = page(trace, most_bytes=MOST_BYTES)
     except ValueError as error:  # larger than a page may be
         raise UserError(str(error)) from error
+    write_atomically(output, text_of_page.encode())
     _say(output)
     print(f"next: open {output} in a browser")
     return {"pages": [str(output)], **told}
