@@ -1,6 +1,7 @@
 """What a series model reads beside the columns that it forecasts: the place in the year, columns that are known ahead,
 and columns that are only read."""
 
+import dataclasses
 import datetime
 import json
 import re
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 from commands import exit_code
 
+from elman.explain._series import trace_series
 from elman.tasks.errors import DataError
 from elman.tasks.files.tables import open_table
 from elman.tasks.series.clock import Clock
@@ -134,3 +136,27 @@ def test_columns_that_do_not_fit_are_said(place, tmp_path, capsys, options, mess
     words = ["train", "series", place / "sales.csv", "-o", tmp_path / "run", *options.split()]
     assert exit_code(*words) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_series_model_says_which_values_its_forecast_hangs_on(place, capsys):
+    """By how much the forecasts move where a value is changed, and the page that shows what the layer read."""
+    page = place / "page.html"
+    assert exit_code("explain", place / "run", "--data", place / "sales.csv", "-o", page) == 2
+    assert "ends 5 step(s) too early" in capsys.readouterr().err
+    promotions(place / "ahead.csv", 295, 5)
+    assert exit_code("explain", place / "run", "--data", place / "ahead.csv", "-o", page) == 0
+    out = capsys.readouterr().out
+    assert "values that mattered to sold: by how much its forecasts move" in out
+    assert "sold - 7 before" in page.read_text()
+    forecaster = Forecaster(place / "run")
+    past = forecaster.read(place / "ahead.csv")
+    for step in trace_series(forecaster, past).steps[-14::3]:
+        values, column = past.values.copy(), ["sold", "visits"].index(step.column)
+        row = next(i for i in range(len(values)) if past.at(i) == step.time)
+        medians = []
+        for change in (-0.5, 0.5):
+            values[row, column] = past.values[row, column] + change
+            medians.append(forecaster.forecast(dataclasses.replace(past, values=values.copy()))[:, 0, 1].mean())
+        assert medians[1] - medians[0] == pytest.approx(step.moves, abs=1e-3)
+    assert exit_code("explain", place / "run") == 2
+    assert "give --data, the file that it is to forecast from" in capsys.readouterr().err

@@ -66,13 +66,14 @@ def series(
     from elman.tasks.files.tables import open_table
     from elman.tasks.series import run as series_runs
     from elman.tasks.series.columns import choose_columns
+    from elman.tasks.series.dated import dated
     from elman.tasks.series.report import describe_forms, describe_series
     from elman.tasks.training import runs
 
     file = sets.find(data)
 
     def read() -> series_runs.Source:
-        table = open_table(file)
+        table = open_table(file) if time_column else dated(open_table(file))
         columns = choose_columns(
             table, time_column, column, time_format, read=read_column or [], future=future_column or []
         )
