@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from elman.nn.init import echo_state_ as echo_state_
     from elman.nn.init import identity_ as identity_
     from elman.nn.init import spectral_radius as spectral_radius
+    from elman.nn.leaky import LeakyRNN as LeakyRNN
+    from elman.nn.leaky_cell import LeakyRNNCell as LeakyRNNCell
     from elman.nn.lstm import LSTM as LSTM
     from elman.nn.lstm import LSTMCell as LSTMCell
     from elman.nn.parametrizations import Connectivity as Connectivity
@@ -41,6 +43,8 @@ _HOMES = {
     "LSTM": "elman.nn.lstm",
     "LSTMCell": "elman.nn.lstm",
     "LowRank": "elman.nn.parametrizations",
+    "LeakyRNN": "elman.nn.leaky",
+    "LeakyRNNCell": "elman.nn.leaky_cell",
     "RNN": "elman.nn.rnn",
     "RNNCell": "elman.nn.rnn",
     "Report": "elman.explain._report",

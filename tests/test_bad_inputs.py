@@ -196,7 +196,7 @@ def test_bad_series_are_said(tmp_path, capsys, name):
 
 OPTIONS = {
     ("labels", "--tokens letters"): "--tokens must be characters or words, not letters",
-    ("labels", "--class-weights heavy"): "--class-weights must be none or balanced, not heavy",
+    ("labels", "--class-weights heavy"): "--class-weights must be none, root or balanced, not heavy",
     ("labels", "--held-out 0.4"): "--held-out must be above 0 and at most 0.3, not 0.4",
     ("labels", "--text-column story"): "has no column 'story' for --text-column: it has text, label",
     ("labels", "--label-column mood"): "has no column 'mood' for --label-column: it has text, label",

@@ -286,6 +286,7 @@ def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeyp
     found = []
     monkeypatch.setattr(train_labels, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
     monkeypatch.setattr(train_labels, "finish", lambda run: found.append(run))
+    monkeypatch.setattr(train_labels, "outcome", lambda run: {})
     assert exit_code("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *as_options(given)) == 0
     assert {**vars(found[1].settings), **vars(found[0].settings)} == given
 
@@ -313,6 +314,7 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
     found = []
     monkeypatch.setattr(train_series, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
     monkeypatch.setattr(train_series, "finish", lambda run: found.append(run))
+    monkeypatch.setattr(train_series, "outcome", lambda run: {})
     columns = ["--column", "rain", "--time-column", "month"]
     assert exit_code("train", "series", place / "sales.csv", "-o", tmp_path / "run", *columns, *as_options(given)) == 0
     assert {**vars(found[1].settings), **vars(found[0].settings)} == given
@@ -396,7 +398,14 @@ def test_classify_measures_the_file_it_was_given(place, labels, tmp_path, capsys
     right = sum(one == other for one, other in zip(found, truth, strict=True))
     scores = sklearn.metrics.f1_score(truth, found, labels=["other", "sad"], average="macro", zero_division=0)
     assert f"{right} of 3 labels were found: accuracy {right / 3:.3f}, macro-F1 {scores:.3f}" in captured.err
-    assert f"  other taken for {found[2]}" in captured.err
+    f1 = sklearn.metrics.f1_score(truth, found, labels=["other", "sad"], average=None, zero_division=0)
+    words = [line.split() for line in captured.err.splitlines()]
+    assert ["other", f"{f1[0]:.3f}", "1"] in words
+    assert ["sad", f"{f1[1]:.3f}", "2"] in words
+    names = sorted({*truth, *found})
+    matrix = sklearn.metrics.confusion_matrix(truth, found, labels=names)
+    for i, name in enumerate(names):
+        assert [str(i + 1), name, *(str(n or ".") for n in matrix[i])] in words
     assert "confusion.csv" not in captured.err
 
 

@@ -75,6 +75,8 @@ def _trace_run(run: Path, text: str | None, data: Path | None, device: str) -> "
         raise UserError("a RUN folder needs --text: what is the model to read?")
     if task == "labels":
         return _trace_labels(run, text, device)
+    if task != "text":
+        raise UserError(f"{run} was trained for another task: {task}, not text or labels")
 
     from elman.explain._characters import trace_text
     from elman.tasks.text import run as text_runs

@@ -70,11 +70,13 @@ class Stream:
         self._turn = threading.Lock()
         self.reset()
 
-    def __call__(self, x_t: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, **terms: Any) -> Tensor:
         """One step.
 
         Args:
             x_t: (N, I), or (I,) for a single sequence; the same N at every step.
+            terms: leak and drive of a `LeakyRNN` for this step, which broadcast to (N, H), or (H,). Default: the
+                layer's leak, and no drive. Its noise is drawn for every step.
 
         Returns:
             The last layer's h, (N, H) or (H,), in memory of its own; with proj_size (N, P) or (P,).
@@ -92,7 +94,7 @@ class Stream:
             )
         try:
             steps = self._steps
-            if steps is not None and self._seen == _identity(self._rnn):
+            if steps is not None and not terms and self._seen == _identity(self._rnn):
                 if steps.looks(x_t) and moment.is_quiet() and asked() in (None, OWN):
                     return steps(x_t)
                 asks = torch.is_grad_enabled() and isinstance(x_t, Tensor) and x_t.requires_grad
@@ -104,7 +106,7 @@ class Stream:
                     "on a sequence of one step with a state."
                 )
             with torch.no_grad():
-                return self._checked_step(x_t, self._rnn._weights())
+                return self._checked_step(x_t, self._rnn._weights(), terms)
         finally:
             self._turn.release()
 
@@ -189,13 +191,18 @@ class Stream:
             raise TypeError(f"{name} should be {wanted}, got {type(state).__name__}.")
         return states
 
-    def _checked_step(self, x_t: Tensor, weights: list[Tensor]) -> Tensor:
+    def _checked_step(self, x_t: Tensor, weights: list[Tensor], terms: dict[str, Any]) -> Tensor:
         """A step with all checks; from now on the fast one, where it can be."""
         rnn, states = self._rnn, self._current()
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
             got = f"{tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
             kind = ValueError if isinstance(x_t, Tensor) else AttributeError
             raise kind(f"A stream takes one step, a tensor (batch, input_size) or (input_size,); got {got}.")
+        if rnn.recurrent_dropout and rnn.training:
+            raise RuntimeError(
+                "Recurrent dropout has one mask for all steps of a sequence, and a stream runs steps apart: call "
+                "layer.eval() first."
+            )
         if not states:
             rows = rnn.num_layers, *x_t.shape[:-1]
             states = tuple(x_t.new_zeros(*rows, width) for width in rnn._state_widths())
@@ -218,7 +225,11 @@ class Stream:
             self._seen = _identity(rnn)
             return self._steps(self._steps.as_read(x_t))
         output: Tensor
-        output, after = rnn(sequence, states[0] if len(states) == 1 else states)
+        terms = {
+            name: term.unsqueeze(time) if isinstance(term, Tensor) and term.dim() == x_t.dim() else term
+            for name, term in terms.items()
+        }
+        output, after = rnn(sequence, states[0] if len(states) == 1 else states, **terms)
         last = (after,) if isinstance(after, Tensor) else after
         # autocast gives them back shorter
         self._states = tuple(new.to(old.dtype) for new, old in zip(last, states, strict=True))
@@ -226,6 +237,8 @@ class Stream:
 
     def _can_be_fast(self, problem: Problem) -> bool:
         """Whether elman's kernels take the steps, without dropout, from weights whose changes can be seen."""
+        if self._rnn._beyond_torch() is not None:  # its steps read more than x
+            return False
         backend, _ = choose(problem)
         dropout = self._rnn.training and self._rnn.dropout > 0 and self._rnn.num_layers > 1
         # every weight is a parameter, and not one of those that torch.inference_mode made, which have no version

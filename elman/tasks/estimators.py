@@ -104,7 +104,7 @@ class LabelsClassifier(Estimator):
         dropout: share of activations dropped, half of it of the input's.
         label_smoothing: share of certainty that training withholds.
         batch_size: examples a step.
-        class_weights: "none", or "balanced": all labels count alike.
+        class_weights: "none", "balanced": all labels count alike, or "root": half-way between these.
         held_out: part to choose the weights by, and as much that is measured on.
         steps: of training.
         lr: highest learning rate.

@@ -133,7 +133,7 @@ def _states(prepared: Prepared, problem: Problem, x: Tensor) -> tuple[Sequence[T
 
 def _tables(prepared: Prepared, problem: Problem, x: Tensor) -> tuple[Sequence[Tensor | None], Sequence[int]]:
     """Masks, reset and lengths, or the batch sizes in their place, which are none of another run; and the addresses."""
-    _, _, _, _, _, _, _, _, lengths, reset, masks, batch_sizes = problem
+    _, _, _, _, _, _, _, _, lengths, reset, masks, batch_sizes, _, _ = problem
     if lengths is None and reset is None and masks is None and batch_sizes is None:
         return (), NO_TABLES
     if batch_sizes is not None:

@@ -48,7 +48,7 @@ def prepare(
     problem: Problem, backward: bool, save: bool, groups: int, x_turned: bool, d_output_turned: bool
 ) -> Prepared:
     """What a run needs besides addresses."""
-    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes = problem
+    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes, _, _ = problem
     shape = x.shape
     if batch_sizes is None:
         ragged, (steps, sequences, _) = 0 if lengths is None else 1, shape
