@@ -20,6 +20,7 @@ from elman.tasks.series.dated import dated
 from elman.tasks.series.features import Features
 from elman.tasks.series.model import SeriesModel
 from elman.tasks.series.run import JOB, latest_origins
+from elman.tasks.series.several import SeveralTable
 from elman.tasks.series.task import split_series
 from elman.tasks.training import runs
 
@@ -86,6 +87,9 @@ class Forecaster:
         table, own = open_table(file), self.clock
         if self.config["time"] not in table.columns:
             table = dated(table)
+        if self.config["several"]:
+            series, value = self.config["several"]
+            table = SeveralTable(table, series, self.config["time"], value)
         also = {"read": self.config["read"], "future": self.features.columns}
         columns = choose_columns(table, self.config["time"], self.columns, time_format, **also)
         with tempfile.TemporaryDirectory() as there:

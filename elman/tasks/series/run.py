@@ -46,6 +46,7 @@ class Source:
     table: Table
     columns: Columns
     sha256: str = ""
+    several: tuple[str, str] | None = None  # the columns of the names and of the values, where it held several series
 
 
 class SeriesJob:
@@ -105,6 +106,7 @@ class SeriesJob:
             "clock": dataclasses.asdict(found.clock),
             "time": data.columns.time,
             "columns": data.columns.values,
+            "several": data.several,
             "read": data.columns.read,
             "features": dataclasses.asdict(features),
             "season": seasons[0],
