@@ -24,11 +24,11 @@ from elman.tasks.series.dated import dated
 from elman.tasks.series.forecaster import Forecaster, Past
 from elman.tasks.series.measures import Autoregression, Errors, baseline_forecasts, measure_forecasts, pinball
 from elman.tasks.series.model import SeriesModel
-from elman.tasks.series.report import verdict
+from elman.tasks.series.report import learned, verdict
 from elman.tasks.series.run import JOB, MODEL, Measured, Source
 from elman.tasks.series.scale import Scale, naive_error
 from elman.tasks.series.season import find_seasons, seasonal_places, strongest_lag
-from elman.tasks.series.task import SeriesTask, split_series
+from elman.tasks.series.task import Parts, SeriesTask, split_series
 from elman.tasks.settings import LoopSettings, SeriesSettings
 from elman.tasks.training import loop, runs
 
@@ -572,6 +572,36 @@ def test_an_interval_that_does_not_hold_is_in_the_verdict():
         "asked for."
     )
     assert verdict(measured, 0.1) == "By MASE this model is better than naive."
+
+
+def test_it_is_said_where_the_network_adds_nothing():
+    assert learned(75, adopted=False).startswith("this model has the weights of step 75")
+    assert "the forecasts are those of its linear path" in learned(0, adopted=False)
+    assert "the weights that it began with" in learned(0, adopted=True)
+
+
+@torch.no_grad()
+def test_weights_are_kept_only_where_they_gain_more_than_chance(tmp_path):
+    """The measure is the loss and two standard errors of the gain; in a short part no gain is told from chance."""
+    run = make_run(tmp_path, make_series(300) - 200, held_out=0.2)
+    task = run.task
+    task.model.eval()
+    linear = task.evaluate()
+    task.model.head.bias.add_(0.3 * torch.randn_like(task.model.head.bias))
+    other = task.evaluate()
+    origins = task.parts.origins("choose", 5, task.reach - 1)
+    places, known = task._targets(origins, 1)
+    losses = [task._losses(task._scaled(origins, way), places, known).sum((0, 2, 3)) / 5 for way in (False, True)]
+    assert losses[1].mean().item() == pytest.approx(linear)
+    count = 60 // 5
+    block = np.arange(len(origins)) * count // len(origins)
+    gain = np.array([(losses[0] - losses[1])[torch.from_numpy(block == b)].mean().item() for b in range(count)])
+    error = gain.std(ddof=1) / np.sqrt(count)
+    assert other == pytest.approx(losses[0].mean().item() + 2 * error, rel=1e-5)
+    task.parts = Parts(200, 235, 300)  # seven horizons
+    worse = task.evaluate()
+    task.model.head.bias.data.copy_(task.model.start.repeat(5))
+    assert worse >= task.evaluate()
 
 
 # The season, and intervals that hold

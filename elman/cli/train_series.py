@@ -141,7 +141,7 @@ def finish(run: "Run") -> "Measured":
         print("ETS and ARIMA stand beside these with another package: pip install elman[baselines]")
     print(f"MASE 1 is {unit_in_words(run.config)}; the interval should hold {run.settings.interval:.0%}")
     print(verdict(measured, run.settings.interval))
-    print(learned(run.trainer.best_step))
+    print(learned(run.trainer.best_step, "from" in run.config))
     origins_csv(run, measured)
     draw(
         lambda: loss_picture(run.trainer, run.folder / "loss.png"),
