@@ -123,6 +123,13 @@ def test_rows_of_the_future_are_no_steps_of_the_series(tmp_path):
     assert arrays.future.tolist() == [[5], [6], [6], [8], [9]]
 
 
+def test_what_is_known_ahead_may_not_be_missing(tmp_path):
+    (tmp_path / "a.csv").write_text("day,y,p\n2020-01-01,1,5\n2020-01-02,2,\n2020-01-03,3,8\n")
+    table = open_table(tmp_path / "a.csv")
+    with pytest.raises(DataError, match=r"a.csv, line 3: column p is empty, where --future-column needs a value"):
+        read_series(table, choose_columns(table, None, ["y"], future=["p"]), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
