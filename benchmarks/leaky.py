@@ -1,8 +1,8 @@
 """LeakyRNN beside the loops over time that its users write: `python -m benchmarks.leaky [--rounds 7]`.
 
 Training steps (output's sum, all gradients) of elman.LeakyRNN, of a loop in torch, where JAX is installed of its scan,
-and of elman.RNN of the same size; recurrent dropout and zoneout, on and off; the states of a reservoir, beside ReservoirPy
-where that is installed. Agreement is checked first. In one process, in turn, medians; two threads each.
+and of elman.RNN of the same size; recurrent dropout and zoneout, on and off; the states of a reservoir, beside
+ReservoirPy where that is installed. Agreement is checked first. In one process, in turn, medians; two threads each.
 """
 
 import argparse
