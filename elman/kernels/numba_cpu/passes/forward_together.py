@@ -44,7 +44,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
             at = z_at(p, layer, d, row_of(p, t, i), scratch + s % p.span * p.sequences + i)
             z[i] = at + size * (h_size * before_h + j0)
             if fresh:
-                begin_slots(p, layer, d, at, j0, j1)
+                begin_slots(p, layer, d, at + size * j0, j0, j1)
             if s == 0 or starts_again(p, d, t, i):
                 h_before[i] = h0_at(p, of_direction, i, size)
             else:
