@@ -1,6 +1,6 @@
 """The tasks' promises, measured: python -m benchmarks.tasks speed | overhead | kills | memory | processes.
 
-speed       `elman train text` as a whole, on elman.RNN and on torch.nn.RNN in turn
+speed       `elman train text` as a whole, on elman's layer and on torch's in turn
 overhead    what the training loop adds to the model's and the optimizer's own work
 kills       20 random `kill -9` in a row, then the weights of a run never interrupted
 memory      files of 2 GB for each task: the most memory that reading and training take
@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-MODEL = "--hidden-size 128 --seq-len 64 --batch-size 32"
+MODEL = "--cell rnn --hidden-size 128 --seq-len 64 --batch-size 32"
 STEPS, ROUNDS = 10_000, 1
 KILLS = 20
 GIGABYTES = 2.0
@@ -79,19 +79,18 @@ def speed(folder: Path, steps: int, rounds: int) -> None:
             f"loop, measuring and checkpoints included"
         )
     ratio = {name: middle["torch"][name] / middle["elman"][name] for name in ("fit", "whole")}
-    print(f"elman.RNN: {ratio['whole']:.2f} times as fast as a whole, {ratio['fit']:.2f} times in the loop")
+    print(f"elman: {ratio['whole']:.2f} times as fast as a whole, {ratio['fit']:.2f} times in the loop")
 
 
 def _with(layer: str, *arguments: str) -> None:
     """The command line with this layer in the models, and the seconds that its loop took."""
     from torch import nn
 
-    import elman
     from elman import cli
-    from elman.tasks.text import task as text
-    from elman.tasks.training import loop
+    from elman.tasks.training import loop, modules
 
-    text.RNN = {"elman": elman.RNN, "torch": nn.RNN}[layer]  # type: ignore[assignment,misc]
+    if layer == "torch":
+        modules.LAYERS.update(rnn=nn.RNN, gru=nn.GRU, lstm=nn.LSTM)
     fit, seconds = loop.fit, []
 
     def timed(*given: Any, **options: Any) -> bool:

@@ -21,17 +21,30 @@ if TYPE_CHECKING:
     from elman.nn.convert import to_torch as to_torch
     from elman.nn.gru import GRU as GRU
     from elman.nn.gru import GRUCell as GRUCell
+    from elman.nn.init import echo_state_ as echo_state_
+    from elman.nn.init import identity_ as identity_
+    from elman.nn.init import spectral_radius as spectral_radius
+    from elman.nn.leaky import LeakyRNN as LeakyRNN
+    from elman.nn.leaky_cell import LeakyRNNCell as LeakyRNNCell
     from elman.nn.lstm import LSTM as LSTM
     from elman.nn.lstm import LSTMCell as LSTMCell
+    from elman.nn.parametrizations import Connectivity as Connectivity
+    from elman.nn.parametrizations import DalesLaw as DalesLaw
+    from elman.nn.parametrizations import LowRank as LowRank
     from elman.nn.rnn import RNN as RNN
     from elman.nn.rnn import RNNCell as RNNCell
     from elman.nn.stream import Stream as Stream
 
 _HOMES = {
+    "Connectivity": "elman.nn.parametrizations",
+    "DalesLaw": "elman.nn.parametrizations",
     "GRU": "elman.nn.gru",
     "GRUCell": "elman.nn.gru",
     "LSTM": "elman.nn.lstm",
     "LSTMCell": "elman.nn.lstm",
+    "LowRank": "elman.nn.parametrizations",
+    "LeakyRNN": "elman.nn.leaky",
+    "LeakyRNNCell": "elman.nn.leaky_cell",
     "RNN": "elman.nn.rnn",
     "RNNCell": "elman.nn.rnn",
     "Report": "elman.explain._report",
@@ -39,7 +52,10 @@ _HOMES = {
     "backends": "elman.kernels.table",
     "convert": "elman.nn.convert",
     "doctor": "elman.explain._doctor",
+    "echo_state_": "elman.nn.init",
+    "identity_": "elman.nn.init",
     "patch": "elman.nn.convert",
+    "spectral_radius": "elman.nn.init",
     "to_torch": "elman.nn.convert",
     "trace": "elman.explain._run",
     "use_backend": "elman.kernels.table",
@@ -49,15 +65,21 @@ __all__ = [
     "GRU",
     "LSTM",
     "RNN",
+    "Connectivity",
+    "DalesLaw",
     "GRUCell",
     "LSTMCell",
+    "LowRank",
     "RNNCell",
     "Report",
     "Stream",
     "backends",
     "convert",
     "doctor",
+    "echo_state_",
+    "identity_",
     "patch",
+    "spectral_radius",
     "to_torch",
     "trace",
     "use_backend",

@@ -120,7 +120,7 @@ class Crowd:
 def _openmp() -> Any | None:
     from elman.kernels.numba_cpu.threads import team
 
-    return team.loaded_parallel()
+    return team.gnu_parallel()
 
 
 def _delays() -> dict[str, int]:

@@ -5,11 +5,11 @@ Each way takes a `Run` and returns what was computed, by name. `run.change()` re
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from cases import cotangent
+from cases import States, cotangent, states_of
 from pieces import run_pieces
 from torch import Tensor
 from torch.func import functional_call
@@ -26,26 +26,37 @@ class Run:
 
     def __init__(self, layer: torch.nn.Module, tensors: Values, options: dict[str, Any], change: Callable[[], None]):
         self.layer, self.tensors, self.options, self.change = layer, tensors, options, change
-        self.ours = isinstance(layer, elman.RNN | elman.RNNCell)
+        self.ours = type(layer).__module__.startswith("elman")
+        self.pair = type(layer).__name__.startswith("LSTM")
 
     def __getattr__(self, name: str) -> Any:
         return self.tensors.get(name)
 
     @property
     def wanted(self) -> Values:
-        named = {"x": self.x, "h0": self.h0} | dict(self.layer.named_parameters())
+        named = {"x": self.x, "h0": self.h0, "c0": self.c0} | dict(self.layer.named_parameters())
         return {name: t for name, t in named.items() if t is not None and t.requires_grad}
+
+    @property
+    def hx(self) -> States:
+        """The first states as the layer takes them."""
+        return (self.h0, self.c0) if self.pair and self.h0 is not None else self.h0
+
+    def hx_of(self, states: Sequence[Tensor]) -> States:
+        """The same of states in a row."""
+        return tuple(states) if self.pair and states else states[0] if states else None
 
     def forward(self) -> tuple[Tensor, ...]:
         """The layer, with lengths and reset where there are any."""
         words = {name: t for name in ("lengths", "reset") if (t := self.tensors.get(name)) is not None}
         if not words or self.ours:
-            return self.keep(*self.layer(self.x, self.h0, **words))
-        return self.keep(*run_pieces(self.layer, self.x, self.h0, **words))
+            return self.keep(*self.layer(self.x, self.hx, **words))
+        return self.keep(*run_pieces(self.layer, self.x, self.hx, **words))
 
-    def keep(self, *outputs: Tensor) -> tuple[Tensor, ...]:
-        """Remembers the results, which may be replaced too, and what they were like."""
-        self.tensors |= dict(zip(("output", "h_n"), outputs, strict=False))
+    def keep(self, output: Tensor, last: States) -> tuple[Tensor, ...]:
+        """Remembers the results, which may be replaced too, and what they were like; gives them in a row."""
+        outputs = (output, *states_of(last))
+        self.tensors |= dict(zip(("output", "h_n", "c_n"), outputs, strict=False))
         self.like = [torch.empty_like(y, memory_format=torch.contiguous_format) for y in outputs]
         return outputs
 
@@ -90,8 +101,8 @@ def packed(run: Run) -> Values:
     rows = pack_padded_sequence(run.x, lengths, run.layer.batch_first, enforce_sorted=False)
     # the rows themselves are what the layer is given, and what is replaced
     run.tensors["x"] = x = rows.data.detach().requires_grad_(run.x.requires_grad)
-    output, h_n = run.layer(type(rows)(x, *rows[1:]), run.h0)
-    outputs = run.keep(output.data, h_n)
+    output, last = run.layer(type(rows)(x, *rows[1:]), run.hx)
+    outputs = run.keep(output.data, last)
     run.change()
     return run.gradients(outputs)
 
@@ -132,22 +143,23 @@ def second(run: Run) -> Values:
 
 def vjp(run: Run) -> Values:
     names = [name for name, _ in run.layer.named_parameters()]
-    words = [name for name in ("x", "h0") if run.tensors.get(name) is not None]
+    words = [name for name in ("x", "h0", "c0") if run.tensors.get(name) is not None]
 
     def function(*given: Tensor) -> tuple[Tensor, ...]:
-        weights, arguments = given[: len(names)], dict(zip(words, given[len(names) :], strict=True))
-        return functional_call(run.layer, dict(zip(names, weights, strict=True)), tuple(arguments.values()))
+        weights, (x, *states) = given[: len(names)], given[len(names) :]
+        output, last = functional_call(run.layer, dict(zip(names, weights, strict=True)), (x, run.hx_of(states)))
+        return output, *states_of(last)
 
     given = [*run.layer.parameters(), *(run.tensors[word] for word in words)]
-    outputs, pull = torch.func.vjp(function, *given)
-    run.keep(*outputs)
+    (output, *last), pull = torch.func.vjp(function, *given)
+    run.keep(output, tuple(last))
     run.change()
     found = pull(tuple(run.cotangents()))
     return dict(zip([*names, *words], found, strict=True))
 
 
 def checkpointed(run: Run) -> Values:
-    outputs = run.keep(*checkpoint(run.layer, run.x, run.h0, use_reentrant=False))
+    outputs = run.keep(*checkpoint(run.layer, run.x, run.hx, use_reentrant=False))
     run.change()
     return run.gradients(outputs)
 
@@ -176,29 +188,30 @@ def inference(run: Run) -> Values:
         run.forward()
     run.change()
     with torch.no_grad():
-        output, h_n = run.forward()
-    return {"output": output, "h_n": h_n}
+        return dict(zip(("output", "h_n", "c_n"), run.forward(), strict=False))
 
 
 def at_forward(run: Run) -> Values:
     """The change comes first: what the layer is given is in that layout, of that dtype, of that size."""
     run.change()
+    torch.manual_seed(3)  # the masks of the other ways
     return run.gradients(run.forward())
 
 
 def cell(run: Run) -> Values:
-    state = run.h0
+    state = run.hx
     for x in run.x:
         state = run.layer(x, state)
-    run.keep(state)
+    h, *rest = states_of(state)
+    outputs = run.keep(h, tuple(rest))
     run.change()
-    return run.gradients((state,))
+    return run.gradients(outputs)
 
 
 def stream(run: Run) -> Values:
     """Steps between which something is replaced; torch's layer on sequences of one step."""
     time = 1 if run.layer.batch_first else 0
-    steps, state, found = run.x.detach().unbind(time), run.h0, {}
+    steps, state, found = run.x.detach().unbind(time), run.hx, {}
     ours = elman.Stream(run.layer, state) if run.ours else None
     with torch.no_grad():
         for t, x in enumerate(steps):
@@ -213,47 +226,70 @@ def stream(run: Run) -> Values:
 
 
 def operator(run: Run) -> Values:
-    """torch.ops.elman.rnn beside the layer of torch."""
+    """The operator of the layer beside the layer of torch."""
     layer = run.layer
     if run.ours:
         x, reset = (t.transpose(0, 1) if layer.batch_first and t is not None else t for t in (run.x, run.reset))
-        kind = (layer.nonlinearity, layer.num_layers, layer.bidirectional)
-        outputs = torch.ops.elman.rnn(x, run.h0, list(layer.parameters()), run.lengths, reset, None, *kind)[:2]
-        outputs = run.keep(outputs[0].transpose(0, 1) if layer.batch_first else outputs[0], outputs[1])
+        choice = [layer.nonlinearity] if isinstance(layer, elman.RNN) else []
+        states = [run.h0, run.c0] if run.pair else [run.h0]
+        weights, kind = list(layer.parameters()), (layer.num_layers, layer.bidirectional)
+        of_layer = getattr(torch.ops.elman, type(layer).__name__.lower())
+        output, *rest = of_layer(x, *states, weights, run.lengths, reset, None, *choice, *kind)
+        outputs = run.keep(output.transpose(0, 1) if layer.batch_first else output, tuple(rest[: len(states)]))
     else:
         outputs = run.forward()
     run.change()
     return run.gradients(outputs)
 
 
-def _plain(layers: int, directions: int, x: Tensor, h0: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
+def _plain(cell: str, layers: int, directions: int, x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
     """The definition with two biases in torch's operators, for a compiler that does not take torch's layer apart."""
-    ends = []
+    states, ends = given[: 2 if cell == "lstm" else 1], []
+    weights = given[len(states) :]
     for k in range(layers):
         sides = []
         for d in range(directions):
             place = k * directions + d
-            w_ih, w_hh, b_ih, b_hh = weights[4 * place : 4 * place + 4]
-            h, steps = h0[place], []
+            own, now, steps = weights[4 * place : 4 * place + 4], [state[place] for state in states], []
             for x_t in reversed(x.unbind()) if d else x.unbind():
-                h = (x_t @ w_ih.T + b_ih + h @ w_hh.T + b_hh).tanh()
-                steps.append(h)
+                now = _step(cell, x_t, now, *own)
+                steps.append(now[0])
             sides.append(torch.stack(steps[::-1] if d else steps))
-            ends.append(h)
+            ends.append(now)
         x = torch.cat(sides, -1)
-    return x, torch.stack(ends)
+    return x, *map(torch.stack, zip(*ends, strict=True))
+
+
+def _step(cell: str, x: Tensor, states: Sequence[Tensor], w_ih: Tensor, w_hh: Tensor, *biases: Tensor) -> list[Tensor]:
+    h, b_ih, b_hh = states[0], *biases
+    read, carried = x @ w_ih.T + b_ih, h @ w_hh.T + b_hh
+    if cell == "rnn":
+        return [(read + carried).tanh()]
+    if cell == "gru":
+        (r_x, z_x, n_x), (r_h, z_h, n_h) = read.chunk(3, -1), carried.chunk(3, -1)
+        n, z = (n_x + (r_x + r_h).sigmoid() * n_h).tanh(), (z_x + z_h).sigmoid()
+        return [(1 - z) * n + z * h]
+    i, f, g, o = (read + carried).chunk(4, -1)
+    c = f.sigmoid() * states[1] + i.sigmoid() * g.tanh()
+    return [o.sigmoid() * c.tanh(), c]
 
 
 @functools.cache
-def _compiled(ours: bool, layers: int, directions: int, I: int, H: int, dtype: torch.dtype) -> Callable[..., Any]:
+def _compiled(
+    ours: bool, cell: str, layers: int, directions: int, I: int, H: int, dtype: torch.dtype
+) -> Callable[..., Any]:
     """One graph for all cases of a kind: the weights are arguments."""
+    torch._dynamo.config.recompile_limit = 100  # they are one function to Dynamo
     if not ours:
-        return torch.compile(functools.partial(_plain, layers, directions), backend="aot_eager", fullgraph=True)
-    layer = elman.RNN(I, H, layers, bidirectional=directions == 2, dtype=dtype)
-    names = [name for name, _ in layer.named_parameters()]
+        return torch.compile(functools.partial(_plain, cell, layers, directions), backend="aot_eager", fullgraph=True)
+    layer = getattr(elman, cell.upper())(I, H, layers, bidirectional=directions == 2, dtype=dtype)
+    names, pair = [name for name, _ in layer.named_parameters()], cell == "lstm"
 
-    def function(x: Tensor, h0: Tensor, *weights: Tensor) -> tuple[Tensor, Tensor]:
-        return functional_call(layer, dict(zip(names, weights, strict=True)), (x, h0))
+    def function(x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        states, weights = given[: 1 + pair], given[1 + pair :]
+        hx = states if pair else states[0]
+        output, last = functional_call(layer, dict(zip(names, weights, strict=True)), (x, hx))
+        return output, *states_of(last)
 
     return torch.compile(function, backend="aot_eager", fullgraph=True)
 
@@ -261,11 +297,13 @@ def _compiled(ours: bool, layers: int, directions: int, I: int, H: int, dtype: t
 def compiled(run: Run) -> Values:
     """A compiled graph keeps its arguments themselves: what is beside it is a graph of torch's operators."""
     layer = run.layer
-    weights = list(layer.parameters())
-    for t in (run.x, run.h0, *weights):
+    weights, states = list(layer.parameters()), states_of(run.hx)
+    for t in (run.x, *states, *weights):
         t.requires_grad_()
-    kind = (layer.num_layers, 2 if layer.bidirectional else 1, layer.input_size, layer.hidden_size, run.x.dtype)
-    outputs = run.keep(*_compiled(run.ours, *kind)(run.x, run.h0, *weights))
+    sizes = (layer.num_layers, 2 if layer.bidirectional else 1, layer.input_size, layer.hidden_size)
+    graph = _compiled(run.ours, type(layer).__name__.lower(), *sizes, run.x.dtype)
+    output, *last = graph(run.x, *states, *weights)
+    outputs = run.keep(output, tuple(last))
     run.change()
     return run.gradients(outputs)
 

@@ -11,10 +11,13 @@ import torch
 import elman
 
 PUBLIC = [
+    "Connectivity",
+    "DalesLaw",
     "GRU",
     "GRUCell",
     "LSTM",
     "LSTMCell",
+    "LowRank",
     "RNN",
     "RNNCell",
     "Report",
@@ -22,7 +25,10 @@ PUBLIC = [
     "backends",
     "convert",
     "doctor",
+    "echo_state_",
+    "identity_",
     "patch",
+    "spectral_radius",
     "to_torch",
     "trace",
     "use_backend",

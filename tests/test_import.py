@@ -7,6 +7,8 @@ from importlib.util import find_spec
 
 import pytest
 
+from elman._needs import too_old
+
 
 def modules_after(code: str) -> set[str]:
     """The top-level modules that a fresh process holds after some code."""
@@ -26,6 +28,26 @@ def test_building_a_layer_loads_nothing_heavy() -> None:
     names = "elman.RNNCell\nelman.backends\nelman.use_backend\nelman.trace"
     loaded = modules_after(f"import elman\nelman.RNN(3, 4, 2)\n{names}")
     assert not HEAVY & loaded - modules_after("import torch; torch.nn.RNN(3, 4, 2)")
+
+
+def test_a_flop_counter_knows_the_layer_whichever_is_imported_first() -> None:
+    """torch's counter warns on CUDA builds without triton, so it is not imported until somebody counts."""
+    count = "import torch\nfrom torch.utils.flop_counter import FlopCounterMode\nlayer = elman.RNN(2, 4)\n"
+    count += "with FlopCounterMode(display=False) as counter: layer(torch.ones(5, 3, 2))\n"
+    count += "assert counter.get_total_flops() == 5 * 3 * 4 * (2 + 4) * 2, counter.get_total_flops()\n"
+    own = "import elman, sys\nelman.RNN(2, 4)\nassert 'torch.utils.flop_counter' not in sys.modules\n"
+    modules_after(own + count)
+    modules_after("import torch.utils.flop_counter\nimport elman\n" + count)
+
+
+def test_old_versions_are_refused_in_a_sentence() -> None:
+    assert too_old("torch", "2.8.0+cpu") is None
+    assert too_old("torch", "2.13.0a0+git1234") is None
+    assert too_old("torch", "2.7.1") == "elman needs torch 2.8 or newer, and found 2.7.1: pip install --upgrade torch"
+    assert "numba 0.62 or newer, and found 0.61.2" in str(too_old("numba", "0.61.2"))
+    code = "import torch\ntorch.__version__ = '2.7.1'\n"
+    code += "try: import elman\nexcept ImportError as error: assert 'torch 2.8 or newer' in str(error)\n"
+    modules_after(code + "else: raise AssertionError")
 
 
 @pytest.mark.skipif(find_spec("typer") is None, reason="the command comes with elman[train]")

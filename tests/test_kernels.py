@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from cases import CASES, Case, Values, assert_same
+from plans import forget_plans
 from problems import LAYERS, Given, given, kinds_of
 from torch import Tensor
 
@@ -33,9 +34,9 @@ def eager_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Threads even for work as small as the tests'."""
     monkeypatch.setattr(team, "_TEAM_WORK", 0)
     monkeypatch.setattr(team, "_TEAM_STEP", 0)
-    prepared._prepare.cache_clear()
+    forget_plans()
     yield
-    prepared._prepare.cache_clear()
+    forget_plans()
 
 
 def own(made: Given, needs: tuple[bool, ...] | None = None) -> tuple[Run, Values]:

@@ -149,14 +149,14 @@ def test_an_epoch_reads_every_example_once_in_batches_of_like_length():
 # The model
 
 
-@pytest.mark.parametrize("one_hot", [False, True])
-@pytest.mark.parametrize(("directions", "layers"), [(1, 1), (2, 1), (2, 2)])
-def test_the_model_is_torchs_layer_on_each_sequence_alone(one_hot, directions, layers):
-    settings = LabelsSettings(
-        one_hot=one_hot, bidirectional=directions == 2, layers=layers, hidden_size=6, embedding_size=4
-    )
-    model = LabelsModel(3, settings, tokens=11).eval()
-    theirs = torch.nn.RNN(11 if one_hot else 4, 6, layers, bidirectional=directions == 2)
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("pooling", ["last", "all"])
+@pytest.mark.parametrize(("directions", "layers", "one_hot"), [(1, 1, True), (2, 1, False), (2, 2, True)])
+def test_the_model_is_torchs_layer_on_each_sequence_alone(one_hot, directions, layers, pooling, cell):
+    sizes = {"layers": layers, "hidden_size": 6, "embedding_size": 4, "bidirectional": directions == 2}
+    model = LabelsModel(3, LabelsSettings(cell=cell, pooling=pooling, one_hot=one_hot, **sizes), tokens=11).eval()
+    kind = getattr(torch.nn, cell.upper())
+    theirs = kind(11 if one_hot else 4, 6, layers, bidirectional=directions == 2)
     theirs.load_state_dict(model.rnn.state_dict())
     lengths = torch.tensor([5, 1, 7, 2])
     ids = torch.randint(11, (7, 4))
@@ -166,7 +166,8 @@ def test_the_model_is_torchs_layer_on_each_sequence_alone(one_hot, directions, l
         x = torch.eye(11)[alone] if one_hot else model.embedding.weight[alone]
         output, _ = theirs(x)
         last = torch.cat([output[-1, :6], output[0, 6:]])  # forward at the end, reverse at the start
-        torch.testing.assert_close(logits[n], model.linear.weight @ last + model.linear.bias)
+        kept = torch.cat([last, output.mean(0), output.max(0)[0]]) if pooling == "all" else last
+        torch.testing.assert_close(logits[n], model.linear.weight @ kept + model.linear.bias)
 
 
 def test_numbers_are_scaled_inside_the_model():
@@ -178,25 +179,27 @@ def test_numbers_are_scaled_inside_the_model():
     torch.testing.assert_close(model(x, lengths), plain(scaled, lengths))
 
 
-@pytest.mark.parametrize("weights", ["none", "balanced"])
-def test_the_loss_is_the_weighted_cross_entropy(tmp_path, weights):
+@pytest.mark.parametrize(("weights", "smoothing"), [("none", 0.0), ("root", 0.0), ("balanced", 0.0), ("balanced", 0.3)])
+def test_the_loss_is_the_weighted_cross_entropy(tmp_path, weights, smoothing):
     texts, labels = make_texts(80)
-    run = begin(tmp_path / "run", texts, labels, class_weights=weights, dropout=0.0)
+    run = begin(tmp_path / "run", texts, labels, class_weights=weights, label_smoothing=smoothing, dropout=0.0)
     task, names = run.task, run.config["labels"]
     counts = np.bincount(task.arrays.classes[task.train])
-    w = len(task.train) / (len(names) * counts) if weights == "balanced" else np.ones(len(names))
+    w = {"none": counts**0.0, "root": counts**-0.5, "balanced": 1 / counts}[weights]
+    w = w * len(task.train) / (w * counts).sum()
     for step in range(2 * task.steps_per_epoch):
         loss = task.loss(step).item()
         examples = epoch_order(task.train, task.arrays.lengths, 8, (0, step // task.steps_per_epoch))[
             step % task.steps_per_epoch
         ]
-        total = weight = 0.0
+        total = 0.0
         for i in examples:
             ids, lengths = Tokens("characters", run.config["vocabulary"]).encode(pl.Series([texts[i]]))
-            p = task.model(torch.from_numpy(ids)[:, None], torch.from_numpy(lengths)).softmax(1)[0]
+            logs = task.model(torch.from_numpy(ids)[:, None], torch.from_numpy(lengths)).log_softmax(1)[0]
             k = names.index(labels[i])
-            total, weight = total - w[k] * p[k].log().item(), weight + w[k]
-        assert loss == pytest.approx(total / weight, rel=1e-5)
+            total -= (1 - smoothing) * w[k] * logs[k].item()
+            total -= smoothing / len(names) * sum(v * log for v, log in zip(w, logs.tolist(), strict=True))
+        assert loss == pytest.approx(total / len(examples), rel=1e-5)
 
 
 def test_training_learns_and_the_classifier_repeats_it(tmp_path):

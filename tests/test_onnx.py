@@ -175,6 +175,41 @@ def test_one_unbatched_sequence(tmp_path: Path) -> None:
         torch.testing.assert_close(run(tmp_path / "one.onnx", input), list(layer(input)))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+@pytest.mark.filterwarnings("ignore:Exporting a model to ONNX with a batch_size:UserWarning")
+@pytest.mark.filterwarnings("ignore:Exporting a model while it is in training mode:UserWarning")
+@pytest.mark.parametrize("way", ["model", "program", "old"])
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_in_training_mode_every_run_draws_its_mask(cell: str, way: str, tmp_path: Path) -> None:
+    """At sizes that are fixed too, where the exporter works out what follows from no input. ONNX Runtime takes every
+    Dropout out of a graph that it optimizes, also those of torch's layers, and so computes what eval() does."""
+    layer, path, input = getattr(elman, cell)(3, 8, 2, dropout=0.3), tmp_path / "model.onnx", torch.randn(5, 2, 3)
+    if way == "old":
+        words = dict(training=torch.onnx.TrainingMode.TRAINING, do_constant_folding=False)
+        torch.onnx.export(layer, (input,), path, dynamo=False, **words)
+    else:
+        model = torch.export.export(layer, (input,)) if way == "program" else layer
+        torch.onnx.export(model, (input,), path, dynamo=True, verbose=False)
+    exported = onnx.load(path)
+    (dropout,) = [node for node in exported.graph.node if node.op_type == "Dropout"]
+    exported.graph.output.append(onnx.helper.make_empty_tensor_value_info(dropout.output[0]))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(exported.SerializeToString(), options)
+    halves = [getattr(torch.nn, cell)(3 if k == 0 else 8, 8) for k in range(2)]  # the layer in two, for a mask between
+    for k, half in enumerate(halves):
+        own = {n: p for n, p in layer.state_dict().items() if n.endswith(f"l{k}")}
+        half.load_state_dict({n.removesuffix(f"l{k}") + "l0": p for n, p in own.items()})
+    masks = []
+    for _ in range(2):
+        output, *_, mask = map(torch.from_numpy, session.run(None, {session.get_inputs()[0].name: input.numpy()}))
+        torch.testing.assert_close(mask.unique(), torch.tensor([0.0, 1 / 0.7]))
+        with torch.no_grad():
+            torch.testing.assert_close(output, halves[1](halves[0](input)[0] * mask)[0])
+        masks.append(mask)
+    assert not torch.equal(*masks)
+
+
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 def test_reset_is_refused_in_words(cell: str) -> None:
     layer, reset = getattr(elman, cell)(3, 8).eval(), torch.zeros(5, 2, dtype=torch.bool)

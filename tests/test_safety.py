@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from plans import forget_plans
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import Parameter
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
-from elman.kernels.numba_cpu import api, memory
+from elman.kernels.numba_cpu import api, known, memory
 from elman.kernels.numba_cpu.plan.prepared import Prepared
 
 
@@ -201,7 +202,8 @@ def test_scratch_memory_lasts_as_long_as_the_run(monkeypatch: pytest.MonkeyPatch
     """As Python ends it clears what threads keep, while a daemon thread may still be in the kernel."""
     layer, x = elman.RNN(3, 5), torch.randn(5, 2, 3)
     expected = layer(x)
-    prepare = api.prepare
+    forget_plans()
+    prepare, started = known.prepare, []
 
     def prepared(*arguments: Any, **options: Any) -> Prepared:
         made = prepare(*arguments, **options)
@@ -211,12 +213,17 @@ def test_scratch_memory_lasts_as_long_as_the_run(monkeypatch: pytest.MonkeyPatch
             memory.kept.__dict__.clear()
             assert kept() is not None
             memory.kept.tensor = kept()
+            started.append(plan)
             made.start(plan)
 
         return made._replace(start=start)
 
-    monkeypatch.setattr(api, "prepare", prepared)
-    torch.testing.assert_close(layer(x), expected)
+    for of in (known, api):
+        monkeypatch.setattr(of, "prepare", prepared)
+    lengths = torch.tensor([5, 5])
+    torch.testing.assert_close([layer(x), layer(x), layer(x, lengths=lengths)], [expected] * 3)
+    assert len(started) == 3
+    forget_plans()
 
 
 @pytest.mark.parametrize("which", ["input", "hx", "weight_ih_l0", "bias_hh_l0"])

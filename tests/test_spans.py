@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from cases import Case, assert_same
+from plans import forget_plans
 from torch import Tensor
 
 import elman
@@ -36,9 +37,9 @@ def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(prepared, "steps_of_a_span", lambda *sizes: request.param)
     monkeypatch.setattr(team, "_TEAM_WORK", 0)  # a second thread even for work as small as this
     monkeypatch.setattr(team, "_TEAM_STEP", 0)
-    prepared._prepare.cache_clear()
+    forget_plans()
     yield request.param
-    prepared._prepare.cache_clear()
+    forget_plans()
 
 
 @pytest.fixture(params=["sequences", "columns"])

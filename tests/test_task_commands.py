@@ -25,7 +25,7 @@ from elman.tasks.files.tables import open_table
 from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.examples import open_examples
 from elman.tasks.series import run as series_runs
-from elman.tasks.series.data import choose_columns
+from elman.tasks.series.columns import choose_columns
 from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
 from elman.tasks.training import checkpoint, loop, runs
 from elman.tasks.training.lock import locked
@@ -172,7 +172,7 @@ def test_train_series_fills_its_folder(series):
     assert names == {
         *("config.json", "weights.safetensors", "checkpoint.safetensors", "previous.safetensors"),
         *("metrics.csv", "metrics.json", "README.md"),
-        *("values.npy", "known.npy", "loss.png", "forecast.png", "origins.csv", "calibration.json"),
+        *("values.npy", "known.npy", "linear.npy", "loss.png", "forecast.png", "origins.csv", "calibration.json"),
     }
     origins = pl.read_csv(series / "origins.csv")
     assert len(origins) == 31 * 6 * 2
@@ -202,7 +202,7 @@ def test_a_forecast_says_what_is_missing_at_the_end(place, series, capsys):
     assert exit_code("forecast", series, place / "late.csv", "--steps", 1) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1].startswith("2010-03,sold,")
-    assert "4 of the last 72 values are missing: the model reads the last one before" in captured.err
+    assert "5 of the last 122 values are missing: the model reads the last one before" in captured.err
 
 
 def test_a_forecast_is_refused_where_the_times_have_become_irregular(place, series, capsys):
@@ -241,15 +241,38 @@ def test_tensorboard_has_the_measures_of_metrics_csv(place, tmp_path):
 # Options
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_every_task_takes_every_cell(place, tmp_path, capsys, cell):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 300)
+    files = {"text": tmp_path / "text.txt", "labels": place / "moods.csv", "series": place / "sales.csv"}
+    for task, file in files.items():
+        run = tmp_path / task
+        assert exit_code("train", task, file, "-o", run, "--cell", cell, *SMALL.split()) == 0
+        assert f"16 {cell.upper()} units in 1 layer(s)" in capsys.readouterr().out
+        assert json.loads((run / "config.json").read_text())["model"]["cell"] == cell
+        assert f"cell {cell}" in (run / "README.md").read_text()
+        assert exit_code("train", task, file, "-o", run, "--resume", "--cell", "rnn") == 2
+        assert f"was begun with cell {cell}, not rnn" in capsys.readouterr().err
+        assert exit_code("export", run, "-o", tmp_path / f"{task}.onnx") == 0
+    assert exit_code("generate", tmp_path / "text", "--prompt", "the ") == 0
+    assert exit_code("classify", tmp_path / "labels", "--text", "smile") == 0
+    assert exit_code("forecast", tmp_path / "series", place / "sales.csv") == 0
+    assert exit_code("train", "text", files["text"], "-o", tmp_path / "x", "--cell", "mgu") == 2
+    assert capsys.readouterr().err.endswith("elman: --cell must be rnn, gru or lstm, not mgu\n")
+
+
 def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeypatch):
     given = {
         "tokens": "words",
         "one_hot": True,
         "bidirectional": True,
+        "pooling": "last",
+        "cell": "gru",
         "hidden_size": 3,
         "layers": 2,
         "embedding_size": 5,
         "dropout": 0.125,
+        "label_smoothing": 0.0625,
         "batch_size": 6,
         "class_weights": "balanced",
         "held_out": 0.25,
@@ -263,6 +286,7 @@ def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeyp
     found = []
     monkeypatch.setattr(train_labels, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
     monkeypatch.setattr(train_labels, "finish", lambda run: found.append(run))
+    monkeypatch.setattr(train_labels, "outcome", lambda run: {})
     assert exit_code("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *as_options(given)) == 0
     assert {**vars(found[1].settings), **vars(found[0].settings)} == given
 
@@ -273,6 +297,8 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
         "window": 7,
         "season": 4,
         "interval": 0.5,
+        "positive": True,
+        "cell": "gru",
         "hidden_size": 3,
         "layers": 2,
         "dropout": 0.125,
@@ -288,6 +314,7 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
     found = []
     monkeypatch.setattr(train_series, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
     monkeypatch.setattr(train_series, "finish", lambda run: found.append(run))
+    monkeypatch.setattr(train_series, "outcome", lambda run: {})
     columns = ["--column", "rain", "--time-column", "month"]
     assert exit_code("train", "series", place / "sales.csv", "-o", tmp_path / "run", *columns, *as_options(given)) == 0
     assert {**vars(found[1].settings), **vars(found[0].settings)} == given
@@ -371,7 +398,14 @@ def test_classify_measures_the_file_it_was_given(place, labels, tmp_path, capsys
     right = sum(one == other for one, other in zip(found, truth, strict=True))
     scores = sklearn.metrics.f1_score(truth, found, labels=["other", "sad"], average="macro", zero_division=0)
     assert f"{right} of 3 labels were found: accuracy {right / 3:.3f}, macro-F1 {scores:.3f}" in captured.err
-    assert f"  other taken for {found[2]}" in captured.err
+    f1 = sklearn.metrics.f1_score(truth, found, labels=["other", "sad"], average=None, zero_division=0)
+    words = [line.split() for line in captured.err.splitlines()]
+    assert ["other", f"{f1[0]:.3f}", "1"] in words
+    assert ["sad", f"{f1[1]:.3f}", "2"] in words
+    names = sorted({*truth, *found})
+    matrix = sklearn.metrics.confusion_matrix(truth, found, labels=names)
+    for i, name in enumerate(names):
+        assert [str(i + 1), name, *(str(n or ".") for n in matrix[i])] in words
     assert "confusion.csv" not in captured.err
 
 
@@ -419,7 +453,7 @@ def test_a_run_without_the_newer_settings_loads(place, series, tmp_path):
     shutil.copytree(series, tmp_path / "run")
     path = tmp_path / "run" / "config.json"
     config = json.loads(path.read_text())
-    del config["training"]["patience"], config["unit"], config["clock"]["zone"]
+    del config["training"]["patience"], config["model"]["cell"], config["unit"], config["clock"]["zone"]
     path.write_text(json.dumps(config))
     assert exit_code("forecast", tmp_path / "run", place / "sales.csv") == 0
     assert exit_code("train", "series", place / "sales.csv", "-o", tmp_path / "run", "--resume") == 0

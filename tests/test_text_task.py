@@ -232,11 +232,39 @@ def test_training_learns_a_text_that_repeats(tmp_path, line):
     assert trainer.evaluate() < 0.1
 
 
-def test_recurrent_weights_start_orthogonal():
-    model = CharacterModel(9, TextSettings(hidden_size=12, layers=3))
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_recurrent_weights_start_orthogonal(cell):
+    model = CharacterModel(9, TextSettings(cell=cell, hidden_size=12, layers=3))
     for layer in range(3):
-        weight = getattr(model.rnn, f"weight_hh_l{layer}")
-        torch.testing.assert_close(weight @ weight.T, torch.eye(12), atol=1e-5, rtol=0)
+        for gate in getattr(model.rnn, f"weight_hh_l{layer}").split(12):
+            torch.testing.assert_close(gate @ gate.T, torch.eye(12), atol=1e-5, rtol=0)
+    if cell == "lstm":
+        assert (model.rnn.bias_ih_l0[12:24] == 1).all()
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_state_of_every_cell_is_carried_and_measured_in_pieces(tmp_path, monkeypatch, cell):
+    """Text in pieces of one character, by streams that keep their state, gives what torch's layer gives in one."""
+    monkeypatch.setattr(text, "LOGITS", 1)
+    content = random_text(400)
+    task = make_task(tmp_path, content, cell=cell, batch_size=1, seq_len=8, held_out=0.3, dropout=0.0)
+    ids = torch.tensor(Vocabulary("".join(sorted(set(content)))).encode(content))
+    model = task.model
+    theirs = getattr(torch.nn, cell.upper())(model.rnn.input_size, model.rnn.hidden_size, model.rnn.num_layers)
+    theirs.load_state_dict(model.rnn.state_dict())
+
+    def bits(first: int, last: int) -> torch.Tensor:
+        logits = model.linear(theirs(model.embedding(ids[first : last - 1]))[0])
+        return torch.nn.functional.cross_entropy(logits, ids[first + 1 : last], reduction="none") / math.log(2)
+
+    with torch.no_grad():
+        warm = min(256, task.trained - 1)
+        expected = bits(task.trained - warm - 1, 400)[warm:].mean().item()
+        assert task.held_out_bits() == pytest.approx(expected, rel=1e-5)
+        start = int(np.random.default_rng((task.seed, 0)).integers(task.stream - task.chunks * 8 + 1))
+        losses = [task.score(task.loss(step).item()) for step in range(4)]
+        assert losses == pytest.approx(bits(start, start + 33).view(4, 8).mean(1).tolist(), rel=1e-5)
+    assert set(task.carried()) == ({"h", "c"} if cell == "lstm" else {"h"})
 
 
 def test_steady_dropout_drops_the_same_features_at_all_steps():

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 import pytest
 import torch
 from cases import CASES, Case, run
+from plans import forget_plans
 
 import elman
 from elman import _waiting
-from elman.kernels.numba_cpu.plan import prepared
 from elman.kernels.numba_cpu.threads import team
 
 MS = 1_000_000
-needs_openmp = pytest.mark.skipif(team.loaded_parallel() is None, reason="there is no GNU OpenMP here")
+needs_openmp = pytest.mark.skipif(team.gnu_parallel() is None, reason="there is no GNU OpenMP here")
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def several(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Even small runs are planned for several threads."""
     monkeypatch.setattr(team, "_TEAM_WORK", 0)
     monkeypatch.setattr(team, "_TEAM_STEP", 0)
-    prepared._prepare.cache_clear()
+    forget_plans()
     yield
-    prepared._prepare.cache_clear()
+    forget_plans()
 
 
 def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def test_short_waits_begin_with_the_first_delay_and_end_after_quiet() -> None:
 def test_a_crowd_comes_goes_and_changes_no_number() -> None:
     x = torch.randn(300, 300)
     expected, before = x @ x, threading.active_count()
-    crowd = _waiting.Crowd(team.loaded_parallel())
+    crowd = _waiting.Crowd(team.gnu_parallel())
     assert threading.active_count() == before + 1
     assert torch.equal(x @ x, expected)
     crowd.leave()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize, prune
 
 import elman
+from elman.autograd.private import UNPACKS_ALONE
 
 CASE = CASES[10]
 DTYPE = torch.float64
@@ -134,6 +135,8 @@ def test_an_edit_between_forward_and_backward_is_refused(backend: str) -> None:
 @pytest.mark.parametrize("edit", [torch.Tensor.relu_, lambda y: y.mul_(3), lambda y: y.zero_()])
 def test_an_output_edited_in_place_gives_torchs_gradients(edit: Callable[[Tensor], Tensor], backend: str) -> None:
     """BPTT reads the output again; torch keeps a copy of its own."""
+    if backend == "numba" and not UNPACKS_ALONE:
+        pytest.skip("before torch 2.12 such a way back is refused")
     gradients = []
     for cls in (nn.RNN, elman.RNN):
         layer, input = CASES[3].layer(cls, DTYPE), CASES[3].input(DTYPE)

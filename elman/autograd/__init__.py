@@ -1,0 +1,1 @@
+from elman import _needs as _needs

@@ -1,7 +1,7 @@
 """The rule as a node of autograd: one for a whole layer."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,15 +11,19 @@ from elman.autograd import rule
 from elman.autograd.private import apply_of, saved_tensor_hooks, unpack_saved
 from elman.kernels.problem import Problem
 from elman.kernels.reference import by_hand
-from elman.kernels.table import Backend
+from elman.kernels.table import OWN, Backend
+
+if TYPE_CHECKING:
+    from elman.kernels.numba_cpu.known import Held, Known
 
 _Call = tuple[Backend, Problem, bool, bool]
 """What a node is told besides its inputs: the backend, the problem, whether that is checked, and whether hooks take
 what is saved."""
+_Found = tuple[Tensor, tuple[Tensor, ...]]
 _alias: Callable[[Tensor], Tensor] = Tensor.detach
 
 
-def run(backend: Backend, problem: Problem, checked: bool = False) -> tuple[Tensor, tuple[Tensor, ...]]:
+def run(backend: Backend, problem: Problem, checked: bool = False) -> _Found:
     """output and the last states, by a backend through which autograd does not go by itself.
 
     Args:
@@ -35,6 +39,20 @@ def run(backend: Backend, problem: Problem, checked: bool = False) -> tuple[Tens
         # a hook is shown each tensor once, and may give back the very same: so it gets one that nobody else holds
         problem = problem.with_inputs([t.view_as(t) for t in problem.inputs])
     output, *last_states = _apply((backend, problem, checked, hooked), *problem.inputs)
+    return output, tuple(last_states)
+
+
+def run_known(known: "Known", x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> _Found | None:
+    """The same on elman's kernels, of tensors which look like those of a known run. None: it is for `run`."""
+    held = known.hold(weights) if known.usable else None
+    if held is None:
+        return None
+    if not (known.asks and torch.is_grad_enabled()):
+        (output, last, _), _ = known.forward(x, states, held, False)
+        return output, last
+    if saved_tensor_hooks():
+        return None
+    output, *last_states = _apply_known((known, held), x, *states, *weights)
     return output, tuple(last_states)
 
 
@@ -54,8 +72,7 @@ class _Layer(torch.autograd.Function):
             ctx.save_for_backward(*inputs, output.clone(), *saved)
             checked = False
         else:
-            results = [t for t in inputs if type(t) is not Parameter and t.grad_fn is not None]
-            ctx.save_for_backward(*map(_alias, inputs), output, *saved, *results)
+            ctx.save_for_backward(*map(_alias, inputs), output, *saved, *_results(inputs))
         ctx.call = backend, problem.without_inputs(), checked, hooked, len(inputs), len(saved), seal
         ctx.set_materialize_grads(False)
         return output, *last
@@ -64,17 +81,68 @@ class _Layer(torch.autograd.Function):
     def backward(ctx: Any, d_output: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
         backend, problem, checked, hooked, count, of_backend, seal = ctx.call
         tensors = unpack_saved(ctx, count)
-        needs, read = ctx.needs_input_grad[1:], tensors[:count]
-        if rule.must_stay_visible(d_output, d_last):
-            results = tensors[count + 1 + of_backend :]
-            problem = problem.with_inputs(read if hooked else _in_the_graph(ctx.next_functions, read, results))
-            return None, *by_hand.backward(problem, d_output, d_last, needs)
-        problem, saved = problem.with_inputs(read), tensors[count + 1 : count + 1 + of_backend]
-        run = tensors[count], saved, seal
-        return None, *rule.backward_on(backend, problem, *run, d_output, d_last, needs, checked)
+        end = count + 1 + of_backend
+        run = tensors[count], tensors[count + 1 : end], seal
+        way = backend, problem, checked, tensors[:count], None if hooked else tensors[end:]
+        return None, *_back(ctx, way, run, d_output, d_last)
 
 
-_apply = apply_of(_Layer)
+class _KnownLayer(torch.autograd.Function):
+    """The same for a known run, in less time: the weights are saved as they are, and their memory is held."""
+
+    @staticmethod
+    def forward(ctx: Any, call: "tuple[Known, Held]", *inputs: Tensor) -> tuple[Tensor, ...]:
+        known, held = call
+        others = inputs[: known.count]
+        (output, last, saved), seal = known.forward(inputs[0], others[1:], held, True)
+        kept = [a for a in saved if a is not None]
+        weights = inputs[known.count :]
+        ctx.save_for_backward(*map(_alias, others), output, *kept, *weights, *_results(others))
+        ctx.call = known, held, seal, known.count + 1 + len(kept)
+        ctx.set_materialize_grads(False)
+        return output, *last
+
+    @staticmethod
+    def backward(ctx: Any, d_output: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
+        known, held, seal, end = ctx.call
+        count = known.count
+        tensors = unpack_saved(ctx, count)
+        output = tensors[count]
+        if output is not None and not rule.must_stay_visible(d_output, d_last):
+            found = known.backward(tensors[:end], held, seal, d_output, d_last, ctx.needs_input_grad[1:])
+            if found is not None:
+                return None, *found
+        read = *tensors[:count], *known.read_by(held)
+        way = OWN, known.problem, True, read, tensors[end + len(held[0]) :]
+        return None, *_back(ctx, way, (output, known.all_saved(tensors[count + 1 : end]), seal), d_output, d_last)
+
+
+_apply, _apply_known = apply_of(_Layer), apply_of(_KnownLayer)
+
+
+def _results(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Those that are results themselves."""
+    return [t for t in inputs if type(t) is not Parameter and t.grad_fn is not None]
+
+
+def _back(
+    ctx: Any,
+    way: tuple[Backend, Problem, bool, Sequence[Tensor], Sequence[Tensor] | None],
+    run: tuple[Tensor | None, Sequence[Tensor | None], int],
+    d_output: Tensor | None,
+    d_last: tuple[Tensor | None, ...],
+) -> rule.Gradients:
+    """The gradients of one run: its output, what is saved, its seal.
+
+    `way`: the backend, the problem and whether it is checked, the inputs as forward read them, and those of them that
+    are results, as they stand in the graph; None: all do.
+    """
+    backend, problem, checked, read, results = way
+    needs = ctx.needs_input_grad[1:]
+    if rule.must_stay_visible(d_output, d_last):
+        inputs = read if results is None else _in_the_graph(ctx.next_functions, read, results)
+        return by_hand.backward(problem.with_inputs(inputs), d_output, d_last, needs)
+    return rule.backward_on(backend, problem.with_inputs(read), *run, d_output, d_last, needs, checked)
 
 
 def _in_the_graph(nodes: Sequence[Any], read: Sequence[Tensor], results: Sequence[Tensor]) -> list[Tensor]:

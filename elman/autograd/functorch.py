@@ -89,7 +89,8 @@ class _Forward(torch.autograd.Function):
 
 def _gradients_at(problem: Problem, found: Gradients) -> Problem:
     """A record with gradients in the places of the inputs."""
-    return problem._replace(lengths=None, reset=None, masks=None).with_inputs(found)  # type: ignore[arg-type]
+    tables = {"lengths": None, "reset": None, "masks": None, "recurrent_masks": None}
+    return problem._replace(**tables).with_inputs(found)  # type: ignore[arg-type]
 
 
 class _Backward(torch.autograd.Function):

@@ -17,11 +17,32 @@ Axes = Sequence[int | None]
 """The axis on which each tensor is mapped; None: it is the same for all."""
 
 
-def _batch_axes(problem: Problem) -> Any:
-    """The batch axis of each tensor of a problem; None: of the weights, which have none."""
-    tables: dict[str, Any] = {"lengths": 0, "reset": 1, "masks": 2, "batch_sizes": None}
-    inputs: list[Any] = [1, *[1] * len(problem.states), *[None] * len(problem.weights)]
+def _batch_axes(problem: Problem, mapped: Sequence[Any]) -> Any:
+    """The batch axis of each tensor of a problem; None: of the weights, and of terms that all sequences share and no
+    axis is mapped of."""
+    tables: dict[str, Any] = {"lengths": 0, "reset": 1, "masks": 2, "batch_sizes": None, "recurrent_masks": 1}
+    of_terms = [
+        None if axis is None and term.shape[2] == 1 else 2 for term, axis in zip(problem.terms, mapped, strict=True)
+    ]
+    inputs: list[Any] = [1, *[1] * len(problem.states), *[None] * len(problem.weights), *of_terms]
     return problem.without_inputs()._replace(**tables).with_inputs(inputs)
+
+
+def _with_terms_of_each(problem: Problem, axes: Problem) -> tuple[Problem, Problem]:
+    """The same with terms that are mapped given to each sequence, and the axes on which they are mapped then: a term
+    that each run's sequences share is not shared by all."""
+    terms: list[Any] = list(problem.terms)
+    places: list[Any] = list(axes.terms)
+    sequences = _one(problem.x, axes.x).shape[1]
+    for k, axis in enumerate(places):
+        if axis is not None and _one(terms[k], axis).shape[2] == 1:
+            terms[k], places[k] = terms[k].movedim(axis, 0).expand(-1, -1, -1, sequences, -1), 0
+    return problem._replace(terms=tuple(terms)), axes._replace(terms=tuple(places))
+
+
+def _one(tensor: Tensor, axis: Any) -> Tensor:
+    """Of one run."""
+    return tensor if axis is None else tensor.select(axis, 0)
 
 
 def _of_saved(saved: Sequence[Tensor | None], axes: Axes) -> tuple[int | None, ...]:
@@ -48,7 +69,9 @@ def map_forward(
         form = Flat(runs[0])
         stacked = [torch.stack(same) for same in zip(*map(form.at, runs), strict=True)]
         return tuple(stacked), (0,) * len(stacked)
-    found = run(flat.of(_fold_all(tensors, axes, flat.at(_batch_axes(problem)), size)))
+    problem, axes_of_problem = _with_terms_of_each(problem, flat.of(axes))
+    tensors, axes = flat.at(problem), flat.at(axes_of_problem)
+    found = run(flat.of(_fold_all(tensors, axes, flat.at(_batch_axes(problem, axes_of_problem.terms)), size)))
     form = Flat(found)
     batch: Any = 1, (1,) * len(found.last), _of_saved(found.saved, (None,) * len(found.saved))
     places = form.at(Run(*batch))
@@ -80,15 +103,27 @@ def map_backward(
         return tuple(stacked), (0,) * len(stacked)
     saved = _of_saved(back.saved, axes_of_back.saved)
     batch: Any = 1, saved, 1, (1,) * len(back.d_last)
-    folded = flat.of(_fold_all(tensors, axes, flat.at((_batch_axes(problem), Back(*batch))), size))
+    shared = [_one(*term).shape[2] == 1 for term in zip(problem.terms, axes_of_problem.terms, strict=True)]
+    problem, axes_of_problem = _with_terms_of_each(problem, axes_of_problem)
+    tensors, axes = flat.at((problem, back)), flat.at((axes_of_problem, axes_of_back))
+    places_of_batch = flat.at((_batch_axes(problem, axes_of_problem.terms), Back(*batch)))
+    folded = flat.of(_fold_all(tensors, axes, places_of_batch, size))
     found = run(*folded, size if groups is None else size * groups)
-    of_rows = 1 + len(problem.states)
+    apart, first_term = folded[0].sums_over_sequences(), len(found) - len(shared)
     gradients, places = [], []
     for i, gradient in enumerate(found):
         if gradient is None or not needs[i]:
             continue
-        place = 1 if i < of_rows else 0
-        gradients.append(gradient if i >= of_rows and groups is None else _unfold(gradient, place, size))
+        place = 0 if apart[i] else 1 if i < first_term else 2
+        if groups is not None or not apart[i]:
+            gradient = _unfold(gradient, place, size)
+        if place == 2 and shared[i - first_term]:  # each run's sequences shared it
+            if groups is None:
+                gradient = gradient.sum(3, keepdim=True)
+            else:
+                of_groups = gradient.reshape(*gradient.shape[:3], groups, -1, gradient.shape[-1])
+                gradient, place = of_groups.sum(4, keepdim=True).movedim((2, 3), (0, 1)), 0
+        gradients.append(gradient)
         places.append(place)
     return tuple(gradients), tuple(places)
 

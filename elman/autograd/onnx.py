@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem, Weights
 
 _ORDER = {"gru": ("z", "r", "n"), "lstm": ("i", "o", "f", "g")}
@@ -34,6 +35,12 @@ def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
     return x, tuple(torch.cat(states) for states in zip(*found, strict=True))
 
 
+def in_order(cell: Cell, rows: Tensor) -> Tensor:
+    """A weight (G H, ·) or bias (G H,) with its gates in ONNX's order."""
+    gates = dict(zip(cell.gates, rows.chunk(len(cell.gates)), strict=True))
+    return torch.cat([gates[gate] for gate in _ORDER.get(cell.layer, cell.gates)])
+
+
 def _layer(
     problem: Problem, x: Tensor, starts: Sequence[Tensor], weights: Sequence[Weights]
 ) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -44,8 +51,7 @@ def _layer(
 
     def ordered(rows: Tensor | None) -> Tensor:
         assert rows is not None
-        gates = dict(zip(cell.gates, rows.chunk(len(cell.gates)), strict=True))
-        return torch.cat([gates[gate] for gate in _ORDER.get(cell.layer, cell.gates)])
+        return in_order(cell, rows)
 
     biases = [torch.cat([ordered(w.b_ih), ordered(w.b_hh)]) for w in weights] if problem.bias else []
     attributes: dict[str, Any] = {"hidden_size": h, "direction": "bidirectional" if directions == 2 else "forward"}

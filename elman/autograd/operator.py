@@ -1,5 +1,5 @@
-"""The rule as operators of torch, `torch.ops.elman.rnn`, `gru`, `lstm` and their backward passes: what torch.compile,
-torch.export and every mode that watches operators see.
+"""The rule as operators of torch, `torch.ops.elman.rnn`, `gru`, `lstm`, `leaky`, `potential` and their backward passes:
+what torch.compile, torch.export and every mode that watches operators see.
 
 They are registered by `import elman` where torch is imported already, and else with the first name of elman's used.
 """
@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch._decomp import register_decomposition
 from torch._library.autograd import Info, make_autograd_impl
-from torch.utils.flop_counter import register_flop_formula
 
 from elman.autograd import flops, onnx, rule
 from elman.autograd.flat import Flat
@@ -21,9 +20,9 @@ from elman.autograd.private import unpack_saved
 from elman.autograd.rule import Back, Gradients
 from elman.kernels import moment
 from elman.kernels.cells import CELLS, Cell
+from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.problem import Problem, Run
 from elman.kernels.shapes import checked
-from elman.kernels.table import OWN
 
 _LIBRARY: Any = torch.library.Library("elman", "FRAGMENT")  # type: ignore[no-untyped-call]
 
@@ -32,7 +31,8 @@ class _Layer:
     """The two operators of one class of layer, and how their arguments are a problem.
 
     Forward takes x, h0 (and c0), the weights, lengths, reset, masks, the nonlinearity where there is a choice,
-    num_layers and bidirectional; it returns output, h_n (and c_n), the mark of the backend and what that saved.
+    num_layers and bidirectional, recurrent_masks, and where the cell takes them leak and drive; it returns output, h_n
+    (and c_n), the mark of the backend and what that saved.
     Backward takes the same, then output, saved, the gradients at output and the last states, needs and groups, and
     returns the gradients that are needed.
     """
@@ -44,8 +44,10 @@ class _Layer:
         states = [f"{state}0" for state in self.cell.states]
         choice = ["nonlinearity"] if len(self.cells) > 1 else []
         names = ["x", *states, "weights", "lengths", "reset", "masks", *choice, "num_layers", "bidirectional"]
+        self.terms = () if name == "rnn" else ("leak", "drive") if self.cell.leaks else ("leak",)
+        later = ["recurrent_masks", *self.terms]
         make: Any = namedtuple  # its fields are known only now
-        self.arguments = make("arguments", names)
+        self.arguments = make("arguments", [*names, *later], defaults=[None] * len(later))
         kinds = {
             "x": "Tensor",
             "weights": "Tensor[]",
@@ -54,16 +56,17 @@ class _Layer:
             "bidirectional": "bool",
         }
         taken = ", ".join(f"{kinds.get(name, 'Tensor?')} {name}" for name in names)
+        by_name = ", ".join(f"Tensor? {name}=None" for name in later)
         gives = ["output", *(f"{state}_n" for state in self.cell.states), "mark", *self.cell.saved]
         given = ", ".join(f"Tensor {name}" for name in gives)
         gradients = ", ".join(f"Tensor? d_{name}" for name in gives[: 1 + len(states)])
         back = f"Tensor output, Tensor[] saved, {gradients}, bool[] needs, int? groups"
         tag = torch.Tag.pt2_compliant_tag
-        _LIBRARY.define(f"{name}({taken}) -> ({given})", tags=tag)
-        _LIBRARY.define(f"{name}_backward({taken}, {back}) -> Tensor[]", tags=tag)
+        _LIBRARY.define(f"{name}({taken}, {by_name}) -> ({given})", tags=tag)
+        _LIBRARY.define(f"{name}_backward({taken}, {back}, {by_name}) -> Tensor[]", tags=tag)
         self.forward = getattr(torch.ops.elman, name).default
         self.backward = getattr(torch.ops.elman, f"{name}_backward").default
-        self.count = len(names)
+        self.count, self.later = len(names), len(later)
 
     # From arguments to records, and back.
 
@@ -71,7 +74,8 @@ class _Layer:
         given = self.arguments(*arguments)
         cell = self.cells.get(getattr(given, "nonlinearity", None))
         if cell is None:
-            raise RuntimeError(f"Unknown nonlinearity '{given.nonlinearity}'. Select from 'tanh' or 'relu'.")
+            names = " or ".join(map(repr, self.cells))
+            raise RuntimeError(f"Unknown nonlinearity '{given.nonlinearity}'. Select from {names}.")
         directions = 2 if given.bidirectional else 1
         count, left = divmod(len(given.weights), max(1, given.num_layers) * directions)
         projected = count % 2 == 1
@@ -84,35 +88,44 @@ class _Layer:
         if len(states) not in (0, len(cell.states)):
             raise RuntimeError(f"elman::{self.name} takes all of {', '.join(given._fields[1:3])} or none of them.")
         form = cell, given.num_layers, directions, count > 3, projected
-        return Problem(*form, given.x, states, tuple(given.weights), given.lengths, given.reset, given.masks)
+        terms = tuple(term for name in self.terms if (term := getattr(given, name)) is not None)
+        if terms and given.leak is None:
+            raise RuntimeError(f"elman::{self.name} takes a drive beside a leak.")
+        of_steps = given.lengths, given.reset, given.masks
+        problem = Problem(*form, given.x, states, tuple(given.weights), *of_steps)
+        return problem._replace(terms=terms, recurrent_masks=given.recurrent_masks)
 
     def taken_of(self, problem: Problem) -> tuple[Any, ...]:
         states = problem.states or (None,) * len(self.cell.states)
         choice = () if len(self.cells) == 1 else (problem.cell.nonlinearity,)
         tensors = (problem.x, *states, list(problem.weights), problem.lengths, problem.reset, problem.masks)
-        return (*tensors, *choice, problem.num_layers, problem.num_directions == 2)
+        terms = (*problem.terms, *[None] * (len(self.terms) - len(problem.terms)))
+        later = problem.recurrent_masks, *terms
+        return (*tensors, *choice, problem.num_layers, problem.num_directions == 2, *later)
 
     def run(self, given: Sequence[Any]) -> Run:
         count = 1 + len(self.cell.states)
         return Run(given[0], tuple(given[1:count]), tuple(given[count:]))
 
     def back(self, arguments: Sequence[Any]) -> tuple[Problem, Back, tuple[bool, ...], int | None]:
-        output, saved, d_output, *d_last, needs, groups = arguments[self.count :]
+        end = self.count + 5 + len(self.cell.states)
+        output, saved, d_output, *d_last, needs, groups = arguments[self.count : end]
         back = Back(output, tuple(saved), d_output, tuple(d_last))
-        return self.problem(arguments[: self.count]), back, tuple(needs), groups
+        return self._problem_of_back(arguments), back, tuple(needs), groups
 
     def taken_of_back(self, problem: Problem, back: Back, needs: Sequence[bool], groups: int | None) -> tuple[Any, ...]:
         given = back.output, list(back.saved), back.d_output, *back.d_last
-        return (*self.taken_of(problem), *given, list(needs), groups)
+        taken = self.taken_of(problem)
+        return (*taken[: self.count], *given, list(needs), groups, *taken[self.count :])
 
     # What torch asks of an operator.
 
     def compute(self, *arguments: Any) -> tuple[Tensor, ...]:
-        return _row(rule.forward(checked(self.problem(arguments))))
+        return _row(rule.forward(checked(self.problem(arguments)), True))
 
     def compute_back(self, *arguments: Any) -> list[Tensor]:
         problem, back, needs, groups = self.back(arguments)
-        return [g for g in rule.backward(checked(problem), back, needs, groups) if g is not None]
+        return [g for g in rule.backward(checked(problem), back, needs, groups, True) if g is not None]
 
     def fake(self, *arguments: Any) -> tuple[Tensor, ...]:
         problem = checked(self.problem(arguments))
@@ -125,10 +138,10 @@ class _Layer:
     def fake_back(self, *arguments: Any) -> list[Tensor]:
         problem, _, needs, groups = self.back(arguments)
         checked(problem)
-        of_rows = 1 + len(problem.states)
+        apart = problem.sums_over_sequences()
         return [
-            given.new_empty((groups, *given.shape) if i >= of_rows and groups is not None else given.shape)
-            for i, (given, needed) in enumerate(zip(problem.inputs, needs, strict=True))
+            given.new_empty((groups, *given.shape) if sums and groups is not None else given.shape)
+            for given, sums, needed in zip(problem.inputs, apart, needs, strict=True)
             if needed
         ]
 
@@ -151,9 +164,10 @@ class _Layer:
     def differentiate(self, ctx: Any, d_output: Tensor | None, *rest: Tensor | None) -> tuple[Any, ...]:
         output, *tensors = unpack_saved(ctx, output=0)
         problem, saved = ctx.form.of(tensors)
-        asked = self.arguments(*ctx.needs_input_grad[: self.count])
+        asked = self.arguments(*ctx.needs_input_grad[: self.count + self.later])
         states = asked[1 : 1 + len(problem.states)]
-        needs = (asked.x, *states, *asked.weights)
+        terms = [getattr(asked, name) for name, _ in zip(self.terms, problem.terms, strict=False)]
+        needs = (asked.x, *states, *asked.weights, *terms)
         if output is None:
             with torch.no_grad():
                 output, _, saved = forward(problem)
@@ -162,9 +176,11 @@ class _Layer:
 
     def at_arguments(self, problem: Problem, found: Gradients) -> tuple[Any, ...]:
         """Gradients at the problem's inputs, as those at forward's arguments."""
-        after = 1 + len(problem.states)
-        states = found[1:after] or [None] * len(self.cell.states)
-        return (found[0], *states, found[after:], *[None] * (self.count - 2 - len(states)))
+        after, end = 1 + len(problem.states), len(found) - len(problem.terms)
+        gradients: dict[str, Any] = {"x": found[0], "weights": found[after:end]}
+        gradients |= {f"{name}0": d for name, d in zip(self.cell.states, found[1:after], strict=False)}
+        gradients |= dict(zip(self.terms, found[end:], strict=False))
+        return tuple(gradients.get(name) for name in self.arguments._fields)
 
     def save_back(self, ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
         problem, back, ctx.needs, ctx.groups = self.back(inputs)
@@ -176,7 +192,9 @@ class _Layer:
         problem, d_output, d_last = ctx.form.of(ctx.saved_tensors)
         found = rule.differentiate_backward(problem, d_output, d_last, ctx.needs, ctx.groups, gradients)
         inputs, dd_output, dd_last = found
-        return (*self.at_arguments(problem, inputs), None, [None] * ctx.saved_count, dd_output, *dd_last, None, None)
+        at = self.at_arguments(problem, inputs)
+        of_back = None, [None] * ctx.saved_count, dd_output, *dd_last, None, None
+        return (*at[: self.count], *of_back, *at[self.count :])
 
     def map(self, info: Any, axes: Any, *arguments: Any) -> tuple[tuple[Tensor, ...], tuple[int | None, ...]]:
         problem, form = self.problem(arguments), Flat(self.problem(arguments))
@@ -205,16 +223,18 @@ class _Layer:
             _LIBRARY.impl(name, compute, "CompositeExplicitAutograd")
             torch.library.register_fake(name, fake, lib=_LIBRARY)
         register_decomposition(forward)(self.in_pieces)
-        _register_autograd(forward, self.compute, self.problem, self.differentiate, self.save)
-        _register_autograd(backward, self.compute_back, self._problem_of_back, self.differentiate_back, self.save_back)
+        _register_autograd(forward, self.compute, self.differentiate, self.save)
+        _register_autograd(backward, self.compute_back, self.differentiate_back, self.save_back)
         torch.library.register_vmap(forward.name(), self.map, lib=_LIBRARY)
         torch.library.register_vmap(backward.name(), self.map_back, lib=_LIBRARY)
-        count: Callable[..., Any] = register_flop_formula
-        count(getattr(torch.ops.elman, self.name))(self.flops)
-        count(getattr(torch.ops.elman, f"{self.name}_backward"))(self.flops_back)
 
     def _problem_of_back(self, arguments: Sequence[Any]) -> Problem:
-        return self.problem(arguments[: self.count])
+        end = self.count + 5 + len(self.cell.states)
+        return self.problem((*arguments[: self.count], *arguments[end:]))
+
+    def formulas(self) -> dict[Any, Callable[..., int]]:
+        back = getattr(torch.ops.elman, f"{self.name}_backward")
+        return {getattr(torch.ops.elman, self.name): self.flops, back: self.flops_back}
 
     def flops(self, *arguments: Any, **_: Any) -> int:
         """Of shapes in the place of tensors."""
@@ -254,7 +274,6 @@ def _with_axes(arguments: Sequence[Any], axes: Sequence[Any]) -> list[Any]:
 def _register_autograd(
     operator: Any,
     compute: Callable[..., Any],
-    problem_of: Callable[[Sequence[Any]], Problem],
     differentiate: Any,
     save: Any,
 ) -> None:
@@ -264,16 +283,26 @@ def _register_autograd(
     """
     make: Callable[..., Any] = make_autograd_impl
     full = make(operator, Info(differentiate, save))
+    count = len(operator._schema.arguments)
 
-    def kernel(keys: Any, *arguments: Any) -> Any:
+    def kernel(keys: Any, *given: Any) -> Any:
+        # the dispatcher leaves out what ends like the defaults, None, and a list among them wants all gradients
+        arguments = (*given, *[None] * (count - len(given)))
         if not torch.is_grad_enabled():
-            if OWN.obstacle(problem_of(arguments)) is None:
+            if moment.obstacle() is None and all(map(_is_plain, arguments)):
                 return compute(*arguments)
         elif moment.obstacle() is None:  # views: nobody else holds what is saved of them, nor can replace it
             arguments = tuple(map(_viewed, arguments))
         return full(keys, *arguments)
 
     _LIBRARY.impl(operator.name(), kernel, "Autograd", with_keyset=True)
+
+
+def _is_plain(given: Any) -> bool:
+    """Whether an argument has no tensor of another kind or place, for which there may be another implementation."""
+    if isinstance(given, Tensor):
+        return type(given) in PLAIN and given.is_cpu
+    return not isinstance(given, list) or all(map(_is_plain, given))
 
 
 def _viewed(given: Any) -> Any:
@@ -285,6 +314,7 @@ def _viewed(given: Any) -> Any:
 _LAYERS = {name: _Layer(name) for name in dict.fromkeys(cell.layer for cell in CELLS.values())}
 for _layer in _LAYERS.values():
     _layer.register()
+flops.register({operator: f for layer in _LAYERS.values() for operator, f in layer.formulas().items()})
 
 
 def forward(problem: Problem) -> Run:

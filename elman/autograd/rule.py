@@ -41,14 +41,15 @@ class Back(NamedTuple):
     """Those at the last states."""
 
 
-def forward(problem: Problem) -> Run:
+def forward(problem: Problem, checked: bool = False) -> Run:
     """One run for the operators and torch.func, which pass what is saved on as tensors.
 
     `saved` begins with the mark of the backend, and has the shapes of `saved_shapes` whatever the backend.
+    `checked`: the weights are known to fit.
     """
     check_values(problem)
     backend, _ = choose(problem)
-    output, last, saved = backend.kernels.forward(problem, True)
+    output, last, saved = backend.kernels.forward(problem, True, checked)
     shapes = saved_shapes(problem)
     if backend is not OWN:
         saved = (None,) * len(shapes)
@@ -72,7 +73,9 @@ def _all_there(x: Tensor, there: Tensor | None, array: Tensor | None, shape: tup
     return array if there is None or array.numel() == 0 else torch.where(there, array, 0)
 
 
-def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int | None) -> Gradients:
+def backward(
+    problem: Problem, back: Back, needs: tuple[bool, ...], groups: int | None, checked: bool = False
+) -> Gradients:
     """The gradients that are asked for, on the backend that ran `forward`.
 
     Args:
@@ -80,6 +83,7 @@ def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int 
         back: with the mark of the backend first in `saved`.
         needs: for each of `problem.inputs`, whether its gradient is asked for.
         groups: of the batch, each of which gets weight gradients apart; None: it is not divided.
+        checked: whether the weights are known to fit.
     """
     check_values(problem)
     if groups is not None and (groups < 1 or problem.sequences % groups):
@@ -88,7 +92,8 @@ def backward(problem: Problem, back: Back, needs: tuple[bool, ...], groups: int 
     assert mark is not None
     if not mark.item() or OWN.obstacle(problem) is not None:
         return by_hand.backward(problem, back.d_output, back.d_last, needs, groups)
-    found = OWN.kernels.backward(problem, back.output, tuple(saved), back.d_output, back.d_last, needs, groups)
+    run = back.output, tuple(saved), back.d_output, back.d_last
+    found = OWN.kernels.backward(problem, *run, needs, groups, checked)
     return [g if needed else None for g, needed in zip(found, needs, strict=True)]
 
 
@@ -123,10 +128,12 @@ def must_stay_visible(d_output: Tensor | None, d_last: tuple[Tensor | None, ...]
     """Whether autograd or a transform has to see what is done with these gradients."""
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
         return True
-    # a batch of gradients has no storage
-    if d_output is not None and (type(d_output) is not Tensor or not _has_storage(d_output)):
-        return True
-    return any(d is not None and (type(d) is not Tensor or not _has_storage(d)) for d in d_last)
+    return not all(map(_has_numbers, (d_output, *d_last)))
+
+
+def _has_numbers(gradient: Tensor | None) -> bool:
+    """Whether it is none or a plain tensor; a batch of gradients has no storage."""
+    return gradient is None or (type(gradient) is Tensor and _has_storage(gradient))
 
 
 def differentiate_backward(

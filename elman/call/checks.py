@@ -20,7 +20,7 @@ def check_call(layer: "Recurrent", input: Tensor | PackedSequence, states: tuple
     kind = layer._kind
     data = input.data if isinstance(input, PackedSequence) else input
     _check_is_tensor(kind, "input", data, " or a PackedSequence")
-    for name, state in zip(_state_names(layer), states, strict=False):
+    for name, state in zip(_state_names(layer)[: len(states)], states, strict=True):
         _check_is_tensor(kind, name, state)
     if not packed and data.dim() not in (2, 3):
         raise ValueError(

@@ -12,10 +12,12 @@ from elman.autograd.run import run
 from elman.call.checks import check_batch_sizes, check_lengths, check_reset
 from elman.call.dropout import draw_masks
 from elman.call.dtypes import SHORT, in_kernel_dtype
+from elman.call.over_time import Given, with_terms
+from elman.call.usual import problem_of
 from elman.kernels import torch_native
 from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem
-from elman.kernels.table import asked, own_kernels
+from elman.kernels.table import OWN, asked
 
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent
@@ -30,9 +32,10 @@ def run_padded(
     weights: list[Tensor],
     lengths: Tensor | Sequence[int] | None,
     reset: Tensor | None,
-    usual: bool,  # as is_usual says
+    usual: bool,
+    given: Given | None = None,
 ) -> tuple[Tensor, States]:
-    """The layer on a tensor: (T, N, I), (N, T, I) or (T, I)."""
+    """The layer on a tensor: (T, N, I), (N, T, I) or (T, I). `usual`: it is known that elman's kernels can run it."""
     unbatched = input.dim() == 2
     if reset is not None:
         check_reset(layer, reset, input)
@@ -49,15 +52,17 @@ def run_padded(
         reset = reset.to(input.device).clone(memory_format=torch.contiguous_format)
     masks = draw_masks(layer, x.shape[:2], x) if layer.dropout and layer.training else None
     problem = problem_of(layer, x, states, weights, lengths, reset, masks)
-    backend = own_kernels() if usual else None
-    output, last = in_kernel_dtype(run, problem) if backend is None else eager.run(backend, problem, checked=True)
+    if given is not None or layer.recurrent_dropout or layer.zoneout:
+        problem = with_terms(layer, problem, given, unbatched)
+        usual = usual and OWN.obstacle(problem) is None
+    output, last = eager.run(OWN, problem, checked=True) if usual else in_kernel_dtype(run, problem)
     if unbatched:
         return output.squeeze(1), tuple(state.squeeze(1) for state in last)
     return (output.transpose(0, 1) if layer.batch_first else output), last
 
 
 def run_packed(
-    layer: "Recurrent", input: PackedSequence, states: States, weights: list[Tensor]
+    layer: "Recurrent", input: PackedSequence, states: States, weights: list[Tensor], given: Given | None = None
 ) -> tuple[PackedSequence, States]:
     """The layer on a PackedSequence, the longest sequence first inside as torch packs it."""
     data, batch_sizes, sorted_indices, unsorted_indices = input
@@ -67,6 +72,8 @@ def run_packed(
     masks = draw_masks(layer, (data.shape[0],), data) if layer.dropout and layer.training else None
     # a copy: backward must see what forward saw
     problem = problem_of(layer, data, states, weights, masks=masks, batch_sizes=batch_sizes.clone())
+    if given is not None or layer.recurrent_dropout or layer.zoneout:
+        problem = with_terms(layer, problem, given)
     output, last = in_kernel_dtype(run, problem)
     if unsorted_indices is not None:
         last = tuple(state.index_select(1, unsorted_indices) for state in last)
@@ -89,18 +96,3 @@ def run_step(cell: Cell, bias: bool, input: Tensor, states: States, weights: lis
     problem = Problem(cell, 1, 1, bias, False, x, starts, tuple(weights))
     _, last = in_kernel_dtype(run, problem)
     return tuple(state[0] if batched else state[0, 0] for state in last)
-
-
-def problem_of(
-    layer: "Recurrent",
-    x: Tensor,
-    states: States,
-    weights: Sequence[Tensor],
-    lengths: Tensor | None = None,
-    reset: Tensor | None = None,
-    masks: Tensor | None = None,
-    batch_sizes: Tensor | None = None,
-) -> Problem:
-    """The run that a call of the layer asks for."""
-    form = layer._cell, layer.num_layers, 2 if layer.bidirectional else 1, layer.bias, layer.proj_size > 0
-    return Problem(*form, x, states, tuple(weights), lengths, reset, masks, batch_sizes)

@@ -2,25 +2,112 @@
 
 import functools
 import operator
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from elman import _fork
+from elman.autograd import eager
+from elman.autograd.private import looks_like
+from elman.kernels import moment
 from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
+from elman.kernels.problem import Problem
+from elman.kernels.table import asked, own_kernels
 
 if TYPE_CHECKING:
+    from elman.kernels.numba_cpu.known import Known
     from elman.nn.recurrent import Recurrent
 
+States = tuple[Tensor, ...]
+Found = tuple[Tensor, States]
 _dtype_of, _is_cpu = operator.attrgetter("dtype"), operator.attrgetter("is_cpu")
 _has_storage: Any = torch._C._has_storage  # sparse tensors, and those that escaped from a transform, have none
 _is_compiling: Any = torch.compiler.is_compiling
+_tracing_state = torch._C._get_tracing_state
 
 
-def is_usual(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: list[Tensor]) -> bool:
-    """Whether elman's kernels can take a call's tensors; if not, it is for the checks and the backends to say why."""
-    if _is_compiling() or type(input) not in PLAIN:
-        return False
+class Usual:
+    """A usual call: elman's kernels can take its tensors."""
+
+    __slots__ = ("_known", "_new", "asked", "looks")
+    PATIENCE = 1
+    """How often a form comes before its run is made known: a length of text that comes once is not worth 30 us."""
+
+    def __init__(self, tensors: list[Tensor]) -> None:
+        self.looks: Any = looks_like(tensors)
+        self.asked = asked()
+        self._known: Known | None = None
+        self._new = self.PATIENCE
+
+    def run(self, layer: "Recurrent", input: Tensor, states: States, weights: list[Tensor]) -> Found | None:
+        """Output and last states of a call that looks like this one and has no lengths, reset and dropout. None: it has
+        to go the way of all others.
+        """
+        if self.looks is None or self._new > 0:
+            self._new -= 1
+            return None
+        x, single = input, input.dim() == 2
+        if single:
+            x, states = input.unsqueeze(1), tuple([state.unsqueeze(1) for state in states])
+        elif layer.batch_first:
+            x = input.transpose(0, 1)
+        if self._known is None:
+            from elman.kernels.numba_cpu.known import Known
+
+            self._known = Known(problem_of(layer, x, states, weights), looks_like)
+        found = eager.run_known(self._known, x, states, weights)
+        if found is None or not (single or layer.batch_first):
+            return found
+        output, last = found
+        if single:
+            return output.squeeze(1), tuple([state.squeeze(1) for state in last])
+        return output.transpose(0, 1), last
+
+
+def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: list[Tensor]) -> Usual | None:
+    """What is known of a call like this one. None: it is for the checks and the backends to say whether it can be run.
+
+    A first call is asked for everything. One that looks like it to torch, under the same modes, needs
+    no other question.
+    """
+    if _is_compiling() or _tracing_state() is not None or type(input) not in PLAIN:  # a trace takes sizes down, too
+        return None
+    before = _before(
+        layer._cell.name,
+        layer.input_size,
+        layer.hidden_size,
+        layer.num_layers,
+        layer.bidirectional,
+        layer.bias,
+        layer.proj_size,
+        layer.batch_first,
+        input.shape,
+        len(states),
+        torch.get_num_threads(),
+        _fork.forked,
+    )
+    for usual in before:
+        if usual.looks(input, *states, *weights):
+            if moment.is_quiet() and asked() is usual.asked:
+                return usual
+            break
+    if own_kernels() is None or not _is_usual(layer, input, states, weights):
+        return None
+    usual = Usual([input, *states, *weights])
+    if usual.looks is not None:
+        before[:] = [usual, *before[:7]]
+    return usual
+
+
+@functools.lru_cache(maxsize=1024)
+def _before(*form: Any) -> list[Usual]:
+    """The last calls of a form that were usual."""
+    return []
+
+
+def _is_usual(layer: "Recurrent", input: Tensor, states: tuple[Any, ...], weights: list[Tensor]) -> bool:
     shape, dtype = input.shape, input.dtype
     batched = len(shape) == 3
     if not (batched or len(shape) == 2) or shape[-1] != layer.input_size or dtype not in DTYPES:
@@ -34,6 +121,21 @@ def is_usual(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: l
             if not state.is_cpu or not _has_storage(state):
                 return False
     return weights_are_usual(layer, weights) and weights[0].dtype is dtype and input.is_cpu and _has_storage(input)
+
+
+def problem_of(
+    layer: "Recurrent",
+    x: Tensor,
+    states: States,
+    weights: Sequence[Tensor],
+    lengths: Tensor | None = None,
+    reset: Tensor | None = None,
+    masks: Tensor | None = None,
+    batch_sizes: Tensor | None = None,
+) -> Problem:
+    """The run that a call of the layer asks for."""
+    form = layer._cell, layer.num_layers, 2 if layer.bidirectional else 1, layer.bias, layer.proj_size > 0
+    return Problem(*form, x, states, tuple(weights), lengths, reset, masks, batch_sizes)
 
 
 def weights_are_usual(layer: "Recurrent", weights: list[Tensor]) -> bool:

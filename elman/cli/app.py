@@ -12,6 +12,7 @@ import typer
 
 from elman import __version__
 from elman.cli import bench, classify, demo, explain, export, forecast, generate, train
+from elman.cli.common import common
 from elman.tasks.errors import SettingError, UserError
 from elman.tasks.training.environment import is_first
 
@@ -42,12 +43,12 @@ def elman(
 
 
 app.add_typer(train.app, name="train")
-app.command("generate")(generate.generate)
-app.command("classify")(classify.classify)
-app.command("forecast")(forecast.forecast)
-app.command("export")(export.export)
-app.command("explain")(explain.explain)
-app.command("demo")(demo.demo)
+app.command("generate")(common(generate.generate, answers=True))
+app.command("classify")(common(classify.classify, answers=True))
+app.command("forecast")(common(forecast.forecast, answers=True))
+app.command("export")(common(export.export))
+app.command("explain")(common(explain.explain))
+app.command("demo")(common(demo.demo))
 app.command("bench")(bench.bench)
 
 

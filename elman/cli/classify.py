@@ -1,83 +1,145 @@
 """elman classify: labels for new sequences, from a trained model."""
 
+import contextlib
 import csv
 import io
 import itertools
+import shutil
 import sys
+import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli import options
+from elman.cli.matrix import columns, matrix_lines
 from elman.tasks.errors import DataError, UserError
 
 if TYPE_CHECKING:
     from elman.tasks.labels.examples import Examples
     from elman.tasks.labels.run import Classifier
 
-WORST = 10  # confusions shown
+STDIN = Path("-")
 
 
 def classify(
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(help="A run folder of `elman train labels`.", metavar="RUN")],
     data: Annotated[
-        Path | None, typer.Argument(help="A file like the one trained on; labels are not needed.", metavar="DATA")
+        Path | None,
+        typer.Argument(
+            help="A file like the one trained on; labels are not needed. Or - to read stdin: CSV whose first line "
+            "names the column, JSON lines, or one text a line.",
+            metavar="DATA",
+        ),
     ] = None,
     text: Annotated[list[str] | None, typer.Option(help="A text in place of a file; may be given often.")] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A CSV file to write, in place of the screen.")
     ] = None,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Write the probability of every label, not of the likeliest alone.")
+    ] = False,
     text_column: Annotated[str | None, typer.Option(help="The column of texts, if not obvious.")] = None,
     label_column: Annotated[str | None, typer.Option(help="The column of true labels, to compare with.")] = None,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
-) -> None:
+    overwrite: options.Overwrite = False,
+    device: options.Device = "cpu",
+) -> dict[str, Any]:
     """Say which label each sequence has, and how sure the model is of it, as CSV.
 
-    Where DATA has true labels, it is said how many were found.
+    Where DATA has true labels, it is said how many were found, how well each, and which were taken for which.
     """
     if (data is None) == (text is None):
         raise UserError("give a file to classify, or texts by --text, and not both")
 
-    from elman import data as sets
     from elman.tasks.files.places import refuse_existing
-    from elman.tasks.labels.examples import Given, open_examples
+    from elman.tasks.labels.examples import Given
     from elman.tasks.labels.run import Classifier
     from elman.tasks.training.checkpoint import replacing
 
     classifier = Classifier(run, device=device)
-    examples: Examples = Given(text or [""], name="--text")
-    if data is not None:
-        columns = classifier.config["data"].get("columns", ())
-        wanted = True if label_column else None
-        examples = open_examples(
-            sets.find(data), text_column=text_column, label_column=label_column, labelled=wanted, usual=columns
-        )
-    if output is None:
-        pairs = _write(classifier, examples, lambda rows: print(rows, end=""))
-    else:
-        refuse_existing(output, "choose another name")
-        with replacing(output) as file:
-            pairs = _write(classifier, examples, lambda rows: file.write(rows.encode()))
-        print(f"{pairs.total():,} labels are in {output}", file=sys.stderr)
+    kept: list[dict[str, Any]] | None = [] if context.params["json"] else None
+    if output is not None:
+        refuse_existing(output, overwrite=overwrite)
+    with contextlib.ExitStack() as opened:
+        examples: Examples = Given(text or [""], name="--text")
+        if data is not None:
+            examples = opened.enter_context(_open(classifier, data, text_column, label_column))
+        if output is None:
+            pairs = _write(classifier, examples, probabilities, lambda rows: print(rows, end=""), kept)
+        else:
+            with replacing(output) as file:
+                pairs = _write(classifier, examples, probabilities, lambda rows: file.write(rows.encode()), kept)
+            print(f"{pairs.total():,} labels are in {output}", file=sys.stderr)
     guessed = getattr(examples, "text", None)
     if guessed is not None and guessed not in (text_column, *classifier.config["data"].get("columns", ())):
         print(f"the first line of {examples.name} was read as the column's name, {guessed!r}", file=sys.stderr)
+    told: dict[str, Any] = {"examples": kept}
+    more = "or a DATA with true labels to see how many are found"
     if examples.labelled:
-        _show_scores(pairs)
-        print("next: the same into a file with -o FILE", file=sys.stderr)
-    else:
-        print(
-            "next: the same into a file with -o FILE, or a DATA with true labels to see how many are found",
-            file=sys.stderr,
-        )
+        told["scores"] = _show_scores(pairs)
+        more = "or with the probability of every label by --probabilities"
+    print(f"next: the same into a file with -o FILE, {more}", file=sys.stderr)
+    return told
+
+
+@contextlib.contextmanager
+def _open(classifier: "Classifier", data: Path, text_column: str | None, label_column: str | None) -> "Iterator[Any]":
+    """The examples of a file or of stdin, which is kept in a file as long as it is read."""
+    from elman import data as sets
+    from elman.tasks.labels.examples import Given, open_examples
+
+    usual = classifier.config["data"].get("columns", ())
+    columns: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "usual": usual}
+    columns["labelled"] = True if label_column else None
+    if data != STDIN:
+        yield open_examples(sets.find(data), **columns)
+        return
+    with tempfile.TemporaryDirectory() as there:
+        file = Path(there) / ("stdin.jsonl" if classifier.numeric else "stdin.csv")
+        with file.open("wb") as out:
+            shutil.copyfileobj(sys.stdin.buffer, out)
+        if not file.stat().st_size:
+            raise DataError("there is nothing on stdin")
+        if classifier.numeric or _names_column(file, text_column or next(iter(usual), None)):
+            try:
+                yield open_examples(file, **columns)
+            except DataError as error:
+                raise DataError(str(error).replace(str(file), "stdin")) from error
+        elif text_column or label_column:
+            raise DataError(f"the first line on stdin names no column {text_column or label_column!r}")
+        else:
+            yield Given([line for line in _text_of(file).splitlines() if line.strip()], name="stdin")
+
+
+def _names_column(file: Path, column: str | None) -> bool:
+    """Whether the first line of a CSV file names this column."""
+    from elman.tasks.files.tables import open_table
+
+    with file.open("rb") as stream:
+        first = stream.readline()
+    if column is None or column.encode() not in first:
+        return False
+    return column in open_table(file).columns
+
+
+def _text_of(file: Path) -> str:
+    from elman.tasks.files.encodings import not_utf8
+
+    data = file.read_bytes()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise not_utf8("stdin", error, data) from error
 
 
 def _show_scores(
     pairs: Counter[tuple[str, str]],  # true label and the one that was found, with how often
-) -> None:
-    """Say how many of a file's own labels were found, and which were taken for which."""
+) -> dict[str, Any]:
+    """Say how many of a file's own labels were found, how well each was, and which were taken for which."""
     import numpy as np
 
     from elman.tasks.labels.measures import confusion, f1_scores
@@ -86,36 +148,62 @@ def _show_scores(
     place = {name: i for i, name in enumerate(names)}
     every = [*pairs.elements()]
     truth, found = (np.array([place[pair[side]] for pair in every]) for side in (0, 1))
-    f1 = f1_scores(confusion(truth, found, len(names)))
-    there = {true for true, _ in pairs}
-    right, count = sum(n for (true, other), n in pairs.items() if true == other), pairs.total()
-    mean = sum(f1[place[name]] for name in there) / len(there)
-    print(
-        f"{right:,} of {count:,} labels were found: accuracy {right / count:.3f}, macro-F1 {mean:.3f}", file=sys.stderr
-    )
-    wrong = Counter({pair: n for pair, n in pairs.items() if pair[0] != pair[1]})
-    for (true, other), n in wrong.most_common(WORST):
-        print(f"{n:7,}  {true} taken for {other}", file=sys.stderr)
+    matrix = confusion(truth, found, len(names))
+    f1 = dict(zip(names, f1_scores(matrix).tolist(), strict=True))
+    there = {true: n for true, n in zip(names, matrix.sum(1).tolist(), strict=True) if n}
+    right, count = int(np.trace(matrix)), int(matrix.sum())
+    mean = sum(f1[name] for name in there) / len(there)
+    lines = [f"{right:,} of {count:,} labels were found: accuracy {right / count:.3f}, macro-F1 {mean:.3f}", ""]
+    width = max(map(columns, there))
+    lines += [f"{'label':{width}}      F1  examples"]
+    lines += [f"{name}{' ' * (width - columns(name))}{f1[name]:8.3f}{n:10,}" for name, n in there.items()]
+    print("\n".join([*lines, "", *matrix_lines(matrix, names)]), file=sys.stderr)
+    return {
+        "accuracy": right / count,
+        "macro_f1": mean,
+        "f1": {name: f1[name] for name in there},
+        "labels": names,
+        "confusion": matrix.tolist(),
+    }
 
 
-def _write(classifier: "Classifier", examples: "Examples", write: Callable[[str], object]) -> Counter[tuple[str, str]]:
-    """Write a row of CSV for each example; returns how often each true label, or "", was found as which."""
+def _write(
+    classifier: "Classifier",
+    examples: "Examples",
+    every: bool,
+    write: Callable[[str], object],
+    kept: list[dict[str, Any]] | None,
+) -> Counter[tuple[str, str]]:
+    """Write a row of CSV for each example, with the probability of each label if `every`, and note them in `kept`.
+
+    Returns:
+        How often each true label, or "", was found as which.
+    """
     batches = classifier.probabilities(examples)
     first = next(batches, None)
     if first is None:
         raise DataError(f"{examples.name} holds no example")
     header = ["label", "probability"] if classifier.numeric else ["text", "label", "probability"]
-    write(_as_csv([[*header, "true label"] if examples.labelled else header]))
+    header += ["true label"] * examples.labelled + [f"p({name})" for name in classifier.labels if every]
+    write(_as_csv([header]))
     pairs: Counter[tuple[str, str]] = Counter()
     for batch, probabilities in itertools.chain([first], batches):
-        found = [classifier.labels[k] for k in probabilities.argmax(1)]
-        columns: list[list[str]] = [found, [f"{p:.4f}" for p in probabilities.max(1)]]
-        if not isinstance(batch.sequences, list):
-            columns.insert(0, batch.sequences.to_list())
-        if batch.labels is not None:
-            columns.append(batch.labels)
-        pairs.update(zip(batch.labels or [""] * len(found), found, strict=True))
-        write(_as_csv(zip(*columns, strict=True)))
+        rows = []
+        texts = None if isinstance(batch.sequences, list) else batch.sequences.to_list()
+        for n, p in enumerate(probabilities):
+            one: dict[str, Any] = {} if texts is None else {"text": texts[n]}
+            one |= {"label": classifier.labels[p.argmax()], "probability": float(p.max())}
+            if batch.labels is not None:
+                one["true label"] = batch.labels[n]
+            rows.append([f"{v:.4f}" if isinstance(v, float) else v for v in one.values()])
+            if every:
+                rows[-1] += [f"{share:.4f}" for share in p]
+            if kept is not None:
+                one["probabilities"] = dict(zip(classifier.labels, p.tolist(), strict=True))
+            if kept is not None:
+                kept.append(one)
+            pairs[one.get("true label", ""), one["label"]] += 1
+        write(_as_csv(rows))
     return pairs
 
 

@@ -1,13 +1,17 @@
 """elman explain: a page that shows every number of a run."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from elman.cli import options
 from elman.explain._examples import EXAMPLES
 from elman.tasks.errors import UserError
 from elman.tasks.files.places import free_path, refuse_existing
+
+MOST = 10  # steps that are told
+MOST_BYTES = 4_000_000  # of a page: most of it are the weights, 1.3 MB in a GRU of 256 units
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -15,9 +19,13 @@ if TYPE_CHECKING:
 
 def explain(
     run: Annotated[
-        Path | None, typer.Argument(help="A run folder of `elman train text`.", metavar="RUN", show_default=False)
+        Path | None,
+        typer.Argument(help="A run folder of `elman train`.", metavar="RUN", show_default=False),
     ] = None,
-    text: Annotated[str | None, typer.Option(help="What the model reads, one character a step.")] = None,
+    text: Annotated[str | None, typer.Option(help="What the model reads.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The file that a series model forecasts from, in place of --text.")
+    ] = None,
     seed: Annotated[
         str | None, typer.Option(help=f"A built-in example in place of RUN: {', '.join(EXAMPLES)}.", metavar="NAME")
     ] = None,
@@ -27,17 +35,18 @@ def explain(
     gallery: Annotated[
         Path | None, typer.Option(help="Write the pages of all examples into this folder.", metavar="FOLDER")
     ] = None,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
-) -> None:
+    overwrite: options.Overwrite = False,
+    device: options.Device = "cpu",
+) -> dict[str, Any]:
     """Write a page that shows what a model computes, number by number. It needs no network: open it in a browser."""
     if sum(choice is not None for choice in (run, seed, gallery)) != 1:
         raise UserError("give one of a RUN folder with --text, --seed with the name of an example, or --gallery FOLDER")
     if gallery is not None:
-        _write_gallery(gallery)
-        return
+        return {"pages": _write_gallery(gallery)}
     if output is None:
         output = free_path(Path("page.html"))
-    refuse_existing(output, "choose another name")
+    refuse_existing(output, overwrite=overwrite)
+    told: dict[str, Any] = {}
     if seed is not None:
         if text is not None:
             raise UserError("--text goes with a RUN folder; the example of --seed has its own input")
@@ -45,34 +54,83 @@ def explain(
             raise UserError(f"there is no example {seed}: --seed is one of {', '.join(EXAMPLES)}")
         trace = EXAMPLES[seed]()
     else:
-        trace = _trace_run(run, text, device)
+        assert run is not None
+        trace, told = _trace_run(run, text, data, device)
+    from elman.explain._page import page
+    from elman.tasks.training.checkpoint import write_atomically
+
     try:
-        trace.save(output)
+        text_of_page = page(trace, most_bytes=MOST_BYTES)
     except ValueError as error:  # larger than a page may be
         raise UserError(str(error)) from error
+    write_atomically(output, text_of_page.encode())
     _say(output)
     print(f"next: open {output} in a browser")
+    return {"pages": [str(output)], **told}
 
 
-def _trace_run(run: Path | None, text: str | None, device: str) -> "Trace":
+def _trace_run(run: Path, text: str | None, data: Path | None, device: str) -> "tuple[Trace, dict[str, Any]]":
+    """The trace of a run's model, and what else there is to say about what it read."""
+    from elman.tasks.training.checkpoint import read_task
+
+    task = read_task(run)
+    if task == "series":
+        return _trace_series(run, data, device)
     if text is None:
         raise UserError("a RUN folder needs --text: what is the model to read?")
+    if task == "labels":
+        return _trace_labels(run, text, device)
+    if task != "text":
+        raise UserError(f"{run} was trained for another task: {task}, not text or labels")
 
     from elman.explain._characters import trace_text
     from elman.tasks.text import run as text_runs
 
-    assert run is not None
     model, vocabulary = text_runs.load_model(run, device=device)
-    return trace_text(model, vocabulary, text)
+    return trace_text(model, vocabulary, text), {}
 
 
-def _write_gallery(folder: Path) -> None:
+def _trace_labels(run: Path, text: str, device: str) -> "tuple[Trace, dict[str, Any]]":
+    from elman.explain._sequences import trace_labels
+    from elman.tasks.labels.run import Classifier
+
+    found = trace_labels(Classifier(run, device=device), text)
+    print(f"{found.label}: {found.probability:.1%}")
+    if found.steps:
+        print(f"steps that mattered, by how likely {found.label} is without them:")
+    for step in sorted(found.steps, key=lambda step: step.without)[:MOST]:
+        print(f"{step.without:7.1%}  {step.token!r}")
+    steps = [{"token": step.token, "without": step.without} for step in found.steps]
+    return found.trace, {"label": found.label, "probability": found.probability, "steps": steps}
+
+
+def _trace_series(run: Path, data: Path | None, device: str) -> "tuple[Trace, dict[str, Any]]":
+    from elman import data as sets
+    from elman.explain._series import trace_series
+    from elman.tasks.series.forecaster import Forecaster
+
+    if data is None:
+        raise UserError(f"{run} forecasts a series: give --data, the file that it is to forecast from")
+    forecaster = Forecaster(run, device=device)
+    found = trace_series(forecaster, forecaster.read(sets.find(data)))
+    for column in forecaster.columns:
+        print(f"values that mattered to {column}: by how much its forecasts move, on average, for each unit of them")
+        steps = [step for step in found.steps if step.target == column]
+        for step in sorted(steps, key=lambda step: -abs(step.moves))[:MOST]:
+            print(f"{step.moves:+9.3f}  {step.time}  {step.column} {step.value:.6g}")
+    return found.trace, {"steps": [vars(step) for step in found.steps]}
+
+
+def _write_gallery(folder: Path) -> list[str]:
     from elman.cli.demo import topics
     from elman.explain._gallery import gallery
 
+    pages = []
     for page in gallery(folder, topics()):
         _say(page)
+        pages.append(str(page))
     print(f"next: open {folder / 'index.html'} in a browser")
+    return pages
 
 
 def _say(page: Path) -> None:

@@ -4,7 +4,7 @@ import csv
 import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,8 +21,9 @@ def forecast(
     ] = None,
     picture: Annotated[Path | None, typer.Option(help="A PNG file to draw the forecast into.")] = None,
     time_format: options.TimeFormat = None,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
-) -> None:
+    overwrite: options.Overwrite = False,
+    device: options.Device = "cpu",
+) -> dict[str, Any]:
     """Forecast the values that follow DATA, with an interval, as CSV."""
     if steps is not None and steps < 1:
         raise SettingError("steps", "at least 1", steps)
@@ -30,8 +31,8 @@ def forecast(
     from elman import data as sets
     from elman.tasks.files.places import refuse_existing
     from elman.tasks.series.figures import forecast_picture
+    from elman.tasks.series.forecaster import Forecaster
     from elman.tasks.series.report import as_text
-    from elman.tasks.series.run import Forecaster
     from elman.tasks.training.checkpoint import write_atomically
 
     forecaster = Forecaster(run, device=device)
@@ -40,17 +41,21 @@ def forecast(
         raise SettingError("steps", f"at most {horizon}, for which {run} was trained with --horizon", steps)
     for path in (output, picture):
         if path is not None:
-            refuse_existing(path, "choose another name")
+            refuse_existing(path, overwrite=overwrite)
     if picture is not None and picture.suffix.lower() != ".png":
         raise UserError(f"--picture writes PNG: give {picture.name or picture} a name that ends in .png")
     past = forecaster.read(sets.find(data), time_format)
-    found = forecaster.forecast(past.values)[: steps or horizon]
+    found = forecaster.forecast(past)[: steps or horizon]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([forecaster.config["time"], "column", "lower", "median", "upper"])
+    header = ["column", "lower", "median", "upper"]
+    writer.writerow([forecaster.config["time"], *header])
+    forecasts: list[dict[str, Any]] = []
     for k, rows in enumerate(found):
+        when = past.at(len(past.values) + k)
         for name, quantiles in zip(forecaster.columns, rows, strict=True):
-            writer.writerow([past.at(len(past.values) + k), name, *as_text(quantiles)])
+            writer.writerow([when, name, *as_text(quantiles)])
+            forecasts.append({"time": when, **dict(zip(header, (name, *map(float, quantiles)), strict=True))})
     if output is None:
         print(out.getvalue(), end="")
     else:
@@ -75,3 +80,4 @@ def forecast(
     where = "" if output else " -o forecast.csv"
     where += "" if picture else " --picture forecast.png"
     print(f"next: {f'the same with{where}' if where else 'compare with what comes'}", file=sys.stderr)
+    return {"interval": interval, "forecasts": forecasts}

@@ -3,10 +3,11 @@
 import math
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from elman.cli import options
 from elman.tasks.errors import SettingError
 
 
@@ -17,8 +18,8 @@ def generate(
     temperature: Annotated[float, typer.Option(help="Below 1 plays safe, above 1 dares.")] = 0.8,
     top_k: Annotated[int | None, typer.Option(help="Choose among the k likeliest characters only.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed writes the same text.")] = None,
-    device: Annotated[str, typer.Option(help="Where to compute, as torch names it.")] = "cpu",
-) -> None:
+    device: options.Device = "cpu",
+) -> dict[str, Any]:
     """Write text with a model that `elman train text` trained."""
     if length < 1:
         raise SettingError("length", "at least 1", length)
@@ -36,10 +37,13 @@ def generate(
 
     model, vocabulary = text_runs.load_model(run, device=device)
     seed = torch.seed() % 2**32 if seed is None else seed
-    written = write(model, vocabulary, prompt, length, temperature=temperature, top_k=top_k, seed=seed)
+    characters = write(model, vocabulary, prompt, length, temperature=temperature, top_k=top_k, seed=seed)
+    written = prompt
     sys.stdout.write(prompt)
-    for character in written:
+    for character in characters:
+        written += character
         sys.stdout.write(character)
         sys.stdout.flush()
     sys.stdout.write("\n")
     print(f"next: the same text again with --seed {seed}, a bolder one with --temperature 1.2", file=sys.stderr)
+    return {"text": written, "prompt": prompt, "seed": seed}

@@ -14,6 +14,11 @@ S = TypeVar("S", bound=Settings)
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The run folder to make.", metavar="RUN")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint in RUN.")]
+Cell = Annotated[str, typer.Option(help="The recurrent layer: rnn, gru or lstm.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+From = Annotated[
+    Path | None, typer.Option("--from", help="Begin with the weights of this finished run.", metavar="RUN")
+]
 HiddenSize = Annotated[int, typer.Option(help="Units of the recurrent layer.")]
 Layers = Annotated[int, typer.Option(help="Recurrent layers on top of each other.")]
 Dropout = Annotated[float, typer.Option(help="Share of activations dropped.")]

@@ -1,11 +1,13 @@
 """elman train: one subcommand a task."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from elman.cli import options, train_labels, train_series, training
+from elman.cli.common import common
+from elman.cli.training import known_tokens, open_run, outcome
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
@@ -15,8 +17,8 @@ SAMPLE = 400  # characters
 TEMPERATURE = 0.7
 
 app = typer.Typer()
-app.command("labels")(train_labels.labels)
-app.command("series")(train_series.series)
+app.command("labels")(common(train_labels.labels))
+app.command("series")(common(train_series.series))
 
 
 @app.callback(invoke_without_command=True)
@@ -26,12 +28,14 @@ def train(context: typer.Context) -> None:
         print(context.get_help())
 
 
-@app.command()
 def text(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="A UTF-8 text file, in any language.", metavar="FILE")],
     output: options.Output,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    source: options.From = None,
+    cell: options.Cell = TextSettings.cell,
     hidden_size: options.HiddenSize = TextSettings.hidden_size,
     layers: options.Layers = TextSettings.layers,
     embedding_size: Annotated[int, typer.Option(help="Numbers a character becomes.")] = TextSettings.embedding_size,
@@ -48,7 +52,7 @@ def text(
     seed: options.Seed = LoopSettings.seed,
     device: options.Device = "cpu",
     tensorboard: options.TensorBoard = False,
-) -> None:
+) -> dict[str, Any]:
     """Train a model that writes like FILE, one character after another.
 
     After Ctrl-C or a crash, the same command with --resume goes on as if nothing had happened.
@@ -57,10 +61,17 @@ def text(
 
     from elman.tasks.text import run as text_runs
 
-    run = training.open_run(context, text_runs.JOB, file, lambda: file, settings, loop)
+    def read() -> text_runs.Source:
+        return text_runs.Source(file, known_tokens(text_runs.JOB, source))
+
+    run = open_run(context, text_runs.JOB, file, read, settings, loop)
     train_to_end(run, file, tensorboard=tensorboard)
     show_sample(run, "")
     print(f"next: elman generate {output} --prompt ... --length 1000")
+    return outcome(run)
+
+
+app.command()(common(text))
 
 
 def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[str, float]:
@@ -78,7 +89,7 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
         f"{file.name}: {task.characters:,} characters, {len(run.config['vocabulary']):,} different; "
         f"{task.trained:,} to train on, {task.characters - task.trained:,} held out"
     )
-    print(training.describe_model(trainer, run.settings.hidden_size, run.settings.layers), flush=True)
+    print(training.describe_model(trainer), flush=True)
     training.train_to_end(
         trainer,
         run.folder,

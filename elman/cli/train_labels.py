@@ -1,6 +1,5 @@
 """elman train labels: which label does a sequence have?"""
 
-import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -8,16 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from elman.cli import options
-from elman.cli.training import describe_model, draw, open_run, train_to_end
+from elman.cli.matrix import matrix_lines
+from elman.cli.training import describe_model, draw, known_tokens, open_run, outcome, train_to_end
 from elman.tasks.settings import LABELS_LOOP, LabelsSettings, LoopSettings
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from elman.tasks.labels.run import Run, Scores
-
-WIDE = 20  # labels, above which the matrix is too wide for a terminal
-WORST = 10  # confusions shown then
 
 
 def labels(
@@ -31,18 +26,31 @@ def labels(
     ],
     output: options.Output,
     resume: options.Resume = False,
+    overwrite: options.Overwrite = False,
+    source: options.From = None,
     text_column: Annotated[str | None, typer.Option(help="The column of texts, if not obvious.")] = None,
     label_column: Annotated[str | None, typer.Option(help="The column of labels, if not obvious.")] = None,
     tokens: Annotated[str, typer.Option(help="Read characters or words.")] = LabelsSettings.tokens,
     one_hot: Annotated[bool, typer.Option("--one-hot", help="One-hot tokens in place of an embedding.")] = False,
-    bidirectional: Annotated[bool, typer.Option("--bidirectional", help="Read from both ends.")] = False,
+    bidirectional: Annotated[
+        bool, typer.Option("--bidirectional/--one-way", help="Read from both ends.")
+    ] = LabelsSettings.bidirectional,
+    pooling: Annotated[
+        str, typer.Option(help="What of the states is kept: last, or all: last, mean and largest.")
+    ] = LabelsSettings.pooling,
+    cell: options.Cell = LabelsSettings.cell,
     hidden_size: options.HiddenSize = LabelsSettings.hidden_size,
     layers: options.Layers = LabelsSettings.layers,
     embedding_size: Annotated[int, typer.Option(help="Numbers a token becomes.")] = LabelsSettings.embedding_size,
-    dropout: options.Dropout = LabelsSettings.dropout,
+    dropout: Annotated[
+        float, typer.Option(help="Share of activations dropped, half of it of the input's.")
+    ] = LabelsSettings.dropout,
+    label_smoothing: Annotated[
+        float, typer.Option(help="Share of certainty that training withholds.")
+    ] = LabelsSettings.label_smoothing,
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = LabelsSettings.batch_size,
     class_weights: Annotated[
-        str, typer.Option(help="none, or balanced: all labels count alike.")
+        str, typer.Option(help="none; balanced: all labels count alike; root: half-way.")
     ] = LabelsSettings.class_weights,
     held_out: Annotated[
         float, typer.Option(help="Part to measure on at the end, and as much to choose the weights by.")
@@ -56,7 +64,7 @@ def labels(
     seed: options.Seed = LoopSettings.seed,
     device: options.Device = "cpu",
     tensorboard: options.TensorBoard = False,
-) -> None:
+) -> dict[str, Any]:
     """Train a model that tells the labels of sequences: a name's nationality, a sentence's mood, a sensor's state.
 
     After Ctrl-C or a crash, the same command with --resume goes on as if nothing had happened.
@@ -72,7 +80,7 @@ def labels(
 
     def read() -> labels_runs.Source:
         examples = open_examples(file, text_column=text_column, label_column=label_column)
-        return labels_runs.Source(examples, runs.file_sha256(file))
+        return labels_runs.Source(examples, runs.file_sha256(file), known_tokens(labels_runs.JOB, source))
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
         return dict(zip(("text_column", "label_column"), config["data"].get("columns", ()), strict=False))
@@ -86,7 +94,7 @@ def labels(
         f"{train:,} to train on, {choose:,} to choose the weights by, {measure:,} held out to "
         f"measure on"
     )
-    print(describe_model(run.trainer, run.settings.hidden_size, run.settings.layers), flush=True)
+    print(describe_model(run.trainer), flush=True)
     train_to_end(
         run.trainer,
         output,
@@ -97,6 +105,7 @@ def labels(
     example = "sequences.jsonl" if "mean" in run.config else "texts.csv"
     asked = "" if "mean" in run.config else f' or elman classify {output} --text "..."'
     print(f"next: elman classify {output} {example}{asked}, or elman export {output} -o model.onnx")
+    return outcome(run)
 
 
 def finish(run: "Run") -> "dict[str, Scores]":
@@ -112,7 +121,7 @@ def finish(run: "Run") -> "dict[str, Scores]":
     for name, score in scores.items():
         print(f"{score.accuracy:9.3f} {score.macro_f1:9.3f}  {name}")
     print(f"this model has the weights of step {run.trainer.best_step:,}, the best of all measured on the way\n")
-    _show_matrix(matrix, names)
+    print("\n".join(matrix_lines(matrix, names)))
     notes = repetition(run)
     if notes:
         print(f"\n{notes}")
@@ -137,32 +146,3 @@ def spread(counts: Mapping[str, int]) -> str:
     if counts[rarest] == counts[commonest]:
         return f"{counts[rarest]:,} of each"
     return f"from {rarest} ({counts[rarest]:,}) to {commonest} ({counts[commonest]:,})"
-
-
-def _show_matrix(
-    matrix: "npt.NDArray[Any]",  # (K, K)
-    names: list[str],
-) -> None:
-    """Print the confusion matrix, or the worst confusions where it would be too wide."""
-    if len(names) > WIDE:
-        pairs = sorted(
-            ((int(matrix[i, j]), i, j) for i in range(len(names)) for j in range(len(names)) if i != j), reverse=True
-        )
-        print("the most frequent confusions:")
-        for count, i, j in pairs[:WORST]:
-            if count:
-                print(f"{count:7,}  {names[i]} taken for {names[j]}")
-        return
-    width = max(10, *(_columns(name) for name in names))
-    cell = max(4, len(f"{matrix.max()}") + 1)
-    number = len(f"{len(names)}")
-    print(f"{'true label':{width + number + 1}} taken for\n{'':{width + number + 1}}", end="")
-    print("".join(f"{j + 1:{cell}}" for j in range(len(names))))
-    for i, name in enumerate(names):
-        row = "".join(f"{count or '.':>{cell}}" for count in matrix[i])
-        print(f"{i + 1:{number}} {name}{' ' * (width - _columns(name))}{row}")
-
-
-def _columns(text: str) -> int:
-    """How many columns of a terminal a text takes: Korean, Chinese and Japanese letters take two."""
-    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)

@@ -1,5 +1,7 @@
 """What every `elman train` command does: begin or go on, train to the end or to Ctrl-C, and say how it goes."""
 
+import dataclasses
+import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -8,14 +10,28 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from elman.cli import options
-from elman.tasks.errors import MissingExtra, RunError
-from elman.tasks.files.places import refuse_existing
+from elman.tasks.errors import MissingExtra, RunError, UserError
+from elman.tasks.files.places import refuse_folder
 from elman.tasks.settings import LoopSettings
 from elman.tasks.training.environment import is_first
 
 if TYPE_CHECKING:
     from elman.tasks.training.loop import Trainer
     from elman.tasks.training.runs import D, Job, Run, S, T
+
+
+OPEN = {
+    "dropout",
+    "label_smoothing",
+    "batch_size",
+    "seq_len",
+    "held_out",
+    "class_weights",
+    "window",
+    "season",
+    "interval",
+}
+"""Settings that a model does not depend on: a run may change them that begins with another one's weights."""
 
 
 def open_run(
@@ -44,7 +60,10 @@ def open_run(
     from elman.tasks.training import runs
 
     output, epochs, device = (context.params[name] for name in ("output", "epochs", "device"))
+    overwrite, before = context.params["overwrite"], context.params["source"]
     if context.params["resume"]:
+        if overwrite or before is not None:
+            raise UserError("--resume goes on as the run was begun: it goes with neither --overwrite nor --from")
         wanted = options.typed(context, settings, loop)
         where = device if options.given(context, "device") else None
         run = runs.resume(job, file, output, wanted, epochs=epochs, device=where)
@@ -56,8 +75,44 @@ def open_run(
                 )
         print(f"going on from step {run.trainer.step:,}")
         return run
-    refuse_existing(output)
-    return runs.begin(job, read(), output, settings, loop, epochs=epochs, device=device, progress=True)
+    refuse_folder(output, overwrite=overwrite)
+    if before is not None:
+        settings, loop = _settings_from(context, job, before, settings, loop)
+    given: dict[str, Any] = {"epochs": epochs, "device": device, "overwrite": overwrite, "before": before}
+    return runs.begin(job, read(), output, settings, loop, progress=True, **given)
+
+
+def _settings_from(
+    context: typer.Context, job: "Job[D, S, T]", before: Path, settings: "S", loop: LoopSettings
+) -> "tuple[S, LoopSettings]":
+    """The settings of an older run, but for those that were typed and that its model leaves open."""
+    from elman.tasks.training import runs
+
+    _, own, own_loop = runs.read(job, before)
+    typed = options.typed(context, settings)
+    for name, value in typed.items():
+        if name not in OPEN and getattr(own, name) != value:
+            raise RunError(
+                f"{before} was trained with --{name.replace('_', '-')} {getattr(own, name)}, not {value}: a run that "
+                f"begins with its weights has its model"
+            )
+    return dataclasses.replace(own, **typed), dataclasses.replace(own_loop, **options.typed(context, loop))
+
+
+def known_tokens(job: "Job[D, S, T]", before: Path | None) -> Any:
+    """The characters or words that a run knows with whose weights training begins; none if it reads numbers."""
+    from elman.tasks.training import runs
+
+    if before is None:
+        return ""
+    config, _, _ = runs.read(job, before)
+    return config.get("vocabulary", "")
+
+
+def outcome(run: "Run[S, T]") -> dict[str, Any]:
+    """What training came to, for --json."""
+    found: dict[str, Any] = json.loads((run.folder / "metrics.json").read_bytes())
+    return {"run": str(run.folder), **found}
 
 
 def train_to_end(trainer: "Trainer", folder: Path, *, again: str, tensorboard: bool = False) -> None:
@@ -91,13 +146,14 @@ def train_to_end(trainer: "Trainer", folder: Path, *, again: str, tensorboard: b
         raise typer.Exit(0)
 
 
-def describe_model(trainer: "Trainer", hidden_size: int, layers: int) -> str:
+def describe_model(trainer: "Trainer") -> str:
     """The model and the length of its training, in a line."""
     task, steps = trainer.task, trainer.settings.steps
+    own = task.settings
     return (
-        f"model: {sum(p.numel() for p in trainer.parameters):,} weights, {hidden_size} units in {layers} layer(s); "
-        f"{steps:,} steps of {task.units_per_step:,} {task.units} = {steps / task.steps_per_epoch:.1f} times through "
-        f"the {task.data}"
+        f"model: {sum(p.numel() for p in trainer.parameters):,} weights, {own.hidden_size} {own.cell.upper()} units in "
+        f"{own.layers} layer(s); {steps:,} steps of {task.units_per_step:,} {task.units} = "
+        f"{steps / task.steps_per_epoch:.1f} times through the {task.data}"
     )
 
 

@@ -19,6 +19,7 @@ from elman.kernels.reference.cells import Step
 from elman.kernels.table import choose
 from elman.nn.convert import convert
 from elman.nn.lstm import pair_of
+from elman.nn.recurrent import Recurrent
 
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent
@@ -75,6 +76,8 @@ def trace(
             f"trace explains an LSTM without projection; this one has proj_size={rnn.proj_size}. One of hidden_size "
             f"{rnn.hidden_size} without it has the same gates; elman.doctor examines any module."
         )
+    if isinstance(rnn, Recurrent) and (more := rnn._beyond_torch()) is not None:
+        raise TypeError(f"trace explains what torch's layers compute, too; this one has {more}.")
     lang = language(lang)
     layer = cast("Recurrent", convert(copy.copy(rnn)).module)  # of the same parameters, for its checks
     weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}

@@ -21,3 +21,8 @@ def obstacle() -> str | None:
     if _transforms_active():
         return TRANSFORMED
     return WATCHED if _dispatch_modes() > 0 else None
+
+
+def is_quiet() -> bool:
+    """Whether nothing goes on of what looks of tensors (autograd/private.py) do not show."""
+    return forward_ad._current_level < 0 and _dispatch_modes() == 0

@@ -48,6 +48,24 @@ class Problem(NamedTuple):
     batch_sizes: Tensor | None = None
     """(T,) int64 on the CPU: x and output hold only the R real steps, step after step, the longest sequence first, as
     in a PackedSequence; None: they are padded. Without lengths and reset."""
+    terms: tuple[Tensor, ...] = ()
+    """What each step reads beside x: the leak, and then the drive, where there are such; (L * D, T, N, .), packed
+    (L * D, R, .), each axis also 1, for all the same.
+
+    The leak α blends every state: α * new + (1 - α) * before. It is P + H wide where the cell carries two states
+    (h, c), H of a leaky cell. The drive, H wide, is added to the pre-activation of a leaky cell."""
+    recurrent_masks: Tensor | None = None
+    """(L * D, N, P): what h before a step is multiplied by where W_hh reads it; None: no dropout there."""
+
+    @property
+    def leak(self) -> Tensor | None:
+        """What blends the states of a step with those before; None: they are the new ones."""
+        return self.terms[0] if self.terms else None
+
+    @property
+    def drive(self) -> Tensor | None:
+        """What is added to the pre-activation of a leaky cell."""
+        return self.terms[1] if len(self.terms) > 1 else None
 
     @property
     def steps(self) -> int:
@@ -82,6 +100,10 @@ class Problem(NamedTuple):
         b_ih, b_hh = own[2:4] if self.bias else (None, None)
         return Weights(own[0], own[1], b_ih, b_hh, own[-1] if self.projected else None)
 
+    def leak_width(self) -> int:
+        """Of every state that is blended, side by side."""
+        return self.hidden_size if self.cell.leaks else sum(self.state_widths())
+
     def state_widths(self) -> tuple[int, ...]:
         """The width of each state: P of h, H of what else the cell carries."""
         return (self.output_size, *[self.hidden_size] * (len(self.cell.states) - 1))
@@ -90,22 +112,30 @@ class Problem(NamedTuple):
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:
-        """x, the states and the weights: all that gradients flow to, in the order in which `backward` gives them."""
-        return (self.x, *self.states, *self.weights)
+        """x, the states, the weights and the terms: all that gradients flow to, in the order in which `backward` gives
+        them."""
+        return (self.x, *self.states, *self.weights, *self.terms)
+
+    def sums_over_sequences(self) -> tuple[bool, ...]:
+        """For each of `inputs` whether its gradient is a sum over the sequences: each group of the batch may have one
+        apart."""
+        of_terms = (term.shape[-2] == 1 for term in self.terms)
+        return (*(False,) * (1 + len(self.states)), *(True,) * len(self.weights), *of_terms)
 
     def with_inputs(self, inputs: Sequence[Tensor]) -> Self:
         """The same problem of other numbers, as many."""
-        after = 1 + len(self.states)
-        return self._with(inputs[0], tuple(inputs[1:after]), tuple(inputs[after:]))
+        after, end = 1 + len(self.states), len(inputs) - len(self.terms)
+        return self._with(inputs[0], tuple(inputs[1:after]), tuple(inputs[after:end]), tuple(inputs[end:]))
 
     def without_inputs(self) -> Self:
         """What `with_inputs` makes a problem of, and keeps none of them alive."""
-        return self._with(None, (None,) * len(self.states), ())
+        return self._with(None, (None,) * len(self.states), (), (None,) * len(self.terms))
 
-    def _with(self, x: Any, states: tuple[Any, ...], weights: tuple[Any, ...]) -> Self:
+    def _with(self, x: Any, states: tuple[Any, ...], weights: tuple[Any, ...], terms: tuple[Any, ...]) -> Self:
         # several times faster than _replace, which small calls would feel
-        cell, layers, directions, bias, projected, _, _, _, *tables = self
-        return type(self)(cell, layers, directions, bias, projected, x, states, weights, *tables)
+        cell, layers, directions, bias, projected, _, _, _, lengths, reset, masks, batch_sizes, _, recurrent = self
+        made = x, states, weights, lengths, reset, masks, batch_sizes, terms, recurrent
+        return type(self)(cell, layers, directions, bias, projected, *made)
 
 
 class Run(NamedTuple):

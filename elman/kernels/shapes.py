@@ -35,11 +35,28 @@ def checked(problem: Problem) -> Problem:
         _check(f"{name}0", state, (cells, sequences, width), x)
     if problem.masks is not None:
         _check("masks", problem.masks, (problem.num_layers - 1, steps, sequences, directions * p), x)
+    _check_terms(problem)
     if problem.lengths is not None:
         _check_table("lengths", problem.lengths, (sequences,), torch.int64)
     if problem.reset is not None:
         _check_table("reset", problem.reset, (steps, sequences), torch.bool)
     return problem
+
+
+def _check_terms(problem: Problem) -> None:
+    cells, x = problem.num_layers * problem.num_directions, problem.x
+    if problem.cell.leaks and not problem.terms:
+        raise RuntimeError(f"{problem.cell.name} takes a leak.")
+    if problem.drive is not None and not problem.cell.leaks:
+        raise RuntimeError(f"{problem.cell.name} takes no drive.")
+    widths = problem.leak_width(), problem.hidden_size
+    for name, term, width in zip(("leak", "drive"), problem.terms, widths, strict=False):
+        whole = (cells, *x.shape[:2], width)
+        fits = term.dim() == 4 and all(has in (1, of) for has, of in zip(term.shape, whole, strict=True))
+        _check(name, term, term.shape if fits else whole, x)
+    if problem.recurrent_masks is not None:
+        shape = (cells, x.shape[1], problem.output_size)
+        _check("recurrent_masks", problem.recurrent_masks, shape, x)
 
 
 def check_values(problem: Problem) -> None:

@@ -18,6 +18,12 @@ def obstacle(problem: Problem) -> str | None:
     """Why torch's operators cannot run this call, or None."""
     if problem.reset is not None:
         return "torch's operators know no reset"
+    if problem.cell.leaks:
+        return "torch has no leaky cell"
+    if problem.terms:
+        return "torch's operators know no zoneout"
+    if problem.recurrent_masks is not None:
+        return "torch's operators know no recurrent dropout"
     if problem.x.shape[0] == 0:
         return "torch's operators refuse T = 0"
     if problem.lengths is not None and problem.x.is_complex():

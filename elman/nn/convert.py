@@ -106,12 +106,17 @@ def _change(module: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) 
         )
     result = Conversion(module, [], {})
     for name, layer in list(module.named_modules()):
-        if own_class(layer) in classes:
+        if own_class(layer) in classes and not (classes is _TORCHS and _beyond_torch(layer)):
             become(layer, classes[own_class(layer)])
             result.converted.append(name)
         elif (reason := _reason_to_leave(layer, classes)) is not None:
             result.left[name] = reason
     return result
+
+
+def _beyond_torch(layer: nn.Module) -> str | None:
+    """What a layer of elman's computes that torch's cannot."""
+    return layer._beyond_torch() if isinstance(layer, Recurrent) else None
 
 
 def _reason_to_leave(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) -> str | None:
@@ -122,6 +127,8 @@ def _reason_to_leave(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Mo
         return f"a scripted {named} is compiled" if named in {kind.__name__ for kind in _OURS} else None
     if kind in classes.values():
         return None
+    if classes is _TORCHS and (more := _beyond_torch(layer)) is not None:
+        return f"torch's layers have no {more}"
     for theirs in classes:
         if isinstance(layer, theirs):
             return f"{kind.__name__} is a subclass of {theirs.__module__.split('.')[0]}'s {theirs.__name__}"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.kernels.cells import CELLS
+from elman.kernels.cells import CELLS, Cell
 from elman.nn.recurrent import Recurrent, RecurrentCell
 
 
@@ -39,6 +39,13 @@ class GRU(Recurrent):
         device: where the parameters lie. Default: torch's.
         dtype: of the parameters. Default: torch's. float32 and float64 on the CPU run on elman's kernels, bfloat16 and
             float16 there are computed in float32, everything else runs on torch's operators.
+        recurrent_dropout: probability with which, in training, a unit of h_{t-1} is zeroed where W_h. reads it, and the
+            rest scaled by 1 / (1 - p): one mask for all steps of a sequence, another for each sequence, layer and
+            direction. Default: 0. Source: Y. Gal, Z. Ghahramani, A theoretically grounded application of dropout in
+            recurrent neural networks, NeurIPS 2016.
+        zoneout: probability with which, in training, a unit keeps its state of the step before, drawn for every step;
+            in evaluation the expectation, (1 - zoneout) h_t + zoneout h_{t-1}. Default: 0. Source: D. Krueger et al.,
+            Zoneout, ICLR 2017.
 
     Attributes:
         weight_ih_l{k}, weight_ih_l{k}_reverse: (3 * H, I) in the first layer, (3 * H, D * H) above: the rows of r, z
@@ -60,7 +67,6 @@ class GRU(Recurrent):
 
     _kind = "GRU"
     _gates = 3
-    _cell = CELLS["gru"]
 
     def __init__(
         self,
@@ -73,11 +79,18 @@ class GRU(Recurrent):
         bidirectional: bool = False,
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
         **unknown: Never,
     ) -> None:
         self._refuse_unknown(unknown)
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         super().__init__("GRU", *sizes, device=device, dtype=dtype)
+        self._set_dropout_over_time(recurrent_dropout, zoneout)
+
+    @property
+    def _cell(self) -> Cell:  # type: ignore[override]
+        return CELLS["gru"]
 
     @overload
     def forward(

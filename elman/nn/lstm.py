@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import has_torch_function
 
-from elman.kernels.cells import CELLS
+from elman.kernels.cells import CELLS, Cell
 from elman.nn.recurrent import Recurrent, RecurrentCell
 
 Pair = tuple[Tensor, Tensor]
@@ -44,6 +44,14 @@ class LSTM(Recurrent):
         device: where the parameters lie. Default: torch's.
         dtype: of the parameters. Default: torch's. float32 and float64 on the CPU run on elman's kernels, bfloat16 and
             float16 there are computed in float32, everything else runs on torch's operators.
+        recurrent_dropout: probability with which, in training, a unit of h_{t-1} is zeroed where W_h. reads it, and the
+            rest scaled by 1 / (1 - p): one mask for all steps of a sequence, another for each sequence, layer and
+            direction. Default: 0. Source: Y. Gal, Z. Ghahramani, A theoretically grounded application of dropout in
+            recurrent neural networks, NeurIPS 2016.
+        zoneout: probability with which, in training, a unit keeps h, and another time drawn c, of the step before; in
+            evaluation the expectation, (1 - zoneout) h_t + zoneout h_{t-1}. A pair: for h, and for c. c_t in the last
+            equation is the new one, whether it is kept or not. Default: 0. Source: D. Krueger et al., Zoneout, ICLR
+            2017.
 
     Attributes:
         weight_ih_l{k}, weight_ih_l{k}_reverse: (4 * H, I) in the first layer, (4 * H, D * P) above: the rows of i, f,
@@ -66,7 +74,6 @@ class LSTM(Recurrent):
 
     _kind = "LSTM"
     _gates = 4
-    _cell = CELLS["lstm"]
 
     def __init__(
         self,
@@ -80,11 +87,18 @@ class LSTM(Recurrent):
         proj_size: int = 0,
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
+        recurrent_dropout: float = 0.0,
+        zoneout: float | tuple[float, float] = 0.0,
         **unknown: Never,
     ) -> None:
         self._refuse_unknown(unknown)
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         super().__init__("LSTM", *sizes, proj_size=proj_size, device=device, dtype=dtype)
+        self._set_dropout_over_time(recurrent_dropout, zoneout)
+
+    @property
+    def _cell(self) -> Cell:  # type: ignore[override]
+        return CELLS["lstm"]
 
     def _state_widths(self) -> tuple[int, ...]:
         return (self.proj_size or self.hidden_size, self.hidden_size)
@@ -204,7 +218,7 @@ def pair_of(kind: str, hx: Any) -> tuple[Any, ...]:
     if hx is None:
         return ()
     is_tensor, cell = isinstance(hx, Tensor), kind.endswith("Cell")
-    count = len(hx) if isinstance(hx, tuple | list) or (is_tensor and hx.dim() > 0) else None
+    count = len(hx) if isinstance(hx, (tuple, list)) or (is_tensor and hx.dim() > 0) else None
     if count == 2 or (is_tensor and not cell and hx.dim() == 3 and count is not None and count > 2):
         return hx[0], hx[1]  # of a state alone, the checks say what its rows lack
     got = f"a tensor {tuple(hx.shape)}" if is_tensor else type(hx).__name__ if count is None else f"{count} of them"

@@ -15,14 +15,17 @@ from torch.overrides import has_torch_function
 from elman.call.checks import check_call, check_cell_call, check_weights
 from elman.call.fx import as_one_node
 from elman.call.layout import run_packed, run_padded, run_step
-from elman.call.usual import is_usual
+from elman.call.over_time import Given
+from elman.call.usual import usual_call
 from elman.kernels.cells import Cell
 from elman.nn.become import become, own_class
 
 States = tuple[Tensor, ...]
 _OF_QUANTIZATION = {
     "RNN": "has no form of RNN: it leaves torch.nn.RNN as it is, and elman.RNN too. The weights of this layer stay "
-    "what they are."
+    "what they are.",
+    "LeakyRNN": "has no form of LeakyRNN: it leaves elman.LeakyRNN as it is. The weights of this layer stay what they "
+    "are.",
 }
 _OTHERS = (
     "looks for torch's own classes and leaves elman.{kind} as it is. Call elman.to_torch(model) first, and it becomes "
@@ -43,6 +46,42 @@ class Recurrent(RNNBase):
     _cell: Cell
     """What it computes."""
 
+    _arguments: ClassVar[tuple[str, ...]] = ("lengths", "reset")
+    """The keyword arguments of forward, in its order."""
+
+    recurrent_dropout: float = 0.0
+    zoneout: float | tuple[float, float] = 0.0
+
+    def _set_dropout_over_time(self, recurrent_dropout: float, zoneout: float | Sequence[float]) -> None:
+        """Takes what a constructor is given. What is 0 stays the class's."""
+        rates: dict[str, tuple[Any, ...]] = {"recurrent_dropout": (recurrent_dropout,), "zoneout": (zoneout,)}
+        if isinstance(zoneout, Sequence) and len(self._cell.states) == 2:
+            rates["zoneout"] = tuple(zoneout)
+        for name, of_states in rates.items():
+            for rate in of_states:
+                if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+                    pair = ", or of an LSTM a pair, for h and for c" if name == "zoneout" else ""
+                    raise ValueError(f"{name} should be a number from 0 to 1, a probability{pair}; got {rate!r}.")
+            if any(of_states):
+                if len(of_states) > 2:
+                    raise ValueError(f"zoneout should be a number, or a pair, for h and for c; got {zoneout!r}.")
+                setattr(self, name, of_states if len(of_states) > 1 else of_states[0])
+
+    def _is_plain(self, given: Given | None) -> bool:
+        """Whether the steps of a call read nothing beside its input, and no layer's input is dropped."""
+        if given is not None or self.recurrent_dropout or self.zoneout:
+            return False
+        return not (self.dropout and self.training and self.num_layers > 1)
+
+    def _beyond_torch(self) -> str | None:
+        """What this layer computes that torch's of its kind cannot; None: nothing."""
+        names = [name for name in ("recurrent_dropout", "zoneout") if getattr(self, name)]
+        return " and ".join(names) or None
+
+    def extra_repr(self) -> str:
+        rates = {name: getattr(self, name) for name in ("recurrent_dropout", "zoneout")}
+        return ", ".join([super().extra_repr(), *(f"{name}={rate}" for name, rate in rates.items() if rate)])
+
     def _refuse_unknown(self, unknown: dict[str, Any]) -> None:
         """For arguments of a constructor that are not among its own."""
         if "proj_size" in unknown:
@@ -61,25 +100,32 @@ class Recurrent(RNNBase):
         states: tuple[Any, ...],  # of hx
         lengths: Tensor | Sequence[int] | None,
         reset: Tensor | None,
+        given: Given | None = None,
     ) -> Any:
         """output and the states after the last step; `forward` says what it takes."""
         weights = self._weights()
-        usual = is_usual(self, input, states, weights)
-        if not usual:
+        usual = usual_call(self, input, states, weights)
+        if usual is None:
             if isinstance(input, Proxy):
-                return as_one_node(self, input, hx=hx, lengths=lengths, reset=reset)
+                others = {} if given is None else given._asdict()
+                return as_one_node(self, input, hx=hx, lengths=lengths, reset=reset, **others)
             if _is_like_a_tensor((input, *states)):
                 return self._call_torchs(input, hx, lengths, reset)
             check_call(self, input, states, weights[0])
             check_weights(self, weights)
+        elif lengths is None and reset is None and self._is_plain(given):
+            found = usual.run(self, input, states, weights)
+            if found is not None:
+                output, last = found
+                return output, last if len(last) > 1 else last[0]
         if isinstance(input, PackedSequence):
             if lengths is not None or reset is not None:
                 raise ValueError(
                     "A PackedSequence holds its own lengths: pass a padded tensor with lengths= or reset=."
                 )
-            packed, last = run_packed(self, input, states, weights)
+            packed, last = run_packed(self, input, states, weights, given)
             return packed, last if len(last) > 1 else last[0]
-        output, last = run_padded(self, input, states, weights, lengths, reset, usual)
+        output, last = run_padded(self, input, states, weights, lengths, reset, usual is not None, given)
         return output, last if len(last) > 1 else last[0]
 
     def _call_torchs(self, input: Any, hx: Any, lengths: Any, reset: Any) -> Any:
@@ -88,6 +134,11 @@ class Recurrent(RNNBase):
             raise TypeError(
                 f"lengths= and reset= take tensors: input is a {type(input).__name__}, which speaks __torch_function__ "
                 "and is no torch.Tensor, and goes to torch's own layer."
+            )
+        if (more := self._beyond_torch()) is not None:
+            raise TypeError(
+                f"input is a {type(input).__name__}, which speaks __torch_function__ and is no torch.Tensor: it goes "
+                f"to torch's own layer, which has no {more}."
             )
         return getattr(nn, self._kind).forward(self, input, hx)
 
@@ -115,12 +166,17 @@ class Recurrent(RNNBase):
 
     def __prepare_scriptable__(self) -> nn.Module:
         """What torch.jit.script compiles in place of this layer: torch's, of the same Parameters."""
+        if (more := self._beyond_torch()) is not None:
+            raise RuntimeError(
+                f"torch.jit.script compiles torch's own layer in place of elman.{self._kind}, and that has no {more}. "
+                "torch.export and torch.jit.trace take this one."
+            )
         return _scriptable(self, self._kind)
 
     def _slow_forward(self, *args: Any, **kwargs: Any) -> Any:
         """The call under torch's tracer. The old ONNX exporter passes what is keyword-only, too, in a row."""
         if torch.onnx.is_in_onnx_export():
-            args, kwargs = args[:2], kwargs | dict(zip(("lengths", "reset"), args[2:], strict=False))
+            args, kwargs = args[:2], kwargs | dict(zip(self._arguments, args[2:], strict=False))
         return super()._slow_forward(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     # torch keeps a second list of the weights for cuDNN, which goes stale when a weight is replaced. Here it is a view.
@@ -144,7 +200,7 @@ class Recurrent(RNNBase):
             self._put_weight(name, weight)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "qconfig" and value is not None:
+        if name == "qconfig" and (value is not None or self._kind not in _OF_QUANTIZATION):
             warnings.warn(
                 f"torch's dynamic quantization {_OF_QUANTIZATION.get(self._kind, _OTHERS).format(kind=self._kind)}",
                 stacklevel=2,
@@ -218,7 +274,7 @@ class RecurrentCell(RNNCellBase):
 
 def _is_like_a_tensor(given: tuple[Any, ...]) -> bool:
     """Whether one of these speaks __torch_function__ and is no Tensor."""
-    strange = tuple(g for g in given if g is not None and not isinstance(g, Tensor | PackedSequence))
+    strange = tuple(g for g in given if g is not None and not isinstance(g, (Tensor, PackedSequence)))
     return bool(strange) and has_torch_function(strange)
 
 

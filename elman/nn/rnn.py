@@ -37,6 +37,13 @@ class RNN(Recurrent):
         device: where the parameters lie. Default: torch's.
         dtype: of the parameters. Default: torch's. float32 and float64 on the CPU run on elman's kernels, bfloat16 and
             float16 there are computed in float32, everything else runs on torch's operators.
+        recurrent_dropout: probability with which, in training, a unit of h_{t-1} is zeroed where W_hh reads it, and the
+            rest scaled by 1 / (1 - p): one mask for all steps of a sequence, another for each sequence, layer and
+            direction. Default: 0. Source: Y. Gal, Z. Ghahramani, A theoretically grounded application of dropout in
+            recurrent neural networks, NeurIPS 2016.
+        zoneout: probability with which, in training, a unit keeps its state of the step before, drawn for every step;
+            in evaluation the expectation, (1 - zoneout) h_t + zoneout h_{t-1}. Default: 0. Source: D. Krueger et al.,
+            Zoneout, ICLR 2017.
 
     Attributes:
         weight_ih_l{k}, weight_ih_l{k}_reverse: (H, I) in the first layer, (H, D * H) above.
@@ -70,6 +77,8 @@ class RNN(Recurrent):
         bidirectional: bool = False,
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
         **unknown: Never,
     ) -> None:
         self._refuse_unknown(unknown)
@@ -88,6 +97,7 @@ class RNN(Recurrent):
             device=device,
             dtype=dtype,
         )
+        self._set_dropout_over_time(recurrent_dropout, zoneout)
 
     @overload
     def forward(

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from elman import _fork
+from elman.autograd.private import looks_like
 from elman.call.checks import check_call, check_weights
-from elman.call.layout import problem_of
-from elman.call.usual import weights_are_usual
+from elman.call.usual import problem_of, weights_are_usual
+from elman.kernels import moment
 from elman.kernels.problem import Problem
-from elman.kernels.table import OWN, choose, nothing_is_asked
+from elman.kernels.table import OWN, asked, choose, nothing_is_asked
 from elman.nn.recurrent import Recurrent, States
 
 if TYPE_CHECKING:
@@ -69,11 +70,13 @@ class Stream:
         self._turn = threading.Lock()
         self.reset()
 
-    def __call__(self, x_t: Tensor) -> Tensor:
+    def __call__(self, x_t: Tensor, **terms: Any) -> Tensor:
         """One step.
 
         Args:
             x_t: (N, I), or (I,) for a single sequence; the same N at every step.
+            terms: leak and drive of a `LeakyRNN` for this step, which broadcast to (N, H), or (H,). Default: the
+                layer's leak, and no drive. Its noise is drawn for every step.
 
         Returns:
             The last layer's h, (N, H) or (H,), in memory of its own; with proj_size (N, P) or (P,).
@@ -91,22 +94,19 @@ class Stream:
             )
         try:
             steps = self._steps
-            if (
-                steps is not None
-                and type(x_t) is Tensor
-                and steps.fits(x_t)
-                and not (x_t.requires_grad and torch.is_grad_enabled())
-                and self._seen == _identity(self._rnn)
-                and nothing_is_asked()
-            ):
-                return steps(x_t)
+            if steps is not None and not terms and self._seen == _identity(self._rnn):
+                if steps.looks(x_t) and moment.is_quiet() and asked() in (None, OWN):
+                    return steps(x_t)
+                asks = torch.is_grad_enabled() and isinstance(x_t, Tensor) and x_t.requires_grad
+                if type(x_t) is Tensor and steps.fits(x_t) and not asks and nothing_is_asked():
+                    return steps(steps.as_read(x_t))
             if isinstance(x_t, Tensor) and x_t.requires_grad and torch.is_grad_enabled():
                 raise RuntimeError(
                     "x_t asks for a gradient, and a stream computes none. Pass x_t.detach(), or run the layer itself "
                     "on a sequence of one step with a state."
                 )
             with torch.no_grad():
-                return self._checked_step(x_t, self._rnn._weights())
+                return self._checked_step(x_t, self._rnn._weights(), terms)
         finally:
             self._turn.release()
 
@@ -191,13 +191,18 @@ class Stream:
             raise TypeError(f"{name} should be {wanted}, got {type(state).__name__}.")
         return states
 
-    def _checked_step(self, x_t: Tensor, weights: list[Tensor]) -> Tensor:
+    def _checked_step(self, x_t: Tensor, weights: list[Tensor], terms: dict[str, Any]) -> Tensor:
         """A step with all checks; from now on the fast one, where it can be."""
         rnn, states = self._rnn, self._current()
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
             got = f"{tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
             kind = ValueError if isinstance(x_t, Tensor) else AttributeError
             raise kind(f"A stream takes one step, a tensor (batch, input_size) or (input_size,); got {got}.")
+        if rnn.recurrent_dropout and rnn.training:
+            raise RuntimeError(
+                "Recurrent dropout has one mask for all steps of a sequence, and a stream runs steps apart: call "
+                "layer.eval() first."
+            )
         if not states:
             rows = rnn.num_layers, *x_t.shape[:-1]
             states = tuple(x_t.new_zeros(*rows, width) for width in rnn._state_widths())
@@ -216,11 +221,15 @@ class Stream:
         if self._can_be_fast(problem):
             from elman.kernels.numba_cpu.stream import StreamOfSteps
 
-            self._steps = StreamOfSteps(problem, batched)
+            self._steps = StreamOfSteps(problem, batched, looks_like)
             self._seen = _identity(rnn)
-            return self._steps(x_t)
+            return self._steps(self._steps.as_read(x_t))
         output: Tensor
-        output, after = rnn(sequence, states[0] if len(states) == 1 else states)
+        terms = {
+            name: term.unsqueeze(time) if isinstance(term, Tensor) and term.dim() == x_t.dim() else term
+            for name, term in terms.items()
+        }
+        output, after = rnn(sequence, states[0] if len(states) == 1 else states, **terms)
         last = (after,) if isinstance(after, Tensor) else after
         # autocast gives them back shorter
         self._states = tuple(new.to(old.dtype) for new, old in zip(last, states, strict=True))
@@ -228,6 +237,8 @@ class Stream:
 
     def _can_be_fast(self, problem: Problem) -> bool:
         """Whether elman's kernels take the steps, without dropout, from weights whose changes can be seen."""
+        if self._rnn._beyond_torch() is not None:  # its steps read more than x
+            return False
         backend, _ = choose(problem)
         dropout = self._rnn.training and self._rnn.dropout > 0 and self._rnn.num_layers > 1
         # every weight is a parameter, and not one of those that torch.inference_mode made, which have no version
@@ -243,5 +254,13 @@ _version_of = operator.attrgetter("_version")
 def _identity(rnn: Recurrent) -> list[object]:
     """What changes when a parameter is replaced or written to, or when the layer is to run in another way."""
     parameters = rnn._parameters.values()
-    way = (rnn._cell, rnn.training, rnn.dropout, torch.get_num_threads(), _fork.forked, rnn._replaced)
-    return [*way, *map(_version_of, parameters), *map(_address_of, parameters)]
+    return [
+        rnn._cell,
+        rnn.training,
+        rnn.dropout,
+        torch.get_num_threads(),
+        _fork.forked,
+        rnn._replaced,
+        *map(_version_of, parameters),
+        *map(_address_of, parameters),
+    ]

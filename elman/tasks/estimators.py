@@ -18,8 +18,8 @@ from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.examples import Given, as_list
 from elman.tasks.labels.run import Classifier
 from elman.tasks.series import run as series_runs
-from elman.tasks.series.data import Columns
-from elman.tasks.series.run import Forecaster
+from elman.tasks.series.columns import Columns
+from elman.tasks.series.forecaster import Forecaster, Past
 from elman.tasks.settings import LABELS_LOOP, SERIES_LOOP, LabelsSettings, LoopSettings, SeriesSettings
 from elman.tasks.training import loop, runs
 
@@ -96,12 +96,15 @@ class LabelsClassifier(Estimator):
         tokens: read texts as "characters" or "words".
         one_hot: one-hot tokens in place of an embedding.
         bidirectional: read from both ends.
-        hidden_size: units of the recurrent layer.
+        pooling: what of the states is kept, "last", or "all": last, mean and largest.
+        cell: of the recurrent layer, "rnn", "gru" or "lstm".
+        hidden_size: its units.
         layers: on top of each other.
         embedding_size: numbers a token becomes.
-        dropout: share of activations dropped.
+        dropout: share of activations dropped, half of it of the input's.
+        label_smoothing: share of certainty that training withholds.
         batch_size: examples a step.
-        class_weights: "none", or "balanced": all labels count alike.
+        class_weights: "none", "balanced": all labels count alike, or "root": half-way between these.
         held_out: part to choose the weights by, and as much that is measured on.
         steps: of training.
         lr: highest learning rate.
@@ -124,10 +127,13 @@ class LabelsClassifier(Estimator):
         tokens: str = LabelsSettings.tokens,
         one_hot: bool = LabelsSettings.one_hot,
         bidirectional: bool = LabelsSettings.bidirectional,
+        pooling: str = LabelsSettings.pooling,
+        cell: str = LabelsSettings.cell,
         hidden_size: int = LabelsSettings.hidden_size,
         layers: int = LabelsSettings.layers,
         embedding_size: int = LabelsSettings.embedding_size,
         dropout: float = LabelsSettings.dropout,
+        label_smoothing: float = LabelsSettings.label_smoothing,
         batch_size: int = LabelsSettings.batch_size,
         class_weights: str = LabelsSettings.class_weights,
         held_out: float = LabelsSettings.held_out,
@@ -138,9 +144,10 @@ class LabelsClassifier(Estimator):
         device: str = "cpu",
         run: str | Path | None = None,
     ) -> None:
-        self.tokens, self.one_hot, self.bidirectional = tokens, one_hot, bidirectional
-        self.hidden_size, self.layers, self.embedding_size = hidden_size, layers, embedding_size
-        self.dropout, self.batch_size, self.class_weights, self.held_out = dropout, batch_size, class_weights, held_out
+        self.tokens, self.one_hot, self.bidirectional, self.pooling = tokens, one_hot, bidirectional, pooling
+        self.cell, self.hidden_size, self.layers, self.embedding_size = cell, hidden_size, layers, embedding_size
+        self.dropout, self.label_smoothing, self.batch_size = dropout, label_smoothing, batch_size
+        self.class_weights, self.held_out = class_weights, held_out
         self.steps, self.lr, self.eval_every, self.seed = steps, lr, eval_every, seed
         self.device, self.run = device, run
 
@@ -205,7 +212,9 @@ class SeriesForecaster(Estimator):
         window: steps to look back.
         season: steps that repeat, 1 for none.
         interval: share of values that an interval should hold.
-        hidden_size: units of the recurrent layer.
+        positive: whether nothing below 0 is forecast.
+        cell: of the recurrent layer, "rnn", "gru" or "lstm".
+        hidden_size: its units.
         layers: on top of each other.
         dropout: share of activations dropped.
         batch_size: windows a step.
@@ -231,6 +240,8 @@ class SeriesForecaster(Estimator):
         window: int = SeriesSettings.window,
         season: int = 1,
         interval: float = SeriesSettings.interval,
+        positive: bool = SeriesSettings.positive,
+        cell: str = SeriesSettings.cell,
         hidden_size: int = SeriesSettings.hidden_size,
         layers: int = SeriesSettings.layers,
         dropout: float = SeriesSettings.dropout,
@@ -244,7 +255,9 @@ class SeriesForecaster(Estimator):
         run: str | Path | None = None,
     ) -> None:
         self.horizon, self.window, self.season, self.interval = horizon, window, season, interval
-        self.hidden_size, self.layers, self.dropout, self.batch_size = hidden_size, layers, dropout, batch_size
+        self.positive = positive
+        self.cell, self.hidden_size, self.layers, self.dropout = cell, hidden_size, layers, dropout
+        self.batch_size = batch_size
         self.held_out, self.steps, self.lr, self.eval_every, self.seed = held_out, steps, lr, eval_every, seed
         self.device, self.run = device, run
 
@@ -260,7 +273,7 @@ class SeriesForecaster(Estimator):
         values = _columns(y)
         settings = SeriesSettings(**{name: getattr(self, name) for name in SeriesSettings.__dataclass_fields__})
         table = _ArrayTable(values)
-        source = series_runs.Source(table, Columns("step", table.columns[1:], []))
+        source = series_runs.Source(table, Columns("step", table.columns[1:]))
         run = self._train(series_runs.JOB, source, settings)
         self._y, self._flat = values, np.ndim(y) == 1
         self.errors_ = series_runs.measure(run).errors
@@ -293,7 +306,8 @@ class SeriesForecaster(Estimator):
         if values.shape[1] != self._y.shape[1]:
             raise DataError(f"the series has {values.shape[1]} columns, where {self._y.shape[1]} were fitted")
         frame = pl.DataFrame(values, nan_to_null=True).fill_null(strategy="forward")
-        found = self._forecaster.forecast(frame.to_numpy())
+        past = Past(frame.to_numpy(), ~np.isnan(values), self._forecaster.clock, 0, np.zeros((len(values), 0)))
+        found = self._forecaster.forecast(past)
         return found[:, 0] if self._flat else found
 
 

@@ -1,4 +1,4 @@
-"""A trained run as an ONNX file: one standard RNN node a layer, vocabulary or scale in the file's metadata.
+"""A trained run as an ONNX file: a standard RNN, GRU or LSTM node a layer, vocabulary or scale in its metadata.
 
 The graphs are written node by node, each beside the model whose forward it repeats, so no tracing decides what is in
 them; time and batch are free. onnx is an extra, imported when a graph is built.
@@ -14,13 +14,18 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 import elman
+from elman.autograd.onnx import in_order
+from elman.kernels.cells import CELLS, Cell
 from elman.tasks.errors import MissingExtra, RunError
 from elman.tasks.files.places import refuse_existing
 from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.model import LabelsModel
 from elman.tasks.series import run as series_runs
 from elman.tasks.series.calibration import read_margin
-from elman.tasks.series.model import SeriesModel, seasonal_places
+from elman.tasks.series.clock import Clock
+from elman.tasks.series.features import Features
+from elman.tasks.series.graph import write_series
+from elman.tasks.series.model import SeriesModel
 from elman.tasks.text import run as text_runs
 from elman.tasks.text.model import CharacterModel
 from elman.tasks.training import checkpoint, runs
@@ -74,33 +79,61 @@ class Graph:
         return names[0] if outputs == 1 else names
 
     def recurrent(
-        self, rnn: nn.Module, x: str, lengths: str | None = None, h0: str | None = None
-    ) -> tuple[str, str, str]:
-        """A stack of layers on (T, N, I): the output (T, N, D H), h_n (L D, N, H), and that of the last layer alone."""
-        layers, hidden, directions = rnn.num_layers, rnn.hidden_size, 2 if rnn.bidirectional else 1
-        states = []
-        for layer in range(int(layers)):  # type: ignore[arg-type]
+        self, rnn: nn.RNNBase, x: str, lengths: str | None = None, starts: Sequence[str] = ()
+    ) -> tuple[str, list[str], str]:
+        """A stack of layers on (T, N, I).
+
+        Args:
+            rnn: the layers.
+            x: their input.
+            lengths: of the sequences.
+            starts: h_0, and c_0 of an LSTM, each (L D, N, H); zeros unless given.
+
+        Returns:
+            The output (T, N, D H), each part of the last state (L D, N, H), and h of the last layer alone.
+        """
+        hidden, directions = rnn.hidden_size, 2 if rnn.bidirectional else 1
+        cell = CELLS[rnn.mode.lower()]
+        attributes = {"linear_before_reset": 1} if cell.layer == "gru" else {}
+        found: list[list[str]] = []
+        for layer in range(rnn.num_layers):
             if layer:  # Y is (T, D, N, H)
                 x = self.node("Reshape", self.node("Transpose", x, perm=[0, 2, 1, 3]), self.constant([0, 0, -1]))
             ends = ("", "_reverse")[:directions]
             w, r = (
-                self.constant(np.stack([_array(rnn, f"weight_{kind}_l{layer}{end}") for end in ends]))
+                self.constant(np.stack([_rows(rnn, cell, f"weight_{kind}_l{layer}{end}") for end in ends]))
                 for kind in ("ih", "hh")
             )
             both = [
-                np.concatenate([_array(rnn, f"bias_{kind}_l{layer}{end}") for kind in ("ih", "hh")]) for end in ends
+                np.concatenate([_rows(rnn, cell, f"bias_{kind}_l{layer}{end}") for kind in ("ih", "hh")])
+                for end in ends
             ]
-            start = ""
-            if h0 is not None:
-                rows = [self.constant([layer * directions]), self.constant([(layer + 1) * directions])]
-                start = self.node("Slice", h0, *rows, self.constant([0]))
+            rows = [self.constant([layer * directions]), self.constant([(layer + 1) * directions])]
+            own = [self.node("Slice", start, *rows, self.constant([0])) for start in starts]
             way = "bidirectional" if directions == 2 else "forward"
-            inputs = (x, w, r, self.constant(np.stack(both)), lengths or "", start)
-            x, state = self.node("RNN", *inputs, outputs=2, hidden_size=hidden, direction=way)
-            states.append(state)
+            inputs = (x, w, r, self.constant(np.stack(both)), lengths or "", *own)
+            outputs = 1 + len(cell.states)
+            x, *state = self.node(
+                cell.layer.upper(), *inputs, outputs=outputs, hidden_size=hidden, direction=way, **attributes
+            )
+            found.append(state)
         x = self.node("Reshape", self.node("Transpose", x, perm=[0, 2, 1, 3]), self.constant([0, 0, -1]))
-        h_n = self.node("Concat", *states, axis=0) if len(states) > 1 else states[0]
-        return x, h_n, states[-1]
+        parts = zip(*found, strict=True)
+        last = [self.node("Concat", *part, axis=0) if len(part) > 1 else part[0] for part in parts]
+        return x, last, found[-1][0]
+
+    def pooled(self, output: str, lengths: str) -> tuple[str, str]:
+        """Mean and largest value of (T, N, D H) over each sequence's own steps, (N, D H)."""
+        first, one = self.constant(np.array(0)), self.constant(np.array(1))
+        time = self.node("Gather", self.node("Shape", output), first)
+        steps = self.node("Unsqueeze", self.node("Range", first, time, one), self.constant([1, 2]))
+        there = self.node("Less", steps, self.node("Unsqueeze", lengths, self.constant([1])))  # (T, N, 1)
+        zero, least = (self.constant(np.array(value, np.float32)) for value in (0, -np.inf))
+        count = self.node("Cast", self.node("Unsqueeze", lengths, self.constant([1])), to=self.onnx.TensorProto.FLOAT)
+        axis = self.constant([0])
+        total = self.node("ReduceSum", self.node("Where", there, output, zero), axis, keepdims=0)
+        highest = self.node("ReduceMax", self.node("Where", there, output, least), axis, keepdims=0)
+        return self.node("Div", total, count), highest
 
     def linear(self, layer: nn.Linear, x: str) -> str:
         """x W^T + b."""
@@ -125,13 +158,15 @@ class Graph:
 def text_graph(model: CharacterModel) -> Graph:
     """Streaming: the state goes in and comes out, so that a text is read in pieces of any length."""
     graph = Graph("elman text")
-    layers, hidden, size = int(model.rnn.num_layers), int(model.rnn.hidden_size), model.linear.out_features  # type: ignore[arg-type]
+    size, shape = model.linear.out_features, (model.rnn.num_layers, "batch", model.rnn.hidden_size)
     ids = graph.input("ids", "int64", ["time", "batch"])
-    h0 = graph.input("h0", "float32", [layers, "batch", hidden])
+    states = CELLS[model.rnn.mode.lower()].states
+    starts = [graph.input(f"{state}0", "float32", shape) for state in states]
     x = graph.node("Gather", graph.constant(model.embedding.weight, "embedding"), ids)
-    output, h_n, _ = graph.recurrent(model.rnn, x, h0=h0)
+    output, last, _ = graph.recurrent(model.rnn, x, starts=starts)
     graph.output(graph.linear(model.linear, output), "logits", "float32", ["time", "batch", size])
-    graph.output(h_n, "h_n", "float32", [layers, "batch", hidden])
+    for state, name in zip(states, last, strict=True):
+        graph.output(name, f"{state}_n", "float32", shape)
     return graph
 
 
@@ -149,58 +184,34 @@ def labels_graph(model: LabelsModel) -> Graph:
             x = graph.node("Gather", graph.constant(np.eye(model.tokens, dtype=np.float32), "one_hot"), ids)
         else:
             x = graph.node("Gather", graph.constant(model.embedding.weight, "embedding"), ids)
-    lengths = graph.node("Cast", graph.input("lengths", "int64", ["batch"]), to=graph.onnx.TensorProto.INT32)
-    _, _, last = graph.recurrent(model.rnn, x, lengths)
-    flat = graph.node("Reshape", graph.node("Transpose", last, perm=[1, 0, 2]), graph.constant([0, -1]))
-    p = graph.node("Softmax", graph.linear(model.linear, flat), axis=-1)
+    lengths = graph.input("lengths", "int64", ["batch"])
+    ends = graph.node("Cast", lengths, to=graph.onnx.TensorProto.INT32)
+    output, _, last = graph.recurrent(model.rnn, x, ends)
+    kept = graph.node("Reshape", graph.node("Transpose", last, perm=[1, 0, 2]), graph.constant([0, -1]))
+    if model.pooled:
+        kept = graph.node("Concat", kept, *graph.pooled(output, lengths), axis=-1)
+    p = graph.node("Softmax", graph.linear(model.linear, kept), axis=-1)
     graph.output(p, "probabilities", "float32", ["batch", model.linear.out_features])
     return graph
 
 
-def series_graph(model: SeriesModel, margin: npt.NDArray[Any]) -> Graph:
-    """The last values in their own units in, the quantiles of the next K in the same units out, intervals widened by
-    a margin, (K, C)."""
+def series_graph(model: SeriesModel, margin: npt.NDArray[Any], features: Features, clock: Clock) -> Graph:
+    """The last values in their own units in, the quantiles of the next K in the same units out, intervals widened by a
+    margin, (K, C). Where the model reads the place in the year, `place` says how many steps the first value is after
+    the clock's first; where it reads columns that are known ahead, `future` holds them for the values' steps and the K
+    after them."""
     graph = Graph("elman series")
-    season, horizon, columns = model.season, model.horizon, model.columns
-    values = graph.input("values", "float64", ["time", "batch", columns])
-    y = graph.node("Sub", values, graph.constant(model.mean, "mean"))
-    y = graph.node("Div", y, graph.constant(model.std, "std"))
-    far, zero, axis = graph.constant([2**62]), graph.constant([0]), graph.constant([0])
-    level = graph.node("Slice", y, graph.constant([season]), far, axis)
-    before = graph.node("Slice", y, zero, graph.constant([-season]), axis)
-    change = graph.node("Mul", graph.node("Sub", level, before), graph.constant(model.std / model.spread))
-    single = graph.onnx.TensorProto.FLOAT
-    x = graph.node("Cast", graph.node("Concat", level, change, axis=-1), to=single)
-    _, _, state = graph.recurrent(model.rnn, x)  # (1, N, H)
-    now = graph.node("Slice", x, graph.constant([-1]), far, axis)  # (1, N, 2 C)
-    raw = graph.linear(model.linear, graph.node("Concat", state, now, axis=-1))
-    raw = graph.node("Reshape", raw, graph.constant([-1, horizon, columns, 3]))
-    low, median, high = graph.node("Split", raw, outputs=3, axis=-1, num_outputs=3)
-    low = graph.node("Sub", median, graph.node("Softplus", low))
-    high = graph.node("Add", median, graph.node("Softplus", high))
-    changes = graph.node("Concat", low, median, high, axis=-1)  # (N, K, C, 3)
-    changes = graph.node("Mul", changes, graph.constant((model.spread / model.std).float()[:, None]))
-    places = seasonal_places(-1, horizon, season)  # from the end
-    past = graph.node("Transpose", graph.node("Gather", y, graph.constant(places), axis=0), perm=[1, 0, 2])
-    past = graph.node("Unsqueeze", graph.node("Cast", past, to=single), graph.constant([-1]))
-    found = graph.node("Cast", graph.node("Add", past, changes), to=graph.onnx.TensorProto.DOUBLE)
-    found = graph.node("Mul", found, graph.constant(model.std[:, None]))
-    found = graph.node("Add", found, graph.constant(model.mean[:, None]))
-    low, median, high = graph.node("Split", found, outputs=3, axis=-1, num_outputs=3)
-    wider = graph.constant(margin[..., None].astype(np.float64))
-    low = graph.node("Min", graph.node("Sub", low, wider), median)
-    high = graph.node("Max", graph.node("Add", high, wider), median)
-    found = graph.node("Concat", low, median, high, axis=-1)
-    graph.output(found, "forecast", "float64", ["batch", horizon, columns, 3])
+    write_series(graph, model, margin, features, clock)
     return graph
 
 
-def export_run(folder: Path, path: Path) -> dict[str, list[str]]:
+def export_run(folder: Path, path: Path, *, overwrite: bool = False) -> dict[str, list[str]]:
     """Write a run's best weights as an ONNX file.
 
     Args:
         folder: a run folder of any task.
-        path: the file to write; nothing may be there.
+        path: the file to write; nothing may be there unless `overwrite`.
+        overwrite: whether a file that is there is replaced.
 
     Returns:
         The inputs and the outputs, each with its type and shape, in words.
@@ -208,7 +219,7 @@ def export_run(folder: Path, path: Path) -> dict[str, list[str]]:
     Raises:
         UserError: the folder is not usable, the file is there, or onnx is not installed.
     """
-    refuse_existing(path, "choose another name")
+    refuse_existing(path, overwrite=overwrite)
     task = checkpoint.read_task(folder)
     exporters: dict[str, Callable[[Path], Any]] = {TEXT: _text, LABELS: _labels, SERIES: _series}
     if task not in exporters:
@@ -236,13 +247,21 @@ def _series(folder: Path) -> Any:
     model, config, settings = runs.load_model(series_runs.JOB, folder)
     assert isinstance(model, SeriesModel)
     tail = (1 - settings.interval) / 2
-    facts = {name: config[name] for name in ("columns", "season", "scale", "clock")}
-    facts |= {"task": SERIES, "window": settings.window, "quantiles": [tail, 0.5, 1 - tail]}
-    return series_graph(model, read_margin(folder, model.horizon, model.columns)).model(facts)
+    facts = {name: config[name] for name in ("columns", "read", "features", "season", "scale", "clock")}
+    facts |= {
+        "task": SERIES,
+        "window": settings.window,
+        "steps": model.ahead + settings.window,
+        "quantiles": [tail, 0.5, 1 - tail],
+    }
+    margin = read_margin(folder, model.horizon, model.columns)
+    features, clock = Features(**config["features"]), Clock(**config["clock"])
+    return series_graph(model, margin, features, clock).model(facts)
 
 
-def _array(module: nn.Module, name: str) -> Any:
-    return module.get_parameter(name).detach().cpu().numpy()
+def _rows(rnn: nn.RNNBase, cell: Cell, name: str) -> Any:
+    """A weight or bias with its gates in ONNX's order."""
+    return in_order(cell, rnn.get_parameter(name)).detach().cpu().numpy()
 
 
 def _in_words(value: Any) -> str:

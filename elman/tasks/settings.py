@@ -26,6 +26,7 @@ def _one_of(*allowed: str) -> dict[str, Any]:
 
 
 COUNT = _rule("a whole number of at least 1", lambda value: _is_int(value) and value >= 1)
+CELL = _one_of("rnn", "gru", "lstm")
 SEED = _rule("a whole number from 0 to 2**63 - 1", lambda value: _is_int(value) and 0 <= value < 2**63)
 POSITIVE = _rule("a number above 0", lambda value: _is_number(value) and value > 0)
 SHARE = _rule("at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
@@ -36,7 +37,8 @@ TENTHS = _rule("above 0 and at most 0.3", lambda value: _is_number(value) and 0 
 PART = _rule("above 0 and at most 0.5", lambda value: _is_number(value) and 0 < value <= 0.5)
 
 
-NEWER = {"patience"}  # that runs of older versions do not have: they were trained with the default
+# What runs were trained with before there was a choice.
+OLDER: Mapping[str, Any] = {"patience": 0, "cell": "rnn", "pooling": "last", "label_smoothing": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +55,8 @@ class Settings:
     def from_config(cls, values: Mapping[str, Any], source: object) -> Self:
         """Settings read back from a run's config.json, which `source` names in errors."""
         names = {setting.name for setting in dataclasses.fields(cls)}
-        if values.keys() - names or names - NEWER - values.keys():
-            odd = ", ".join(sorted((names - NEWER - values.keys()) | (values.keys() - names)))
+        values = {name: value for name, value in OLDER.items() if name in names} | dict(values)
+        if odd := ", ".join(sorted(names ^ values.keys())):
             raise RunError(f"{source} is broken: missing or unknown settings: {odd}")
         try:
             return cls(**values)
@@ -77,21 +79,24 @@ class LoopSettings(Settings):
 class ModelSettings(Settings):
     """Base of the tasks' settings: what all of them have."""
 
-    batch_size: int
+    cell: str
+    hidden_size: int
     layers: int
     dropout: float
+    batch_size: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class TextSettings(ModelSettings):
     """The text task's model and how it reads its text."""
 
-    hidden_size: int = field(default=128, metadata=COUNT)
+    cell: str = field(default="gru", metadata=CELL)
+    hidden_size: int = field(default=256, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
     embedding_size: int = field(default=64, metadata=COUNT)
     dropout: float = field(default=0.1, metadata=SHARE)
     seq_len: int = field(default=64, metadata=COUNT)
-    batch_size: int = field(default=32, metadata=COUNT)
+    batch_size: int = field(default=16, metadata=COUNT)
     held_out: float = field(default=0.1, metadata=PART)
 
 
@@ -101,13 +106,16 @@ class LabelsSettings(ModelSettings):
 
     tokens: str = field(default="characters", metadata=_one_of("characters", "words"))
     one_hot: bool = field(default=False, metadata=FLAG)
-    bidirectional: bool = field(default=False, metadata=FLAG)
+    bidirectional: bool = field(default=True, metadata=FLAG)
+    pooling: str = field(default="all", metadata=_one_of("last", "all"))
+    cell: str = field(default="gru", metadata=CELL)
     hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
-    embedding_size: int = field(default=32, metadata=COUNT)
-    dropout: float = field(default=0.2, metadata=SHARE)
+    embedding_size: int = field(default=64, metadata=COUNT)
+    dropout: float = field(default=0.5, metadata=SHARE)
+    label_smoothing: float = field(default=0.1, metadata=SHARE)
     batch_size: int = field(default=64, metadata=COUNT)
-    class_weights: str = field(default="none", metadata=_one_of("none", "balanced"))
+    class_weights: str = field(default="none", metadata=_one_of("none", "root", "balanced"))
     held_out: float = field(default=0.1, metadata=TENTHS)
 
 
@@ -119,6 +127,8 @@ class SeriesSettings(ModelSettings):
     window: int = field(default=24, metadata=COUNT)
     season: int | None = field(default=None, metadata=SEASON)
     interval: float = field(default=0.8, metadata=_rule("above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1))
+    positive: bool = field(default=False, metadata=FLAG)
+    cell: str = field(default="rnn", metadata=CELL)
     hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
     dropout: float = field(default=0.5, metadata=SHARE)
@@ -126,5 +136,5 @@ class SeriesSettings(ModelSettings):
     held_out: float = field(default=0.15, metadata=TENTHS)
 
 
-LABELS_LOOP = LoopSettings(steps=3000)
+LABELS_LOOP = LoopSettings(steps=5000, patience=4)
 SERIES_LOOP = LoopSettings(steps=500, eval_every=25, patience=8)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_SMALL = 1 << 16  # bytes of scratch memory that every thread keeps
+_SMALL = 1 << 18  # bytes of scratch memory that every thread keeps
 _address_of: Any = Tensor.data_ptr
 _size_of: Any = Tensor.size
 _traits = operator.attrgetter("dtype", "is_cpu")
@@ -42,23 +42,24 @@ def scratch_for(count: int) -> Tensor:
 def plain(tensor: Tensor) -> Tensor:
     """The tensor as rows one after the other in memory, which zeros of automatic differentiation have none of."""
     if tensor._is_zerotensor():
-        return tensor.clone()
+        return tensor.clone(memory_format=torch.contiguous_format)
     if tensor.is_contiguous() and not tensor.is_neg():
         return tensor
     _check_strided_room(tensor)  # a copy would read past the end, too
-    return tensor.resolve_neg().contiguous()
+    return (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
 
 
 def _check_strided_room(tensor: Tensor) -> None:
     """`check_room` for a tensor whose numbers do not lie one after the other."""
-    if tensor.numel() == 0:
-        return
-    last = sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
-    _check_bytes(tensor, (tensor.storage_offset() + last + 1) * tensor.itemsize)
+    strides, storage = tensor.stride(), tensor.untyped_storage()
+    end = tensor.storage_offset() + sum(map(operator.mul, tensor.shape, strides)) - sum(strides) + 1
+    if storage.nbytes() < end * tensor.itemsize and tensor.numel():
+        check_bytes(tensor, storage, end * tensor.itemsize)
 
 
-def _check_bytes(tensor: Tensor, needed: int | torch.SymInt) -> None:
-    has = tensor.untyped_storage().nbytes()
+def check_bytes(tensor: Tensor, storage: torch.UntypedStorage, needed: int | torch.SymInt) -> None:
+    """Raises where a storage has fewer bytes than the tensor needs of it."""
+    has = storage.nbytes()
     if needed > has:
         raise RuntimeError(
             f"A tensor of the shape {tuple(tensor.shape)} needs {needed} bytes, and its storage has {has}: it is out "
@@ -68,9 +69,10 @@ def _check_bytes(tensor: Tensor, needed: int | torch.SymInt) -> None:
 
 def as_it_lies(tensor: Tensor, fine: bool = True) -> tuple[Tensor, bool]:
     """The tensor (T, N, .) as `plain` makes it, or if that is `fine` as it is in memory (N, T, .), and which."""
-    if tensor.is_contiguous() or not fine or tensor.dim() != 3 or tensor.is_neg() or tensor._is_zerotensor():
+    if not fine or tensor.dim() != 3 or tensor.is_contiguous():
         return plain(tensor), False
-    turned = tensor.transpose(0, 1).is_contiguous()
+    steps, _, width = tensor.shape
+    turned = tensor.stride() == (width, steps * width, 1) and not tensor.is_neg() and not tensor._is_zerotensor()
     return (tensor, True) if turned else (plain(tensor), False)
 
 
@@ -102,7 +104,14 @@ def check_room(tensors: Sequence[Tensor]) -> None:
     for tensor, storage in zip(tensors, storages, strict=True):
         if tensor.numel() and not storage.nbytes():
             no_address(tensor)
-        _check_bytes(tensor, tensor.storage_offset() * tensor.itemsize + tensor.nbytes if tensor.numel() else 0)
+        end = tensor.storage_offset() * tensor.itemsize + tensor.nbytes
+        check_bytes(tensor, storage, end if tensor.numel() else 0)
+
+
+def check_own_room(tensor: Tensor) -> None:
+    """`check_room` for one, in less time where its memory is its own."""
+    if tensor.untyped_storage().nbytes() != tensor.nbytes or tensor.storage_offset():
+        check_room((tensor,))
 
 
 def fits(

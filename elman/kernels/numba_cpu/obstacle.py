@@ -37,4 +37,6 @@ def obstacle(problem: Problem) -> str | None:
     for t in inputs:
         if t.layout is not torch.strided:
             return f"it has no kernels for {t.layout}"
+    if problem.terms or problem.recurrent_masks is not None:
+        return "it has no kernels for a leak, zoneout or recurrent dropout"
     return moment.obstacle()

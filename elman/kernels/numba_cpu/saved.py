@@ -8,6 +8,8 @@ Shape = tuple[int, ...]
 
 def saved_shapes(problem: Problem) -> tuple[Shape | None, ...]:
     """Of what `api.forward` saves, in the order of `problem.cell.saved`; None: nothing."""
+    if problem.cell.name not in KINDS:
+        return (None,) * len(problem.cell.saved)
     kind, layers, directions = KINDS[problem.cell.name], problem.num_layers, problem.num_directions
     rows, h = problem.x.shape[:-1], problem.hidden_size
     below = (layers - 1, *rows, directions * problem.output_size) if layers > 1 else None

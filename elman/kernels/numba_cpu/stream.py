@@ -2,7 +2,8 @@
 
 import ctypes
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,10 +22,16 @@ _PREPARED = 8 * FIELDS.index("prepared")
 class StreamOfSteps:
     """The steps of one batch, with weights as they are when this is made."""
 
-    def __init__(self, problem: Problem, batched: bool = True) -> None:
+    def __init__(
+        self, problem: Problem, batched: bool = True, looks_like: Callable[[Any], Any] = lambda _: None
+    ) -> None:
         """For inputs like problem.x[0], where problem.x is one step (1, N, I), from problem.states, which are then
-        written to. Not `batched`: N is 1, and inputs and outputs have no axis for it."""
+        written to. Not `batched`: N is 1, and inputs and outputs have no axis for it. `looks_like` stands in
+        autograd/private.py."""
         self.begun = False  # whether a step was taken since this was made or began again
+        self.looks: Callable[[Any], bool] = lambda _: False
+        """Whether an input looks like one that was read as it lies, and under the same modes."""
+        self._looks_like = looks_like
         self._batched = batched
         states, like = problem.states, problem.x
         spare = tuple(torch.empty_like(state) for state in states)  # a step reads these or those, and writes the others
@@ -40,7 +47,7 @@ class StreamOfSteps:
         memory, inner = scratch_memory(prepared.scratch), torch.empty_like(states[0])
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
-        self._x_bytes = like.nbytes
+        self._x_bytes, self._itemsize = like.nbytes, like.itemsize
         self._like_y = torch.empty_like(states[0][0] if batched else states[0][0, 0])
         at_weights = [w.data_ptr() or no_address(w) for w in weights]
         nothing = Arrays(*[0] * len(Arrays._fields))
@@ -76,16 +83,20 @@ class StreamOfSteps:
         """Whether a step can be taken from x."""
         return x.shape == self.shape and x.dtype is self._dtype and x.is_cpu
 
+    def as_read(self, x: Tensor) -> Tensor:
+        """An input that fits, as steps read it; then its look is known."""
+        read = plain(x)
+        if read is x and not x.requires_grad:
+            self.looks = self._looks_like([x]) or self.looks
+        return read
+
     def __call__(self, x: Tensor) -> Tensor:
-        """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), which fits."""
-        x = plain(x)
-        # as an x has that is no part of something larger
-        if x.untyped_storage().nbytes() != self._x_bytes or x.storage_offset():
+        """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), as it is read."""
+        if x.untyped_storage().nbytes() < self._x_bytes + x.storage_offset() * self._itemsize:
             check_room((x,))
         y = _empty_like(self._like_y)
         _, h, c, h_after, c_after = turn = self._turn
-        at = x.data_ptr() or no_address(x)
-        _write(self._plan, _PREPARED, self.begun, at, h, c, h_after, c_after, y.data_ptr())
+        _write(self._plan, _PREPARED, self.begun, x.data_ptr(), h, c, h_after, c_after, y.data_ptr())
         if self._counters:
             ctypes.memset(*self._counters)
         self._start(self._at)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.problem import Problem, Run, Weights
-from elman.kernels.reference.cells import EQUATIONS, States, Step
+from elman.kernels.reference.cells import EQUATIONS, States, Step, blend
 from elman.kernels.reference.packed import Packing
 
 Keep = Callable[[int, int, int, Step], None]
@@ -62,7 +62,7 @@ def run_layers(problem: Problem, starts: list[States], keep: Keep | None) -> tup
         for d in range(problem.num_directions):
             start = starts[layer * problem.num_directions + d]
             kept = None if keep is None else partial(keep, layer, d)
-            output, states = _run_direction(problem, x, there, start, problem.weights_of(layer, d), d == 1, kept)
+            output, states = _run_direction(problem, x, there, start, layer, d, kept)
             outputs.append(output)
             last.append(states)
         x = torch.cat(outputs, -1)
@@ -74,18 +74,23 @@ def _run_direction(
     x: Tensor,  # (T, N, K)
     there: Tensor | None,  # (T, N, 1)
     start: States,
-    weights: Weights,
-    backwards: bool,
+    layer: int,
+    direction: int,
     keep: Callable[[int, Step], None] | None,
 ) -> tuple[Tensor, States]:
     """output (T, N, P) and the last states of one direction of one layer."""
-    equation = EQUATIONS[problem.cell.name]
+    equation, backwards = EQUATIONS[problem.cell.name], direction == 1
+    weights, place = problem.weights_of(layer, direction), layer * problem.num_directions + direction
+    leak, drive = (term_of(term, place, there) for term in (problem.leak, problem.drive))
     steps = x.shape[0]
     input_terms = v = x @ weights.w_ih.T
     if weights.b_ih is not None:
         v = v + weights.b_ih
     if weights.b_hh is not None and not equation.multiplies_u:
         v = v + weights.b_hh
+    if drive is not None:
+        v = v + drive
+    leak_at = None if leak is None else leak.expand(steps, -1, problem.leak_width()).unbind()
     states = start
     outputs = [start[0]] * steps
     v_at = v.unbind()  # a trace then refuses another T, where v[t] would leave out what is past the example's
@@ -97,19 +102,35 @@ def _run_direction(
             before = tuple(torch.where(again, first, old) for first, old in zip(start, states, strict=True))
         if there is not None and s > 0:  # nor does a state that overflowed at the end: 0 times infinity is NaN
             before = tuple(torch.where(there[t], old, 0) for old in before)
-        recurrent_term = before[0] @ weights.w_hh.T
+        recurrent_term = dropped(before[0], problem, place) @ weights.w_hh.T
         computed = equation.step(v_at[t], complete(recurrent_term, weights, problem), before)
         h, *others = computed.states
-        after = computed.states if weights.w_hr is None else (h @ weights.w_hr.T, *others)
+        new = computed.states if weights.w_hr is None else (h @ weights.w_hr.T, *others)
+        after = new if leak_at is None else blend(equation, new, before, leak_at[t])
         if keep is not None:
             terms = (input_terms[t], recurrent_term, computed.pre_activation, computed.gates)
-            keep(t, Step(before, *terms, h, after))
+            keep(t, Step(before, *terms, h, after, new))
         if there is None:
             states, outputs[t] = after, after[0]
         else:
             states = tuple(torch.where(there[t], new, old) for new, old in zip(after, states, strict=True))
             outputs[t] = torch.where(there[t], after[0], 0)
     return torch.stack(outputs), states
+
+
+def term_of(term: Tensor | None, place: int, there: Tensor | None) -> Tensor | None:
+    """The leak or the drive of one direction of one layer, (T, N, .), each axis also 1."""
+    if term is None:
+        return None
+    own = term[place if term.shape[0] > 1 else 0]
+    if there is None or own.shape[:2] == (1, 1):
+        return own
+    return torch.where(there, own, 0)  # what stands in the padding reaches nothing, NaN included
+
+
+def dropped(before: Tensor, problem: Problem, place: int) -> Tensor:
+    """h₋ as W_hh reads it in one direction of one layer."""
+    return before if problem.recurrent_masks is None else before * problem.recurrent_masks[place]
 
 
 def complete(recurrent_term: Tensor, weights: Weights, problem: Problem) -> Tensor:

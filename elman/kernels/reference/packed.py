@@ -35,4 +35,16 @@ class Packing:
     def pad_problem(self, problem: Problem) -> Problem:
         """The same problem of padded rows."""
         masks = None if problem.masks is None else torch.stack([self.pad(mask) for mask in problem.masks])
-        return problem._replace(x=self.pad(problem.x), batch_sizes=None, lengths=self.lengths, masks=masks)
+        terms = tuple(self._pad_term(term) for term in problem.terms)
+        x, lengths = self.pad(problem.x), self.lengths
+        return problem._replace(x=x, batch_sizes=None, lengths=lengths, masks=masks, terms=terms)
+
+    def _pad_term(self, term: Tensor) -> Tensor:
+        """(L * D, R, .) as (L * D, T, N, .); of what is the same at every step, (L * D, 1, 1, .)."""
+        return term.unsqueeze(2) if term.shape[1] == 1 else torch.stack([self.pad(of_place) for of_place in term])
+
+    def pack_term(self, padded: Tensor) -> Tensor:
+        """The way back."""
+        if padded.shape[1:3] == (1, 1):
+            return padded.squeeze(2)
+        return torch.stack([self.pack(of_place) for of_place in padded])

@@ -1,4 +1,4 @@
-"""Where something may be written: nothing that is there is written over."""
+"""Where something may be written: nothing that is there is written over unasked."""
 
 import os
 from pathlib import Path
@@ -6,10 +6,34 @@ from pathlib import Path
 from elman.tasks.errors import RunError
 
 
-def refuse_existing(path: Path, mend: str = "choose another folder, or go on with it by --resume") -> None:
-    """Raise if something is at `path` already."""
-    if os.path.lexists(path):
+def refuse_existing(path: Path, mend: str = "choose another name, or --overwrite", *, overwrite: bool = False) -> None:
+    """Raise if something is at `path` already that may not be written over.
+
+    Raises:
+        RunError: something is there; or, with `overwrite`, something that is no plain file.
+    """
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
         raise RunError(f"{path} exists already: {mend}")
+    if not path.is_file():
+        raise RunError(f"{path} is no file, so --overwrite does not replace it: choose another name")
+
+
+def refuse_folder(path: Path, *, overwrite: bool = False) -> None:
+    """Raise if something is at `path` already, where a run is to be.
+
+    Raises:
+        RunError: something is there; or, with `overwrite`, something that is no run folder.
+    """
+    if not os.path.lexists(path):
+        return
+    if not overwrite:
+        raise RunError(
+            f"{path} exists already: choose another folder, or go on with it by --resume or replace it by --overwrite"
+        )
+    if path.is_symlink() or not (path / "config.json").is_file():
+        raise RunError(f"{path} is no run folder, so --overwrite does not replace it: choose another folder")
 
 
 def free_path(path: Path) -> Path:

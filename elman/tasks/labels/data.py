@@ -6,7 +6,7 @@ labels.npy    each example's class, (N,)
 parts.npy     what each example is for, (N,): 0 training, 1 choosing the best weights, 2 measuring at the end
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,13 @@ class Encoded:
     parts: list[int]  # examples to train on, to choose by, to measure on
 
 
-def encode_examples(examples: Examples, folder: Path, settings: LabelsSettings, seed: int) -> Encoded:
+def encode_examples(
+    examples: Examples, folder: Path, settings: LabelsSettings, seed: int, known: Sequence[str] = ()
+) -> Encoded:
     """Write the arrays of all examples.
 
-    Everything that is fitted (the vocabulary, the scale of numbers) is fitted on the training part alone.
+    Everything that is fitted (the vocabulary, the scale of numbers) is fitted on the training part alone. Tokens that
+    are `known` already come first in the vocabulary.
 
     Raises:
         DataError: an example cannot be used, or a label has too few of them.
@@ -71,7 +74,7 @@ def encode_examples(examples: Examples, folder: Path, settings: LabelsSettings, 
     starts = open_array(folder / "starts.npy", np.int64)
     vocabulary = mean = std = None
     if counter is not None:
-        vocabulary = _number_tokens(folder, counter, starts, parts)
+        vocabulary = _number_tokens(folder, counter, starts, parts, known)
     else:
         mean, std = _scale(open_array(folder / "values.npy", np.float64, 2), starts, parts, width)
     sizes = np.bincount(parts, minlength=3).tolist()
@@ -193,13 +196,13 @@ def encode_batch(batch: Batch, tokens: TokenCounter | Tokens | None, examples: E
     return flat, lengths
 
 
-def _number_tokens(folder: Path, counter: TokenCounter, starts: Array, parts: Array) -> list[str]:
+def _number_tokens(folder: Path, counter: TokenCounter, starts: Array, parts: Array, known: Sequence[str]) -> list[str]:
     """Replace the provisional ids by those of the vocabulary, which is the training part's."""
     values = open_array(folder / "values.npy", np.uint32, writable=True)
     counts = np.zeros(len(counter), dtype=np.int64)
     for some in _training(values, starts, parts):
         counts += np.bincount(some, minlength=len(counter))
-    vocabulary, ids = counter.choose(counts)
+    vocabulary, ids = counter.choose(counts, known)
     for rows in blocks(len(values)):
         values[rows] = ids[values[rows]]
     return vocabulary

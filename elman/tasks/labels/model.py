@@ -6,16 +6,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from elman import RNN
 from elman.tasks.settings import LabelsSettings
-from elman.tasks.training.modules import SteadyDropout, start_orthogonal
+from elman.tasks.training.modules import SteadyDropout, as_parts, recurrent_layer, start_orthogonal
 
 
 class LabelsModel(nn.Module):
-    """p(label | sequence): embedding or one-hot or scaled numbers, recurrent layer, its last states, linear.
+    """p(label | sequence): embedding or one-hot or scaled numbers, recurrent layer, what is kept of its states, linear.
 
     The last state of the forward direction is the one at the sequence's own end, that of the reverse direction the one
-    at its start: h_n, not `output[-1]`.
+    at its start: h_n, not `output[-1]`. Beside it, with `pooling` "all", the mean and the largest value of each unit
+    over the sequence's own steps. Source: Howard and Ruder, "Universal language model fine-tuning for text
+    classification", 2018 (concat pooling).
 
     Args:
         labels: how many there are, K.
@@ -23,7 +24,7 @@ class LabelsModel(nn.Module):
         tokens: how many there are, the unknown one included; or None for sequences of numbers.
         mean: of each feature of numbers, (F,).
         std: likewise, the standard deviation.
-        layer: the recurrent layer's class, elman.RNN unless given.
+        layer: the recurrent layer's class, elman's for the cell unless given.
     """
 
     mean: Tensor
@@ -52,15 +53,11 @@ class LabelsModel(nn.Module):
             self.embedding = nn.Embedding(tokens, settings.embedding_size)
             size = settings.embedding_size
         self.directions = 2 if settings.bidirectional else 1
-        self.rnn = (layer or RNN)(
-            size,
-            settings.hidden_size,
-            settings.layers,
-            dropout=settings.dropout if settings.layers > 1 else 0.0,
-            bidirectional=settings.bidirectional,
-        )
+        self.rnn = recurrent_layer(settings, size, layer=layer, bidirectional=settings.bidirectional)
+        self.dropout_in = SteadyDropout(settings.dropout / 2)
         self.dropout = SteadyDropout(settings.dropout)
-        self.linear = nn.Linear(self.directions * settings.hidden_size, labels)
+        self.pooled = settings.pooling == "all"
+        self.linear = nn.Linear((3 if self.pooled else 1) * self.directions * settings.hidden_size, labels)
         start_orthogonal(self.rnn)
 
     def forward(
@@ -69,12 +66,18 @@ class LabelsModel(nn.Module):
         lengths: Tensor,  # (N,)
     ) -> Tensor:
         """Returns the logits of the labels, (N, K)."""
+        output, state = self.rnn(self.dropout_in(self.embedded(sequences)), lengths=lengths)
+        kept = as_parts(state)[0][-self.directions :].transpose(0, 1).flatten(1)  # (N, D H)
+        if self.pooled:
+            there = torch.arange(len(output), device=lengths.device)[:, None, None] < lengths[:, None]  # (T, N, 1)
+            mean = output.sum(0) / lengths[:, None]  # output is zero past an end
+            kept = torch.cat([kept, mean, output.masked_fill(~there, -torch.inf).amax(0)], dim=1)
+        return cast(Tensor, self.linear(self.dropout(kept[None])[0]))
+
+    def embedded(self, sequences: Tensor) -> Tensor:
+        """What the recurrent layer reads, (T, N, I), of ids (T, N) or numbers (T, N, F)."""
         if self.tokens is None:
-            x = ((sequences - self.mean) / self.std).to(self.linear.weight.dtype)  # in float64 up to here
-        elif self.embedding is None:
-            x = F.one_hot(sequences, self.tokens).to(self.linear.weight.dtype)
-        else:
-            x = self.embedding(sequences)
-        _, h_n = self.rnn(self.dropout(x), lengths=lengths)  # (L D, N, H)
-        last = h_n[-self.directions :].transpose(0, 1).flatten(1)  # (N, D H)
-        return cast(Tensor, self.linear(self.dropout(last[None])[0]))
+            return ((sequences - self.mean) / self.std).to(self.linear.weight.dtype)  # in float64 up to here
+        if self.embedding is None:
+            return F.one_hot(sequences, self.tokens).to(self.linear.weight.dtype)
+        return cast(Tensor, self.embedding(sequences))

@@ -1,6 +1,6 @@
 """The run folder of a labels task: begun, gone on with, measured, and opened to classify."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,6 +19,7 @@ from elman.tasks.labels.task import LabelsTask, groups_by_length
 from elman.tasks.labels.tokens import Tokens
 from elman.tasks.settings import LabelsSettings
 from elman.tasks.training import runs
+from elman.tasks.training.modules import cell_weights
 
 Array = npt.NDArray[Any]
 Run = runs.Run[LabelsSettings, LabelsTask]
@@ -28,15 +29,18 @@ GRAMS = {
     "characters": ("logistic regression on runs of 1 to 4 characters", 4),
     "words": ("logistic regression on words and pairs of words", 2),
 }
+UNKNOWN = ""  # the token that no vocabulary holds
 MOMENTS = "logistic regression on each sequence's mean and deviation"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Examples and, where they are in a file, its hash."""
+    """Examples and, where they are in a file, its hash; and the tokens that an older run knows, where training begins
+    with that."""
 
     examples: Examples
     sha256: str = ""
+    known: Sequence[str] = ()
 
 
 class LabelsJob:
@@ -48,7 +52,7 @@ class LabelsJob:
 
     def encode(self, data: Source, folder: Path, settings: LabelsSettings, seed: int, progress: bool) -> dict[str, Any]:
         """The examples as arrays."""
-        found = encode_examples(data.examples, folder, settings, seed)
+        found = encode_examples(data.examples, folder, settings, seed, data.known)
         about = {
             "file": data.examples.name,
             "sha256": data.sha256,
@@ -80,12 +84,11 @@ class LabelsJob:
     def build(self, config: Mapping[str, Any], settings: LabelsSettings, layer: Any) -> LabelsModel:
         """The untrained model."""
         tokens = len(config["vocabulary"]) + 1 if "vocabulary" in config else None
-        h, wide = settings.hidden_size, 2 if settings.bidirectional else 1
         size = tokens or len(config["mean"])
         size = size if tokens is None or settings.one_hot else settings.embedding_size
         weights = (tokens or 0) * settings.embedding_size
-        weights += wide * (h * (size + h) + (settings.layers - 1) * h * (wide + 1) * h)
-        runs.refuse_heavy(weights, h)
+        weights += cell_weights(settings, size, 2 if settings.bidirectional else 1)
+        runs.refuse_heavy(weights, settings.hidden_size)
         return LabelsModel(
             len(config["labels"]),
             settings,
@@ -94,6 +97,13 @@ class LabelsJob:
             std=config.get("std"),
             layer=layer,
         )
+
+    def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """The output has a row for each label, the embedding one for each token."""
+        labels = dict.fromkeys(("linear.weight", "linear.bias"), config["labels"])
+        if "vocabulary" not in config or config["model"]["one_hot"]:
+            return labels
+        return {**labels, "embedding.weight": [UNKNOWN, *config["vocabulary"]]}
 
     def open(
         self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: LabelsSettings, seed: int
@@ -139,21 +149,15 @@ def measure(run: Run) -> dict[str, Scores]:
     return {name: Scores(measures.confusion(*pair, labels)) for name, pair in found.items()}
 
 
-class Classifier:
-    """A trained labels model, with what it needs to read sequences as it was trained to.
+class Classifier(runs.Opened[LabelsSettings]):
+    """A trained labels model, with what it needs to read sequences as it was trained to."""
 
-    Args:
-        folder: a run folder.
-        device: where to compute.
+    job = JOB
+    model: LabelsModel
 
-    Raises:
-        UserError: the folder or its files are not usable.
-    """
-
-    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
-        model, self.config, self.settings = runs.load_model(JOB, folder, device=device)
-        self.model = cast(LabelsModel, model)
-        self.folder, self.labels = folder, list(self.config["labels"])
+    def take_up(self) -> None:
+        """The labels, and how texts become tokens."""
+        self.labels = list(self.config["labels"])
         self.numeric = "mean" in self.config
         self.tokens = None if self.numeric else Tokens(self.settings.tokens, self.config["vocabulary"])
 

@@ -77,19 +77,23 @@ class TokenCounter:
         """Provisional ids that there may be."""
         return CODE_POINTS if self.kind == "characters" else len(self._ids)
 
-    def choose(self, counts: Ids) -> tuple[list[str], Ids]:
+    def choose(self, counts: Ids, known: Sequence[str] = ()) -> tuple[list[str], Ids]:
         """The vocabulary from how often each provisional id is in the training part; and its ids by provisional id.
 
-        The most frequent tokens are taken, as far as they were seen twice.
+        The tokens that are `known` come first; then the most frequent others, as far as they were seen twice.
         """
         order = np.argsort(-counts, kind="stable")
         chosen = order[counts[order] >= SEEN][:MOST]
+        words = list(self._ids) if self.kind == "words" else []
+        found = [words[i] if words else chr(i) for i in chosen]
+        names = list(dict.fromkeys([*known, *found]))
+        place = {name: i for i, name in enumerate(names, 1)}
         ids = np.zeros(len(self), dtype=np.int64)
-        ids[chosen] = np.arange(1, len(chosen) + 1)
-        names: Any = [chr(i) for i in chosen]
-        if self.kind == "words":
-            words = list(self._ids)
-            names = [words[i] for i in chosen]
+        ids[chosen] = [place[name] for name in found]
+        for name in known:  # also those too rare to be chosen here
+            provisional = self._ids.get(name) if self.kind == "words" else ord(name)
+            if provisional is not None:
+                ids[provisional] = place[name]
         return names, ids
 
 

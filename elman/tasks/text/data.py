@@ -70,8 +70,10 @@ class Encoded:
     sha256: str
 
 
-def encode_file(file: Path, folder: Path, *, progress: bool = False) -> Encoded:
+def encode_file(file: Path, folder: Path, *, known: str = "", progress: bool = False) -> Encoded:
     """Read a UTF-8 file twice, once for its vocabulary and once to write `folder`/tokens.npy.
+
+    The vocabulary has all of the file's characters, and those that are `known` already.
 
     The ids are as narrow as the vocabulary allows: uint8, uint16 or uint32. Memory stays at some blocks of 4 MiB.
 
@@ -89,6 +91,7 @@ def encode_file(file: Path, folder: Path, *, progress: bool = False) -> Encoded:
         shown=progress, desc="read", unit="B", total=2 * file.stat().st_size, delay=0.5, leave=False
     ) as bar:
         present = np.zeros(CODE_POINTS, dtype=np.bool_)
+        present[[ord(character) for character in known]] = True
         characters, digest = 0, hashlib.sha256()
         for data, codes in _blocks(file):
             present[codes] = True

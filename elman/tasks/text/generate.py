@@ -1,13 +1,13 @@
 """Text that a character model writes."""
 
 from collections.abc import Iterator
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from elman.tasks.text.data import Vocabulary
 from elman.tasks.text.model import CharacterModel
+from elman.tasks.training.modules import as_state, first_state
 
 
 def generate(
@@ -44,8 +44,7 @@ def _draw(model: CharacterModel, ids: Tensor, length: int, temperature: float, t
     """The ids that follow `ids`, (T, 1), the state carried from one to the next."""
     device = model.linear.weight.device
     generator = torch.Generator().manual_seed(seed)
-    rnn = model.rnn
-    state = torch.zeros(cast(int, rnn.num_layers), 1, cast(int, rnn.hidden_size), device=device)
+    state = as_state(first_state(model.rnn, 1))
     for _ in range(length):
         logits, state = model(ids.to(device), state)
         values, choices = logits[-1, 0].double().cpu().topk(min(top_k, logits.size(-1)))

@@ -1,6 +1,7 @@
 """The run folder of a text task: begun, gone on with, and opened to generate."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ from elman.tasks.text.data import TOKENS, Vocabulary, encode_file, open_tokens
 from elman.tasks.text.model import CharacterModel, Layer
 from elman.tasks.text.task import TextTask, split
 from elman.tasks.training import runs
+from elman.tasks.training.modules import cell_weights
 
 Run = runs.Run[TextSettings, TextTask]
 
@@ -24,6 +26,14 @@ MOST_COUNTED = 3_000_000  # last characters of the train text: more take minutes
 MOST_CHARACTERS = 20_000_000  # for the baselines: some seconds
 
 
+@dataclass(frozen=True)
+class Source:
+    """A text, and the characters that an older run knows, where training begins with that."""
+
+    file: Path
+    known: str = ""
+
+
 class TextJob:
     """A UTF-8 file, and a model of the character that comes next."""
 
@@ -31,11 +41,11 @@ class TextJob:
     settings = TextSettings
     types: Mapping[str, type] = {"vocabulary": str}
 
-    def encode(self, data: Path, folder: Path, settings: TextSettings, seed: int, progress: bool) -> dict[str, Any]:
+    def encode(self, data: Source, folder: Path, settings: TextSettings, seed: int, progress: bool) -> dict[str, Any]:
         """The file's characters as ids, in tokens.npy."""
-        text = encode_file(data, folder, progress=progress)
+        text = encode_file(data.file, folder, known=data.known, progress=progress)
         split(text.characters, settings)
-        about = {"file": data.name, "characters": text.characters, "sha256": text.sha256}
+        about = {"file": data.file.name, "characters": text.characters, "sha256": text.sha256}
         return {"data": about, "vocabulary": text.vocabulary.characters}
 
     def check(self, config: Mapping[str, Any], source: Path) -> None:
@@ -47,8 +57,12 @@ class TextJob:
     def build(self, config: Mapping[str, Any], settings: TextSettings, layer: Layer | None) -> CharacterModel:
         """The untrained model."""
         size, h, e = len(config["vocabulary"]), settings.hidden_size, settings.embedding_size
-        runs.refuse_heavy(size * (e + h) + h * (e + h) + (settings.layers - 1) * 2 * h * h, h)
+        runs.refuse_heavy(size * (e + h) + cell_weights(settings, e), h)
         return CharacterModel(size, settings, layer)
+
+    def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """The embedding and the output have a row for each character."""
+        return dict.fromkeys(("embedding.weight", "linear.weight", "linear.bias"), config["vocabulary"])
 
     def open(
         self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: TextSettings, seed: int
@@ -73,7 +87,7 @@ def begin(
 ) -> Run:
     """Read a text file and make the run folder, with an untrained model in it: see `runs.begin`."""
     return runs.begin(
-        JOB, file, folder, settings, training, epochs=epochs, device=device, layer=layer, progress=progress
+        JOB, Source(file), folder, settings, training, epochs=epochs, device=device, layer=layer, progress=progress
     )
 
 

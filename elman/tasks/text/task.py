@@ -12,6 +12,7 @@ from elman.tasks.errors import DataError
 from elman.tasks.settings import TextSettings
 from elman.tasks.text.data import Ids, open_tokens
 from elman.tasks.text.model import CharacterModel
+from elman.tasks.training.modules import as_parts, as_state, first_state
 from elman.tasks.training.task import Task
 
 CHUNKS = 64  # chunks read from the file at a time
@@ -65,16 +66,18 @@ class TextTask(Task):
         """The share's part of the cross entropy of chunk `step`, in nats per character."""
         epoch, chunk = divmod(step, self.chunks)
         rows = self.share.rows(self.batch)
-        h0 = self._state[:, rows] if chunk else self._zeros(rows.stop - rows.start)
+        before = [part[:, rows] for part in self._state] if chunk else self._zeros(rows.stop - rows.start)
         first = self.settings.seq_len * (chunk % CHUNKS)
         text = self._load(epoch, chunk // CHUNKS)[first : first + self.settings.seq_len + 1, rows]
-        logits, state = self.forward(text[:-1], h0)
+        logits, after = self.forward(text[:-1], as_state(tuple(before)))
+        state = tuple(part.detach() for part in as_parts(after))
         loss = F.cross_entropy(logits.flatten(0, 1), text[1:].flatten())
         if self.share.count == 1:
-            self._state = state.detach()
+            self._state = state
             return loss
-        self._state = self._state.clone()
-        self._state[:, rows] = state.detach()
+        self._state = tuple(part.clone() for part in self._state)
+        for whole, part in zip(self._state, state, strict=True):
+            whole[:, rows] = part
         return loss * (text.size(1) / self.batch)
 
     def score(self, loss: float) -> float:
@@ -106,25 +109,27 @@ class TextTask(Task):
             chunk = self._to_device(text[place.clip(max=self.characters - 1)])
             counted = (place[1:] < stop) & (place[1:] >= starts)
             target = chunk[1:].masked_fill(~torch.from_numpy(counted).to(self.device), -100)
-            logits, state = self.model(chunk[:-1], state)
+            logits, after = self.model(chunk[:-1], as_state(state))
+            state = as_parts(after)
             total += F.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=-100, reduction="sum")
         return self.score(self.sum(total).item() / count)
 
     def carried(self) -> dict[str, Tensor]:
         """The recurrent state after the last step."""
-        if self.share.count == 1:
-            return {"h": self._state}
-        mine = torch.zeros_like(self._state)
-        rows = self.share.rows(self.batch)
-        mine[:, rows] = self._state[:, rows]
-        return {"h": mine}
+        state = self._state
+        if self.share.count > 1:
+            rows = self.share.rows(self.batch)
+            state = tuple(torch.zeros_like(part) for part in state)
+            for mine, part in zip(state, self._state, strict=True):
+                mine[:, rows] = part[:, rows]
+        return dict(zip("hc", state, strict=False))
 
     def carry(self, tensors: dict[str, Tensor]) -> None:
         """Go on from this recurrent state."""
-        self._state = tensors["h"]
+        self._state = tuple(tensors[name] for name in "hc" if name in tensors)
 
-    def _zeros(self, rows: int) -> Tensor:
-        return torch.zeros(self.settings.layers, rows, self.settings.hidden_size, device=self.device)
+    def _zeros(self, rows: int) -> tuple[Tensor, ...]:
+        return first_state(self.model.rnn, rows)
 
     def _to_device(self, ids: Ids) -> Tensor:
         return torch.from_numpy(ids.astype(np.int64)).to(self.device)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from elman.tasks.errors import RunError
-from elman.tasks.files.places import refuse_existing
+from elman.tasks.files.places import refuse_folder
 
 FORMAT = 1
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
@@ -62,9 +62,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def new_run(path: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `path` at the end of the block, or vanishes if the block fails."""
-    refuse_existing(path)
+def new_run(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A folder to fill, which becomes `path` at the end of the block, or vanishes if the block fails.
+
+    With `overwrite` a run folder that is there is replaced, at that end and not before.
+    """
+    refuse_folder(path, overwrite=overwrite)
     building = path.with_name(f".{path.name}-{os.getpid()}")
     try:
         building.mkdir(parents=True)
@@ -72,8 +75,14 @@ def new_run(path: Path) -> Iterator[Path]:
         raise RunError(f"cannot make {path}: {error.strerror}") from error
     try:
         yield building
-        refuse_existing(path)
-        building.rename(path)
+        refuse_folder(path, overwrite=overwrite)
+        if path.exists():
+            old = path.with_name(f".{path.name}-{os.getpid()}-old")
+            path.rename(old)
+            building.rename(path)
+            shutil.rmtree(old)
+        else:
+            building.rename(path)
     except BaseException as error:
         shutil.rmtree(building)
         if isinstance(error, OSError) and error.filename is None:  # a write: opening a file names it

@@ -3,10 +3,10 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -14,6 +14,7 @@ from torch import nn
 from elman.tasks.errors import RunError, SettingError
 from elman.tasks.settings import LoopSettings, ModelSettings
 from elman.tasks.training import checkpoint
+from elman.tasks.training.lock import locked
 from elman.tasks.training.loop import Trainer
 from elman.tasks.training.processes import find_processes
 from elman.tasks.training.task import Task
@@ -44,6 +45,9 @@ class Job(Protocol[D_contra, S, T_co]):
     def build(self, config: Mapping[str, Any], settings: S, layer: Any) -> nn.Module:
         """The untrained model."""
 
+    def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
+        """By name of a weight, what its rows are for, where that depends on the data."""
+
     def open(self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: S, seed: int) -> T_co:
         """The task on the arrays in the run folder."""
 
@@ -70,6 +74,8 @@ def begin(
     device: str = "cpu",
     layer: Any = None,
     progress: bool = False,
+    overwrite: bool = False,
+    before: Path | None = None,
 ) -> Run[S, T]:
     """Read the data and make the run folder, with an untrained model in it.
 
@@ -79,13 +85,15 @@ def begin(
     Args:
         job: the task.
         data: what it trains on.
-        folder: where the run will be; nothing may be there.
+        folder: where the run will be; nothing may be there unless `overwrite`.
         settings: the model and how it reads the data.
         training: the loop's settings.
         epochs: how often to read the train part, in place of `training.steps`.
         device: where to compute.
-        layer: the recurrent layer's class, elman.RNN unless given.
+        layer: the recurrent layer's class, elman's for the cell unless given.
         progress: whether to show a bar while the data is read.
+        overwrite: whether a run that is there is replaced.
+        before: a run whose best weights training begins with, for whatever the two models share.
 
     Raises:
         UserError: the data, a setting or the folder is not usable; no folder is left behind.
@@ -95,14 +103,22 @@ def begin(
         raise SettingError("epochs", "a number above 0", epochs)
 
     def make() -> None:
-        with checkpoint.new_run(folder) as building:
+        if overwrite and (folder / checkpoint.CONFIG).is_file():
+            with locked(folder):  # nobody trains there
+                pass
+        with checkpoint.new_run(folder, overwrite=overwrite) as building:
             config = {"device": device, "model": dataclasses.asdict(settings)}
             config |= job.encode(data, building, settings, training.seed, progress)
             task = _task(job, building, config, settings, training.seed, where, layer)
+            if before is not None:
+                config["from"] = adopt(job, task.model, config, training.seed, before)
             steps = training.steps if epochs is None else math.ceil(epochs * task.steps_per_epoch)
             chosen = dataclasses.replace(training, steps=steps)
             checkpoint.write_config(building, job.name, {**config, "training": dataclasses.asdict(chosen)})
-            Trainer(task, chosen).save(building)
+            trainer = Trainer(task, chosen)
+            if before is not None:
+                trainer.evaluate()  # so that what is kept is never worse than what it began with
+            trainer.save(building)
 
     processes = find_processes(where)
     if settings.batch_size < processes.shares:
@@ -130,7 +146,7 @@ def resume(
         wanted: settings that must be the run's own, by name.
         epochs: likewise, in place of `wanted["steps"]`.
         device: where to compute; where the run was begun unless given.
-        layer: the recurrent layer's class, elman.RNN unless given.
+        layer: the recurrent layer's class, elman's for the cell unless given.
 
     Raises:
         UserError: the folder or its files are not usable, or the data or a wanted setting is not the run's own.
@@ -196,6 +212,68 @@ def load_model(job: Job[D, S, T], folder: Path, *, device: str = "cpu") -> tuple
     model = job.build(config, settings, None)
     checkpoint.load_weights(model, folder / checkpoint.WEIGHTS)
     return model.to(find_device(device)).eval(), config, settings
+
+
+class Opened(Generic[S]):
+    """A trained model, with what it needs to read data as it was trained to.
+
+    Args:
+        folder: a run folder.
+        device: where to compute.
+
+    Raises:
+        UserError: the folder or its files are not usable.
+    """
+
+    job: ClassVar[Any]
+
+    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
+        self.folder = folder
+        self.model: Any
+        self.settings: S
+        self.model, self.config, self.settings = load_model(self.job, folder, device=device)
+        self.take_up()
+
+    def take_up(self) -> None:
+        """What else the task keeps of config.json."""
+
+
+@torch.no_grad()
+def adopt(job: Job[D, S, T], model: nn.Module, config: Mapping[str, Any], seed: int, before: Path) -> dict[str, Any]:
+    """Give a new model the best weights of an older run, row by row where rows are for characters, words or labels.
+
+    Returns:
+        Which run that was, for config.json.
+
+    Raises:
+        RunError: the older model is of another kind or size, or it was trained on what this run is to hold out.
+    """
+    older, older_config, _ = load_model(job, before)
+    split = {"held_out": config["model"]["held_out"], "seed": seed}
+    older_split = {"held_out": older_config["model"]["held_out"], "seed": older_config["training"]["seed"]}
+    if config["data"]["sha256"] == older_config["data"].get("sha256") and split != older_split:
+        raise RunError(
+            f"{before} was trained on a part of the same data that this run would hold out: give the --held-out and "
+            f"the --seed of that run, {older_split['held_out']} and {older_split['seed']}, or none"
+        )
+    old, new = older.state_dict(), dict(model.named_parameters())
+    rows, old_rows = job.rows(config), job.rows(older_config)
+    for name, weight in new.items():
+        known = old.get(name)
+        if known is None or known.shape[name in rows :] != weight.shape[name in rows :]:
+            raise RunError(
+                f"the model of {before} has another form at {name}: it needs data of the kind it was trained on, and "
+                f"its sizes"
+            )
+        if name in rows:
+            place = {what: i for i, what in enumerate(old_rows[name])}
+            pairs = [(i, place[what]) for i, what in enumerate(rows[name]) if what in place]
+            if pairs:
+                mine, theirs = (list(side) for side in zip(*pairs, strict=True))
+                weight[mine] = known[theirs].to(weight.device)
+        else:
+            weight.copy_(known)
+    return {"run": before.name, "data": older_config["data"]}
 
 
 def refuse_heavy(weights: int, hidden_size: int) -> None:

@@ -1,51 +1,70 @@
-"""sigmoid and tanh of vectors, infinities and NaN as in torch."""
+"""sigmoid and tanh of vectors, infinities and NaN as in torch.
+
+exp(k ln 2 + r) = 2^k exp(r) with |r| <= ln(2)/2. k is found by adding 1.5 * 2^mantissa, which rounds to the nearest
+whole number, and 2^k is made in the exponent bits.
+"""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from elman.kernels.numba_cpu.compile.vectors import Vector
 
+_TAYLOR_SINGLE = tuple(1 / math.factorial(n) for n in range(2, 8))
+_TAYLOR_DOUBLE = tuple(1 / math.factorial(n) for n in range(2, 14))
+_NEAREST_SINGLE = (
+    0.5000000027014565,
+    0.16666576826301355,
+    0.041666374669809846,
+    0.008363205155613408,
+    0.00139411656078558,
+)
+"""The polynomial nearest to (exp(r) - 1 - r) / r^2 by its largest error, 6.3e-8, found by iterated least squares."""
+_HIGH = 0.693145751953125  # ln 2 is split so that k * high is exact
+
 
 def tanh(x: Vector) -> Vector:
-    """At most 2.4 units in the last place from the exact value.
-
-    tanh |x| = e / (e + 2) with e = expm1(2|x|), and expm1(k ln 2 + r) = 2^k expm1(r) + (2^k - 1) with |r| <= ln(2)/2,
-    where the Taylor series of expm1 is exact to rounding after 7 terms in float32 and 13 in float64. 2^k is made in the
-    exponent bits; k is found by adding 1.5 * 2^mantissa, which rounds to the nearest whole number.
-    """
-    single = x.e.size == 4
-    one_from = 9.02 if single else 19.1  # where tanh rounds to 1, and so does e / (e + 2) at the double
+    """At most 2.4 units in the last place from the exact value, and tanh(-x) is -tanh(x) to the bit."""
+    one_from = 9.02 if x.e.size == 4 else 19.1  # where tanh rounds to 1, and so does e / (e + 2) at the double
     a = x.where("<", 0, -x, x)
-    a = a.where(">", one_from, 2 * x.e.dtype(one_from), a)
-    shifted = a * (2 / math.log(2)) + _shift(x)
-    k = shifted - _shift(x)
-    r = (a * 2 - k * _HIGH) - k * _low(x)
-    power = shifted.power_of_two(_bits_of_power(x, 0), 1)
-    e = power * _expm1(r) + (power - 1)
-    y = e / (e + 2)
+    y = _tanh_within(a.where(">", one_from, 2 * x.e.dtype(one_from), a), _TAYLOR_SINGLE)
     return x.where("<", 0, -y, y)
 
 
-def sigmoid(x: Vector) -> Vector:
-    """At most 3 units in the last place from the exact value.
+def gate_tanh(x: Vector) -> Vector:
+    """At most 2.6 units in the last place from the exact value, for three quarters of the instructions."""
+    one_from = 10 if x.e.size == 4 else 20
+    a = x.where("<", -one_from, -one_from, x)
+    return _tanh_within(a.where(">", one_from, one_from, a), _NEAREST_SINGLE)
 
-    1 / (1 + e) for x >= 0 and e / (1 + e) for x < 0, with e = exp(-|x|) = 2^-k (expm1(-r) + 1) for |x| = k ln 2 + r.
-    2^-k is made too large by a power of two, so that it is no denormal number where e is one, or 0.
+
+def _tanh_within(x: Vector, single: Sequence[float]) -> Vector:
+    """e / (e + 2) with e = expm1(2x) = 2^k expm1(r) + (2^k - 1)."""
+    shifted = x * (2 / math.log(2)) + _shift(x)
+    k = shifted - _shift(x)
+    r = (x * 2 - k * _HIGH) - k * _low(x)
+    power = shifted.power_of_two(_bits_of_power(x, 0), 1)
+    e = power * (r + r * r * _series(r, single)) + (power - 1)
+    return e / (e + 2)
+
+
+def sigmoid(x: Vector) -> Vector:
+    """At most 2.6 units in the last place from the exact value.
+
+    1 / (1 + exp(-x)) with exp(-x) = 2^-k exp(r), numerator and denominator times a power of two by which neither
+    overflows where the result is a denormal number or 0.
     """
     single = x.e.size == 4
-    zero_from, spare = (104.0, 24) if single else (746.0, 54)
-    a = x.where("<", 0, -x, x)
-    a = a.where(">", zero_from, zero_from, a)
+    zero_to, one_from, spare = (-105.0, 60.0, 32) if single else (-746.0, 600.0, 60)
+    a = x.where("<", zero_to, zero_to, x)
+    a = a.where(">", one_from, one_from, a)
     shifted = a * (1 / math.log(2)) + _shift(x)
     k = shifted - _shift(x)
     r = (k * _HIGH - a) + k * _low(x)
-    power = shifted.power_of_two(_bits_of_power(x, spare), -1)
-    e = (power * _expm1(r) + power) * 2.0**-spare
-    return x.where("<", 0, e, 1) / (e + 1)
-
-
-_HIGH = 0.693145751953125  # ln 2 is split so that k * high is exact
+    power, one = shifted.power_of_two(_bits_of_power(x, -spare), -1), 2.0**-spare
+    e = power * (r * (r * _series(r, _NEAREST_SINGLE) + 1) + 1)
+    return Vector(x.e, x.e.constant(one)) / (e + one)
 
 
 def _low(x: Vector) -> float:
@@ -61,10 +80,10 @@ def _bits_of_power(x: Vector, k: int) -> int:
     return int(x.e.dtype(2.0**k).view(np.int32 if x.e.size == 4 else np.int64))
 
 
-def _expm1(r: Vector) -> Vector:
-    """For |r| <= ln(2)/2."""
-    terms = 7 if r.e.size == 4 else 13
-    sum_ = Vector(r.e, r.e.constant(1 / math.factorial(terms)))
-    for n in range(terms - 1, 1, -1):
-        sum_ = r * sum_ + 1 / math.factorial(n)
-    return r + r * r * sum_
+def _series(r: Vector, single: Sequence[float]) -> Vector:
+    """(exp(r) - 1 - r) / r^2 for |r| <= ln(2)/2."""
+    coefficients = single if r.e.size == 4 else _TAYLOR_DOUBLE
+    sum_ = Vector(r.e, r.e.constant(coefficients[-1]))
+    for coefficient in coefficients[-2::-1]:
+        sum_ = r * sum_ + coefficient
+    return sum_

@@ -1,6 +1,6 @@
 """r, z = sigmoid(.), n = tanh(x_n + r * h_n), h = (1 - z) * n + z * h_before: see kernels/README.md."""
 
-from elman.kernels.numba_cpu.cells.activation import sigmoid, tanh
+from elman.kernels.numba_cpu.cells.activation import gate_tanh, sigmoid
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import part
 from elman.kernels.numba_cpu.compile.vectors import Units, for_units
@@ -10,7 +10,7 @@ _N, _R, _Z, _HN = range(4)  # the slots: the input writes the first three, the r
 
 def _step(units: Units) -> None:
     r, z = sigmoid(units["z", _R]), sigmoid(units["z", _Z])
-    n = tanh(units["z", _N] + r * units["z", _HN])
+    n = gate_tanh(units["z", _N] + r * units["z", _HN])
     units["z", _R], units["z", _Z], units["z", _N] = r, z, n
     units["h"] = n + z * (units["h_before"] - n)
 

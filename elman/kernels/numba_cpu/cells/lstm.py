@@ -1,6 +1,6 @@
 """i, f, o = sigmoid(.), g = tanh(.), c = f * c_before + i * g, h = o * tanh(c): see kernels/README.md."""
 
-from elman.kernels.numba_cpu.cells.activation import sigmoid, tanh
+from elman.kernels.numba_cpu.cells.activation import gate_tanh, sigmoid
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import part
 from elman.kernels.numba_cpu.compile.vectors import Units, for_units
@@ -9,16 +9,16 @@ _I, _F, _G, _O = range(4)
 
 
 def _step(units: Units) -> None:
-    i, f, g, o = sigmoid(units["z", _I]), sigmoid(units["z", _F]), tanh(units["z", _G]), sigmoid(units["z", _O])
+    i, f, g, o = sigmoid(units["z", _I]), sigmoid(units["z", _F]), gate_tanh(units["z", _G]), sigmoid(units["z", _O])
     c = f * units["c_before"] + i * g
     units["z", _I], units["z", _F], units["z", _G], units["z", _O] = i, f, g, o
     units["c"] = c
-    units["h"] = o * tanh(c)
+    units["h"] = o * gate_tanh(c)
 
 
 def _step_back(units: Units) -> None:
     i, f, g, o = (units["z", slot] for slot in (_I, _F, _G, _O))
-    dh, tanh_c = units["dh"], tanh(units["c"])
+    dh, tanh_c = units["dh"], gate_tanh(units["c"])
     dc = units["carried"] + dh * o * (1 - tanh_c * tanh_c)
     units["carried"] = dc * f
     units["dz", _I] = dc * g * (i * (1 - i))

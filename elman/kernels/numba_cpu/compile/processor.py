@@ -27,3 +27,8 @@ def padded_columns(dtype: type, n: int) -> int:
     """Columns of a packed matrix of n columns."""
     width = VECTOR_BYTES // np.dtype(dtype).itemsize
     return (n + width - 1) // width * width
+
+
+def few_inputs(dtype: type) -> int:
+    """So few that dW_ih is summed transposed: a quarter of a vector."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize // 4

@@ -1,6 +1,6 @@
 """Vector instructions: loads, stores and arithmetic on as many numbers as the processor takes at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from elman.kernels.numba_cpu.compile.processor import FEATURES, VECTOR_BYTES
 I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
 _CONTRACT = ("contract",)  # a * b + c may become one instruction
+# Where the processor moves part of a vector; elsewhere, as on NEON, LLVM makes a branch of each number.
+_MASKED_MOVES = "sse2" in FEATURES or bool(FEATURES.get("sve"))
 
 
 class Emitter:
@@ -55,16 +57,37 @@ class Emitter:
         return self.b.icmp_signed("<", lanes, self.splat(valid, I64))
 
     def masked_load(self, address: Any, mask: Any) -> Any:
+        """The numbers whose mask is true, which the first is; 0 for the others, which are not read."""
+        if not _MASKED_MOVES:
+            value = ir.Constant(self.vector, ir.Undefined)
+            for lane, _, place in self.lanes(address, mask):  # all are read, some of them twice: nothing to decide
+                value = self.b.insert_element(value, self.b.load(place, align=self.size), lane)
+            return self.b.select(mask, value, self.constant(0))
         pointer = self.at(address, self.vector)
         kinds = [pointer.type, _I32, mask.type, self.vector]
         fn = self.declare(f"llvm.masked.load.{self.suffix}.p0", self.vector, kinds)
         return self.b.call(fn, [pointer, ir.Constant(_I32, self.size), mask, self.constant(0)])
 
     def masked_store(self, value: Any, address: Any, mask: Any) -> None:
+        """Writes the numbers whose mask is true, which the first is."""
+        if not _MASKED_MOVES:
+            first = self.b.extract_element(value, ir.Constant(_I32, 0))
+            for lane, asked, place in self.lanes(address, mask):
+                number = self.b.select(asked, self.b.extract_element(value, lane), first)
+                self.b.store(number, place, align=self.size)
+            return
         pointer = self.at(address, self.vector)
         kinds = [self.vector, pointer.type, _I32, mask.type]
         fn = self.declare(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), kinds)
         self.b.call(fn, [value, pointer, ir.Constant(_I32, self.size), mask])
+
+    def lanes(self, address: Any, mask: Any) -> Iterator[tuple[Any, Any, Any]]:
+        """Of each lane its number, whether it is asked for, and its address; that of the first where it is not."""
+        for i in range(self.width):
+            lane = ir.Constant(_I32, i)
+            asked = self.b.extract_element(mask, lane)
+            place = self.b.select(asked, ir.Constant(I64, i * self.size), ir.Constant(I64, 0))
+            yield lane, asked, self.at(self.b.add(address, place), self.scalar)
 
     def declare(self, name: str, result: Any, arguments: list[Any]) -> Any:
         return cgutils.get_or_insert_function(self.b.module, ir.FunctionType(result, arguments), name)

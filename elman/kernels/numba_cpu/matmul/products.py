@@ -103,9 +103,16 @@ def make_products(dtype: type) -> Products:
 
     @part
     def product(m, a, k, b, n, c_in, c):
-        """C[i] = C_in[i] + A[i] @ B for m rows in tables of addresses; A[i] (k,), B packed (k, n), C[i] (n,)."""
-        for j0 in range(0, n, panel):
-            left = min(panel, n - j0)
+        """C[i] = C_in[i] + A[i] @ B for m rows in tables of addresses; A[i] (k,), B packed (k, n), C[i] (n,).
+
+        With -n its panels are read from the last to the first: who reads a matrix in turns finds the end of the turn
+        before in the cache.
+        """
+        columns = abs(n)
+        last = (columns - 1) // panel * panel
+        for j in range(0, columns, panel):
+            j0 = j if n > 0 else last - j
+            left = min(panel, columns - j0)
             nv = (left + width - 1) // width
             valid = left - (nv - 1) * width
             for k0 in range(0, k, inner):

@@ -7,7 +7,9 @@ from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns
-from elman.kernels.numba_cpu.plan.addresses import clear
+from elman.kernels.numba_cpu.plan.addresses import clear, prefetch
+
+_LINE = 64  # bytes of a cache line
 
 
 class Rows(NamedTuple):
@@ -19,6 +21,8 @@ class Rows(NamedTuple):
     """copy(target, source, n)."""
     multiply: Any
     """multiply(target, a, b, n): target = a * b."""
+    prefetch: Any
+    """prefetch(row, n): asks for a row's cache lines."""
     panels: Any
     """panels(n): into how many panels n columns are packed."""
     pack: Any
@@ -52,6 +56,11 @@ def make_rows(dtype: type) -> Rows:
             to[j] = x[j] * y[j]
 
     @part
+    def prefetch_row(row, n):
+        for line in range(0, size * n, _LINE):
+            prefetch(row + line)
+
+    @part
     def panels(n):
         return (n + most - 1) // most
 
@@ -66,4 +75,4 @@ def make_rows(dtype: type) -> Rows:
             clear(target, size * k * columns)
         call(p.pack, source, row_step, column_step, k, n, target, columns)
 
-    return Rows(add, copy, multiply, panels, pack, padded)
+    return Rows(add, copy, multiply, prefetch_row, panels, pack, padded)

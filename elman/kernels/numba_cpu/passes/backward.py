@@ -12,9 +12,13 @@ from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
 from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows, make_rows
-from elman.kernels.numba_cpu.passes.backward_in_time import below_at, first_row, make_recurrence, tasks_of_clearing
+from elman.kernels.numba_cpu.passes.backward_alone import make_recurrence
+from elman.kernels.numba_cpu.passes.backward_places import below_at, first_row, make_places, tasks_of_clearing
+from elman.kernels.numba_cpu.passes.backward_together import make_step
 from elman.kernels.numba_cpu.passes.phases import Pass
+from elman.kernels.numba_cpu.passes.seal import make_seal
 from elman.kernels.numba_cpu.passes.sequences import chunk_of, clear_padding, groups_of, length_of, place_of, rows_in
+from elman.kernels.numba_cpu.passes.together import make_together
 from elman.kernels.numba_cpu.passes.weight_gradients import make_weight_gradients
 from elman.kernels.numba_cpu.plan.addresses import (
     clear,
@@ -38,7 +42,10 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     slots, x_gates = cell.slots, len(cell.of_x)
     rows = make_rows(dtype)
     panels, pack = _make_packing(dtype, cell, rows)
-    recur, recur_together = make_recurrence(dtype, cell, rows)
+    places, seal = make_places(dtype, cell, rows), make_seal(dtype)
+    begin_seal, end_seal = seal.begin, seal.end
+    recur = make_recurrence(dtype, cell, rows, places, seal)
+    together = make_together(make_step(dtype, cell, rows, places, seal))
     begin_weights, sum_weights = make_weight_gradients(dtype, cell, rows)
 
     @part
@@ -107,6 +114,18 @@ def make_backward(dtype: type, cell: Room) -> Pass:
             clear_padding(p, target, row_bytes, task)
 
     @part
+    def recur_together(p, plan, layer, s0, s1, thread):
+        """All steps of a span, shared with the threads that come."""
+        initial = 1 if p.d_h0 or p.d_c0 else 0  # a step more, before step 0
+        before = (p.layers - 1 - layer) * (p.steps + initial) + p.steps - s1
+        sealed = p.seal != 0 and layer == p.layers - 1
+        if sealed:
+            begin_seal(p, thread)
+        together(p, plan, layer, s0, s1, before, s1 - s0 + (initial if s0 == 0 else 0), thread)
+        if sealed:
+            end_seal(p, thread)
+
+    @part
     def spans(p):
         return max(1, (p.steps + p.span - 1) // p.span)
 
@@ -145,11 +164,8 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     def tasks_of_recurrence(p, layer, span):
         if span == spans(p):
             return 0
-        s0, s1 = last_steps(p, span)
-        chunks = 0 if p.groups else p.chunks
-        if p.shares:
-            chunks = p.shares * (s1 - s0 + (1 if s0 == 0 and (p.d_h0 or p.d_c0) else 0))
-        return p.directions * chunks + (tasks_of_clearing(p, layer) if span == 0 else 0)
+        tasks = p.threads if p.shares else 0 if p.groups else p.directions * p.chunks
+        return tasks + (tasks_of_clearing(p, layer) if span == 0 else 0)
 
     @part
     def weight_tasks(p):
@@ -197,7 +213,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         if task < clearing:
             clear_below(p, layer, task)
         elif p.shares:
-            recur_together(p, plan, phase, layer, task - clearing, thread, s0, s1)
+            recur_together(p, plan, layer, s0, s1, thread)
         else:
             d, chunk = (task - clearing) % p.directions, (task - clearing) // p.directions
             recur(p, layer, d, chunk, thread, s0, s1)

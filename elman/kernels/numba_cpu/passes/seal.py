@@ -1,6 +1,6 @@
 """The seal of an output: a sum of its bits, by which the backward pass sees that it is what the forward pass wrote."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -12,8 +12,19 @@ from elman.kernels.numba_cpu.plan.addresses import clear
 from elman.kernels.numba_cpu.threads.tasks import add_to
 
 
-def make_seal(dtype: type) -> tuple[Any, Any, Any]:
-    """begin, add_row and end, for one task: whatever tasks there are, the seal is the same."""
+class Seal(NamedTuple):
+    """A task's part of the sum: whatever tasks there are, the seal is the same."""
+
+    begin: Any
+    """begin(p, thread)."""
+    add_row: Any
+    """add_row(p, row, n, number, thread): a row of the output, or some of its numbers."""
+    end: Any
+    """end(p, thread)."""
+
+
+def make_seal(dtype: type) -> Seal:
+    """The operations for float32 or float64."""
     add_bits = bits_of_rows(dtype)
     words = pointer_to(types.uint32 if dtype is np.float32 else types.uint64)
     width = VECTOR_BYTES // np.dtype(dtype).itemsize
@@ -28,7 +39,7 @@ def make_seal(dtype: type) -> tuple[Any, Any, Any]:
 
     @part
     def add_row(p, row, n, number, thread):
-        """A row of the output, or some of its numbers; where it stands counts, so that rows may not change places."""
+        # where it stands counts, so that rows may not change places
         add_bits(row, n, 2 * number + 1, sums_at(p, thread))
 
     @part
@@ -38,4 +49,4 @@ def make_seal(dtype: type) -> tuple[Any, Any, Any]:
             total += np.int64(sums[lane])
         add_to(p.seal, total)
 
-    return begin, add_row, end
+    return Seal(begin, add_row, end)

@@ -29,6 +29,24 @@ clear: Any = _clear
 
 
 @intrinsic
+def _prefetch(_: Any, address: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        number = ir.IntType(32)
+        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+        to_read, nearness, data = (ir.Constant(number, n) for n in (0, 2, 1))
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        builder.call(function, [pointer, to_read, nearness, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen
+
+
+prefetch: Any = _prefetch
+"""Asks for the cache line of an address, which will be read."""
+
+
+@intrinsic
 def _read_header(_: Any, plan: Any) -> Any:
 
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:

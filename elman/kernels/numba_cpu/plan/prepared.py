@@ -12,7 +12,7 @@ import torch
 from elman import _fork
 from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
-from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, padded_columns, vectors_a_tile
+from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem
@@ -38,16 +38,17 @@ class Prepared(NamedTuple):
     weights: list[tuple[int, ...]]
     masks: tuple[int, ...]
     saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
-    saves: bool  # whether there is any of these
+    places: tuple[int, ...]  # of those of these that are there
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
+    seal_bits: int  # those of a seal that are the same however the run was split
 
 
 def prepare(
     problem: Problem, backward: bool, save: bool, groups: int, x_turned: bool, d_output_turned: bool
 ) -> Prepared:
     """What a run needs besides addresses."""
-    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes = problem
+    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes, _, _ = problem
     shape = x.shape
     if batch_sizes is None:
         ragged, (steps, sequences, _) = 0 if lengths is None else 1, shape
@@ -121,7 +122,8 @@ def _prepare(
     units = h if threads == 1 else max(12, -(-h * directions // (4 * threads)))
     a_chunk = -(-groups // chunks) * (sequences // groups) if groups else -(-sequences // chunks)
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
-    table = max(block, most)
+    few = few_inputs(dtype) if backward and input_size <= few_inputs(dtype) else 0
+    table = max(block, most, INNER if few else 0)
     of_step = max(1, sequences * width)  # numbers
     once = 1 if backward else 0  # arrays that only the backward pass needs
     keeps = save and not kind.in_output
@@ -139,7 +141,7 @@ def _prepare(
     if z_rows and fused:
         z_rows = span * most * (directions if shares else threads)
     phases = 1 + layers * (1 + (1 + directions) * (1 + max(1, -(-steps // span))) if backward else 2)
-    rest = after_shapes(layers * directions * weights, phases, threads)
+    rest = after_shapes(layers * directions * weights, phases, threads, shares * directions)
     scratch = 0
 
     def take(numbers: int, size: int) -> int:
@@ -204,6 +206,7 @@ def _prepare(
         zeros=take(max(input_size, width, slots), size),
         tables=take(TABLES * threads * table, 8),
         sums=take(once * threads * h, size),
+        narrow=take(few * threads * (h + INNER), size),
         firsts=take(chunks + 1 if ragged else 0, 8),
         ordered=take(sequences if ragged else 0, 8),
         order=take(sequences if ragged else 0, 8),
@@ -238,9 +241,10 @@ def _prepare(
         _weight_shapes(kind, layers, directions, input_size, h, p, bias, projected),
         below,
         saved,
-        any(saved),
+        tuple([place for place, shape in enumerate(saved) if shape]),
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
+        (1 << 8 * size) - 1,
     )
 
 

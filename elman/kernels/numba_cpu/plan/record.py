@@ -54,6 +54,7 @@ class Shapes(NamedTuple):
     zeros: int  # (max(I, D * P, S * H),) zeros
     tables: int  # (threads, TABLES, table) words
     sums: int  # (threads, H)
+    narrow: int  # (threads, few inputs, H + INNER) where W_ih is narrow: sums transposed, and a block of x
     firsts: int  # (chunks + 1,) the first sequence of each chunk
     ordered: int  # (N,) lengths, in each chunk the longest first
     order: int  # (N,) and their places in the states
@@ -90,11 +91,11 @@ class Arrays(NamedTuple):
     c_n: int  # (L * D, N, H)
     output: int  # of the last layer, (T, N, D * P) or packed (R, D * P)
     inner: int  # the outputs of the other layers
+    dropped: int  # inner * masks
     z: int  # (L, T, N, D, S * H) what is kept of every step
     c: int  # (L, T, N, D, H)
     m: int  # (L, T, N, D, H) what was projected
     masks: int  # dropout masks, for each layer but the last
-    dropped: int  # inner * masks
     reset: int  # (T, N) bool
     lengths: int  # (N,), or packed the batch size of each step (T,)
     seal: int  # the address of one number, to which the output's seal is added; 0: not asked for
@@ -110,10 +111,11 @@ FIELDS = (*Shapes._fields, *Arrays._fields)
 HEADER_BYTES = 8 * len(FIELDS)
 
 
-def after_shapes(weights: int, phases: int, threads: int) -> struct.Struct:
+def after_shapes(weights: int, phases: int, threads: int, shares: int) -> struct.Struct:
     """How the plan goes on after the shapes: Arrays, the weights and their gradients, counters that begin at 0.
 
-    The counters: threads come, then for each phase tasks taken and tasks done. A single thread does not count.
+    The counters: threads come; of each share of the units, in each direction, the steps done; then for each phase tasks
+    taken and tasks done. A single thread does not count.
     """
-    counters = 0 if threads == 1 else 1 + 2 * phases
+    counters = 0 if threads == 1 else 1 + shares + 2 * phases
     return struct.Struct(f"{len(Arrays._fields) + 2 * weights}q{counters * COUNTER_BYTES}x")

@@ -47,6 +47,27 @@ def _load_acquire(_: Any, address: Any) -> Any:
 
 
 @intrinsic
+def _store_release(_: Any, address: Any, number: Any) -> Any:
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        builder.store_atomic(arguments[1], builder.inttoptr(arguments[0], _WORD.as_pointer()), "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.int64), codegen
+
+
+@intrinsic
+def _exchange(_: Any, address: Any, old: Any, new: Any) -> Any:
+    """Whether the number was `old`, and is now `new`."""
+
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        pointer = builder.inttoptr(arguments[0], _WORD.as_pointer())
+        result = builder.cmpxchg(pointer, arguments[1], arguments[2], "acq_rel", "acquire")
+        return builder.extract_value(result, 1)
+
+    return types.boolean(types.intp, types.int64, types.int64), codegen
+
+
+@intrinsic
 def _yield_processor(_: Any) -> Any:
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
         function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(_INT, []), YIELD)
@@ -57,36 +78,67 @@ def _yield_processor(_: Any) -> Any:
 
 
 @part
-def _counter(plan, phase):
+def _counter(plan, number):
     p = read_header(plan)
     weights = 2 * p.layers * p.directions * p.weights_a_direction
-    return plan + HEADER_BYTES + 8 * weights + COUNTER_BYTES * (1 + 2 * phase)
+    return plan + HEADER_BYTES + 8 * weights + COUNTER_BYTES * number
+
+
+@part
+def _tasks(plan, phase):
+    """The counter of the tasks taken; that of the tasks done is the next."""
+    p = read_header(plan)
+    return _counter(plan, 1 + p.shares * p.directions + 2 * phase)
 
 
 @part
 def enter(plan):
     """The number of the calling thread, counted from 0 in the order of coming."""
-    return _fetch_add_one(_counter(plan, 0) - COUNTER_BYTES)
+    return _fetch_add_one(_counter(plan, 0))
 
 
 @part
 def take(plan, phase):
     """The next task of the phase, counted from 0; at or past the number of tasks: none is left."""
-    return _fetch_add_one(_counter(plan, phase))
+    return _fetch_add_one(_tasks(plan, phase))
 
 
 @part
 def done(plan, phase):
     """Says that one taken task is finished."""
-    _fetch_add_one(_counter(plan, phase) + COUNTER_BYTES)
+    _fetch_add_one(_tasks(plan, phase) + COUNTER_BYTES)
 
 
 @part
 def wait(plan, phase, tasks):
     """Returns when all tasks of the phase are finished."""
-    address = _counter(plan, phase) + COUNTER_BYTES
+    _wait_until(_tasks(plan, phase) + COUNTER_BYTES, tasks)
+
+
+@part
+def _wait_until(address, count):
     spins = 0
-    while _load_acquire(address) < tasks:
+    while _load_acquire(address) < count:
         spins += 1
         if spins > _SPINS:
             _yield_processor()
+
+
+@part
+def take_step(plan, share, step):
+    """Whether the calling thread is to compute this share of a step; steps are numbered through all recurrences.
+
+    The counter of a share is twice the steps done, and one more while a thread is at the next."""
+    return _exchange(_counter(plan, 1 + share), 2 * step, 2 * step + 1)
+
+
+@part
+def step_done(plan, share, step):
+    """Says that a share of a step is finished."""
+    _store_release(_counter(plan, 1 + share), 2 * step + 2)
+
+
+@part
+def wait_for_step(plan, share, step):
+    """Returns when a share of all steps before this one is finished."""
+    _wait_until(_counter(plan, 1 + share), 2 * step)

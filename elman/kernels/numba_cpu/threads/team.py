@@ -116,21 +116,45 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 def _parallel() -> Any | None:
-    """GOMP_parallel(function, argument, threads, flags) of the GNU OpenMP library that torch has loaded, or None; None
-    in a fork."""
+    """GOMP_parallel(function, argument, threads, flags) of the OpenMP library that torch has loaded, or None; None in a
+    fork."""
     return None if _fork.forked else loaded_parallel()
 
 
 @functools.cache
 def loaded_parallel() -> Any | None:
-    """GOMP_parallel as above, in a fork too."""
-    if sys.platform != "linux":
-        return None
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        name = "".join(line.partition("/")[1:])
-        if "libgomp" in os.path.basename(name):
-            parallel = ctypes.CDLL(name, mode=os.RTLD_NOLOAD).GOMP_parallel
-            parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
-            parallel.restype = None
-            return parallel
+    """GOMP_parallel as above, in a fork too: GNU OpenMP's, else that of LLVM's library, which knows this name as well.
+
+    torch brings the one on Linux, the other on macOS. Intel's for Windows lacks the name.
+    """
+    return gnu_parallel() or _parallel_of("libomp")
+
+
+@functools.cache
+def gnu_parallel() -> Any | None:
+    """That of GNU OpenMP, if it is loaded."""
+    return _parallel_of("libgomp")
+
+
+def _parallel_of(library: str) -> Any | None:
+    for path in _libraries():
+        if os.path.basename(path).startswith(library):
+            parallel = getattr(ctypes.CDLL(path, mode=os.RTLD_NOLOAD), "GOMP_parallel", None)
+            if parallel is not None:
+                parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+                parallel.restype = None
+                return parallel
     return None
+
+
+def _libraries() -> list[str]:
+    """The paths of the shared libraries in this process, where the system says."""
+    if sys.platform == "linux":
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        return list(dict.fromkeys("".join(line.partition("/")[1:]) for line in lines if "/" in line))
+    if sys.platform == "darwin":
+        images = ctypes.CDLL(None)
+        images._dyld_get_image_name.restype = ctypes.c_char_p
+        names = map(images._dyld_get_image_name, range(images._dyld_image_count()))
+        return [os.fsdecode(name) for name in names if name is not None]
+    return []

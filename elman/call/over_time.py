@@ -1,0 +1,139 @@
+"""What the steps of a run read beside the input: the leak, the drive, and the masks of dropout over time."""
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from elman.kernels.cells import CELLS
+from elman.kernels.problem import Problem
+from elman.kernels.reference.cells import FUNCTIONS
+
+if TYPE_CHECKING:
+    from elman.nn.leaky import LeakyRNN
+    from elman.nn.leaky_cell import LeakyRNNCell
+    from elman.nn.recurrent import Recurrent
+
+
+class Given(NamedTuple):
+    """What a call of a leaky layer was given beside its input."""
+
+    leak: Any = None
+    drive: Any = None
+
+
+def with_terms(layer: "Recurrent", problem: Problem, given: Given | None, unbatched: bool = False) -> Problem:
+    """The problem of a layer that leaks, or has dropout over time, with all that its steps read.
+
+    Args:
+        layer: which.
+        problem: what its call asks for without.
+        given: None: the layer does not leak.
+        unbatched: whether the call has no batch axis.
+    """
+    leak = drive = None
+    if given is not None:
+        problem, leak, drive = leaky_problem(layer, problem, given, unbatched)  # type: ignore[arg-type]
+    elif layer.zoneout and problem.cell.layer == "rnn":
+        problem = problem._replace(cell=CELLS[f"leaky_{problem.cell.nonlinearity}"])
+    if layer.zoneout:
+        kept = _zoneout(layer, problem)
+        leak = kept if leak is None else leak * kept
+    masks = None
+    if layer.recurrent_dropout and layer.training:
+        shape = problem.num_layers * problem.num_directions, problem.sequences, problem.output_size
+        masks = F.dropout(problem.x.new_ones(shape), layer.recurrent_dropout, True)
+    terms = () if leak is None else (leak,) if drive is None else (leak, drive)
+    return problem._replace(terms=terms, recurrent_masks=masks)
+
+
+def _zoneout(layer: "Recurrent", problem: Problem) -> Tensor:
+    """What zoneout multiplies a leak by: 0 where a unit keeps its state, else 1; in evaluation the expectation."""
+    rates = layer.zoneout if isinstance(layer.zoneout, tuple) else (layer.zoneout,)
+    widths = (problem.leak_width(),) if len(rates) == 1 else problem.state_widths()
+    if layer.training:
+        rows = problem.num_layers * problem.num_directions, *problem.x.shape[:-1]
+        # as dropout draws, and 1 is 1 after its scaling, too
+        drawn = [F.dropout(problem.x.new_ones(*rows, w), p, True) for p, w in zip(rates, widths, strict=True)]
+        return torch.cat(drawn, -1).ne(0).to(problem.x.dtype)
+    ones = (1,) * problem.x.dim()
+    return torch.cat([problem.x.new_full((*ones, w), 1 - p) for p, w in zip(rates, widths, strict=True)], -1)
+
+
+def leaky_problem(
+    layer: "LeakyRNN | LeakyRNNCell", problem: Problem, given: Given, unbatched: bool
+) -> tuple[Problem, Tensor, Tensor | None]:
+    """The problem of a leaky layer or cell, its leak and its drive."""
+    x, potential = problem.x, layer.form == "potential"
+    for name, value in given._asdict().items():
+        if value is not None and problem.batch_sizes is not None:
+            raise ValueError(f"A PackedSequence takes no {name}=: pass a padded tensor with lengths= and {name}=.")
+    own = given.leak is None
+    leak = layer._leak_of(x) if own else _laid_out(layer, "leak", given.leak, x, unbatched)
+    drive = None if given.drive is None else _laid_out(layer, "drive", given.drive, x, unbatched)
+    places = problem.num_layers * problem.num_directions
+    if layer.noise:
+        scale = _noise_scale(layer.noise, layer._number if own else None, leak, potential)
+        noise = torch.randn((places, *x.shape[:-1], layer.hidden_size), dtype=x.dtype, device=x.device)
+        noise = noise * scale if isinstance(scale, Tensor) else noise.mul_(scale)
+        drive = noise if drive is None else drive + noise
+    if potential:
+        states, function = problem.states, FUNCTIONS[layer.nonlinearity].of
+        if not states and layer.nonlinearity in ("sigmoid", "softplus"):  # whose value at 0 is not 0
+            states = (x.new_zeros(places, problem.sequences, layer.hidden_size),)
+        states = (function(states[0]), states[0]) if states else ()
+        problem = problem._replace(cell=CELLS[f"potential_{layer.nonlinearity}"], states=states)
+    return problem, leak, drive
+
+
+def _noise_scale(noise: float, fixed: float | None, leak: Tensor, potential: bool) -> Tensor | float:
+    """What a standard normal number is multiplied by to be a drive. The potential's noise is sqrt(2 α) σ ξ beside α
+    times the drive.
+
+    Args:
+        noise: σ.
+        fixed: the leak, where it is a number.
+        leak: the same as a tensor.
+        potential: whether the form is that.
+    """
+    if not potential:
+        return noise
+    if fixed is not None:
+        return noise * math.sqrt(2 / fixed)
+    moves = leak > 0  # what does not has no noise either
+    return torch.where(moves, noise * (2 / torch.where(moves, leak, 1)).sqrt(), 0)
+
+
+def _laid_out(layer: "LeakyRNN | LeakyRNNCell", name: str, value: Any, x: Tensor, unbatched: bool) -> Tensor:
+    """A leak or drive in the input's own order as (L * D, T, N, H), each axis also 1."""
+    if not isinstance(value, Tensor):
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} should be a tensor or a number, got {type(value).__name__}.")
+        value = x.new_full((), value)
+    if value.dtype != x.dtype and not torch._C._is_any_autocast_enabled():
+        raise ValueError(f"{name} dtype ({value.dtype}) does not match input dtype ({x.dtype}): {name}.to({x.dtype}).")
+    if value.device != x.device:
+        raise RuntimeError(
+            f"{name} is on {value.device} and the input on {x.device}. Move it: {name}.to('{x.device}')."
+        )
+    steps, sequences = x.shape[:2]
+    of_time = {"time": steps} if unbatched else {"time": steps, "batch": sequences}
+    if layer.batch_first and not unbatched:
+        of_time = {"batch": sequences, "time": steps}
+    axes = {"layers * directions": layer.num_layers * (2 if layer.bidirectional else 1), **of_time}
+    axes["hidden_size"] = layer.hidden_size
+    whole = tuple(axes.values())
+    if value.dim() > len(whole) or any(
+        has not in (1, of) for has, of in zip(reversed(value.shape), reversed(whole), strict=False)
+    ):
+        names = ", ".join(f"{axis} {size}" for axis, size in list(axes.items())[1:])
+        raise ValueError(
+            f"{name} should broadcast to ({names}), the input's own order, or with layers * directions {whole[0]} "
+            f"before these; got {tuple(value.shape)}."
+        )
+    laid_out: Tensor = value[(None,) * (len(whole) - value.dim())]
+    if unbatched:
+        return laid_out.unsqueeze(2)
+    return laid_out.transpose(1, 2) if layer.batch_first else laid_out

@@ -1,0 +1,132 @@
+"""A step of the way back for a share of the units, where all threads share each step."""
+
+from typing import Any
+
+import numpy as np
+
+from elman.kernels.numba_cpu.cells.room import Room
+from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.compile.processor import panel_columns
+from elman.kernels.numba_cpu.matmul.rows import Rows
+from elman.kernels.numba_cpu.passes.backward_places import Places, below_at, first_row
+from elman.kernels.numba_cpu.passes.seal import Seal
+from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again, turned_row
+from elman.kernels.numba_cpu.plan.addresses import (
+    clear,
+    input_at,
+    inputs_of,
+    output_at,
+    packed_hh_at,
+    table_at,
+    units_of,
+)
+
+_AFTER, _ABOVE, _DH, _DZ = range(
+    4
+)  # a thread's tables of addresses: dz of the step after, the gradient from above, dh, dz
+
+
+def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -> Any:
+    """What `make_together` is given, for float32 or float64."""
+    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    h_gates, before_h = len(cell.of_h), cell.before_h
+    in_output, has_c, carries, step_back = cell.in_output, cell.has_c, cell.carries, cell.step_back
+    z_at, c_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
+    seal_row = seal.add_row
+
+    @part
+    def step_together(p, layer, d, share, k, s0, s1, thread):
+        """dz of the k-th step before s1 of all sequences, once that of the step after is done; last of all, as the step
+        before step 0, the gradients at the initial states."""
+        s = s1 - 1 - k
+        j0, j1 = units_of(p, share, panel)
+        n, h_size = j1 - j0, p.hidden_size
+        width, dz_bytes, h_bytes = size * h_size * p.directions, dz_bytes_of(p), h_bytes_of(p)
+        of_direction = layer * p.directions + d
+        states = of_direction * p.sequences  # before this direction's, in the states
+        zeros, w_hh = p.memory + p.zeros, packed_hh_at(p, layer, d) + size * j0 * h_gates * h_size
+        output = output_at(p, layer, size) + size * h_size * d
+        x, x_bytes = input_at(p, layer, size), size * inputs_of(p, layer)
+        d_output = p.d_output if layer == p.layers - 1 else below_at(p, layer)
+        after_table, above_table, dz_table = (
+            table_at(p, thread, _AFTER),
+            table_at(p, thread, _ABOVE),
+            table_at(p, thread, _DZ),
+        )
+        dh_table = dz_table if in_output else table_at(p, thread, _DH)
+        after, above, dh, dz = addresses(after_table), addresses(above_table), addresses(dh_table), addresses(dz_table)
+        row = first_row(p, d, thread, s0)
+        x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
+        of_d = d * p.sequences
+        at_start, after_span = p.memory + p.at_start + h_bytes * of_d, p.memory + p.after_span + h_bytes * of_d
+        carried = p.memory + p.carried + size * (h_size * of_d + j0)
+        to_start = p.memory + p.carried_to_start + size * (h_size * of_d + j0)
+        t = p.steps - 1 - s if d else s
+        x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
+        for i in range(p.sequences):
+            if s < 0:
+                after[i], above[i] = at_start + h_bytes * i, zeros
+                dh[i] = p.d_h0 + size * (h_size * (states + i) + j0)
+                if carries and not has_c:
+                    above[i] = to_start + size * h_size * i
+                continue
+            r = row + (s - s0) * p.sequences + i
+            dz[i] = p.memory + p.dz + dz_bytes * r + size * j0
+            if not in_output:
+                dh[i] = dh_at(p, d, r, i) + size * j0
+            row_of_d = turned_row(p, d, s, i) if d_turned else row_of(p, t, i)
+            above[i] = d_output + width * row_of_d + size * (h_size * d + j0) if d_output else zeros
+            if s == s1 - 1:
+                after[i] = after_span + h_bytes * i
+            elif starts_again(p, d, t - 1 if d else t + 1, i):
+                after[i] = zeros
+            else:
+                after[i] = p.memory + p.dz + dz_bytes * (r + p.sequences) + size * h_size * before_h
+        if s < p.steps - 1 and (s >= 0 or p.d_h0):
+            call(p.product, p.sequences, after_table, h_gates * h_size, w_hh, n, above_table, dh_table)
+        if s < 0:
+            if has_c and p.d_c0:
+                for i in range(p.sequences):
+                    rows.copy(p.d_c0 + size * (h_size * (states + i) + j0), to_start + size * h_size * i, n)
+            return
+        sealed = p.seal != 0 and layer == p.layers - 1
+        for i in range(p.sequences):
+            carried_i = carried + size * h_size * i if carries else 0
+            if s == p.steps - 1:
+                rows.copy(dh[i], above[i], n)
+                if p.d_h_n:
+                    rows.add(dh[i], p.d_h_n + size * (h_size * (states + i) + j0), n)
+                for gate in range(h_gates):
+                    clear(at_start + h_bytes * i + size * (h_size * gate + j0), size * n)
+                if carries:
+                    begin_carried(p, states + i, carried_i, j0, j1)
+                    clear(to_start + size * h_size * i, size * n)
+            q = row_of(p, t, i)
+            again = s == 0 or starts_again(p, d, t, i)
+            q_before = 0 if again else row_of(p, t + 1 if d else t - 1, i)
+            h_before = h0_at(p, of_direction, i, size) if again else output + width * q_before
+            c, c_before = 0, 0
+            if has_c:
+                c = c_at(p, layer, d, q) + size * j0
+                c_before = (c0_at(p, of_direction, i, size) if again else c_at(p, layer, d, q_before)) + size * j0
+            step_back(
+                p, n, dh[i], carried_i, z_at(p, layer, d, q) + size * j0, h_before + size * j0, c_before, c, dz[i]
+            )
+            for gate in range(h_gates):
+                of_gate = size * (h_size * gate + j0)
+                dz_gate = dz[i] + size * h_size * (before_h + gate)
+                if again:
+                    rows.add(at_start + h_bytes * i + of_gate, dz_gate, n)
+                if s == s0 and s0 > 0:
+                    rows.copy(after_span + h_bytes * i + of_gate, zeros if again else dz_gate, n)
+            if carries and again:
+                rows.add(to_start + size * h_size * i, carried_i, n)
+                clear(carried_i, size * n)
+            if sealed:
+                seal_row(p, output + width * q + size * j0, n, q * p.directions + d, thread)
+            if j0 == 0:
+                r = (s - s0) * p.sequences + i
+                x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q)
+                h_rows[r] = h_before
+
+    return step_together

@@ -1,0 +1,110 @@
+"""The forward pass in the order of time, for sequences that are split between the threads: nobody waits."""
+
+from typing import Any
+
+import numpy as np
+
+from elman.kernels.numba_cpu.cells.room import Room
+from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.matmul.rows import Rows
+from elman.kernels.numba_cpu.passes.places import Places
+from elman.kernels.numba_cpu.passes.reading import Reading
+from elman.kernels.numba_cpu.passes.seal import Seal
+from elman.kernels.numba_cpu.passes.sequences import c0_at, chunk_of, h0_at, length_of, place_of, row_of, starts_again
+from elman.kernels.numba_cpu.plan.addresses import output_at, packed_hh_at, packed_hr_at, table_at
+
+# A thread's tables of addresses: the states before a step, its rows h and z and their numbers, what it projects
+_BEFORE, _H, _Z, _C_BEFORE, _Q, _M, _ZEROS = range(7)
+
+
+def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading: Reading, seal: Seal) -> Any:
+    """recur, for float32 or float64."""
+    size, h_gates, fresh, before_h = np.dtype(dtype).itemsize, len(cell.of_h), cell.fresh, cell.before_h
+    in_output, has_c, step = cell.in_output, cell.has_c, cell.step
+    z_at, c_at, m_at = places
+    read_span, begin_slots = reading.span, reading.begin_slots
+    begin_seal, seal_row, end_seal = seal
+
+    @part
+    def recur(p, layer, d, chunk, thread):
+        """All steps of one chunk of sequences in one direction."""
+        first, count = chunk_of(p, chunk)
+        before_table, h_table, m_table = table_at(p, thread, _BEFORE), table_at(p, thread, _H), table_at(p, thread, _M)
+        z_table = h_table if in_output else table_at(p, thread, _Z)
+        h_before, h, z, m = addresses(before_table), addresses(h_table), addresses(z_table), addresses(m_table)
+        c_before, q = addresses(table_at(p, thread, _C_BEFORE)), addresses(table_at(p, thread, _Q))
+        zeros = addresses(table_at(p, thread, _ZEROS))
+        h_size, p_size = p.hidden_size, p.output_size
+        of_direction = layer * p.directions + d
+        output, w_hh = output_at(p, layer, size) + size * p_size * d, packed_hh_at(p, layer, d)
+        row_bytes = size * p_size * p.directions
+        packed, resets = p.ragged == 2, p.reset != 0
+        later = -p.sequences if d else p.sequences  # from a row to that of the next step read
+        scratch = thread * p.span * p.most  # the first row z of this thread
+        for k in range(count):
+            i = first + k
+            h_before[k] = h0_at(p, of_direction, i, size)
+            if has_c:
+                c_before[k] = c0_at(p, of_direction, i, size)
+            q[k] = row_of(p, length_of(p, i) - 1 if d else 0, i)
+            zeros[k] = p.memory + p.zeros
+        sealed = p.seal != 0 and layer == p.layers - 1
+        if sealed:
+            begin_seal(p, thread)
+        active, of_span = count, 0
+        for s in range(p.steps):
+            while active > 0 and length_of(p, first + active - 1) <= s:
+                active -= 1
+            if packed:
+                for k in range(active):
+                    i = first + k
+                    q[k] = row_of(p, length_of(p, i) - 1 - s if d else s, i)
+            elif s > 0:
+                for k in range(active):
+                    q[k] += later
+            if p.fused and s % p.span == 0:
+                read_span(p, layer, d, s, first, active, scratch, 0, h_size, thread)
+                of_span = active
+            if resets and s > 0:
+                for k in range(active):
+                    i = first + k
+                    if starts_again(p, d, length_of(p, i) - 1 - s if d else s, i):
+                        h_before[k] = h0_at(p, of_direction, i, size)
+                        if has_c:
+                            c_before[k] = c0_at(p, of_direction, i, size)
+            for k in range(active):
+                h[k] = output + row_bytes * q[k]
+                if not in_output:
+                    at = z_at(p, layer, d, q[k], scratch + (s % p.span * of_span if p.fused else 0) + k)
+                    if fresh:
+                        begin_slots(p, layer, d, at, 0, h_size)
+                    z[k] = at + size * h_size * before_h
+            columns = h_gates * h_size if s % 2 else -h_gates * h_size
+            call(p.product, active, before_table, p_size, w_hh, columns, z_table, z_table)
+            for k in range(active):
+                i = first + k
+                at = z[k] - size * h_size * before_h
+                c = c_at(p, layer, d, q[k], i) if has_c else 0
+                if has_c and p.projected:
+                    m[k] = m_at(p, layer, d, q[k], i)
+                    step(p, h_size, at, h_before[k], c_before[k], c, m[k])
+                else:
+                    step(p, h_size, at, h_before[k], c_before[k] if has_c else 0, c, h[k])
+                h_before[k] = h[k]
+                if has_c:
+                    c_before[k] = c
+            if has_c and p.projected:
+                w_hr = packed_hr_at(p, layer, d)
+                call(p.product, active, m_table, h_size, w_hr, p_size, table_at(p, thread, _ZEROS), h_table)
+            if sealed:
+                for k in range(active):
+                    seal_row(p, h[k], p_size, q[k] * p.directions + d, thread)
+        if sealed:
+            end_seal(p, thread)
+        for k in range(count):
+            place = of_direction * p.sequences + place_of(p, first + k)
+            rows.copy(p.h_n + size * p_size * place, h_before[k], p_size)
+            if has_c and c_before[k] != p.c_n + size * h_size * place:
+                rows.copy(p.c_n + size * h_size * place, c_before[k], h_size)
+
+    return recur

@@ -1,0 +1,53 @@
+"""Where what a step computes stands in the forward pass."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from elman.kernels.numba_cpu.cells.room import Room
+from elman.kernels.numba_cpu.compile.parts import part
+from elman.kernels.numba_cpu.passes.sequences import place_of
+from elman.kernels.numba_cpu.plan.addresses import kept_at, output_at
+
+
+class Places(NamedTuple):
+    """Addresses of rows of numbers."""
+
+    z_at: Any
+    """z_at(p, layer, d, q, scratch_row): the row z of the step whose output is row q: kept, or in scratch memory."""
+    c_at: Any
+    """c_at(p, layer, d, q, i): where c comes to stand: it is kept, or written over that of the step before."""
+    m_at: Any
+    """m_at(p, layer, d, q, i): where what is projected stands."""
+
+
+def make_places(dtype: type, cell: Room) -> Places:
+    """For float32 or float64."""
+    size, slots, in_output = np.dtype(dtype).itemsize, cell.slots, cell.in_output
+
+    @part
+    def z_at(p, layer, d, q, scratch_row):
+        if in_output:
+            return output_at(p, layer, size) + size * p.output_size * (q * p.directions + d)
+        if p.keeps:
+            return (
+                kept_at(p, p.z, layer, d, slots * p.hidden_size, size) + size * slots * p.hidden_size * p.directions * q
+            )
+        row = scratch_row if p.fused else q * p.directions + d
+        return p.memory + p.z_scratch + size * slots * p.hidden_size * row
+
+    @part
+    def c_at(p, layer, d, q, i):
+        h_size = p.hidden_size
+        if p.c:
+            return kept_at(p, p.c, layer, d, h_size, size) + size * h_size * p.directions * q
+        return p.c_n + size * h_size * ((layer * p.directions + d) * p.sequences + place_of(p, i))
+
+    @part
+    def m_at(p, layer, d, q, i):
+        h_size = p.hidden_size
+        if p.m:
+            return kept_at(p, p.m, layer, d, h_size, size) + size * h_size * p.directions * q
+        return p.memory + p.projecting + size * h_size * (d * p.sequences + i)
+
+    return Places(z_at, c_at, m_at)
