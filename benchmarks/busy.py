@@ -21,6 +21,12 @@ from benchmarks.worker import Worker
 SIZES = ("T5 N3 I10 H20 L2", "T10 N40 I5 H8 L3 both ways", "T100 N1 I32 H64", "T100 N32 I32 H64")
 SIZES += ("T100 N32 I64 H128", "T1000 N16 I3 H100", "T100 N64 I128 H256 L2", "T50 N64 I256 H512")
 WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+STEP = {
+    "elman": ["elman"],
+    "elman.wait_briefly()": ["elman", "briefly"],
+    "torch": ["torch"],
+    "torch, wait_briefly()": ["torch", "briefly"],
+}
 STEPS = 600  # of the command
 
 
@@ -94,6 +100,32 @@ def turns(
     return means
 
 
+def step(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Milliseconds of a training step of a character model: the median over rounds of a round's mean, all in turn."""
+    with ExitStack() as stack:
+        models = {}
+        for name, arguments in STEP.items():
+            line = [sys.executable, "-m", "benchmarks.step", *arguments]
+            models[name] = subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            stack.enter_context(models[name])
+            answer(models[name], 0.0)
+        for count in options.busy:
+            means: dict[str, list[float]] = {name: [] for name in models}
+            with busy(count):
+                for _ in range(options.rounds):
+                    for name, model in models.items():
+                        means[name].append(answer(model, options.seconds))
+            yield {"step": "a model's step", "busy": count, "ms": {n: statistics.median(m) for n, m in means.items()}}
+
+
+def answer(model: subprocess.Popen[str], seconds: float) -> float:
+    """The mean milliseconds of a step, over so many seconds."""
+    assert model.stdin is not None
+    assert model.stdout is not None
+    print(seconds, file=model.stdin, flush=True)
+    return float(model.stdout.readline())
+
+
 def command(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Seconds that 600 steps of `elman train text` take, the default model on Python's own documentation."""
     from elman.cli.demo import topics
@@ -119,12 +151,15 @@ def train(file: Path, steps: int) -> float:
         return time.perf_counter() - begin
 
 
+MEASURES = {"layers": layers, "step": step, "command": command}
+
+
 def parser() -> argparse.ArgumentParser:
     """The options."""
     cores = os.cpu_count() or 1
     made = argparse.ArgumentParser(prog="python -m benchmarks.busy", description=__doc__)
     made.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
-    made.add_argument("--what", nargs="+", choices=["layers", "command"], default=["layers", "command"])
+    made.add_argument("--what", nargs="+", choices=list(MEASURES), default=list(MEASURES))
     made.add_argument("--busy", nargs="+", type=int, default=[0, 1, 2 * cores, 6 * cores], metavar="PROCESSES")
     made.add_argument(
         "--waits", nargs="+", default=["default"], metavar="SETTING", help='such as "GOMP_SPINCOUNT=2000"'
@@ -142,13 +177,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Measures, prints a row as each is there, and writes all at the end."""
     options = parser().parse_args(arguments)
     rows = []
-    for measure in (layers, command):
-        if measure.__name__ not in options.what:
-            continue
-        for row in measure(options):
+    for what, measure in MEASURES.items():
+        for row in measure(options) if what in options.what else ():
             rows.append(row)
             figures = row.get("ms") or row["seconds"]
-            where = row.get("size") or f"{row['command']} steps of elman train text"
+            where = row.get("size") or row.get("step") or f"{row['command']} steps of elman train text"
             said = "  ".join(f"{who} {value:.3g}" for who, value in figures.items())
             print(f"{row['busy']:3} busy  {where:34}{said}", flush=True)
     if options.json:

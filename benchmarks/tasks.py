@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-MODEL = "--hidden-size 128 --seq-len 64 --batch-size 32"
+MODEL = "--cell rnn --hidden-size 128 --seq-len 64 --batch-size 32"
 STEPS, ROUNDS = 10_000, 1
 KILLS = 20
 GIGABYTES = 2.0

@@ -7,6 +7,7 @@ import torch
 from cases import CASES
 
 import elman
+from elman.kernels import table
 
 
 def test_backends_are_listed_with_a_reason() -> None:
@@ -71,3 +72,32 @@ def test_backward_runs_where_the_forward_ran() -> None:
         with elman.use_backend(name):
             loss = layer(input)[0].square().sum()
         torch.testing.assert_close(torch.autograd.grad(loss, input), expected)
+
+
+def test_large_layers_may_be_given_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a variable, for processors on which torch's products are the faster ones."""
+    kept = table._torch_from, table._own
+
+    def forget() -> None:
+        for function in kept:
+            function.cache_clear()
+
+    monkeypatch.setenv("ELMAN_TORCH_FROM", "8")
+    forget()
+    try:
+        took = {}
+        for hidden in (7, 8):
+            layer = elman.RNN(3, hidden)
+            for _ in range(2):
+                output, _ = layer(torch.ones(4, 2, 3))
+            took[hidden] = type(output.grad_fn).__name__
+        assert "Layer" in took[7]
+        assert "Layer" not in took[8]
+        with elman.use_backend("numba"):
+            assert "Layer" in type(layer(torch.ones(4, 2, 3))[0].grad_fn).__name__
+        monkeypatch.setenv("ELMAN_TORCH_FROM", "many")
+        forget()
+        with pytest.raises(ValueError, match="ELMAN_TORCH_FROM is a hidden size, such as 512, not many"):
+            layer(torch.ones(5, 2, 3))
+    finally:
+        forget()

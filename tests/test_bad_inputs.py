@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from commands import exit_code
 
+from elman.tasks.series.forecaster import Forecaster
 from elman.tasks.training import checkpoint
 
 LABELS = "--steps 2 --hidden-size 4 --embedding-size 3 --batch-size 4 --held-out 0.2"
@@ -195,7 +196,7 @@ def test_bad_series_are_said(tmp_path, capsys, name):
 
 OPTIONS = {
     ("labels", "--tokens letters"): "--tokens must be characters or words, not letters",
-    ("labels", "--class-weights heavy"): "--class-weights must be none or balanced, not heavy",
+    ("labels", "--class-weights heavy"): "--class-weights must be none, root or balanced, not heavy",
     ("labels", "--held-out 0.4"): "--held-out must be above 0 and at most 0.3, not 0.4",
     ("labels", "--text-column story"): "has no column 'story' for --text-column: it has text, label",
     ("labels", "--label-column mood"): "has no column 'mood' for --label-column: it has text, label",
@@ -425,7 +426,10 @@ def test_how_times_were_read_is_said_and_forecasts_follow_it(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "one every 1 month" in out
     assert "the times are read as YYYYMM, the first is 199001; --time-format says it otherwise" in out
-    assert exit_code("forecast", tmp_path / "run", tmp_path / "b.csv") == 0
+    past = Forecaster(tmp_path / "run").read(tmp_path / "b.csv")
+    assert [past.at(place) for place in (0, 11, 12)] == ["199501", "199512", "199601"]
+    (tmp_path / "c.csv").write_text("month,y\n" + "".join(rows[36:72]))
+    assert exit_code("forecast", tmp_path / "run", tmp_path / "c.csv") == 0
     assert [line.split(",")[0] for line in capsys.readouterr().out.splitlines()[1:]] == ["199601", "199602", "199603"]
 
 

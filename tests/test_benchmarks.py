@@ -202,7 +202,8 @@ def test_busy_processes_come_and_go(
     monkeypatch.setattr(subprocess, "Popen", Noted)
     file = tmp_path / "busy.json"
     line = "--busy 0 2 --waits default GOMP_SPINCOUNT=7 --frameworks elman torch --threads 1 --rounds 2 --seconds 0.001"
-    busy.main([*line.split(), "--sizes", str(TINY), "--cell", "rnn", "lstm", "--json", str(file)])
+    what = ["--what", "layers", "command", "--cell", "rnn", "lstm"]
+    busy.main([*line.split(), "--sizes", str(TINY), *what, "--json", str(file)])
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert [row["busy"] for row in rows] == [0, 2, 0, 2, 0, 2]
     assert [row.get("size") for row in rows[1:5]] == [str(TINY), f"LSTM {TINY}", f"LSTM {TINY}", None]
@@ -213,3 +214,11 @@ def test_busy_processes_come_and_go(
     assert all(process.returncode is not None for process in started)
     assert "GOMP_SPINCOUNT" not in os.environ
     assert str(TINY) in capsys.readouterr().out
+
+
+def test_a_models_step_is_timed_among_busy_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(busy, "STEP", {"torch": ["torch"]})
+    file = tmp_path / "busy.json"
+    busy.main(["--what", "step", "--busy", "0", "--rounds", "2", "--seconds", "0.001", "--json", str(file)])
+    (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert row["ms"]["torch"] > 0

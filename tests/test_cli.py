@@ -332,7 +332,8 @@ def test_an_output_folder_that_exists_is_left_alone(corpus, trained, capsys):
     before = {path: path.stat().st_mtime_ns for path in trained.iterdir()}
     assert exit_code("train", "text", corpus, "-o", trained, *SMALL.split()) == 2
     assert capsys.readouterr().err == (
-        f"elman: {trained} exists already: choose another folder, or go on with it by --resume\n"
+        f"elman: {trained} exists already: choose another folder, or go on with it by --resume or replace it by "
+        f"--overwrite\n"
     )
     assert exit_code("demo", "-o", trained) == 2
     assert {path: path.stat().st_mtime_ns for path in trained.iterdir()} == before
@@ -401,6 +402,7 @@ def test_ctrl_c_while_a_file_is_read_leaves_nothing(corpus, tmp_path, monkeypatc
 def test_every_option_of_train_text_becomes_a_setting(corpus, tmp_path, monkeypatch):
     """An option that is parsed and then forgotten would pass every other test here."""
     given = {
+        "cell": "lstm",
         "hidden_size": 3,
         "layers": 2,
         "embedding_size": 5,
@@ -417,6 +419,7 @@ def test_every_option_of_train_text_becomes_a_setting(corpus, tmp_path, monkeypa
     }
     monkeypatch.setattr(train, "train_to_end", lambda run, file, **more: runs.append(run))
     monkeypatch.setattr(train, "show_sample", lambda run, prompt: None)
+    monkeypatch.setattr(train, "outcome", lambda run: {})
     runs: list[text_runs.Run] = []
     options = [part for name, value in given.items() for part in (f"--{name.replace('_', '-')}", value)]
     assert exit_code("train", "text", corpus, "-o", tmp_path / "run", *options) == 0

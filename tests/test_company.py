@@ -12,23 +12,25 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import CASES, Case, Values, assert_same, cotangent, run
+from cases import CASES, Case, Values, assert_same, cotangent, gated, named_states, run, states_of
 
 import elman
 from elman.kernels.numba_cpu.threads import team
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[17]], ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [CASES[0], CASES[17], *gated(CASES[0])], ids=lambda case: case.id)
 def test_threads_may_share_a_layer(case: Case, backend: str) -> None:
     """Eight threads call one layer, forward and backward, and each gets what it would have got alone."""
-    layer, h0 = case.layer(elman.RNN), case.h0()
+    layer, hx = case.layer(elman), case.hx()
     inputs = [(case.input() * (k + 1)).detach().requires_grad_() for k in range(8)]
-    cotangents = [cotangent(y) for y in layer(inputs[0], h0)]
+    output, last = layer(inputs[0], hx)
+    cotangents = [cotangent(y) for y in (output, *states_of(last))]
 
     def numbers(input: torch.Tensor) -> Values:
-        output, h_n = layer(input, h0)
-        gradients = torch.autograd.grad([output, h_n], [input, layer.weight_hh_l0], cotangents)
-        return {"output": output, "h_n": h_n, "dx": gradients[0], "dw_hh": gradients[1]}
+        output, last = layer(input, hx)
+        results = {"output": output} | named_states(last, "_n")
+        gradients = torch.autograd.grad([*results.values()], [input, layer.weight_hh_l0], cotangents)
+        return results | {"dx": gradients[0], "dw_hh": gradients[1]}
 
     expected = [numbers(input) for input in inputs]
     with ThreadPoolExecutor(8) as pool:
@@ -76,13 +78,13 @@ def test_first_calls_may_come_together_where_a_cache_is_half_made_or_broken(tmp_
 FORK = """
     import os, torch, elman
     torch.manual_seed(0)
-    layer, x = elman.RNN({sizes}), torch.randn({T}, {N}, 32)
+    layer, x = elman.{cell}({sizes}), torch.randn({T}, {N}, 32)
 
     def numbers():
         layer.zero_grad()
-        output, h_n = layer(x)
-        (output.sum() + h_n.sum()).backward()
-        return [output.detach(), h_n.detach()] + [p.grad.clone() for p in layer.parameters()]
+        output, _ = layer(x)
+        output.sin().sum().backward()
+        return [output.detach()] + [p.grad.clone() for p in layer.parameters()]
 
     expected = numbers()
     for turn in range(2):
@@ -101,11 +103,13 @@ FORK = """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("sizes", [("32, 64, 2", 100, 32), ("32, 8", 5, 3)], ids=["threaded", "tiny"])
-def test_forked_child_computes(sizes: tuple[str, int, int]) -> None:
+@pytest.mark.parametrize(
+    ("cell", "sizes", "T", "N"),
+    [("RNN", "32, 64, 2", 100, 32), ("RNN", "32, 8", 5, 3), ("GRU", "32, 64", 50, 32), ("LSTM", "32, 64", 50, 32)],
+)
+def test_forked_child_computes(cell: str, sizes: str, T: int, N: int) -> None:
     """A child of a process that has used every thread, with one thread, as DataLoader sets it for its workers."""
-    code, T, N = sizes
-    check(FORK.format(sizes=code, T=T, N=N, in_child="torch.set_num_threads(1)"))
+    check(FORK.format(cell=cell, sizes=sizes, T=T, N=N, in_child="torch.set_num_threads(1)"))
 
 
 def test_dataloader_workers_may_call_the_layer() -> None:

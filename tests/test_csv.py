@@ -84,8 +84,14 @@ def test_the_separator_is_the_one_that_fits_the_rows(tmp_path, case):
 
 
 def test_a_tsv_file_is_split_at_tabs(tmp_path):
-    (tmp_path / "a.tsv").write_text("time\ttemp, in C\n2024\t1,5\n")
-    assert open_table(tmp_path / "a.tsv").columns == ["time", "temp, in C"]
+    for rows in ("2024\t1,5\n", "2024\n"):
+        (tmp_path / "a.tsv").write_text(f"time\ttemp, in C\n{rows}")
+        assert open_table(tmp_path / "a.tsv").columns == ["time", "temp, in C"]
+
+
+def test_quotes_decide_which_separator_it_is(tmp_path):
+    (tmp_path / "a.csv").write_text('"a;b"|c\nNULL\n')
+    assert open_table(tmp_path / "a.csv").columns == ["a;b", "c"]
 
 
 def test_lines_may_end_with_cr_and_values_may_be_long(tmp_path):
@@ -101,6 +107,9 @@ def test_a_row_of_which_only_an_unused_column_is_filled_is_no_blank_one(tmp_path
 
 
 BROKEN = {
+    "two separators, and no row fits": ("a;b|c\nNULL\n", r"line 1 can be split at ';' and at '\|', and the rows"),
+    "two separators, and both fit": ("a;b|c\n1;2|3\n", r"line 1 can be split at ';' and at '\|', and the rows"),
+    "a comma in no row": ("a;b,c\nNULL\n", "line 1 can be split at ';' and at ',', and the rows"),
     "never closed": ('a,b\n1,2\n"3,4\n', "line 3 is no CSV"),
     "behind a quote": ('a,b\n1,2\n\n"3"x,4\n', "line 4 is no CSV"),
     "too long": (f"a,b\n1,2\n{'x' * 10_000_001},3\n", "line 3: a value is longer than 10,000,000 characters"),

@@ -171,18 +171,20 @@ def test_converted_model_keeps_what_was_done_to_it() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")
-def test_dynamic_quantisation_is_torchs() -> None:
+@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "LSTMCell", "GRU", "LSTM"])
+def test_dynamic_quantisation_is_torchs(name: str) -> None:
     """torch's quantiser looks for torch's classes. It leaves elman's, which says so, and takes them after to_torch."""
-    model = nn.ModuleDict({"cell": elman.RNNCell(3, 4), "head": nn.Linear(4, 2)})
-    with pytest.warns(UserWarning, match=r"leaves elman.RNNCell as it is. Call elman.to_torch\(model\) first"):
+    model = nn.ModuleDict({"rnn": getattr(elman, name)(3, 4), "head": nn.Linear(4, 2)})
+    x = torch.ones(2, 3) if "Cell" in name else torch.ones(5, 2, 3)
+    with pytest.warns(UserWarning, match=rf"leaves elman.{name} as it is. Call elman.to_torch\(model\) first"):
         quantised = torch.ao.quantization.quantize_dynamic(model)
-    assert type(quantised["cell"]) is elman.RNNCell
+    assert type(quantised["rnn"]) is getattr(elman, name)
     assert "quantized" in type(quantised["head"]).__module__
-    torch.testing.assert_close(quantised["cell"](torch.ones(2, 3)), model["cell"](torch.ones(2, 3)))
-    assert elman.to_torch(model).converted == ["cell"]
+    torch.testing.assert_close(quantised["rnn"](x), model["rnn"](x))
+    assert elman.to_torch(model).converted == ["rnn"]
     quantised = torch.ao.quantization.quantize_dynamic(model)
-    assert "quantized" in type(quantised["cell"]).__module__
-    torch.testing.assert_close(quantised["cell"](torch.ones(2, 3)), model["cell"](torch.ones(2, 3)), rtol=0, atol=0.05)
+    assert "quantized" in type(quantised["rnn"]).__module__
+    torch.testing.assert_close(quantised["rnn"](x), model["rnn"](x), rtol=0, atol=0.05)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import CASES, EVERY_CELL, Case, assert_same, run
+from cases import CASES, EVERY_CELL, Case, assert_same, gated, run
 
 import elman
 from elman.kernels.numba_cpu.threads import team
@@ -163,12 +163,12 @@ def test_a_row_is_the_same_in_any_batch() -> None:
         torch.testing.assert_close(part, whole[:, rows])
 
 
+@pytest.mark.parametrize("case", [CASES[17], *gated(CASES[17])], ids=lambda case: case.id)
 @pytest.mark.parametrize("threads", [1, 2, 3])
-def test_thread_count_changes_nothing(threads: int, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_thread_count_changes_nothing(threads: int, case: Case, backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(team, "_TEAM_WORK", 0)
-    case = CASES[17]
-    layer, input, h0 = case.layer(elman.RNN), case.input(), case.h0()
-    expected = run(case.layer(torch.nn.RNN), input, h0)
+    layer, input, hx = case.layer(elman), case.input(), case.hx()
+    expected = run(case.layer(torch.nn), input, hx)
     torch.set_num_threads(threads)
-    assert_same(run(layer, input, h0), expected)
+    assert_same(run(layer, input, hx), expected)
     assert torch.get_num_threads() == threads, "the layer reads torch's thread count and never sets it"

@@ -18,7 +18,10 @@ from elman import data
 from elman.tasks import export
 from elman.tasks.labels.model import LabelsModel
 from elman.tasks.series.calibration import calibrate
-from elman.tasks.series.model import Scale, SeriesModel
+from elman.tasks.series.clock import Clock
+from elman.tasks.series.features import Features
+from elman.tasks.series.model import SeriesModel
+from elman.tasks.series.scale import Scale
 from elman.tasks.settings import LabelsSettings, SeriesSettings, TextSettings
 from elman.tasks.text import run as text_runs
 from elman.tasks.text.generate import generate
@@ -85,20 +88,56 @@ def test_labels_of_numbers_are_scaled_inside():
     close(found, model(values, lengths).softmax(1))
 
 
-@pytest.mark.parametrize("season", [1, 4])
+YEAR = {"calendar": {"period": 12.0, "waves": 2}, "columns": [], "mean": [], "std": []}
+PRICE = {"calendar": {}, "columns": ["price"], "mean": [3.0], "std": [2.0]}
+NONE = {"calendar": {}, "columns": [], "mean": [], "std": []}
+
+
 @pytest.mark.parametrize(
-    ("horizon", "columns", "layers", "cell"), [(1, 1, 1, "gru"), (6, 1, 2, "lstm"), (3, 2, 1, "rnn")]
+    "known", [NONE, YEAR, PRICE, YEAR | {name: PRICE[name] for name in ("columns", "mean", "std")}]
 )
-def test_forecasts_are_in_the_datas_own_units(season, horizon, columns, layers, cell):
-    scale = Scale([100.0, -5.0][:columns], [20.0, 3.0][:columns], [8.0, 1.0][:columns], [6.0, 0.5][:columns])
-    settings = SeriesSettings(cell=cell, horizon=horizon, hidden_size=7, layers=layers)
-    model = shaken(SeriesModel(settings, season, scale))
+@pytest.mark.parametrize(
+    ("seasons", "horizon", "columns", "layers", "cell"),
+    [([1], 1, 1, 1, "gru"), ([4], 6, 1, 2, "lstm"), ([3, 6], 3, 2, 1, "rnn")],
+)
+def test_forecasts_are_in_the_datas_own_units(known, seasons, horizon, columns, layers, cell):
+    """One column on its logarithm, another one not; and with a column that is only read."""
+    features, clock, each = Features(**known), Clock("YYYY-MM", "month", 1, -631152000000000, True), np.ones(columns)
+    scale = Scale(
+        seasons=seasons,
+        reach=5,
+        log=[True, False][:columns],
+        slopes=[[0.1] * features.size] * columns,
+        centre=[4.5, 100.0][:columns],
+        scale=[0.2, 20.0][:columns],
+        spread=[(0.3 * each).tolist() for _ in seasons],
+        unit=each.tolist(),
+        error=each.tolist(),
+        methods=[["naive"]] * columns,
+        read_mean=[90.0],
+        read_std=[5.0],
+    )
+    settings = SeriesSettings(cell=cell, horizon=horizon, window=6, hidden_size=7, layers=layers, positive=True)
+    model = shaken(SeriesModel(settings, scale))
+    model.linear.normal_(std=0.2)
+    model.deviation.uniform_(0.1, 0.5)
     margin = np.random.default_rng(0).normal(size=(horizon, columns))
-    run = session(export.series_graph(model, margin))
-    for steps, rows in ((season + 1, 1), (30, 5)):
-        values = torch.randn(steps, rows, columns, dtype=torch.float64) * 20 + 100
-        (found,) = run.run(None, {"values": values.numpy()})
-        expected = calibrate(model.in_units(model(values))[-1].detach().numpy(), margin)
+    run = session(export.series_graph(model, margin, features, clock))
+    for steps, rows in ((model.ahead + 1, 1), (30, 5)):
+        if steps <= model.reach:
+            continue
+        values = torch.rand(steps, rows, columns + 1, dtype=torch.float64) * 20 + 100
+        prices = np.random.default_rng(1).normal(size=(steps + horizon, rows, len(features.columns)))
+        given = {"values": values.numpy()}
+        given |= {"place": np.array([17])} if features.calendar else {}
+        given |= {"future": prices} if features.columns else {}
+        (found,) = run.run(None, given)
+        places = np.repeat(17 + np.arange(steps + horizon)[:, None], rows, axis=1)
+        groups = features.groups(clock, places, prices)
+        future = torch.from_numpy(np.concatenate(groups, -1)) if groups else None
+        coming = None if future is None else future[-horizon:].transpose(0, 1)
+        scaled = calibrate(model(values, steps - model.ahead - 1, future)[-1].detach().double().numpy(), margin)
+        expected = model.in_units(torch.from_numpy(scaled), coming).numpy()
         np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
 
 
@@ -119,7 +158,7 @@ def exported(tmp_path_factory) -> Path:
 
 
 def test_files_are_standard_and_say_what_is_needed(exported):
-    for task, nodes in (("text", {"ids", "h0"}), ("labels", {"ids", "lengths"}), ("series", {"values"})):
+    for task, nodes in (("text", {"ids", "h0"}), ("labels", {"ids", "lengths"}), ("series", {"values", "place"})):
         model = onnx.load(exported / f"{task}.onnx")
         onnx.checker.check_model(model, full_check=True)
         assert {value.name for value in model.graph.input} == nodes

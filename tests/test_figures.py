@@ -12,7 +12,8 @@ from matplotlib.colors import to_rgba
 
 import elman
 from elman._fonts import fonts
-from elman.explain import _figures
+from elman.explain import _drawing
+from elman.explain._numbers import short
 
 NAMES = ("network", "hidden", "activations", "sensitivity")
 
@@ -67,7 +68,7 @@ def test_network_has_a_box_for_every_state_and_both_ends(trace) -> None:
     assert [f"h_n[{row}]" in texts for row in range(4)] == [True] * 4
     assert "ends at step 0" in reading
     faces = {tuple(patch.get_facecolor()) for patch in ax.patches}
-    shade = _figures._colours()
+    shade = _drawing.colours()
     for n, there in ((1, True), (0, False)):
         value = float(trace.hidden[1, 1, 0, n, 3])
         assert (tuple(shade(value)) in faces) is there
@@ -154,7 +155,35 @@ def test_missing_numbers_are_said() -> None:
 
 
 def test_colours_are_the_pages() -> None:
-    shade = _figures._colours()
-    for share, colour in ((-1, _figures.NEGATIVE), (0, _figures.ZERO), (1, _figures.POSITIVE)):
+    shade = _drawing.colours()
+    for share, colour in ((-1, _drawing.NEGATIVE), (0, _drawing.ZERO), (1, _drawing.POSITIVE)):
         assert shade(share) == pytest.approx(to_rgba(colour), abs=0.01)
     assert shade(5) == shade(1)
+
+
+@pytest.mark.parametrize(("cls", "names"), [(elman.GRU, "rz"), (elman.LSTM, "ifo")])
+def test_gates_over_time(cls, names) -> None:
+    """Lines are the means over the units of trace.gate, and the sentence gives the time constant of the median."""
+    trace = elman.trace(cls(3, 5, 2, bidirectional=True), torch.randn(7, 2, 3), lengths=[7, 4], lang="en")
+    ax, reading = trace.plot_gates(layer=1, direction=1, batch=1)
+    assert [line.get_label()[0] for line in ax.lines] == list(names)
+    for line, name in zip(ax.lines, names, strict=True):
+        expected = trace.gate(name)[1, 1, :4, 1].double().mean(1)
+        assert line.get_xdata().tolist() == [0, 1, 2, 3]
+        assert line.get_ydata().tolist() == pytest.approx(expected.tolist())
+    keeper = names[1]
+    median = float(trace.gate(keeper)[1][:, trace.there].median())
+    assert f"{keeper} = {short(median)}" in reading
+    assert f"1/(1 - {keeper}) = {short(1 / (1 - median))} steps" in reading
+    with pytest.raises(ValueError, match="an RNN has no gates to draw"):
+        elman.trace(elman.RNN(3, 5), torch.randn(4, 3)).plot_gates()
+
+
+def test_heat_map_of_c_and_of_a_gate() -> None:
+    trace = elman.trace(elman.LSTM(3, 5), torch.randn(7, 3), lang="en")
+    for of, values, title in (("c", trace.c, "Cell state c of"), ("f", trace.gate("f"), "Forget gate f of")):
+        ax, _ = trace.plot_hidden(of=of)
+        torch.testing.assert_close(torch.tensor(ax.images[0].get_array()).float(), values[0, 0, :, 0].T)
+        assert ax.get_title(loc="left").startswith(title)
+    with pytest.raises(ValueError, match="no gate 'z'"):
+        trace.plot_hidden(of="z")

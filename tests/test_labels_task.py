@@ -179,25 +179,27 @@ def test_numbers_are_scaled_inside_the_model():
     torch.testing.assert_close(model(x, lengths), plain(scaled, lengths))
 
 
-@pytest.mark.parametrize("weights", ["none", "balanced"])
-def test_the_loss_is_the_weighted_cross_entropy(tmp_path, weights):
+@pytest.mark.parametrize(("weights", "smoothing"), [("none", 0.0), ("root", 0.0), ("balanced", 0.0), ("balanced", 0.3)])
+def test_the_loss_is_the_weighted_cross_entropy(tmp_path, weights, smoothing):
     texts, labels = make_texts(80)
-    run = begin(tmp_path / "run", texts, labels, class_weights=weights, dropout=0.0)
+    run = begin(tmp_path / "run", texts, labels, class_weights=weights, label_smoothing=smoothing, dropout=0.0)
     task, names = run.task, run.config["labels"]
     counts = np.bincount(task.arrays.classes[task.train])
-    w = len(task.train) / (len(names) * counts) if weights == "balanced" else np.ones(len(names))
+    w = {"none": counts**0.0, "root": counts**-0.5, "balanced": 1 / counts}[weights]
+    w = w * len(task.train) / (w * counts).sum()
     for step in range(2 * task.steps_per_epoch):
         loss = task.loss(step).item()
         examples = epoch_order(task.train, task.arrays.lengths, 8, (0, step // task.steps_per_epoch))[
             step % task.steps_per_epoch
         ]
-        total = weight = 0.0
+        total = 0.0
         for i in examples:
             ids, lengths = Tokens("characters", run.config["vocabulary"]).encode(pl.Series([texts[i]]))
-            p = task.model(torch.from_numpy(ids)[:, None], torch.from_numpy(lengths)).softmax(1)[0]
+            logs = task.model(torch.from_numpy(ids)[:, None], torch.from_numpy(lengths)).log_softmax(1)[0]
             k = names.index(labels[i])
-            total, weight = total - w[k] * p[k].log().item(), weight + w[k]
-        assert loss == pytest.approx(total / weight, rel=1e-5)
+            total -= (1 - smoothing) * w[k] * logs[k].item()
+            total -= smoothing / len(names) * sum(v * log for v, log in zip(w, logs.tolist(), strict=True))
+        assert loss == pytest.approx(total / len(examples), rel=1e-5)
 
 
 def test_training_learns_and_the_classifier_repeats_it(tmp_path):

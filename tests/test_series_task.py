@@ -14,17 +14,21 @@ from elman.tasks.errors import DataError, RunError
 from elman.tasks.files import tables
 from elman.tasks.files.tables import open_table
 from elman.tasks.series import data as series_data
-from elman.tasks.series import model
 from elman.tasks.series import run as series_runs
-from elman.tasks.series.calibration import calibrate, find_margin
+from elman.tasks.series import scale as series_scale
+from elman.tasks.series.calibration import adapt, calibrate
 from elman.tasks.series.clock import Clock
-from elman.tasks.series.data import SeriesArrays, choose_columns, read_series
+from elman.tasks.series.columns import choose_columns
+from elman.tasks.series.data import SeriesArrays, read_series
+from elman.tasks.series.dated import dated
+from elman.tasks.series.forecaster import Forecaster, Past
 from elman.tasks.series.measures import Autoregression, Errors, baseline_forecasts, measure_forecasts, pinball
-from elman.tasks.series.model import Scale, SeriesModel, fit_scale, seasonal_places
-from elman.tasks.series.report import verdict
-from elman.tasks.series.run import JOB, MODEL, Forecaster, Measured, Source
-from elman.tasks.series.season import find_season, strongest_lag
-from elman.tasks.series.task import SeriesTask, split_series
+from elman.tasks.series.model import SeriesModel
+from elman.tasks.series.report import learned, verdict
+from elman.tasks.series.run import JOB, MODEL, Measured, Source
+from elman.tasks.series.scale import Scale, naive_error
+from elman.tasks.series.season import find_seasons, seasonal_places, strongest_lag
+from elman.tasks.series.task import Parts, SeriesTask, split_series
 from elman.tasks.settings import LoopSettings, SeriesSettings
 from elman.tasks.training import loop, runs
 
@@ -71,6 +75,11 @@ WAYS = {
     "hours with seconds": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%d %H:%M:%S}"), "1 hour", 24),
     "quarters of an hour": (every(HOUR / 4, 70, lambda t: f"{t:%Y-%m-%dT%H:%M:%S}"), "15 minutes", 96),
     "hours in UTC": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%dT%H:%M:%S}Z"), "1 hour", 24),
+    "weekdays": (
+        [d for d in every(DAY, 98, lambda t: f"{t:%Y-%m-%d}") if datetime.date.fromisoformat(d).weekday() < 5],
+        "1 weekday",
+        5,
+    ),
     "years": ([str(year) for year in range(1900, 1950)], "1", 1),
     "fractions of years": ([f"{1900 + i / 12:.3f}" for i in range(60)], None, 1),
     "tenths": ([f"{i / 10}" for i in range(50)], "0.1", 1),
@@ -91,6 +100,44 @@ def test_times_are_read_and_written_back(tmp_path, monkeypatch, way, rows):
         assert found.clock.step_in_words() == step
         back = [found.clock.at(i) for i in range(len(times))]
         assert [*map(float, back)] == [*map(float, times)] if way == "tenths" else back == times
+
+
+def test_a_holiday_is_a_gap_among_weekdays_and_a_weekend_is_none(tmp_path):
+    days = [day for day in WAYS["weekdays"][0] if day != "2024-01-10"]
+    found, arrays = read(tmp_path, csv_of(days, range(len(days))))
+    assert (found.gaps, found.missing, found.longest_gap_after) == (1, 1, "2024-01-09")
+    assert found.clock.at(len(arrays)) == "2024-04-08"  # the Monday after
+    with_weekend = sorted([*days, "2024-03-09"])
+    found, _ = read(tmp_path, csv_of(with_weekend, range(len(with_weekend))))
+    assert found.clock.step_in_words() == "1 day"
+
+
+DATED = {
+    "year and month": ("y,year,month\n1,2019,11\n2,2019,12\n3,2020,1\n", "year-month", "2020-02", "1 month"),
+    "in Korean, of Excel": ("연도,월,y\n2019.0,11.0,1\n2019.0,12.0,2\n2020.0,1.0,3\n", "연도-월", "2020-02", "1 month"),
+    "quarters": ("Year,Quarter,y\n2019,3,1\n2019,4,2\n2020,1,3\n", "Year-Quarter", "2020Q2", "3 months"),
+    "days": ("year,month,day,y\n2019,12,30,1\n2019,12,31,2\n2020,1,1,3\n", "year-month-day", "2020-01-02", "1 day"),
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("case", DATED)
+def test_times_in_several_columns_are_one(tmp_path, case, kind):
+    content, name, following, step = DATED[case]
+    (tmp_path / "a.csv").write_text(content)
+    if kind == "parquet":
+        pl.read_csv(tmp_path / "a.csv").write_parquet(tmp_path / "a.parquet")
+    table = dated(open_table(tmp_path / f"a.{kind}"))
+    columns = choose_columns(table, None, None)
+    found = read_series(table, columns, tmp_path)
+    assert (columns.time, columns.values) == (name, ["y"])
+    assert (found.clock.at(3), found.clock.step_in_words()) == (following, step)
+    assert SeriesArrays(tmp_path).values.T.tolist() == [[1, 2, 3]]
+
+
+def test_a_column_of_years_alone_is_the_time(tmp_path):
+    (tmp_path / "a.csv").write_text("year,y\n2018,1\n2019,2\n2020,3\n")
+    assert choose_columns(dated(open_table(tmp_path / "a.csv")), None, None).time == "year"
 
 
 def test_parquet_times_are_those_of_csv(tmp_path):
@@ -180,19 +227,15 @@ def test_columns_without_numbers_are_left_out(tmp_path):
 
 @pytest.mark.parametrize("rows", [3, 100_000])
 @pytest.mark.parametrize("season", [1, 4])
-def test_the_scale_is_that_of_the_whole_training_part(monkeypatch, rows, season):
+def test_the_unit_of_mase_is_that_of_the_whole_training_part(monkeypatch, rows, season):
     """However few rows are in memory at a time."""
-    monkeypatch.setattr(model, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
+    monkeypatch.setattr(series_scale, "blocks", lambda n: (slice(i, min(i + rows, n)) for i in range(0, n, rows)))
     rng = np.random.default_rng(0)
     values, known = rng.normal(5, 3, (50, 3)), rng.random((50, 3)) < 0.8
-    values[:, 2], known[:2, 1] = 7.0, True
-    scale = fit_scale(values, known, season)
+    values[:, 2] = 7.0
     gone = np.where(known, values, np.nan)
-    change = gone[season:] - gone[:-season]
-    expected = [np.nanmean(gone, 0), np.nanstd(gone, 0), np.nanstd(change, 0), np.nanmean(np.abs(change), 0)]
-    for found, numbers in zip([scale.mean, scale.std, scale.spread, scale.error], expected, strict=True):
-        np.testing.assert_allclose(found[:2], numbers[:2], rtol=1e-12)
-    assert (scale.mean[2], scale.std[2], scale.spread[2], scale.error[2]) == (7.0, 1.0, 1.0, 1.0)
+    expected = np.nanmean(np.abs(gone[season:] - gone[:-season]), 0)
+    np.testing.assert_allclose(naive_error(values, known, season), [*expected[:2], 1.0], rtol=1e-12)
 
 
 # The model
@@ -224,18 +267,22 @@ def test_seasonal_places_are_the_last_season_again_and_again(horizon, season):
     assert seasonal_places(19, horizon, season).tolist() == history[20:]
 
 
-@pytest.mark.parametrize("season", [1, 4])
-@pytest.mark.parametrize("columns", [1, 3])
-def test_an_untrained_model_is_the_seasonal_naive_forecast(season, columns):
-    values = torch.from_numpy(make_series(30, columns))[:, None].expand(-1, 2, -1)
-    scale = fit_scale(values[:, 0].numpy(), np.ones((30, columns), bool), season)
-    model = SeriesModel(SeriesSettings(horizon=6), season, scale).eval()
-    found = model.in_units(model(values, 3))
-    for t in range(30 - season - 3):
-        for k, place in enumerate(seasonal_places(season + 3 + t, 6, season)):
-            torch.testing.assert_close(found[t, :, k, :, 1], values[place], rtol=1e-5, atol=1e-4)
-    assert (found[..., 0] < found[..., 1]).all()
-    assert (found[..., 1] < found[..., 2]).all()
+def make_scale(columns: int = 1, seasons: list[int] | None = None, reach: int = 3, features: int = 0, **more) -> Scale:
+    """A scale of its own for every column."""
+    seasons, numbers = seasons or [4], np.arange(columns)
+    names = {
+        "log": [False] * columns,
+        "slopes": (0.1 + np.arange(columns * features).reshape(columns, features)).tolist(),
+        "centre": (numbers - 1.0).tolist(),
+        "scale": (numbers + 2.0).tolist(),
+        "spread": [(0.5 + 0.1 * numbers).tolist() for _ in seasons],
+        "unit": [0.7] * columns,
+        "error": [1.0] * columns,
+        "methods": [["naive"]] * columns,
+        "read_mean": [],
+        "read_std": [],
+    }
+    return Scale(seasons=seasons, reach=reach, **{**names, **more})
 
 
 def shaken(model: SeriesModel) -> SeriesModel:
@@ -243,41 +290,78 @@ def shaken(model: SeriesModel) -> SeriesModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(std=0.3)
+        model.linear.normal_(std=0.3)
+        model.deviation.uniform_(0.2, 1.0)
     return model.eval()
 
 
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_an_untrained_model_is_its_linear_forecast_with_a_normal_interval(columns, log):
+    scale = make_scale(columns, log=[log] * columns)
+    model = SeriesModel(SeriesSettings(horizon=6, window=8, interval=0.9), scale).eval()
+    with torch.no_grad():
+        model.linear.normal_(std=0.3)
+        model.deviation.uniform_(0.2, 1.0)
+    values = torch.from_numpy(np.exp(make_series(30, columns) / 50))[:, None].expand(-1, 2, -1)
+    y = ((values.log() if log else values) - model.centre) / model.scale
+    found = model(values, 3)
+    for t in range(len(found)):
+        end = model.ahead + 3 + t + 1
+        for c in range(columns):
+            weights = model.linear[c]
+            expected = weights[:, :-1] @ y[end - 3 : end, 0, c] + weights[:, -1]
+            for q, z in enumerate((-1.6448536, 0.0, 1.6448536)):
+                quantile = expected + z * model.deviation[:, c]
+                torch.testing.assert_close(found[t, 0, :, c, q].double(), quantile, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.untrained(values, 3), found)
+    units = model.in_units(found)
+    back = ((units.log() if log else units) - model.centre[:, None]) / model.scale[:, None]
+    torch.testing.assert_close(back, found.double())
+
+
 def test_a_forecast_depends_on_what_came_before_alone():
-    scale = Scale([1.0, -2.0], [3.0, 4.0], [0.5, 0.6], [1.0, 1.0])
-    model = shaken(SeriesModel(SeriesSettings(horizon=3, hidden_size=8), 4, scale))
+    model = shaken(SeriesModel(SeriesSettings(horizon=3, hidden_size=8, window=8), make_scale(2)))
     values = torch.randn(20, 2, 2, dtype=torch.float64)
+    ahead = model.ahead
     whole = model(values)
-    for t in (0, 7, 15):
-        torch.testing.assert_close(whole[t], model(values[: 5 + t])[-1])
+    for t in (0, 7, 15 - ahead + 4):
+        torch.testing.assert_close(whole[t], model(values[: ahead + 1 + t])[-1])
     other = values.clone()
-    other[9] += 1  # place 9 is step 5
+    other[ahead + 5] += 1  # step 5
     changed = (model(other) != whole).flatten(1).any(1)
-    assert changed.tolist() == [False] * 5 + [True] * 11
+    assert changed.tolist() == [False] * 5 + [True] * (len(whole) - 5)
 
 
-def test_the_model_is_torchs_layer_on_levels_and_changes():
-    scale = Scale([5.0], [2.0], [0.5], [1.0])
-    model = shaken(SeriesModel(SeriesSettings(horizon=2, hidden_size=6, layers=2), 3, scale))
-    theirs = torch.nn.RNN(2, 6, 2)
+def test_the_model_is_torchs_layer_beside_a_product_with_the_last_values():
+    """With two seasons, a feature that is known ahead and a column that is only read."""
+    scale = make_scale(1, [2, 3], reach=4, features=1, read_mean=[2.0], read_std=[4.0])
+    model = shaken(SeriesModel(SeriesSettings(horizon=2, hidden_size=6, layers=2, window=4), scale))
+    theirs = torch.nn.RNN(6, 6, 2)
     theirs.load_state_dict(model.rnn.state_dict())
-    y = torch.randn(10, 1, dtype=torch.float64) * 3 + 5
-    x = torch.stack([(y[3:, 0] - 5) / 2, (y[3:, 0] - y[:-3, 0]) / 0.5], dim=1).float()
-    state = torch.cat([theirs(x)[0][-1], x[-1]])
-    low, median, high = (model.linear.weight @ state + model.linear.bias).view(2, 3).T.double()
-    before = y[[7, 8], 0]
-    expected = torch.stack(
-        [
-            before + 0.5 * (median - low.exp().log1p()),
-            before + 0.5 * median,
-            before + 0.5 * (median + high.exp().log1p()),
-        ],
-        -1,
-    )
-    torch.testing.assert_close(model.in_units(model(y[:, None]))[-1, 0, :, 0], expected, rtol=1e-5, atol=1e-5)
+    ahead = model.ahead
+    assert ahead == 3
+    values, future = torch.randn(9, 1, 2, dtype=torch.float64), torch.randn(11, 1, 1, dtype=torch.float64)
+    y = (values[:, 0, 0] - 0.1 * future[:9, 0, 0] + 1) / 2
+    level = y[ahead:] - y[:ahead].mean()
+    changes = [(y[ahead:] - y[ahead - m : 9 - m]) / 0.5 for m in (2, 3)]
+    x = torch.stack([y[ahead:], level, *changes, (values[ahead:, 0, 1] - 2) / 4, future[ahead:9, 0, 0]], dim=1).float()
+    state = torch.cat([theirs(x)[0][-1], x[-1], future[9:, 0, 0].float()])
+    low, median, high = (model.head.weight @ state + model.head.bias).view(2, 3).T.double()
+    base = model.linear[0, :, :-1] @ y[-4:] + model.linear[0, :, -1]
+    size = model.deviation[:, 0]
+    quantiles = [median - low.exp().log1p(), median, median + high.exp().log1p()]
+    expected = torch.stack([(base + size * q) * 2 - 1 + 0.1 * future[9:, 0, 0] for q in quantiles], dim=-1)
+    found = model.in_units(model(values, 0, future), future[9:, 0])
+    torch.testing.assert_close(found[-1, 0, :, 0], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_positive_model_forecasts_nothing_below_zero():
+    values = -torch.ones(12, 1, 1, dtype=torch.float64)
+    for positive in (False, True):
+        model = SeriesModel(SeriesSettings(horizon=2, window=4, positive=positive), make_scale())
+        found = model.in_units(model(values))
+        assert (found.min() >= 0) == positive
 
 
 def test_the_pinball_loss_is_least_at_the_quantile():
@@ -295,7 +379,7 @@ def test_the_pinball_loss_is_least_at_the_quantile():
 
 
 def test_the_loss_is_the_mean_pinball_loss_of_known_values(tmp_path):
-    values = make_series(120, 2)
+    values = make_series(120, 2) - 100  # below zero: no logarithm
     values[40:43, 1] = np.nan
     run = make_run(tmp_path, values, dropout=0.0)
     task = run.task
@@ -306,15 +390,16 @@ def test_the_loss_is_the_mean_pinball_loss_of_known_values(tmp_path):
         losses = []
         for start in starts:
             for t in range(4, 8):  # the second half of the window
-                seen = torch.tensor(task.arrays.values[start : start + 4 + t + 1])[:, None]
-                forecast = task.model.in_units(task.model(seen))[-1, 0].detach().numpy()
+                end = start + task.model.ahead + t + 1
+                seen = torch.tensor(task.arrays.values[start:end])[:, None]
+                forecast = task.model(seen, t)[-1, 0].detach().numpy()
                 for k in range(5):
-                    place = start + 4 + t + 1 + k
                     for c in range(2):
-                        if not np.isnan(values[place, c]):
-                            e = values[place, c] - forecast[k, c]
+                        if not np.isnan(values[end + k, c]):
+                            y = (values[end + k, c] - scale.centre[c]) / scale.scale[c]
+                            e = y - forecast[k, c]
                             q = np.array([0.1, 0.5, 0.9])
-                            losses.append(np.maximum(q * e, (q - 1) * e).mean() / scale.error[c])
+                            losses.append(np.maximum(q * e, (q - 1) * e).mean() / scale.unit[c])
         assert task.loss(step).item() == pytest.approx(np.mean(losses), rel=1e-4)
 
 
@@ -341,6 +426,7 @@ def test_rolling_origins_are_all_whose_values_are_in_the_part(tmp_path):
 
 
 def test_training_learns_what_a_baseline_cannot(tmp_path):
+    nothing = np.zeros((2000, 0))
     rng = np.random.default_rng(1)
     y = [0.3]
     for _ in range(1500):  # the logistic map: to a linear model it looks like noise
@@ -365,14 +451,18 @@ def test_training_learns_what_a_baseline_cannot(tmp_path):
     assert 0.7 < measured.errors[MODEL].coverage[0] < 0.9
     assert np.array_equal(measured.truth[:, 0, 0], np.array(y)[measured.origins + 1])
     forecaster = Forecaster(run.folder)
-    values = run.task.arrays.values
+    forecaster.recent = 1000  # as many as were measured
+    first = run.task.parts.train - forecaster.reach
     for o in (0, 17):
-        found = forecaster.forecast(values[: measured.origins[o] + 1])
+        seen = slice(first, measured.origins[o] + 1)
+        past = Past(run.task.arrays.values[seen], run.task.arrays.known[seen], forecaster.clock, first, nothing)
+        found = forecaster.forecast(past)
         np.testing.assert_allclose(found, measured.forecasts[MODEL][o], rtol=1e-5, atol=1e-5)
     past = forecaster.read(tmp_path / "series.csv")
     assert past.at(len(past.values) - 1) == every(HOUR, len(y), lambda t: f"{t:%Y-%m-%d %H:%M}")[-1]
-    with pytest.raises(DataError, match=r"too short: 12 steps, where .* looks back at 13"):
-        forecaster.forecast(values[:12])
+    past = Past(np.ones((12, 1)), np.ones((12, 1), bool), forecaster.clock, 0, nothing)
+    with pytest.raises(DataError, match=rf"too short: 12 steps, where .* looks back at {forecaster.reach}"):
+        forecaster.forecast(past)
 
 
 def test_a_forecast_needs_the_step_and_the_columns_of_the_training(tmp_path):
@@ -410,11 +500,11 @@ def test_measures_are_those_of_the_formulas():
 
 def test_the_seasonal_naive_forecast_has_mase_1_where_mase_is_defined(tmp_path):
     values, season = make_series(400, 1, 4), 4
-    scale = fit_scale(values, np.ones((400, 1), bool), season)
+    unit = naive_error(values, np.ones((400, 1), bool), season)
     origins = np.arange(season - 1, 399 - season)
     truth = values[origins[:, None] + np.arange(1, season + 1)]
     points = np.repeat(values[seasonal_places(origins, season, season)][..., None], 3, axis=-1)
-    found = measure_forecasts(points, truth, np.ones(truth.shape, bool), np.array(scale.error), 0.8)
+    found = measure_forecasts(points, truth, np.ones(truth.shape, bool), np.array(unit), 0.8)
     assert found.mase[0] == pytest.approx(1, rel=0.02)
 
 
@@ -436,12 +526,12 @@ def test_the_autoregression_finds_its_order_and_iterates():
 def test_baselines_look_at_nothing_after_their_origin():
     values = make_series(300, 2)
     origins = np.array([200, 240])
-    before = baseline_forecasts(values, 180, origins, 6, 4, 0.8)
+    before = baseline_forecasts(values, 180, origins, 6, [4], 0.8)
     assert set(before) == {"naive", "seasonal naive", "AR"}
     values[241:] = 1e9
-    after = baseline_forecasts(values, 180, origins, 6, 4, 0.8)
+    after = baseline_forecasts(values, 180, origins, 6, [4], 0.8)
     values[181:241] += 5  # between the part they are fitted on and the origin
-    moved = baseline_forecasts(values, 180, origins, 6, 4, 0.8)
+    moved = baseline_forecasts(values, 180, origins, 6, [4], 0.8)
     for name, forecasts in before.items():
         assert forecasts.shape == (2, 6, 2, 3)
         assert np.array_equal(forecasts, after[name])
@@ -454,7 +544,7 @@ def test_baseline_intervals_hold_what_they_say():
     origins = np.arange(3000, 3990)
     truth = values[origins[:, None] + np.arange(1, 5)]
     for interval in (0.5, 0.9):
-        for forecasts in baseline_forecasts(values, 3000, origins, 4, 4, interval).values():
+        for forecasts in baseline_forecasts(values, 3000, origins, 4, [4], interval).values():
             found = measure_forecasts(forecasts, truth, np.ones(truth.shape, bool), np.ones(1), interval)
             assert found.coverage[0] == pytest.approx(interval, abs=0.05)
 
@@ -484,6 +574,36 @@ def test_an_interval_that_does_not_hold_is_in_the_verdict():
     assert verdict(measured, 0.1) == "By MASE this model is better than naive."
 
 
+def test_it_is_said_where_the_network_adds_nothing():
+    assert learned(75, adopted=False).startswith("this model has the weights of step 75")
+    assert "the forecasts are those of its linear path" in learned(0, adopted=False)
+    assert "the weights that it began with" in learned(0, adopted=True)
+
+
+@torch.no_grad()
+def test_weights_are_kept_only_where_they_gain_more_than_chance(tmp_path):
+    """The measure is the loss and two standard errors of the gain; in a short part no gain is told from chance."""
+    run = make_run(tmp_path, make_series(300) - 200, held_out=0.2)
+    task = run.task
+    task.model.eval()
+    linear = task.evaluate()
+    task.model.head.bias.add_(0.3 * torch.randn_like(task.model.head.bias))
+    other = task.evaluate()
+    origins = task.parts.origins("choose", 5, task.reach - 1)
+    places, known = task._targets(origins, 1)
+    losses = [task._losses(task._scaled(origins, way), places, known).sum((0, 2, 3)) / 5 for way in (False, True)]
+    assert losses[1].mean().item() == pytest.approx(linear)
+    count = 60 // 5
+    block = np.arange(len(origins)) * count // len(origins)
+    gain = np.array([(losses[0] - losses[1])[torch.from_numpy(block == b)].mean().item() for b in range(count)])
+    error = gain.std(ddof=1) / np.sqrt(count)
+    assert other == pytest.approx(losses[0].mean().item() + 2 * error, rel=1e-5)
+    task.parts = Parts(200, 235, 300)  # seven horizons
+    worse = task.evaluate()
+    task.model.head.bias.data.copy_(task.model.start.repeat(5))
+    assert worse >= task.evaluate()
+
+
 # The season, and intervals that hold
 
 
@@ -493,11 +613,24 @@ def test_the_season_is_the_one_whose_naive_forecasts_are_best():
     week = np.array([3, 1, 4, 1, 5, 9, 2.0])[t.astype(int) % 7]
     walk = rng.normal(size=400).cumsum()
     every = np.ones((400, 1), bool)
-    assert find_season((week + rng.normal(size=400) / 9)[:, None], every, 7, 7, 100) == 7
-    assert find_season(walk[:, None], every, 7, 7, 100) == 1  # a step of a day has no season by itself
-    assert find_season((week + rng.normal(size=400) / 9)[:, None], every, 1, 7, 100) == 7  # found without a clock
-    assert find_season((np.sin(t * 2 * np.pi / 50) * 9)[:, None], every, 24, 12, 100) == 50
-    assert find_season(walk[:20, None], every[:20], 12, 12, 5) == 12  # too few values to try
+    noisy = (week + rng.normal(size=400) / 9)[:, None]
+    assert find_seasons(noisy, every, 7, 1, 7, 100) == [7]
+    assert find_seasons(walk[:, None], every, 7, 1, 7, 100) == [1]  # a step of a day has no season by itself
+    assert find_seasons(noisy, every, 1, 1, 7, 100) == [7]  # found without a clock
+    assert find_seasons(noisy + t[:, None], every, 7, 1, 7, 100) == [7]  # and beside a trend
+    assert find_seasons((np.sin(t * 2 * np.pi / 50) * 9)[:, None], every, 24, 1, 12, 100) == [50]
+    assert find_seasons(walk[:20, None], every[:20], 12, 1, 12, 5) == [12]  # too few values to try
+
+
+def test_a_week_is_found_beside_a_day():
+    hours = np.arange(24 * 7 * 8)
+    day = np.sin(2 * np.pi * hours / 24)
+    weekend = (hours // 24 % 7 > 4) * 3.0
+    known, noise = np.ones((len(hours), 1), bool), np.random.default_rng(0).normal(size=len(hours)) / 9
+    assert find_seasons((day + weekend + noise)[:, None], known, 24, 168, 24, 500) == [24, 168]
+    assert find_seasons((day + noise)[:, None], known, 24, 168, 24, 500) == [24]
+    assert Clock("YYYY-MM-DD HH:MM", "microsecond", 3600e6, 0, True).longer_season == 168
+    assert Clock("YYYY-MM-DD", "microsecond", 86400e6, 0, True).longer_season == 1
 
 
 def test_the_strongest_lag_is_that_of_the_autocorrelation_of_changes():
@@ -508,18 +641,36 @@ def test_the_strongest_lag_is_that_of_the_autocorrelation_of_changes():
     assert strongest_lag(y[:, None], 90) == max(peaks, key=products.__getitem__) == 10
 
 
-def test_calibrated_intervals_hold_what_they_should():
-    """Too narrow by far on the part that they learn on: then right on another one."""
+def test_intervals_adapt_to_what_came():
+    """Too narrow by far: soon as wide as they should be, also after what came has become wilder."""
     rng = np.random.default_rng(0)
-    truth = rng.normal(size=(4000, 2, 1)) * [[1.0], [3.0]]
-    narrow = np.broadcast_to(np.array([-0.1, 0.0, 0.2]), (4000, 2, 1, 3))
-    known = rng.random((4000, 2, 1)) < 0.9
-    margin = find_margin(narrow[:2000], truth[:2000], known[:2000], 0.8)
-    low, median, high = np.moveaxis(calibrate(narrow[2000:], margin), -1, 0)
-    inside = ((low <= truth[2000:]) & (truth[2000:] <= high)).mean((0, 2))
-    np.testing.assert_allclose(inside, 0.8, atol=0.03)
+    scale = np.where(np.arange(3000) < 1500, 1.0, 3.0)[:, None, None] * [[1.0], [3.0]]
+    truth = rng.normal(size=(3000, 2, 1)) * scale
+    narrow = np.broadcast_to(np.array([-0.1, 0.0, 0.2]), (3000, 2, 1, 3))
+    known = rng.random((3000, 2, 1)) < 0.9
+    margins = adapt(narrow, truth, known, 0.8)
+    low, median, high = np.moveaxis(calibrate(narrow, margins), -1, 0)
+    inside = (low <= truth) & (truth <= high)
+    for rows in (slice(100, 1500), slice(1600, 3000)):
+        np.testing.assert_allclose(inside[rows].mean((0, 2)), 0.8, atol=0.03)
     assert (median == 0).all()
-    assert margin[1, 0] > 2 * margin[0, 0] > 1
+    assert margins[1000, 1, 0] > 2 * margins[1000, 0, 0] > 1
+
+
+@pytest.mark.parametrize("spacing", [1, 2])
+def test_a_margin_is_made_of_what_was_known_at_its_origin(spacing):
+    rng = np.random.default_rng(0)
+    forecasts, truth = np.sort(rng.normal(size=(80, 4, 2, 3)), axis=-1), rng.normal(size=(80, 4, 2))
+    known = np.ones(truth.shape, bool)
+    before = adapt(forecasts, truth, known, 0.8, spacing)
+    place = np.arange(80)[:, None] * spacing + np.arange(1, 5)
+    later = np.where((place > 60 * spacing)[..., None], 1e9, truth)
+    after = adapt(forecasts, later, known, 0.8, spacing)
+    assert np.array_equal(before[:61], after[:61])
+    assert (before[62:] != after[62:]).any()
+
+
+def test_a_calibrated_interval_holds_its_median():
     tight = calibrate(np.array([[[-1.0, 0.0, 1.0]]]), np.array([[-5.0]]))  # far too wide: no further than the median
     assert tight.tolist() == [[[0, 0, 0]]]
 
@@ -530,10 +681,12 @@ def test_the_run_keeps_its_margin_and_forecasts_with_it(tmp_path):
     path = tmp_path / "run" / "calibration.json"
     margin = np.array(json.loads(path.read_text())["margin"])
     assert margin.shape == (3, 1)
-    with_margin = model.predict_interval()
-    path.unlink()  # as in runs of older versions
-    bare = Forecaster(tmp_path / "run").forecast(y[:, None])[:, 0]
-    np.testing.assert_allclose(with_margin, calibrate(bare[:, None], margin)[:, 0])
+    short = y[-50:]  # too few to adapt to
+    with_margin = model.predict_interval(short)
+    path.write_text(json.dumps({"margin": (0 * margin).tolist()}))
+    bare = Forecaster(tmp_path / "run")
+    past = Past(short[:, None], np.ones((50, 1), bool), bare.clock, 0, np.zeros((50, 0)))
+    np.testing.assert_allclose(with_margin, calibrate(bare.forecast(past), margin)[:, 0])
     path.write_text('{"margin": [[1]]}')
     with pytest.raises(RunError, match="it holds no margin for each step and column"):
         Forecaster(tmp_path / "run")

@@ -25,7 +25,7 @@ from elman.tasks.files.tables import open_table
 from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.examples import open_examples
 from elman.tasks.series import run as series_runs
-from elman.tasks.series.data import choose_columns
+from elman.tasks.series.columns import choose_columns
 from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
 from elman.tasks.training import checkpoint, loop, runs
 from elman.tasks.training.lock import locked
@@ -172,7 +172,7 @@ def test_train_series_fills_its_folder(series):
     assert names == {
         *("config.json", "weights.safetensors", "checkpoint.safetensors", "previous.safetensors"),
         *("metrics.csv", "metrics.json", "README.md"),
-        *("values.npy", "known.npy", "loss.png", "forecast.png", "origins.csv", "calibration.json"),
+        *("values.npy", "known.npy", "linear.npy", "loss.png", "forecast.png", "origins.csv", "calibration.json"),
     }
     origins = pl.read_csv(series / "origins.csv")
     assert len(origins) == 31 * 6 * 2
@@ -202,7 +202,7 @@ def test_a_forecast_says_what_is_missing_at_the_end(place, series, capsys):
     assert exit_code("forecast", series, place / "late.csv", "--steps", 1) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1].startswith("2010-03,sold,")
-    assert "4 of the last 72 values are missing: the model reads the last one before" in captured.err
+    assert "5 of the last 122 values are missing: the model reads the last one before" in captured.err
 
 
 def test_a_forecast_is_refused_where_the_times_have_become_irregular(place, series, capsys):
@@ -286,6 +286,7 @@ def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeyp
     found = []
     monkeypatch.setattr(train_labels, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
     monkeypatch.setattr(train_labels, "finish", lambda run: found.append(run))
+    monkeypatch.setattr(train_labels, "outcome", lambda run: {})
     assert exit_code("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *as_options(given)) == 0
     assert {**vars(found[1].settings), **vars(found[0].settings)} == given
 
@@ -296,6 +297,7 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
         "window": 7,
         "season": 4,
         "interval": 0.5,
+        "positive": True,
         "cell": "gru",
         "hidden_size": 3,
         "layers": 2,
@@ -312,6 +314,7 @@ def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeyp
     found = []
     monkeypatch.setattr(train_series, "train_to_end", lambda trainer, *rest, **more: found.append(trainer))
     monkeypatch.setattr(train_series, "finish", lambda run: found.append(run))
+    monkeypatch.setattr(train_series, "outcome", lambda run: {})
     columns = ["--column", "rain", "--time-column", "month"]
     assert exit_code("train", "series", place / "sales.csv", "-o", tmp_path / "run", *columns, *as_options(given)) == 0
     assert {**vars(found[1].settings), **vars(found[0].settings)} == given
@@ -395,7 +398,14 @@ def test_classify_measures_the_file_it_was_given(place, labels, tmp_path, capsys
     right = sum(one == other for one, other in zip(found, truth, strict=True))
     scores = sklearn.metrics.f1_score(truth, found, labels=["other", "sad"], average="macro", zero_division=0)
     assert f"{right} of 3 labels were found: accuracy {right / 3:.3f}, macro-F1 {scores:.3f}" in captured.err
-    assert f"  other taken for {found[2]}" in captured.err
+    f1 = sklearn.metrics.f1_score(truth, found, labels=["other", "sad"], average=None, zero_division=0)
+    words = [line.split() for line in captured.err.splitlines()]
+    assert ["other", f"{f1[0]:.3f}", "1"] in words
+    assert ["sad", f"{f1[1]:.3f}", "2"] in words
+    names = sorted({*truth, *found})
+    matrix = sklearn.metrics.confusion_matrix(truth, found, labels=names)
+    for i, name in enumerate(names):
+        assert [str(i + 1), name, *(str(n or ".") for n in matrix[i])] in words
     assert "confusion.csv" not in captured.err
 
 

@@ -9,7 +9,8 @@ import pytest
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.files.tables import open_table
 from elman.tasks.series.clock import find_clock, steps_between
-from elman.tasks.series.data import choose_columns, read_series
+from elman.tasks.series.columns import choose_columns
+from elman.tasks.series.data import read_series
 from elman.tasks.series.times import readings
 
 DAY, HOUR = datetime.timedelta(days=1), datetime.timedelta(hours=1)

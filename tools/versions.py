@@ -17,7 +17,7 @@ from tools import cuda_stubs
 
 ROOT = Path(__file__).parent.parent
 # torch's own needs but CUDA's, and what the tests need: the extra `layer-tests`
-PACKAGES = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "setuptools")
+PACKAGES = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "setuptools>=77")
 PACKAGES += ("pytest>=8.3", "hypothesis>=6.120", "torchinfo>=1.8")
 TESTS = ("against_torch", "backends", "compile", "convert", "dropout", "dtypes", "edges", "errors")
 TESTS += ("from_weights", "fx", "gradients", "import", "inplace", "lengths", "module", "ops", "packed", "reset")

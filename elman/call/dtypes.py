@@ -32,9 +32,26 @@ def in_kernel_dtype(run: Callable[[Problem], _Found], problem: Problem) -> _Foun
         return run(problem)
     with torch.autocast("cpu", enabled=False):
         masks, recurrent = [m if m is None else m.float() for m in (problem.masks, problem.recurrent_masks)]
-        # by its fields alone: torch.compile reads no more of a record before torch 2.10
+        # field by field: torch.compile reads no more of a record before torch 2.10
+        form = problem.cell, problem.num_layers, problem.num_directions, problem.bias, problem.projected
         inputs = x.float(), tuple([state.float() for state in problem.states]), tuple([w.float() for w in weights])
         tables = problem.lengths, problem.reset, masks, problem.batch_sizes
         terms = tuple([term.float() for term in problem.terms])
-        output, last = run(Problem(*problem[:5], *inputs, *tables, terms, recurrent))
-    return output.to(dtype), tuple(state.to(dtype) for state in last)
+        output, last = run(Problem(*form, *inputs, *tables, terms, recurrent))
+    of_output, *of_states = _given_back(problem, dtype)
+    return output.to(of_output), tuple(state.to(own) for state, own in zip(last, of_states, strict=True))
+
+
+def _given_back(problem: Problem, dtype: torch.dtype) -> tuple[torch.dtype, ...]:
+    """The dtypes of output and the last states where products are computed in `dtype`: torch adds them to the state
+    that is carried, which may be of a longer one, and its LSTM does so unless oneDNN has it."""
+    count = 1 + len(problem.cell.states)
+    if problem.cell.layer not in ("gru", "lstm"):
+        return (dtype,) * count
+    carried = torch.promote_types(dtype, (problem.states[-1] if problem.states else problem.x).dtype)
+    if problem.projected:
+        return dtype, dtype, carried
+    of_onednn = (torch.float32, torch.bfloat16) if problem.batch_sizes is None and dtype == torch.bfloat16 else ()
+    if problem.cell.layer == "lstm" and problem.x.dtype in of_onednn:
+        return (dtype,) * count
+    return (carried,) * count

@@ -105,7 +105,10 @@ def _open(classifier: "Classifier", data: Path, text_column: str | None, label_c
         if not file.stat().st_size:
             raise DataError("there is nothing on stdin")
         if classifier.numeric or _names_column(file, text_column or next(iter(usual), None)):
-            yield open_examples(file, **columns)
+            try:
+                yield open_examples(file, **columns)
+            except DataError as error:
+                raise DataError(str(error).replace(str(file), "stdin")) from error
         elif text_column or label_column:
             raise DataError(f"the first line on stdin names no column {text_column or label_column!r}")
         else:
@@ -116,7 +119,8 @@ def _names_column(file: Path, column: str | None) -> bool:
     """Whether the first line of a CSV file names this column."""
     from elman.tasks.files.tables import open_table
 
-    first = file.open("rb").readline()
+    with file.open("rb") as stream:
+        first = stream.readline()
     if column is None or column.encode() not in first:
         return False
     return column in open_table(file).columns

@@ -31,8 +31,8 @@ def forecast(
     from elman import data as sets
     from elman.tasks.files.places import refuse_existing
     from elman.tasks.series.figures import forecast_picture
+    from elman.tasks.series.forecaster import Forecaster
     from elman.tasks.series.report import as_text
-    from elman.tasks.series.run import Forecaster
     from elman.tasks.training.checkpoint import write_atomically
 
     forecaster = Forecaster(run, device=device)
@@ -45,7 +45,7 @@ def forecast(
     if picture is not None and picture.suffix.lower() != ".png":
         raise UserError(f"--picture writes PNG: give {picture.name or picture} a name that ends in .png")
     past = forecaster.read(sets.find(data), time_format)
-    found = forecaster.forecast(past.values)[: steps or horizon]
+    found = forecaster.forecast(past)[: steps or horizon]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     header = ["column", "lower", "median", "upper"]

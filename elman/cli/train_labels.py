@@ -50,7 +50,7 @@ def labels(
     ] = LabelsSettings.label_smoothing,
     batch_size: Annotated[int, typer.Option(help="Examples a step.")] = LabelsSettings.batch_size,
     class_weights: Annotated[
-        str, typer.Option(help="none, or balanced: all labels count alike.")
+        str, typer.Option(help="none; balanced: all labels count alike; root: half-way.")
     ] = LabelsSettings.class_weights,
     held_out: Annotated[
         float, typer.Option(help="Part to measure on at the end, and as much to choose the weights by.")

@@ -15,6 +15,7 @@ from elman.explain.experiments import (
     detached,
     ends,
     finite,
+    gates,
     learning,
     memory,
     padding,
@@ -24,6 +25,7 @@ from elman.explain.experiments import (
     readings,
     registered,
     samples,
+    swapped,
     units,
 )
 from elman.explain.experiments.call import Call, Lengths, make_call
@@ -46,7 +48,9 @@ _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("weights that are registered", "등록된 가중치", registered.examine),
     ("gradient for every parameter", "파라미터마다의 기울기", learning.examine),
     ("state with a past", "과거와 이어진 상태", detached.examine),
+    ("states of an LSTM", "LSTM의 두 상태", swapped.examine),
     ("saturated and dead units", "포화되거나 죽은 유닛", units.examine),
+    ("gates that work", "제대로 여닫히는 게이트", gates.examine),
     ("gradients over the sequence", "시퀀스를 따라가는 기울기", reach.examine),
 )
 _LENGTHS = ("lengths of each sample", "샘플마다의 길이", ends.whose_lengths)  # where they are given

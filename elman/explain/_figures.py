@@ -1,41 +1,27 @@
 """Figures with matplotlib: each draws on the axes it is given and says in one sentence how to read it."""
 
-import functools
 import itertools
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 
 from elman._fonts import fonts
-from elman.explain._arithmetic import index, layer_name
+from elman.explain import _drawing as draw
+from elman.explain._arithmetic import index
+from elman.explain._drawing import ACCENT, INK, LINE, QUIET, TEAL, Drawing
 from elman.explain._language import say
 from elman.explain._numbers import short
 from elman.explain._sensitivity import sensitivity as sensitivity_of
-from elman.explain._text import SATURATED, activity, idle, visible
+from elman.explain._text import SATURATED, activity, idle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from elman.explain._trace import Trace
 
-NEGATIVE, ZERO, POSITIVE = "#2563ad", "#f1f1ec", "#c4452c"  # as on the page
-INK, QUIET, LINE, ACCENT, TEAL = "#1a202b", "#5a6473", "#a3adbb", "#0a58ca", "#00737f"
-MOST_TICKS = 16
 UNIT = 0.75  # inches from one step of the unrolled network to the next, where there is room
 MOST_COLUMNS, FIRST, LAST = 16, 8, 4  # of the unrolled network; of more, the first and the last
 BINS = 41
-
-
-class Drawing(NamedTuple):
-    """A figure's axes, and one sentence on how to read them, which stands under them too."""
-
-    ax: "Axes"
-    reading: str
-
-
-def language(trace: "Trace") -> str:
-    """The language of what is drawn: Korean only where there is a font for it."""
-    return trace.lang if len(fonts()) > 1 else "en"
 
 
 def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
@@ -48,31 +34,31 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
         t: float(k + (len(shown) < T and k >= FIRST)) for k, t in enumerate(shown)
     }  # with a gap for those left out
     wide = len(shown) + (len(shown) < T)
-    ax = _axes(ax, (1.6 + UNIT * (wide + 2), 2.0 + UNIT * (L * D + 2)))
+    ax = draw.axes(ax, (1.6 + UNIT * (wide + 2), 2.0 + UNIT * (L * D + 2)))
     rows = {(layer, d): 1.0 + layer * (D + 0.35) + d for layer in range(L) for d in range(D)}
     top = max(rows.values()) + 1.2
     half, gap = 0.32, 0.38
     box_size = ax.get_window_extent()
     unit = min(box_size.width / (wide + 2.2), box_size.height / (top + 1.7)) / ax.figure.get_dpi()  # inches
     size = max(7.0, min(1.0, unit / UNIT) * 10)  # of letters, in points
-    shade, state_scale, input_scale = _colours(), _scale(trace), _largest(trace.x)
+    shade, state_scale, input_scale = draw.colours(), draw.scale(trace), draw.largest(trace.x)
 
     def box(x: float, y: float, vector: torch.Tensor, scale: float, edge: str = INK) -> None:
         tall = 2 * half / max(1, len(vector))
         for k, value in enumerate(vector.tolist()):
-            ax.add_patch(_rectangle(x - half, y + half - (k + 1) * tall, 2 * half, tall, shade(value / scale)))
-        ax.add_patch(_rectangle(x - half, y - half, 2 * half, 2 * half, "none", edge))
+            ax.add_patch(draw.rectangle(x - half, y + half - (k + 1) * tall, 2 * half, tall, shade(value / scale)))
+        ax.add_patch(draw.rectangle(x - half, y - half, 2 * half, 2 * half, "none", edge))
 
     def arrow(x: float, y: float, to_x: float, to_y: float, colour: str = QUIET, line: str = "-") -> None:
         look = {"arrowstyle": "->", "color": colour, "lw": 1.1, "ls": line, "shrinkA": 0, "shrinkB": 0}
         ax.annotate("", (to_x, to_y), (x, y), arrowprops=look)
 
     for t, x in place.items():
-        _write(
+        draw.write(
             ax,
             x,
             top + half + 0.3,
-            _tick(trace, t, batch),
+            draw.tick(trace, t, batch),
             va="center",
             fontsize=1.1 * size,
             color=INK if t < length else LINE,
@@ -86,7 +72,7 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
             arrow(x, below + gap, x, above - gap)
     for layer in range(L):
         low, high = rows[layer, 0] - gap - 0.05, rows[layer, D - 1] + gap + 0.17
-        ax.add_patch(_rectangle(-1.45, low, wide + 1.9, high - low, "#f4f5f7", "#d9dee6", zorder=0))
+        ax.add_patch(draw.rectangle(-1.45, low, wide + 1.9, high - low, "#f4f5f7", "#d9dee6", zorder=0))
     for (layer, d), y in rows.items():
         row = layer * D + d
         start, end = (float(wide), -1.0) if d else (-1.0, float(wide))
@@ -94,18 +80,18 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
         for t in inside:
             box(place[t], y, trace.hidden[layer, d, t, batch], state_scale)
         box(start, y, trace.h_0[row, batch], state_scale, LINE)
-        box(end, y, _last_state(trace, row, batch), state_scale, ACCENT)
-        _write(ax, start, y + half + 0.04, f"h_0[{row}]", va="bottom", fontsize=0.8 * size, color=QUIET)
-        _write(ax, end, y + half + 0.04, f"h_n[{row}]", va="bottom", fontsize=0.8 * size, color=ACCENT)
+        box(end, y, draw.last_state(trace, row, batch), state_scale, ACCENT)
+        draw.write(ax, start, y + half + 0.04, f"h_0[{row}]", va="bottom", fontsize=0.8 * size, color=QUIET)
+        draw.write(ax, end, y + half + 0.04, f"h_n[{row}]", va="bottom", fontsize=0.8 * size, color=ACCENT)
         way = [start, *(place[t] for t in (reversed(inside) if d else inside)), end]
         side = -1 if d else 1
         for here, there in itertools.pairwise(way):
             arrow(here + side * gap, y, there - side * gap, y, INK, "-" if abs(there - here) < 1.5 else ":")
-    names = {0.0: "input", top: "output"} | {y: _name(trace, *cell) for cell, y in rows.items()}
+    names = {0.0: "input", top: "output"} | {y: draw.name(trace, *cell) for cell, y in rows.items()}
     ax.set_yticks(list(names), list(names.values()), fontsize=size)
     ax.set_xticks([])
     ax.set(xlim=(-1.6, wide + 0.6), ylim=(-0.6, top + half + 0.75), aspect="equal")
-    _bare(ax)
+    draw.bare(ax)
     if L * D == 1:
         reading = say(
             "Each state is made from the input below it and the state before it; h_n equals the last column of output",
@@ -123,43 +109,55 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
         )
     gap_said = say(f" (steps {FIRST} to {T - LAST - 1} are left out)", f" (시점 {FIRST}~{T - LAST - 1}은 생략)")
     left_out = gap_said if len(shown) < T else ""
-    return _read(ax, f"{reading}{left_out}.")
+    return draw.read(ax, f"{reading}{left_out}.")
 
 
-def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch: int) -> Drawing:
+def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch: int, of: str) -> Drawing:
     """What `Trace.plot_hidden` draws."""
     from matplotlib.ticker import MaxNLocator
 
     L, D, T, N, H = trace.hidden.shape
     layer, direction = index("layer", layer, L, "layers"), index("direction", direction, D, "directions")
     batch = index("batch", batch, N, "sequences")
-    ax = _axes(ax, (max(5.0, min(12.0, 2.5 + 0.32 * T)), max(2.6, min(6.0, 1.8 + 0.16 * H))))
-    states = trace.hidden[layer, direction, :, batch]
-    scale = _scale(trace)
+    ax = draw.axes(ax, (max(5.0, min(12.0, 2.5 + 0.32 * T)), max(2.6, min(6.0, 1.8 + 0.16 * H))))
+    values = trace.states[of] if of in trace.states else trace.gate(of)
+    states = values[layer, direction, :, batch]
+    scale = draw.scale(trace) if of != "c" else max(1.0, draw.largest(values))
     shown = states.masked_fill(~trace.there[:, batch, None], torch.nan)
     ax.set_facecolor("#e3e6ea")
     image = ax.imshow(
-        shown.T.float().numpy(), aspect="auto", interpolation="nearest", cmap=_map(), vmin=-scale, vmax=scale
+        shown.T.float().numpy(), aspect="auto", interpolation="nearest", cmap=draw.colour_map(), vmin=-scale, vmax=scale
     )
-    _bare(ax)
+    draw.bare(ax)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.outline.set_visible(False)
-    if trace.problem.cell.nonlinearity == "relu":
+    gates = {gate.name: gate for gate in trace.anatomy.gates if trace.anatomy.is_gated}
+    if trace.problem.cell.nonlinearity == "relu" or (of in gates and gates[of].function == "sigmoid"):
         bar.ax.set_ylim(0, scale)
-    bar.set_label(say("hidden state", "은닉 상태"), color=QUIET, fontfamily=fonts())
-    _time_axis(ax, trace, batch)
+    what = (
+        gates[of].title
+        if of in gates
+        else say("cell state", "셀 상태")
+        if of == "c"
+        else say("hidden state", "은닉 상태")
+    )
+    what = what if of == "h" else f"{what} {of}"
+    bar.set_label(what, color=QUIET, fontfamily=fonts())
+    draw.time_axis(ax, trace, batch)
     ax.set_ylabel(say("unit", "유닛"))
     ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-    where = _name(trace, layer, direction)
-    title = say(f"Hidden state of {where}, sequence {batch}", f"{where}의 은닉 상태, 시퀀스 {batch}")
+    where = draw.name(trace, layer, direction)
+    title = say(f"{what[0].upper()}{what[1:]} of {where}, sequence {batch}", f"{where}의 {what}, 시퀀스 {batch}")
     ax.set_title(title, loc="left", fontsize=11)
     column = say("Each column is the state after one step", "열 하나가 한 시점 다음의 상태입니다")
+    if of in gates:
+        column = say("Each column is the gate at one step", "열 하나가 한 시점의 게이트 값입니다")
     length = int(trace.there[:, batch].sum())
     if length < 2 or not H:
-        return _read(ax, f"{column}.")
+        return draw.read(ax, f"{column}.")
     real = states[:length]
     if not real.isfinite().all():
-        return _read(ax, f"{column}; {activity(trace, layer)}.")
+        return draw.read(ax, f"{column}; {activity(trace, layer)}.")
     change = (real[1:] - real[:-1]).abs().mean(0)
     steady = int(change.argmin())
     least, lively, most = short(float(change[steady])), int(change.argmax()), short(float(change.max()))
@@ -167,7 +165,7 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
         f"; unit {steady} changes least from step to step ({least} on average), unit {lively} most ({most}).",
         f". 시점마다 가장 적게 변하는 것은 유닛 {steady}(평균 {least}), 가장 많이 변하는 것은 {lively}({most})입니다.",
     )
-    return _read(ax, column + said)
+    return draw.read(ax, column + said)
 
 
 def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
@@ -175,10 +173,10 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
     from matplotlib.ticker import PercentFormatter
 
     L, D, _, _, _ = trace.hidden.shape
-    ax = _axes(ax, (7.0, 3.6))
+    ax = draw.axes(ax, (7.0, 3.6))
     states = trace.hidden[:, :, trace.there]  # (L, D, steps, H)
     relu = trace.problem.cell.nonlinearity == "relu"
-    scale = _scale(trace)
+    scale = draw.scale(trace)
     bins = max(8, min(BINS, int((states.numel() / (L * D)) ** 0.5)))
     low, high = (0.0, scale) if relu else (-1.0, 1.0)
     edges = torch.linspace(low, high, bins + 1)
@@ -187,8 +185,8 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
             values = states[layer, d].flatten()
             if values.numel():
                 share = torch.histc(values.float(), bins, low, high) / values.numel()
-                style = {"color": _ramp(layer, L), "lw": 1.8, "ls": "--" if d else "-"}
-                ax.stairs(share.numpy(), edges.numpy(), label=_name(trace, layer, d), **style)
+                style = {"color": draw.ramp(layer, L), "lw": 1.8, "ls": "--" if d else "-"}
+                ax.stairs(share.numpy(), edges.numpy(), label=draw.name(trace, layer, d), **style)
     if not relu:
         for side in (-1, 1):
             ax.axvspan(side * SATURATED, side, color="#b3261e", alpha=0.18, lw=0)
@@ -199,19 +197,54 @@ def activations(trace: "Trace", ax: "Axes | None") -> Drawing:
         xlim=(low, high),
     )
     ax.set_ylim(bottom=0)
-    _plain_spines(ax)
+    draw.plain_spines(ax)
     if L * D > 1:
-        _legend(ax)
+        draw.legend(ax)
     ax.set_title(say("How the hidden states are distributed", "은닉 상태의 분포"), loc="left", fontsize=11)
     if not states.numel():
-        return _read(
+        return draw.read(
             ax, say("There is no hidden state: the trace has no step.", "시점이 없으므로 은닉 상태도 없습니다.")
         )
     worst = max(range(L), key=lambda layer: (not states[layer].isfinite().all(), idle(trace, layer)))
     said = activity(trace, worst)
     calm = states[worst].isfinite().all() and not idle(trace, worst)
     where = say(f"In layer {worst} {said}.", f"층 {worst}: {said}.")
-    return _read(ax, f"{said[0].upper()}{said[1:]}." if calm else where)
+    return draw.read(ax, f"{said[0].upper()}{said[1:]}." if calm else where)
+
+
+def gates(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch: int) -> Drawing:
+    """What `Trace.plot_gates` draws."""
+    from matplotlib.ticker import MaxNLocator
+
+    anatomy = trace.anatomy
+    if not anatomy.is_gated or anatomy.keeper is None:
+        raise ValueError("an RNN has no gates to draw; plot_hidden and plot_activations draw its states.")
+    L, D, _, N, _ = trace.hidden.shape
+    layer, direction = index("layer", layer, L, "layers"), index("direction", direction, D, "directions")
+    batch = index("batch", batch, N, "sequences")
+    ax = draw.axes(ax, (7.0, 3.6))
+    steps = trace.there[:, batch].nonzero().flatten().tolist()
+    shown = [gate for gate in anatomy.gates if gate.function == "sigmoid"]
+    for k, gate in enumerate(shown):
+        values = trace.gate(gate.name)[layer, direction, steps, batch].double()
+        colour = draw.ramp(k, len(shown))
+        if len(steps) and values.shape[1]:
+            low, high = (values.quantile(q, 1).tolist() for q in (0.1, 0.9))
+            ax.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
+            ax.plot(steps, values.mean(1).tolist(), color=colour, lw=1.8, label=f"{gate.name}, {gate.title}")
+    draw.time_axis(ax, trace, batch)
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.set(ylim=(-0.03, 1.03), ylabel=say("gate", "게이트"))
+    draw.plain_spines(ax)
+    if steps:
+        draw.legend(ax)
+    where = draw.name(trace, layer, direction)
+    ax.set_title(
+        say(f"Gates of {where}, sequence {batch}", f"{where}의 게이트, 시퀀스 {batch}"), loc="left", fontsize=11
+    )
+    band = say("Lines are means over the units, bands hold 80 % of them", "선은 유닛들의 평균, 띠는 유닛의 80 %입니다")
+    said = activity(trace, layer)
+    return draw.read(ax, f"{band}; {said}." if steps else f"{band}.")
 
 
 def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, unit: int | None, batch: int) -> Drawing:
@@ -220,128 +253,26 @@ def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, u
 
     found = sensitivity_of(trace, None, layer, direction, unit, batch)
     lag = found.by_lag()[: int(trace.there[:, found.batch].sum())]
-    ax = _axes(ax, (7.0, 3.6))
+    ax = draw.axes(ax, (7.0, 3.6))
     norms = lag.double().where(lag > 0, torch.nan).tolist()  # a logarithmic axis has no zero
     lags = range(len(norms))
     if found.spectral_radius > 0 and len(norms) > 1:
         factor = short(found.spectral_radius)
         guide = [norms[0] * found.spectral_radius**k for k in lags]
         ax.plot(lags, guide, color=QUIET, ls="--", lw=1.2, label=say(f"times {factor} a step", f"한 시점에 {factor}배"))
-        _legend(ax, say("spectral radius", "스펙트럼 반지름"))
+        draw.legend(ax, say("spectral radius", "스펙트럼 반지름"))
     ax.plot(lags, norms, color=TEAL, marker="o", markersize=4 if len(norms) <= 40 else 0, lw=1.8)
     ax.set_yscale("log")
     lag_said = say("lag: steps between the input and the state", "입력과 상태 사이의 시점 수")
     ax.set(xlabel=lag_said, ylabel=say("norm of dh_t / dx_s", "dh_t / dx_s의 노름"))
     ax.grid(axis="y", color="#e3e6ea", lw=0.8)
     ax.set_axisbelow(True)
-    _plain_spines(ax)
+    draw.plain_spines(ax)
     what = say("state", "상태") if found.unit is None else say("unit", "유닛") + f" {found.unit}"
-    where = _name(trace, found.layer, found.direction)
+    where = draw.name(trace, found.layer, found.direction)
     title = say(
         f"How much the input counts in the last {what} of {where}", f"{where}의 마지막 {what}에 입력이 주는 영향"
     )
     ax.set_title(title, loc="left", fontsize=11)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    return _read(ax, found.sentence)
-
-
-def _legend(ax: "Axes", title: str | None = None) -> None:
-    """Beside the axes, where it covers no line."""
-    ax.legend(frameon=False, fontsize=9, title=title, title_fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-
-
-def _axes(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
-    if ax is not None:
-        return ax
-    from matplotlib import pyplot
-
-    return pyplot.figure(figsize=size, layout="constrained").add_subplot()
-
-
-def _read(ax: "Axes", sentence: str) -> Drawing:
-    """Put the sentence under the axes, broken to their width."""
-    import textwrap
-
-    from matplotlib.text import Text
-
-    width = ax.get_window_extent().width / ax.figure.get_dpi()  # inches
-    said = textwrap.fill(sentence, max(30, int(width * 13)))
-    label = f"{ax.get_xlabel()}\n\n{said}" if ax.get_xlabel() else said
-    ax.set_xlabel(label, color=QUIET, fontsize=9.5, parse_math=False)
-    for text in ax.findobj(Text):
-        text.set_fontfamily(fonts())
-    return Drawing(ax, sentence)
-
-
-def _write(ax: "Axes", x: float, y: float, text: str, **how: Any) -> None:
-    """A text as it is: no mathematics in a token with dollar signs."""
-    ax.text(x, y, text, ha="center", fontfamily=fonts(), parse_math=False, clip_on=True, **how)
-
-
-@functools.cache
-def _map() -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    return LinearSegmentedColormap.from_list("elman", [NEGATIVE, ZERO, POSITIVE])
-
-
-def _colours() -> Any:
-    """From a share of the full colour, -1 to 1, to a colour."""
-    return lambda share: _map()(0.5 + 0.5 * max(-1.0, min(1.0, share)))
-
-
-def _ramp(layer: int, layers: int) -> Any:
-    from matplotlib import colormaps
-
-    return colormaps["viridis"](0.12 + 0.68 * layer / max(1, layers - 1))
-
-
-def _rectangle(
-    x: float, y: float, width: float, height: float, face: Any, edge: str = "none", zorder: float = 1
-) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((x, y), width, height, facecolor=face, edgecolor=edge, lw=1.1, zorder=zorder)
-
-
-def _largest(tensor: torch.Tensor) -> float:
-    finite = tensor[tensor.isfinite()].abs()
-    return float(finite.max()) or 1.0 if finite.numel() else 1.0
-
-
-def _scale(trace: "Trace") -> float:
-    """The value that has the full colour: 1 for tanh, the largest state for relu."""
-    return 1.0 if trace.problem.cell.nonlinearity != "relu" else _largest(trace.hidden)
-
-
-def _name(trace: "Trace", layer: int, direction: int) -> str:
-    return layer_name(layer, direction, trace.sizes["D"])
-
-
-def _last_state(trace: "Trace", row: int, batch: int) -> torch.Tensor:
-    return trace.h_n[row, batch] if trace.batched else trace.h_n[row]
-
-
-def _tick(trace: "Trace", t: int, batch: int) -> str:
-    token = trace.labels.token(t, batch)
-    return str(t) if token is None else visible(token)
-
-
-def _time_axis(ax: "Axes", trace: "Trace", batch: int) -> None:
-    """The steps, or their tokens; of many, only some."""
-    T = trace.sizes["T"]
-    every = max(1, -(-T // MOST_TICKS)) if trace.labels.tokens is None or T > 60 else 1
-    steps = list(range(0, T, every))
-    ax.set_xticks(steps, [_tick(trace, t, batch) for t in steps], fontfamily=fonts(), parse_math=False)
-    ax.set_xlabel(say("step", "시점"))
-
-
-def _bare(ax: "Axes") -> None:
-    ax.spines[:].set_visible(False)
-    ax.tick_params(length=0)
-
-
-def _plain_spines(ax: "Axes") -> None:
-    ax.spines[["top", "right"]].set_visible(False)
-    for side in ("left", "bottom"):
-        ax.spines[side].set_color(LINE)
+    return draw.read(ax, found.sentence)

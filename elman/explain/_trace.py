@@ -21,7 +21,7 @@ from elman.kernels.problem import Problem
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from elman.explain._figures import Drawing
+    from elman.explain._drawing import Drawing
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -274,35 +274,41 @@ class Trace:
         Returns:
             (ax, reading): the axes and one sentence on how to read them, which also stands under the figure.
         """
-        from elman.explain import _figures
-
-        with speaking(_figures.language(self)):
-            return _figures.network(self, ax, batch)
+        return self._drawn("network", ax, batch)
 
     def plot_hidden(
-        self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0
+        self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0, of: str = "h"
     ) -> "Drawing":
-        """The hidden state over time as a heat map, units upwards. Arguments and result as for `plot_network`."""
-        from elman.explain import _figures
+        """The hidden state over time as a heat map, units upwards. Arguments and result as for `plot_network`.
 
-        with speaking(_figures.language(self)):
-            return _figures.hidden(self, ax, layer, direction, batch)
+        `of` asks for another row of the cell: "c" for an LSTM's cell state, or a gate by its name, as `gate` takes it.
+        """
+        return self._drawn("hidden", ax, layer, direction, batch, of)
+
+    def plot_gates(self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, batch: int = 0) -> "Drawing":
+        """The gates of a GRU or an LSTM over time: mean and spread over the units, and how long the state lasts.
+
+        Raises:
+            ValueError: the layer has no gates.
+        """
+        return self._drawn("gates", ax, layer, direction, batch)
 
     def plot_activations(self, ax: "Axes | None" = None) -> "Drawing":
         """How the hidden states of each layer are distributed: saturation, or for relu silence."""
-        from elman.explain import _figures
-
-        with speaking(_figures.language(self)):
-            return _figures.activations(self, ax)
+        return self._drawn("activations", ax)
 
     def plot_sensitivity(
         self, ax: "Axes | None" = None, *, layer: int = -1, direction: int = 0, unit: int | None = None, batch: int = 0
     ) -> "Drawing":
         """How much the input counts in the last state, by how many steps before it came."""
-        from elman.explain import _figures
+        return self._drawn("sensitivity", ax, layer, direction, unit, batch)
 
-        with speaking(_figures.language(self)):
-            return _figures.sensitivity(self, ax, layer, direction, unit, batch)
+    def _drawn(self, figure: str, *arguments: Any) -> "Drawing":
+        from elman.explain import _drawing, _figures
+
+        with speaking(_drawing.language(self)):
+            drawing: Drawing = getattr(_figures, figure)(self, *arguments)
+        return drawing
 
     def save(self, path: str | Path, *, batch: Sequence[int] | None = None) -> Path:
         """Write the trace as one interactive page that needs no network: open it with a double click.

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import importlib
 import importlib.util
+import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import NamedTuple, Protocol
@@ -95,6 +96,23 @@ def _slower() -> str | None:
 
 
 @functools.cache
+def _torch_from() -> int | None:
+    """The variable ELMAN_TORCH_FROM: the hidden size from which on torch's operators are chosen."""
+    asked = os.environ.get("ELMAN_TORCH_FROM")
+    if asked and not asked.isdecimal():
+        raise ValueError(f"ELMAN_TORCH_FROM is a hidden size, such as 512, not {asked}")
+    return int(asked) if asked else None
+
+
+def _not_chosen(problem: Problem) -> str | None:
+    """Why elman's kernels are not chosen for a call that they can run, or None."""
+    least = _torch_from()
+    if least is not None and problem.hidden_size >= least:
+        return f"ELMAN_TORCH_FROM gives layers of {least} hidden units and more to torch"
+    return _slower()
+
+
+@functools.cache
 def _installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
@@ -178,7 +196,8 @@ def own_kernels() -> Backend | None:
 
 @functools.cache
 def _own(by_name: bool) -> Backend | None:
-    return OWN if OWN.unavailable() is None and (by_name or _slower() is None) else None
+    chosen = by_name or (_slower() is None and _torch_from() is None)
+    return OWN if OWN.unavailable() is None and chosen else None
 
 
 def choose(problem: Problem) -> tuple[Backend, str]:
@@ -192,7 +211,7 @@ def choose(problem: Problem) -> tuple[Backend, str]:
     for backend in _TABLE.values():
         obstacle = backend.obstacle(problem)
         if obstacle is None and backend is OWN:
-            obstacle = _slower()
+            obstacle = _not_chosen(problem)
         if obstacle is None:
             return backend, "; ".join(reasons) or "float32 or float64 on the CPU"
         reasons.append(obstacle)

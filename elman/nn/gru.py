@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.kernels.cells import CELLS
+from elman.kernels.cells import CELLS, Cell
 from elman.nn.recurrent import Recurrent, RecurrentCell
 
 
@@ -67,7 +67,6 @@ class GRU(Recurrent):
 
     _kind = "GRU"
     _gates = 3
-    _cell = CELLS["gru"]
 
     def __init__(
         self,
@@ -88,6 +87,10 @@ class GRU(Recurrent):
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         super().__init__("GRU", *sizes, device=device, dtype=dtype)
         self._set_dropout_over_time(recurrent_dropout, zoneout)
+
+    @property
+    def _cell(self) -> Cell:  # type: ignore[override]
+        return CELLS["gru"]
 
     @overload
     def forward(

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import has_torch_function
 
-from elman.kernels.cells import CELLS
+from elman.kernels.cells import CELLS, Cell
 from elman.nn.recurrent import Recurrent, RecurrentCell
 
 Pair = tuple[Tensor, Tensor]
@@ -74,7 +74,6 @@ class LSTM(Recurrent):
 
     _kind = "LSTM"
     _gates = 4
-    _cell = CELLS["lstm"]
 
     def __init__(
         self,
@@ -96,6 +95,10 @@ class LSTM(Recurrent):
         sizes = input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional
         super().__init__("LSTM", *sizes, proj_size=proj_size, device=device, dtype=dtype)
         self._set_dropout_over_time(recurrent_dropout, zoneout)
+
+    @property
+    def _cell(self) -> Cell:  # type: ignore[override]
+        return CELLS["lstm"]
 
     def _state_widths(self) -> tuple[int, ...]:
         return (self.proj_size or self.hidden_size, self.hidden_size)

@@ -200,7 +200,7 @@ class Recurrent(RNNBase):
             self._put_weight(name, weight)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "qconfig" and value is not None:
+        if name == "qconfig" and (value is not None or self._kind not in _OF_QUANTIZATION):
             warnings.warn(
                 f"torch's dynamic quantization {_OF_QUANTIZATION.get(self._kind, _OTHERS).format(kind=self._kind)}",
                 stacklevel=2,

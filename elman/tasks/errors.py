@@ -26,6 +26,7 @@ class SettingError(UserError):
     """
 
     def __init__(self, name: str, allowed: str, value: object) -> None:
+        value = repr(value) if value == "" else value
         super().__init__(f"{name} must be {allowed}, not {value}")
         self.name, self.allowed, self.value = name, allowed, value
 

@@ -18,8 +18,8 @@ from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.examples import Given, as_list
 from elman.tasks.labels.run import Classifier
 from elman.tasks.series import run as series_runs
-from elman.tasks.series.data import Columns
-from elman.tasks.series.run import Forecaster
+from elman.tasks.series.columns import Columns
+from elman.tasks.series.forecaster import Forecaster, Past
 from elman.tasks.settings import LABELS_LOOP, SERIES_LOOP, LabelsSettings, LoopSettings, SeriesSettings
 from elman.tasks.training import loop, runs
 
@@ -104,7 +104,7 @@ class LabelsClassifier(Estimator):
         dropout: share of activations dropped, half of it of the input's.
         label_smoothing: share of certainty that training withholds.
         batch_size: examples a step.
-        class_weights: "none", or "balanced": all labels count alike.
+        class_weights: "none", "balanced": all labels count alike, or "root": half-way between these.
         held_out: part to choose the weights by, and as much that is measured on.
         steps: of training.
         lr: highest learning rate.
@@ -212,6 +212,7 @@ class SeriesForecaster(Estimator):
         window: steps to look back.
         season: steps that repeat, 1 for none.
         interval: share of values that an interval should hold.
+        positive: whether nothing below 0 is forecast.
         cell: of the recurrent layer, "rnn", "gru" or "lstm".
         hidden_size: its units.
         layers: on top of each other.
@@ -239,6 +240,7 @@ class SeriesForecaster(Estimator):
         window: int = SeriesSettings.window,
         season: int = 1,
         interval: float = SeriesSettings.interval,
+        positive: bool = SeriesSettings.positive,
         cell: str = SeriesSettings.cell,
         hidden_size: int = SeriesSettings.hidden_size,
         layers: int = SeriesSettings.layers,
@@ -253,6 +255,7 @@ class SeriesForecaster(Estimator):
         run: str | Path | None = None,
     ) -> None:
         self.horizon, self.window, self.season, self.interval = horizon, window, season, interval
+        self.positive = positive
         self.cell, self.hidden_size, self.layers, self.dropout = cell, hidden_size, layers, dropout
         self.batch_size = batch_size
         self.held_out, self.steps, self.lr, self.eval_every, self.seed = held_out, steps, lr, eval_every, seed
@@ -270,7 +273,7 @@ class SeriesForecaster(Estimator):
         values = _columns(y)
         settings = SeriesSettings(**{name: getattr(self, name) for name in SeriesSettings.__dataclass_fields__})
         table = _ArrayTable(values)
-        source = series_runs.Source(table, Columns("step", table.columns[1:], []))
+        source = series_runs.Source(table, Columns("step", table.columns[1:]))
         run = self._train(series_runs.JOB, source, settings)
         self._y, self._flat = values, np.ndim(y) == 1
         self.errors_ = series_runs.measure(run).errors
@@ -303,7 +306,8 @@ class SeriesForecaster(Estimator):
         if values.shape[1] != self._y.shape[1]:
             raise DataError(f"the series has {values.shape[1]} columns, where {self._y.shape[1]} were fitted")
         frame = pl.DataFrame(values, nan_to_null=True).fill_null(strategy="forward")
-        found = self._forecaster.forecast(frame.to_numpy())
+        past = Past(frame.to_numpy(), ~np.isnan(values), self._forecaster.clock, 0, np.zeros((len(values), 0)))
+        found = self._forecaster.forecast(past)
         return found[:, 0] if self._flat else found
 
 

@@ -22,7 +22,10 @@ from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.model import LabelsModel
 from elman.tasks.series import run as series_runs
 from elman.tasks.series.calibration import read_margin
-from elman.tasks.series.model import SeriesModel, seasonal_places
+from elman.tasks.series.clock import Clock
+from elman.tasks.series.features import Features
+from elman.tasks.series.graph import write_series
+from elman.tasks.series.model import SeriesModel
 from elman.tasks.text import run as text_runs
 from elman.tasks.text.model import CharacterModel
 from elman.tasks.training import checkpoint, runs
@@ -192,41 +195,13 @@ def labels_graph(model: LabelsModel) -> Graph:
     return graph
 
 
-def series_graph(model: SeriesModel, margin: npt.NDArray[Any]) -> Graph:
-    """The last values in their own units in, the quantiles of the next K in the same units out, intervals widened by
-    a margin, (K, C)."""
+def series_graph(model: SeriesModel, margin: npt.NDArray[Any], features: Features, clock: Clock) -> Graph:
+    """The last values in their own units in, the quantiles of the next K in the same units out, intervals widened by a
+    margin, (K, C). Where the model reads the place in the year, `place` says how many steps the first value is after
+    the clock's first; where it reads columns that are known ahead, `future` holds them for the values' steps and the K
+    after them."""
     graph = Graph("elman series")
-    season, horizon, columns = model.season, model.horizon, model.columns
-    values = graph.input("values", "float64", ["time", "batch", columns])
-    y = graph.node("Sub", values, graph.constant(model.mean, "mean"))
-    y = graph.node("Div", y, graph.constant(model.std, "std"))
-    far, zero, axis = graph.constant([2**62]), graph.constant([0]), graph.constant([0])
-    level = graph.node("Slice", y, graph.constant([season]), far, axis)
-    before = graph.node("Slice", y, zero, graph.constant([-season]), axis)
-    change = graph.node("Mul", graph.node("Sub", level, before), graph.constant(model.std / model.spread))
-    single = graph.onnx.TensorProto.FLOAT
-    x = graph.node("Cast", graph.node("Concat", level, change, axis=-1), to=single)
-    _, _, state = graph.recurrent(model.rnn, x)  # (1, N, H)
-    now = graph.node("Slice", x, graph.constant([-1]), far, axis)  # (1, N, 2 C)
-    raw = graph.linear(model.linear, graph.node("Concat", state, now, axis=-1))
-    raw = graph.node("Reshape", raw, graph.constant([-1, horizon, columns, 3]))
-    low, median, high = graph.node("Split", raw, outputs=3, axis=-1, num_outputs=3)
-    low = graph.node("Sub", median, graph.node("Softplus", low))
-    high = graph.node("Add", median, graph.node("Softplus", high))
-    changes = graph.node("Concat", low, median, high, axis=-1)  # (N, K, C, 3)
-    changes = graph.node("Mul", changes, graph.constant((model.spread / model.std).float()[:, None]))
-    places = seasonal_places(-1, horizon, season)  # from the end
-    past = graph.node("Transpose", graph.node("Gather", y, graph.constant(places), axis=0), perm=[1, 0, 2])
-    past = graph.node("Unsqueeze", graph.node("Cast", past, to=single), graph.constant([-1]))
-    found = graph.node("Cast", graph.node("Add", past, changes), to=graph.onnx.TensorProto.DOUBLE)
-    found = graph.node("Mul", found, graph.constant(model.std[:, None]))
-    found = graph.node("Add", found, graph.constant(model.mean[:, None]))
-    low, median, high = graph.node("Split", found, outputs=3, axis=-1, num_outputs=3)
-    wider = graph.constant(margin[..., None].astype(np.float64))
-    low = graph.node("Min", graph.node("Sub", low, wider), median)
-    high = graph.node("Max", graph.node("Add", high, wider), median)
-    found = graph.node("Concat", low, median, high, axis=-1)
-    graph.output(found, "forecast", "float64", ["batch", horizon, columns, 3])
+    write_series(graph, model, margin, features, clock)
     return graph
 
 
@@ -272,9 +247,16 @@ def _series(folder: Path) -> Any:
     model, config, settings = runs.load_model(series_runs.JOB, folder)
     assert isinstance(model, SeriesModel)
     tail = (1 - settings.interval) / 2
-    facts = {name: config[name] for name in ("columns", "season", "scale", "clock")}
-    facts |= {"task": SERIES, "window": settings.window, "quantiles": [tail, 0.5, 1 - tail]}
-    return series_graph(model, read_margin(folder, model.horizon, model.columns)).model(facts)
+    facts = {name: config[name] for name in ("columns", "read", "features", "season", "scale", "clock")}
+    facts |= {
+        "task": SERIES,
+        "window": settings.window,
+        "steps": model.ahead + settings.window,
+        "quantiles": [tail, 0.5, 1 - tail],
+    }
+    margin = read_margin(folder, model.horizon, model.columns)
+    features, clock = Features(**config["features"]), Clock(**config["clock"])
+    return series_graph(model, margin, features, clock).model(facts)
 
 
 def _rows(rnn: nn.RNNBase, cell: Cell, name: str) -> Any:

@@ -115,7 +115,7 @@ class LabelsSettings(ModelSettings):
     dropout: float = field(default=0.5, metadata=SHARE)
     label_smoothing: float = field(default=0.1, metadata=SHARE)
     batch_size: int = field(default=64, metadata=COUNT)
-    class_weights: str = field(default="none", metadata=_one_of("none", "balanced"))
+    class_weights: str = field(default="none", metadata=_one_of("none", "root", "balanced"))
     held_out: float = field(default=0.1, metadata=TENTHS)
 
 
@@ -127,6 +127,7 @@ class SeriesSettings(ModelSettings):
     window: int = field(default=24, metadata=COUNT)
     season: int | None = field(default=None, metadata=SEASON)
     interval: float = field(default=0.8, metadata=_rule("above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1))
+    positive: bool = field(default=False, metadata=FLAG)
     cell: str = field(default="rnn", metadata=CELL)
     hidden_size: int = field(default=128, metadata=COUNT)
     layers: int = field(default=1, metadata=COUNT)
@@ -135,5 +136,5 @@ class SeriesSettings(ModelSettings):
     held_out: float = field(default=0.15, metadata=TENTHS)
 
 
-LABELS_LOOP = LoopSettings(steps=3000)
+LABELS_LOOP = LoopSettings(steps=5000, patience=4)
 SERIES_LOOP = LoopSettings(steps=500, eval_every=25, patience=8)

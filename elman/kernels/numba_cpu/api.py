@@ -87,7 +87,7 @@ def backward(
         fits("d_output", d_output, prepared.output, x)
     saved = (
         tuple([_plain_saved(a, shape, x) for a, shape in zip(saved, prepared.saved, strict=True)])
-        if prepared.saves
+        if prepared.places
         else ()
     )
     d_last = tuple([d if d is None else plain(d) for d in d_last])
@@ -189,7 +189,7 @@ def launch_forward(
     output = new(*prepared.output)  # sizes one by one: given as a tuple they cost torch twice the time
     last = tuple([new(*shape) for shape in prepared.states])
     saved: Saved = ()
-    if prepared.saves:
+    if prepared.places:
         saved = tuple([new(*shape) if shape else None for shape in prepared.saved])
     seal = ctypes.c_int64()
     scratch = scratch_for(prepared.scratch)

@@ -29,7 +29,8 @@ PIECE = 1 << 26  # characters in memory at a time
 class CsvTable:
     """A CSV file with a header; every value is a string here, an empty one too.
 
-    The separator is the one of tab, semicolon, bar and comma by which the first rows have as many values as the header.
+    The separator is the one of tab, semicolon, bar and comma by which the first rows have as many values as the header;
+    a comma only where no other does.
     Lines end with LF, CR LF or CR. A row with fewer values than the header is filled up with empty ones.
 
     Args:
@@ -37,15 +38,14 @@ class CsvTable:
         rows: how many are in memory at a time.
 
     Raises:
-        DataError: the header cannot be read.
+        DataError: the header cannot be read, or two separators fit.
     """
 
     def __init__(self, file: Path, rows: int) -> None:
         self.file, self.rows = file, rows
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # of the whole process; it is never lowered
         try:
-            best = max(SEPARATORS, key=self._fits)
-            self.separator = best if self._fits(best)[0] else ","
+            self.separator = self._separator()
             with self._open() as stream:
                 self.columns = next(csv.reader(stream, delimiter=self.separator, strict=True), [])
         except (UnicodeDecodeError, csv.Error) as error:
@@ -78,6 +78,22 @@ class CsvTable:
     def _open(self) -> TextIO:
         return self.file.open(encoding="utf-8-sig", newline="")  # the line ends inside a value stay as they are
 
+    def _separator(self) -> str:
+        """The one that fits best. Raises where the header could be split in two ways, and the rows do not say which."""
+        fits = {separator: self._fits(separator) for separator in SEPARATORS}
+        best = max(SEPARATORS, key=fits.__getitem__)
+        splits, share, _, promised = fits[best]
+        if not splits:
+            return ","
+        for other in SEPARATORS:
+            as_good = share == 0 or (fits[other] == fits[best] and other != ",")
+            if other != best and fits[other][0] and as_good and not promised:
+                raise DataError(
+                    f"{self.file}, line 1 can be split at {best!r} and at {other!r}, and the rows after it do not say "
+                    "which it is: put a name with one of them in it between double quotes"
+                )
+        return best
+
     def _fits(self, separator: str) -> tuple[bool, float, int, bool]:
         """How well a separator fits the first rows: whether it splits the header, how many rows then have as many
         values, into how many it splits it, and whether it is the one that the file's name promises."""
@@ -94,7 +110,7 @@ class CsvTable:
             return False, 0.0, 0, False
         header, *others = rows
         alike = [len(row) == len(header) for row in others if row] + [False] * broken
-        share = sum(alike) / len(alike) if alike else 1.0
+        share = sum(alike) / len(alike) if alike else 0.0
         return len(header) > 1, share, len(header), separator == "\t" and self.file.suffix.lower() == ".tsv"
 
     def _read(self) -> Iterator[tuple[int, list[str], int]]:

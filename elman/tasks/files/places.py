@@ -30,7 +30,7 @@ def refuse_folder(path: Path, *, overwrite: bool = False) -> None:
         return
     if not overwrite:
         raise RunError(
-            f"{path} exists already: choose another folder, go on with it by --resume, or replace it by --overwrite"
+            f"{path} exists already: choose another folder, or go on with it by --resume or replace it by --overwrite"
         )
     if path.is_symlink() or not (path / "config.json").is_file():
         raise RunError(f"{path} is no run folder, so --overwrite does not replace it: choose another folder")

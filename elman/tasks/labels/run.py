@@ -149,21 +149,15 @@ def measure(run: Run) -> dict[str, Scores]:
     return {name: Scores(measures.confusion(*pair, labels)) for name, pair in found.items()}
 
 
-class Classifier:
-    """A trained labels model, with what it needs to read sequences as it was trained to.
+class Classifier(runs.Opened[LabelsSettings]):
+    """A trained labels model, with what it needs to read sequences as it was trained to."""
 
-    Args:
-        folder: a run folder.
-        device: where to compute.
+    job = JOB
+    model: LabelsModel
 
-    Raises:
-        UserError: the folder or its files are not usable.
-    """
-
-    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
-        model, self.config, self.settings = runs.load_model(JOB, folder, device=device)
-        self.model = cast(LabelsModel, model)
-        self.folder, self.labels = folder, list(self.config["labels"])
+    def take_up(self) -> None:
+        """The labels, and how texts become tokens."""
+        self.labels = list(self.config["labels"])
         self.numeric = "mean" in self.config
         self.tokens = None if self.numeric else Tokens(self.settings.tokens, self.config["vocabulary"])
 

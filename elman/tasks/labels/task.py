@@ -16,6 +16,7 @@ from elman.tasks.training.task import Task
 
 STEP_VALUES = 1 << 19  # hidden values in one measuring step
 GLIMPSE = 20_000  # examples measured along the way
+POWER = {"none": 0.0, "root": 0.5, "balanced": 1.0}  # of a label's number of examples, by which its weight falls
 
 
 class LabelsTask(Task):
@@ -42,10 +43,9 @@ class LabelsTask(Task):
         self.units_per_step = self.batch
         self.steps_per_epoch = len(self.train) // self.batch
         labels = model.linear.out_features
-        weights = np.ones(labels)
-        if settings.class_weights == "balanced":
-            counts = np.bincount(arrays.classes[self.train], minlength=labels)
-            weights = counts.sum() / (labels * counts)
+        counts = np.bincount(arrays.classes[self.train], minlength=labels)
+        weights = counts ** -POWER[settings.class_weights]
+        weights /= weights[arrays.classes[self.train]].mean()  # 1 for the mean example, so that the step stays as large
         self.weights = torch.tensor(weights, dtype=model.linear.weight.dtype, device=self.device)
         self._epoch = -1
         self._order: npt.NDArray[Any] = np.empty((0, 0), dtype=np.int64)
@@ -62,9 +62,8 @@ class LabelsTask(Task):
             self._order = epoch_order(self.train, self.arrays.lengths, self.batch, (self.seed, epoch))
             self._epoch = epoch
         examples = self._order[batch]
-        whole = self.weights[self._to_device(self.arrays.classes[examples])].sum()
         mine = examples[self.share.rows(self.batch)]
-        return self._cross_entropy(self.forward(*self.gather(mine)), mine, self.settings.label_smoothing) / whole
+        return self._cross_entropy(self.forward(*self.gather(mine)), mine, self.settings.label_smoothing) / self.batch
 
     def evaluate(self) -> float:
         """Cross entropy on the examples that are kept apart to choose the best weights, 20,000 at most."""

@@ -1,11 +1,13 @@
 """A series as arrays in the run folder: read in batches, put on the grid of its step, gaps kept as gaps.
 
-values.npy    the columns on the grid, (n, C) in their own units; a missing value is the last known one
-known.npy     which values were there, (n, C)
+values.npy    the columns to forecast, and after them those that are only read, on the grid, (n, C + P) in their own
+              units; a missing value is the last known one
+known.npy     which values were there, (n, C + P)
+future.npy    the columns that are known ahead, if there are any, (n and perhaps more, J)
 """
 
-import re
-from dataclasses import dataclass, field, replace
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,41 +15,18 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from elman.tasks.errors import DataError, SettingError
+from elman.tasks.errors import DataError
 from elman.tasks.files.arrays import ArrayWriter, blocks, open_array
-from elman.tasks.files.tables import Table, as_strings, choose_column, is_index
+from elman.tasks.files.tables import Table, as_strings
 from elman.tasks.series.clock import Clock, find_clock, steps_between
-from elman.tasks.series.times import ACCEPTED, FORMS, NUMBER, Reading, readings
+from elman.tasks.series.columns import MISSING, Columns, find_reading, mend
+from elman.tasks.series.times import NUMBER, Reading
 
 Array = npt.NDArray[Any]
 
-TIMES = (
-    *("time", "date", "datetime", "timestamp", "month", "year", "day", "week", "hour", "ds", "t"),
-    *("시간", "시각", "일시", "날짜", "일자", "기준일", "년월", "연월", "연도", "년도"),
-)
-MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
+FUTURE = "future.npy"
 BEGIN = 1_000_000  # rows that decide what the step is
-LOOK = 1000  # rows that decide which columns hold numbers
 MOST_STRETCH = 20  # times as many steps as rows, beyond which the steps are called irregular
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The time column and the columns of numbers.
-
-    Args:
-        time: the time column.
-        values: the columns to forecast.
-        left_out: columns that could not be forecast, for they hold no numbers.
-        index: columns that only number the rows, left out too.
-        time_format: how the times are written, if the user said so.
-    """
-
-    time: str
-    values: list[str]
-    left_out: list[str] = field(default_factory=list)
-    index: list[str] = field(default_factory=list)
-    time_format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -64,65 +43,6 @@ class Read:
     skipped: int  # first steps left out, because a column had not begun
 
 
-def choose_columns(table: Table, time: str | None, values: list[str] | None, time_format: str | None = None) -> Columns:
-    """The columns that were named; else the time column by its usual name or as the first, and all that hold numbers.
-
-    A column without a name is the index that pandas writes: it may hold the times, but is forecast only if asked for.
-
-    Raises:
-        DataError: there is no such column, none with numbers, or the first line holds values in place of names.
-    """
-    choose_column(table, "--time-column", time)
-    for name in values or []:
-        choose_column(table, "--column", name)
-        if (values or []).count(name) > 1:
-            raise DataError(f"--column {name} is given twice: give each column once")
-    _, head = next(iter(table.batches(table.columns)), (0, pl.DataFrame(schema=table.columns)))
-    head = head.head(LOOK)
-    if time is None:
-        usual = [column for name in TIMES for column in table.columns if column.strip().lower() == name]
-        time = usual[0] if usual else _first_of_times(table, head)
-    if time in (values or []):
-        raise DataError(f"column {time!r} of {table.file} is the time: it cannot be forecast as well")
-    others = [name for name in table.columns if name != time]
-    chosen = values or [name for name in others if not is_index(name) and head.height and _holds_numbers(head[name])]
-    if not chosen:
-        first = head[others[0]][0] if others and head.height else None
-        begins = f": {others[0]} begins with {first!r}{_mend(str(first))}" if first else ""
-        raise DataError(f"{table.file} has no column of numbers beside its time column {time!r}{begins}")
-    if head.height and _is_row(time, chosen, head):
-        raise DataError(
-            f"{table.file}, line 1 holds values where the columns' names should be: put a line of names before it, "
-            f"such as time,value"
-        )
-    if values:
-        return Columns(time, values, time_format=time_format)
-    index = [name for name in others if is_index(name)]
-    return Columns(time, chosen, [name for name in others if name not in chosen + index], index, time_format)
-
-
-def _first_of_times(table: Table, head: pl.DataFrame) -> str:
-    """The first column; where that one has no name and numbers the rows, the first that holds dates."""
-    first = table.columns[0]
-    if not is_index(first) or not head.height:
-        return first
-    rows = Reading(NUMBER).times(head[first])
-    if not (rows == pl.int_range(len(rows), eager=True)).all():
-        return first
-    dates = (name for name in table.columns[1:] if any(way.form != NUMBER for way in _readings(table, head[name])))
-    return next(dates, first)
-
-
-def _is_row(time: str, values: list[str], head: pl.DataFrame) -> bool:
-    """Whether the names are values themselves: the first row of a file without a header."""
-    if head[time].dtype != pl.String:
-        return False
-    ways = readings(head[time])
-    a_time = pl.Series([time])
-    alike = any(way.times(a_time)[0] is not None for way in ways)
-    return alike and all(not is_index(name) and _holds_numbers(pl.Series([name])) for name in values)
-
-
 def read_series(table: Table, columns: Columns, folder: Path, usual: Reading | None = None) -> Read:
     """Write the arrays of a series, in two passes: rows as they are, then on the grid of the most frequent step.
 
@@ -135,20 +55,24 @@ def read_series(table: Table, columns: Columns, folder: Path, usual: Reading | N
     Raises:
         DataError: a time or a number cannot be read, or the times do not ascend; the message names the line.
     """
-    reading = _reading(table, columns, usual)
+    reading = find_reading(table, columns, usual)
     raw_times, raw_values = folder / "rows-times.npy", folder / "rows-values.npy"
+    names = [*columns.values, *columns.read, *columns.future]
     last: float | None = None
     with (
         ArrayWriter(raw_times, np.float64 if reading.form == NUMBER else np.int64) as times,
-        ArrayWriter(raw_values, np.float64, (len(columns.values),)) as values,
+        ArrayWriter(raw_values, np.float64, (len(names),)) as values,
     ):
-        for first, rows in table.batches([columns.time, *columns.values]):
+        for first, rows in table.batches([columns.time, *names]):
             found = _times(table, rows[columns.time], reading, first)
             _check_order(table, rows[columns.time], found, last, first)
             last = found[-1].item()
             times.append(found)
-            values.append(np.stack([_numbers(table, rows[name], first) for name in columns.values], axis=1))
-    read = _to_grid(table, raw_times, raw_values, reading, folder)
+            numbers = {name: _numbers(table, rows[name], first) for name in names}
+            for name in columns.future:
+                _refuse_missing(table, name, numbers[name], first)
+            values.append(np.stack(list(numbers.values()), axis=1))
+    read = _to_grid(table, raw_times, raw_values, reading, folder, columns)
     raw_times.unlink()
     raw_values.unlink()
     return read
@@ -164,52 +88,10 @@ class SeriesArrays:
     def __init__(self, folder: Path) -> None:
         self.values = open_array(folder / "values.npy", np.float64, 2)
         self.known = open_array(folder / "known.npy", np.bool_, 2)
+        self.future = open_array(folder / FUTURE, np.float64, 2) if (folder / FUTURE).exists() else None
 
     def __len__(self) -> int:
         return len(self.values)
-
-
-def _reading(table: Table, columns: Columns, usual: Reading | None) -> Reading:
-    """How the times are written: as the user says, or as the first rows show."""
-    for _, rows in table.batches([columns.time]):
-        column = rows[columns.time]
-        found = _readings(table, column)
-        if columns.time_format is not None:
-            return _asked_for(columns.time_format, found)
-        if (
-            usual is not None
-            and not usual.times(column).null_count()
-            and not isinstance(column.dtype, pl.Date | pl.Datetime)
-        ):
-            return usual
-        if len(found) > 1:
-            ways = " or ".join(f"--time-format {way.form}" for way in found)
-            raise DataError(
-                f"{table.place(0)}: column {columns.time} begins with {column[0]!r}, and all of it can be read in "
-                f"{len(found)} ways: say which one is meant by {ways}"
-            )
-        if not found:
-            value = "empty" if column[0] in (None, "") else f"{column[0]!r}"
-            raise DataError(f"{table.place(0)}: column {columns.time} is {value}, no time: a time is {ACCEPTED}")
-        return found[0]
-    raise DataError(f"{table.file} holds no row")
-
-
-def _readings(table: Table, column: pl.Series) -> list[Reading]:
-    if not isinstance(column.dtype, pl.Date | pl.Datetime):
-        as_strings(table, column)
-    return readings(column)
-
-
-def _asked_for(form: str, found: list[Reading]) -> Reading:
-    """The reading of this form, a name or a format with % signs."""
-    if "%" in form:
-        return Reading(form)
-    known = {name.lower(): name for name in [*FORMS, NUMBER]}
-    if form.lower() not in known:
-        raise SettingError("time_format", f"number, {', '.join(FORMS)}, or a format such as '%d %b %Y'", form)
-    name = known[form.lower()]
-    return next((way for way in found if way.form == name), Reading(name))
 
 
 def _times(table: Table, column: pl.Series, reading: Reading, first: int) -> Array:
@@ -246,29 +128,18 @@ def _numbers(table: Table, column: pl.Series, first: int) -> Array:
     if wrong.any():
         place = int(wrong.arg_true()[0])
         value = str(column[place])
-        raise DataError(f"{table.place(first + place)}: column {column.name} is {value!r}, no number{_mend(value)}")
+        raise DataError(f"{table.place(first + place)}: column {column.name} is {value!r}, no number{mend(value)}")
     return found.set(missing, None).to_numpy().astype(np.float64)
 
 
-def _mend(value: str) -> str:
-    """What to do about something that would be a number without its commas."""
-    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", value):
-        return ": write thousands without a comma, and decimals with a point"
-    return ": write decimals with a point" if re.fullmatch(r"-?\d+,\d+", value) else ""
+def _refuse_missing(table: Table, name: str, values: Array, first: int) -> None:
+    """Raise if a value is missing that should be known ahead."""
+    if (gone := np.isnan(values)).any():
+        place = table.place(first + int(gone.argmax()))
+        raise DataError(f"{place}: column {name} is empty, where --future-column needs a value in every row")
 
 
-def _holds_numbers(column: pl.Series) -> bool:
-    """Whether most of a column's values are numbers: the others will be said as errors."""
-    if column.dtype.is_numeric():
-        return True
-    if column.dtype != pl.String:
-        return False
-    texts = column.str.strip_chars()
-    texts = texts.filter(~(texts.is_null() | texts.is_in(MISSING)))
-    return len(texts) > 0 and 2 * texts.cast(pl.Float64, strict=False).count() > len(texts)
-
-
-def _to_grid(table: Table, raw_times: Path, raw_values: Path, reading: Reading, folder: Path) -> Read:
+def _to_grid(table: Table, raw_times: Path, raw_values: Path, reading: Reading, folder: Path, columns: Columns) -> Read:
     times, values = (
         open_array(raw_times, np.float64 if reading.form == NUMBER else np.int64),
         open_array(raw_values, np.float64, 2),
@@ -286,9 +157,12 @@ def _to_grid(table: Table, raw_times: Path, raw_values: Path, reading: Reading, 
     gaps = [(int(at), int(hop) - 1) for at, hop in hops if hop > 1]
     steps, missing = 0, 0
     last = values[first]
+    now = values.shape[1] - len(columns.future)  # columns that are known up to now alone
+    rows_now = _last_row(values[:, : len(columns.values)]) + 1 if columns.future else len(values)
     with (
-        ArrayWriter(folder / "values.npy", np.float64, (values.shape[1],)) as out,
-        ArrayWriter(folder / "known.npy", np.bool_, (values.shape[1],)) as known,
+        ArrayWriter(folder / "values.npy", np.float64, (now,)) as out,
+        ArrayWriter(folder / "known.npy", np.bool_, (now,)) as known,
+        ArrayWriter(folder / FUTURE, np.float64, (len(columns.future),)) if columns.future else nullcontext() as future,
     ):
         where = dict(gaps)
         for rows in blocks(len(values) - first):
@@ -301,12 +175,26 @@ def _to_grid(table: Table, raw_times: Path, raw_values: Path, reading: Reading, 
             wide[place] = some
             there = ~np.isnan(wide)
             filled = _fill(np.vstack([last, wide]))[1:]
-            out.append(filled)
-            known.append(there)
-            last, steps, missing = filled[-1], steps + len(wide), missing + int((~there).sum())
+            last = filled[-1]
+            if future is not None:
+                future.append(filled[:, now:])
+            if rows.start + first < rows_now:
+                here = int(place[min(len(some), rows_now - first - rows.start) - 1]) + 1
+                out.append(filled[:here, :now])
+                known.append(there[:here, :now])
+                steps, missing = steps + here, missing + int((~there[:here, :now]).sum())
     longest = max(gaps, key=lambda gap: gap[1], default=(0, 0))
     after = clock.at(int(longest[0]) - 1 + sum(size for at, size in gaps if at < longest[0])) if gaps else ""
     return Read(clock, len(times), steps, len(gaps), longest[1], after, missing, first)
+
+
+def _last_row(values: Array) -> int:
+    """The last row in which something is known, of which blocks are in memory; -1 where nothing is."""
+    for rows in reversed(list(blocks(len(values)))):
+        there = np.flatnonzero(~np.isnan(values[rows]).all(1))
+        if len(there):
+            return int(rows.start + there[-1])
+    return -1
 
 
 def _hops(times: Array, clock: Clock) -> tuple[Clock, list[tuple[int, int]]]:

@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.tasks.series.clock import Clock
-from elman.tasks.series.run import MODEL, Measured, Past, Run
+from elman.tasks.series.forecaster import Past
+from elman.tasks.series.run import MODEL, Measured, Run
 from elman.tasks.training.figures import picture
 
 Array = npt.NDArray[Any]
 
 PANELS = 4
+SHOWN = 4  # horizons of the past that a picture of a forecast shows
 TICKS = 6
 
 
@@ -60,18 +62,20 @@ def forecast_picture(
         MissingExtra: matplotlib is not installed.
     """
     horizon = len(forecast)
-    last = len(past.values) - 1
+    count = min(len(past.values), SHOWN * horizon)
+    values, first = past.values[-count:], past.first + len(past.values) - count
+    last = count - 1
     steps = last + np.arange(horizon + 1)  # the forecast is drawn on from the last value
     title = "The red line is as likely too high as too low; the band should hold what comes."
     with _panels(path, columns, title) as panels:
         for c, axes in enumerate(panels):
-            now = past.values[last, c]
+            now = values[last, c]
             low, median, high = (np.concatenate([[now], quantile]) for quantile in forecast[:, c].T)
-            axes.plot(np.arange(last + 1), past.values[:, c], color="black", linewidth=1, label="data")
+            axes.plot(np.arange(last + 1), values[:, c], color="black", linewidth=1, label="data")
             axes.plot(steps, median, color="tab:red", linewidth=1.5, label="forecast")
             share = f"{interval:.0%} interval"
             axes.fill_between(steps, low, high, color="tab:red", alpha=0.2, linewidth=0, label=share)
-        _label_times(panels[-1], np.arange(steps[-1] + 1), past.clock, past.first)
+        _label_times(panels[-1], np.arange(steps[-1] + 1), past.clock, first)
 
 
 @contextlib.contextmanager

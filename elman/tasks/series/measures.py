@@ -1,9 +1,10 @@
-"""How good forecasts are: MASE, pinball loss and coverage on rolling origins, and three baselines with intervals.
+"""How good forecasts are: MASE, pinball loss and coverage on rolling origins, and baselines with intervals.
 
 Sources: Hyndman and Koehler, "Another look at measures of forecast accuracy", 2006, for MASE; Koenker and Bassett,
 "Regression quantiles", 1978, for the pinball loss.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -11,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from elman.tasks.series.model import seasonal_places
+from elman.tasks.series import statistical
+from elman.tasks.series.season import seasonal_places
 
 Array = npt.NDArray[Any]
 V = TypeVar("V", Array, Tensor)
 
 MOST_FITTED = 100_000  # last values of the training part that the baselines are fitted on
 MOST_LAGS = 60
+MOST_PAST = 500  # origins in the training part whose errors make the intervals of ETS and ARIMA
 
 
 @dataclass(frozen=True)
@@ -127,24 +130,25 @@ def baseline_forecasts(
     train: int,
     origins: Array,  # (O,)
     horizon: int,
-    season: int,
+    seasons: Sequence[int],
     interval: float,
 ) -> dict[str, Array]:
     """The baselines' forecasts after each origin, (O, K, C, 3), fitted on the first `train` values.
 
-    The naive forecast repeats the last value, the seasonal naive one the last season, where there is a season; the
-    autoregression looks back up to two seasons.
+    The naive forecast repeats the last value, the seasonal naive ones the last season, where there is a season; the
+    autoregression looks back up to two seasons. ETS and ARIMA stand beside them where statsforecast is installed; where
+    a season is too long for ETS, or there are two, STL takes them out before.
     """
     first = max(0, train - MOST_FITTED)
-    lags = max(1, min(max(2 * season + 2, 12), MOST_LAGS, (train - first) // 10))
-    past = np.arange(first + max(lags, season) - 1, train - horizon)
+    lags = max(1, min(max(2 * seasons[0] + 2, 12), MOST_LAGS, (train - first) // 10))
+    past = np.arange(first + max(lags, seasons[-1]) - 1, train - horizon)
     found: dict[str, list[Array]] = {}
     for column in np.asarray(values).T:
         truth = column[past[:, None] + np.arange(1, horizon + 1)]
         points = {"naive": (naive_points(column, past, horizon), naive_points(column, origins, horizon))}
-        if season > 1:
-            seasons = (naive_points(column, at, horizon, season) for at in (past, origins))
-            points["seasonal naive"] = next(seasons), next(seasons)
+        for season in (season for season in seasons if season > 1):
+            name = "seasonal naive" if season == seasons[0] else f"seasonal naive ({season})"
+            points[name] = naive_points(column, past, horizon, season), naive_points(column, origins, horizon, season)
         model = Autoregression.fit(column[first:train], lags)
         points[f"AR({len(model.weights)})" if values.shape[1] == 1 else "AR"] = (
             model.points(column, past, horizon),
@@ -152,4 +156,10 @@ def baseline_forecasts(
         )
         for name, (then, now) in points.items():
             found.setdefault(name, []).append(with_interval(now, then, truth, interval))
+        if statistical.available():
+            some = past[-MOST_PAST:]
+            both = np.concatenate([some, origins])
+            for name, method in statistical.methods(train, seasons).items():
+                then, now = np.split(method(column, train, both, horizon), [len(some)])
+                found.setdefault(name, []).append(with_interval(now, then, truth[-MOST_PAST:], interval))
     return {name: np.stack(columns, axis=2) for name, columns in found.items()}

@@ -25,7 +25,8 @@ SAME = 0.02  # of an error, within which two forecasters count as equally good
 def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
     """The data in some lines; what was missing or irregular is among them."""
     about, clock, columns = config["data"], Clock(**config["clock"]), config["columns"]
-    season = f"a season of {config['season']}" if config["season"] > 1 else "no season"
+    seasons = config["scale"]["seasons"]
+    season = f"a season of {' and one of '.join(map(str, seasons))}" if seasons[-1] > 1 else "no season"
     lines = [
         f"{about['file']}: {about['steps']:,} steps of {', '.join(columns)}, from {clock.at(0)} to "
         f"{clock.at(about['steps'] - 1)}, one every {clock.step_in_words()}, {season}; {parts.train:,} to train on, "
@@ -62,6 +63,41 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
     if doubtful(clock.form):
         lines.append(f"the times are read as {clock.form}, the first is {clock.at(0)}; --time-format says it otherwise")
     return lines
+
+
+def describe_forms(config: Mapping[str, Any]) -> list[str]:
+    """What each column's forecast begins from, a line each."""
+    scale, columns = config["scale"], config["columns"]
+    terms = len(scale["slopes"][0]) - len(config["features"]["columns"])
+    lines = []
+    for name, log, slopes, methods in zip(columns, scale["log"], scale["slopes"], scale["methods"], strict=True):
+        used = ["the place in the year"] if any(slopes[:terms]) else []
+        used += [column for column, slope in zip(config["features"]["columns"], slopes[terms:], strict=True) if slope]
+        form = "on its logarithm, " if log else ""
+        beside = f", beside {' and '.join(used)}" if used else ""
+        lines.append(f"{name}: {form}from {', '.join(methods)} (their mean){beside}")
+    if config["read"]:
+        lines.append(f"read and not forecast: {', '.join(config['read'])}")
+    if config["features"]["columns"]:
+        lines.append(f"known ahead: {', '.join(config['features']['columns'])}")
+    return lines
+
+
+def learned(best_step: int, adopted: bool) -> str:
+    """Which weights the model has, and whether its network adds anything.
+
+    Args:
+        best_step: of the training.
+        adopted: whether it began with the weights of another run.
+    """
+    if adopted and not best_step:
+        return "this model has the weights that it began with: nothing better was measured on the way"
+    if best_step:
+        return f"this model has the weights of step {best_step:,}, the best of all measured on the way"
+    return (
+        "on the part to choose the weights by, the network learned nothing that gains more than chance: the forecasts "
+        "are those of its linear path"
+    )
 
 
 def verdict(measured: Measured, interval: float) -> str:
@@ -130,7 +166,7 @@ def write_series_readme(run: Run, measured: Measured) -> None:
         f"It forecasts the next {run.settings.horizon} values of {', '.join(run.config['columns'])} from the last "
         f"{run.task.reach}, with an interval that should hold {run.settings.interval:.0%} of what comes. The weights "
         f"are those of step {run.trainer.best_step:,} of {run.trainer.settings.steps:,}.",
-        "\n".join(f"- {line}" for line in describe_series(run.config, run.task.parts)),
+        "\n".join(f"- {line}" for line in describe_series(run.config, run.task.parts) + describe_forms(run.config)),
         readme.settings_in_words({**run.config["model"], "season": run.config["season"], **run.config["training"]}),
     ]
     columns = run.config["columns"]
@@ -143,10 +179,17 @@ def write_series_readme(run: Run, measured: Measured) -> None:
     }
     readme.write_metrics(run.folder, found, run.trainer.best_step)
     rows = [
-        [name, f"{e.mase.mean():.3f}", f"{e.pinball.mean():.3f}", f"{e.coverage.mean():.0%}"]
+        [
+            name,
+            f"{e.mase.mean():.3f}",
+            f"{e.pinball.mean():.3f}",
+            f"{e.coverage.mean():.0%}",
+            *(f"{size:.4g}" for size in e.mae),
+        ]
         for name, e in measured.errors.items()
     ]
-    header = [f"from {count:,} rolling origins", "MASE", "pinball loss", "in the interval"]
+    units = [f"MAE of {name}" for name in columns]
+    header = [f"from {count:,} rolling origins", "MASE", "pinball loss", "in the interval", *units]
     words = (
         f"{verdict(measured, run.settings.interval)} MASE and the pinball loss are means over all columns, in units of "
         f"{unit_in_words(run.config)}."

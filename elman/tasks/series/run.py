@@ -1,7 +1,6 @@
-"""The run folder of a series task: begun, gone on with, measured, and opened to forecast."""
+"""The run folder of a series task: begun, gone on with, and measured."""
 
 import dataclasses
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,19 @@ import torch
 from torch import nn
 
 from elman.tasks.errors import DataError, RunError
-from elman.tasks.files.tables import Table, open_table
-from elman.tasks.series.calibration import calibrate, find_margin, read_margin, write_margin
+from elman.tasks.files.arrays import open_array
+from elman.tasks.files.tables import Table
+from elman.tasks.series.calibration import adapt, calibrate, write_margin
 from elman.tasks.series.clock import Clock
-from elman.tasks.series.data import Columns, Read, SeriesArrays, choose_columns, read_series
+from elman.tasks.series.columns import Columns
+from elman.tasks.series.data import Read, SeriesArrays, read_series
+from elman.tasks.series.features import Features, find_calendar
+from elman.tasks.series.linear.choose import LATEST, find_reach
 from elman.tasks.series.measures import Errors, baseline_forecasts, measure_forecasts
-from elman.tasks.series.model import Scale, SeriesModel, fit_scale
-from elman.tasks.series.season import find_season
-from elman.tasks.series.task import SeriesTask, split_series
+from elman.tasks.series.model import SeriesModel
+from elman.tasks.series.scale import Scale, fit_scale, naive_error
+from elman.tasks.series.season import find_seasons
+from elman.tasks.series.task import Parts, SeriesTask, split_series
 from elman.tasks.settings import SeriesSettings
 from elman.tasks.training import runs
 from elman.tasks.training.modules import cell_weights
@@ -30,7 +34,8 @@ Run = runs.Run[SeriesSettings, SeriesTask]
 
 MODEL = "this model"
 MOST_ORIGINS = 5000
-SHOWN = 4  # horizons of the past that a picture of a forecast shows
+RECENT = 200  # forecasts of the past that the next intervals adapt to
+LINEAR = "linear.npy"  # of each column the linear forecast and its error's deviation, (C, K, R + 2)
 WORDS = {"clock": dict, "columns": list, "time": str, "season": int, "scale": dict}
 
 
@@ -41,6 +46,7 @@ class Source:
     table: Table
     columns: Columns
     sha256: str = ""
+    several: tuple[str, str] | None = None  # the columns of the names and of the values, where it held several series
 
 
 class SeriesJob:
@@ -55,61 +61,89 @@ class SeriesJob:
         found = read_series(data.table, data.columns, folder)
         arrays = SeriesArrays(folder)
         parts = split_series(found.steps, settings)
-        train = slice(0, max(parts.train, 0))
+        recent = slice(max(0, parts.train - LATEST), max(parts.train, 0))
+        count = len(data.columns.values)
+        values, known = arrays.values[recent], arrays.known[recent]
         usual, room = found.clock.season, (parts.train - settings.window - settings.horizon) // 2
-        season = settings.season or find_season(
-            arrays.values[train], arrays.known[train], usual, settings.horizon, room
+        seasons = [settings.season] if settings.season else None
+        seasons = seasons or find_seasons(
+            values[:, :count], known[:, :count], usual, found.clock.longer_season, settings.horizon, room
         )
-        needed = season + settings.window + settings.horizon
-        if parts.train < needed:
-            raise DataError(
-                f"{data.table.file} is too short: {parts.train:,} steps to train on, where a season of {season}, a "
-                f"window of {settings.window} and a horizon of {settings.horizon} need {needed:,}; lower --window or "
-                f"--horizon"
-            )
-        if parts.end - parts.choose < settings.horizon:
-            raise DataError(
-                f"{data.table.file} is too short: {parts.end - parts.choose:,} steps held out, where a horizon of "
-                f"{settings.horizon} needs as many; lower --horizon or raise --held-out"
-            )
-        unit = found.clock.season if found.clock.season < parts.train else 1
-        still = [
-            name
-            for name, column in zip(data.columns.values, arrays.values[train].T, strict=True)
-            if column.min() == column.max()
-        ]
-        if still:
-            others = " ".join(f"--column {name}" for name in data.columns.values if name not in still)
-            raise DataError(
-                f"column {still[0]} of {data.table.file} never changes in the part to train on"
-                f": {f'forecast the others alone, by {others}' if others else 'there is nothing to forecast'}"
-            )
+        reach = find_reach(seasons, settings.horizon, parts.train - settings.window)
+        self._refuse_short(data.table.file, parts, settings, seasons, reach)
+        self._refuse_still(data, arrays.values[: parts.train, :count])
+        unit = usual if usual < parts.train else 1
+        error = naive_error(arrays.values[: parts.train, :count], arrays.known[: parts.train, :count], unit)
+        features = _find_features(data.columns, arrays, found.clock, parts)
+        groups = _groups(features, arrays, found.clock, recent)
+        above = [bool(column.min() > 0) for column in arrays.values[:, :count].T]
+        scale, linear, deviation = fit_scale(values, known, groups, settings.horizon, seasons, reach, error, above)
+        features, scale = _without_calendar(features, scale)
+        np.save(folder / LINEAR, np.concatenate([linear, deviation.T[..., None]], axis=-1))
         return {
             "data": {"file": data.table.file.name, "sha256": data.sha256, **_in_words(found, data.columns)},
             "clock": dataclasses.asdict(found.clock),
             "time": data.columns.time,
             "columns": data.columns.values,
-            "season": season,
+            "several": data.several,
+            "read": data.columns.read,
+            "features": dataclasses.asdict(features),
+            "season": seasons[0],
             "unit": unit,
-            "scale": dataclasses.asdict(fit_scale(arrays.values[train], arrays.known[train], season, unit)),
+            "scale": dataclasses.asdict(scale),
         }
+
+    def _refuse_short(self, file: Path, parts: Parts, settings: SeriesSettings, seasons: list[int], reach: int) -> None:
+        """Raise unless the parts hold what a window and a forecast need."""
+        needed = max(seasons[-1], reach - 1 - settings.window // 2) + settings.window + settings.horizon
+        if parts.train < needed:
+            raise DataError(
+                f"{file} is too short: {parts.train:,} steps to train on, where a season of {seasons[-1]}, a window of "
+                f"{settings.window} and a horizon of {settings.horizon} need {needed:,}; lower --window or --horizon"
+            )
+        if parts.end - parts.choose < settings.horizon:
+            raise DataError(
+                f"{file} is too short: {parts.end - parts.choose:,} steps held out, where a horizon of "
+                f"{settings.horizon} needs as many; lower --horizon or raise --held-out"
+            )
+
+    def _refuse_still(self, data: Source, values: Array) -> None:
+        """Raise if a column never changes."""
+        names = data.columns.values
+        still = [name for name, column in zip(names, values.T, strict=True) if column.min() == column.max()]
+        if still:
+            others = " ".join(f"--column {name}" for name in names if name not in still)
+            raise DataError(
+                f"column {still[0]} of {data.table.file} never changes in the part to train on"
+                f": {f'forecast the others alone, by {others}' if others else 'there is nothing to forecast'}"
+            )
 
     def check(self, config: Mapping[str, Any], source: Path) -> None:
         """A scale for every column, and a clock."""
-        columns = len(config["columns"])
-        lists = [config["scale"].get(field.name) for field in dataclasses.fields(Scale)]
-        if not columns or any(not isinstance(values, list) or len(values) != columns for values in lists):
+        columns, names = len(config["columns"]), {field.name for field in dataclasses.fields(Scale)}
+        if "features" not in config:
+            raise RunError(
+                f"{source} is broken, or of an older version, whose models had no linear path: train it again"
+            )
+        of_columns = ("log", "slopes", "centre", "scale", "unit", "error")
+        lists = [config["scale"].get(name) for name in of_columns]
+        if (
+            not columns
+            or names != config["scale"].keys()
+            or any(not isinstance(values, list) or len(values) != columns for values in lists)
+        ):
             raise RunError(f"{source} is broken: it holds no scale for each column")
         names = {field.name for field in dataclasses.fields(Clock)}
         if not names - {"zone"} <= config["clock"].keys() <= names or config["season"] < 1:
             raise RunError(f"{source} is broken: its clock or its season makes no sense")
 
     def build(self, config: Mapping[str, Any], settings: SeriesSettings, layer: Any) -> SeriesModel:
-        """The untrained model."""
-        h, columns = settings.hidden_size, len(config["columns"])
-        weights = cell_weights(settings, 2 * columns) + h * settings.horizon * columns * 3
+        """The untrained model; `open` gives it its linear path."""
+        scale, h, columns = Scale(**config["scale"]), settings.hidden_size, len(config["columns"])
+        inputs = columns * (2 + len(scale.seasons)) + scale.features + len(scale.read_mean)
+        weights = cell_weights(settings, inputs) + h * settings.horizon * columns * 3
         runs.refuse_heavy(weights, h)
-        return SeriesModel(settings, config["season"], Scale(**config["scale"]), layer)
+        return SeriesModel(settings, scale, layer)
 
     def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
         """Nothing in the model is for one value or column by name."""
@@ -119,8 +153,53 @@ class SeriesJob:
         self, folder: Path, model: nn.Module, config: Mapping[str, Any], settings: SeriesSettings, seed: int
     ) -> SeriesTask:
         """The task on the arrays in the run folder."""
-        arrays = SeriesArrays(folder)
-        return SeriesTask(cast(SeriesModel, model), arrays, settings, Scale(**config["scale"]), seed)
+        model = cast(SeriesModel, model)
+        linear = torch.from_numpy(np.array(open_array(folder / LINEAR, np.float64, 3)))
+        if linear.shape[:-1] != model.linear.shape[:-1] or linear.shape[-1] != model.linear.shape[-1] + 1:
+            raise RunError(f"{folder / LINEAR} is broken: its shape is {tuple(linear.shape)}")
+        model.linear.copy_(linear[..., :-1])
+        model.deviation.copy_(linear[..., -1].T)
+        return _make_task(folder, model, config, settings, seed)
+
+
+def latest_origins(parts: Parts, horizon: int) -> int:
+    """How many origins at the end of a series the next intervals adapt to: no more than training left out."""
+    return min(RECENT + horizon, parts.end - parts.train)
+
+
+def _make_task(
+    folder: Path, model: SeriesModel, config: Mapping[str, Any], settings: SeriesSettings, seed: int
+) -> SeriesTask:
+    features, clock = Features(**config["features"]), Clock(**config["clock"])
+    return SeriesTask(model, SeriesArrays(folder), settings, config["scale"]["unit"], features, clock, seed)
+
+
+def _find_features(columns: Columns, arrays: SeriesArrays, clock: Clock, parts: Parts) -> Features:
+    """What is known of the future, columns on the scale of the training part."""
+    calendar = find_calendar(clock, parts.train)
+    known = arrays.future[: parts.train] if arrays.future is not None else np.zeros((1, 0))
+    return Features(
+        dataclasses.asdict(calendar) if calendar else {},
+        columns.future,
+        known.mean(0).tolist(),
+        [float(std) or 1.0 for std in known.std(0)],
+    )
+
+
+def _groups(features: Features, arrays: SeriesArrays, clock: Clock, rows: slice) -> list[Array]:
+    columns = arrays.future[rows] if arrays.future is not None else np.zeros((1, 0))
+    return features.groups(clock, np.arange(rows.start, rows.stop), columns)
+
+
+def _without_calendar(features: Features, scale: Scale) -> tuple[Features, Scale]:
+    """The calendar is left out where no column's linear forecast gains by it."""
+    if not features.calendar:
+        return features, scale
+    terms = features.size - len(features.columns)
+    if any(slope for slopes in scale.slopes for slope in slopes[:terms]):
+        return features, scale
+    slopes = [slopes[terms:] for slopes in scale.slopes]
+    return dataclasses.replace(features, calendar={}), dataclasses.replace(scale, slopes=slopes)
 
 
 JOB = SeriesJob()
@@ -140,123 +219,33 @@ class Measured:
 def measure(run: Run) -> Measured:
     """The run's best weights and the baselines, from every origin of the last part, which none of them has seen.
 
-    Of more than 5,000 origins, 5,000 are taken, equally far apart.
+    Where there are more than 5,000 origins, every second one is taken, or every third, and so on. Intervals adapt from
+    the part before on, each to what was known at its origin.
     """
     model, config, settings = runs.load_model(JOB, run.folder, device=str(run.task.device))
-    scale = Scale(**config["scale"])
-    task = SeriesTask(cast(SeriesModel, model), run.task.arrays, settings, scale, 0)
-    values, known = task.arrays.values, task.arrays.known
-    origins = task.parts.origins("measure", settings.horizon, task.reach - 1)
-    if len(origins) > MOST_ORIGINS:
-        origins = origins[np.linspace(0, len(origins) - 1, MOST_ORIGINS).astype(np.int64)]
-    places = origins[:, None] + np.arange(1, settings.horizon + 1)
-    margin = _margin(task)
-    write_margin(run.folder, margin)
-    forecasts = {MODEL: calibrate(task.forecasts(origins), margin)}
+    task = _make_task(run.folder, cast(SeriesModel, model), config, settings, 0)
+    count, horizon = len(config["columns"]), settings.horizon
+    values, known = task.arrays.values[:, :count], task.arrays.known[:, :count]
+    first, end = max(task.reach, task.parts.train) - 1, task.parts.end
+    spacing = -(-(end - task.parts.choose) // MOST_ORIGINS)
+    origins = np.arange(end - 1, first - 1, -spacing)[::-1]  # all that adapt, up to the last value
+    found, (truth, there) = task.forecasts(origins), task.truth(origins)
+    margins = adapt(found, truth, there, settings.interval, spacing)
+    recent = slice(-latest_origins(task.parts, horizon), None)
+    write_margin(run.folder, adapt(found[recent], truth[recent], there[recent], settings.interval, spacing)[-1])
+    mine = (origins >= max(first, task.parts.choose - 1)) & (origins < end - horizon)
+    origins = origins[mine]
+    forecasts = {MODEL: task.in_units(calibrate(found[mine], margins[mine]), origins)}
     forecasts |= baseline_forecasts(
-        values, task.parts.train, origins, settings.horizon, config["season"], settings.interval
+        values, task.parts.train, origins, horizon, config["scale"]["seasons"], settings.interval
     )
-    unit = np.array(scale.error)
+    places = origins[:, None] + np.arange(1, horizon + 1)
+    unit = np.array(config["scale"]["error"])
     errors = {
         name: measure_forecasts(found, values[places], known[places], unit, settings.interval)
         for name, found in forecasts.items()
     }
     return Measured(origins, values[places], known[places], forecasts, errors)
-
-
-def _margin(task: SeriesTask) -> Array:
-    """What the intervals lack on the part that chose the weights."""
-    horizon = task.settings.horizon
-    origins = task.parts.origins("choose", horizon, task.reach - 1)
-    if not len(origins):
-        return np.zeros((horizon, task.model.columns))
-    if len(origins) > MOST_ORIGINS:
-        origins = origins[np.linspace(0, len(origins) - 1, MOST_ORIGINS).astype(np.int64)]
-    places = origins[:, None] + np.arange(1, horizon + 1)
-    values, known = task.arrays.values[places], task.arrays.known[places]
-    return find_margin(task.forecasts(origins), values, known, task.settings.interval)
-
-
-@dataclass(frozen=True)
-class Past:
-    """The last values of a series, (n, C), which of them are known, its clock, and which of its steps the first is."""
-
-    values: Array
-    known: Array
-    clock: Clock
-    first: int
-
-    def at(self, place: int) -> str:
-        """The time of a place in `values`, or after it."""
-        return self.clock.at(self.first + place)
-
-
-class Forecaster:
-    """A trained series model, with what it needs to read a series as it was trained to.
-
-    Args:
-        folder: a run folder.
-        device: where to compute.
-
-    Raises:
-        UserError: the folder or its files are not usable.
-    """
-
-    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
-        model, self.config, self.settings = runs.load_model(JOB, folder, device=device)
-        self.model = cast(SeriesModel, model)
-        self.folder = folder
-        self.columns: list[str] = self.config["columns"]
-        self.reach = self.config["season"] + self.settings.window
-        self.margin = read_margin(folder, self.settings.horizon, len(self.columns))
-
-    def read(self, file: Path, time_format: str | None = None) -> "Past":
-        """The last values of a file like the one that was trained on, missing ones replaced by the last known one.
-
-        Args:
-            file: the file.
-            time_format: how its times are written, where that is not plain.
-
-        Raises:
-            DataError: it cannot be read, lacks a column, or has another step.
-        """
-        table = open_table(file)
-        own = Clock(**self.config["clock"])
-        columns = choose_columns(table, self.config["time"], self.columns, time_format)
-        with tempfile.TemporaryDirectory() as there:
-            clock = read_series(table, columns, Path(there), own.reading).clock
-            arrays = SeriesArrays(Path(there))
-            last = slice(-max(self.reach, SHOWN * self.settings.horizon), None)
-            values, known = np.array(arrays.values[last]), np.array(arrays.known[last])
-            first = len(arrays) - len(values)
-        if own.regular and not clock.regular:
-            raise DataError(
-                f"{file} has irregular times, where {self.folder} was trained on one value every {own.step_in_words()}"
-            )
-        if own.regular and (clock.unit, clock.step) != (own.unit, own.step):
-            raise DataError(
-                f"{file} has a step of {clock.step_in_words()}, where {self.folder} was trained on "
-                f"{own.step_in_words()}"
-            )
-        return Past(values, known, clock, first)
-
-    @torch.no_grad()
-    def forecast(
-        self,
-        values: Array,  # (n, C), the last row the latest
-    ) -> Array:
-        """Lower quantile, median and upper quantile of the next K values of each column, (K, C, 3).
-
-        Raises:
-            DataError: there are fewer values than a season and a window.
-        """
-        if len(values) < self.reach:
-            raise DataError(
-                f"the series is too short: {len(values):,} steps, where {self.folder} looks back at {self.reach:,}"
-            )
-        window = torch.from_numpy(np.array(values[-self.reach :, None], dtype=np.float64))
-        found = self.model(window.to(self.model.linear.weight.device), self.settings.window - 1)
-        return calibrate(self.model.in_units(found)[0, 0].cpu().numpy(), self.margin)
 
 
 def _in_words(found: Read, columns: Columns) -> dict[str, Any]:

@@ -232,6 +232,9 @@ def fit(trainer: Trainer, run: Path, *, progress: bool = True, report: Callable[
         _stop_on_interrupt() as stopped,
     ):
         try:
+            if task.begins_useful and trainer.step == 0 and trainer.best is None:
+                report(0, trainer.evaluate())
+                trainer.save(run)
             while not trainer.done and not (trainer.step % processes.look == 0 and processes.agree(stopped())):
                 losses.append(trainer.advance())
                 now = time.monotonic()

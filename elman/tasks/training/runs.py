@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -214,6 +214,30 @@ def load_model(job: Job[D, S, T], folder: Path, *, device: str = "cpu") -> tuple
     return model.to(find_device(device)).eval(), config, settings
 
 
+class Opened(Generic[S]):
+    """A trained model, with what it needs to read data as it was trained to.
+
+    Args:
+        folder: a run folder.
+        device: where to compute.
+
+    Raises:
+        UserError: the folder or its files are not usable.
+    """
+
+    job: ClassVar[Any]
+
+    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
+        self.folder = folder
+        self.model: Any
+        self.settings: S
+        self.model, self.config, self.settings = load_model(self.job, folder, device=device)
+        self.take_up()
+
+    def take_up(self) -> None:
+        """What else the task keeps of config.json."""
+
+
 @torch.no_grad()
 def adopt(job: Job[D, S, T], model: nn.Module, config: Mapping[str, Any], seed: int, before: Path) -> dict[str, Any]:
     """Give a new model the best weights of an older run, row by row where rows are for characters, words or labels.
@@ -238,7 +262,8 @@ def adopt(job: Job[D, S, T], model: nn.Module, config: Mapping[str, Any], seed: 
         known = old.get(name)
         if known is None or known.shape[name in rows :] != weight.shape[name in rows :]:
             raise RunError(
-                f"the model of {before} has another form at {name}: give the sizes it was trained with, or none"
+                f"the model of {before} has another form at {name}: it needs data of the kind it was trained on, and "
+                f"its sizes"
             )
         if name in rows:
             place = {what: i for i, what in enumerate(old_rows[name])}

@@ -25,6 +25,7 @@ class Task:
     unit: ClassVar[str]  # what the progress bar counts
     measured_on: str  # what `evaluate` measures on
     measure: ClassVar[str]  # the name of what `evaluate` returns and `score` turns a loss into; lower is better
+    begins_useful: ClassVar[bool] = False  # whether the untrained model is worth measuring
     settings: ModelSettings
     units_per_step: int
     steps_per_epoch: int

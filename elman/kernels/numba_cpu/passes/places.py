@@ -20,7 +20,7 @@ class Places(NamedTuple):
     m_at: Any
     """m_at(p, layer, d, q, i): where what is projected stands."""
     kept_z_at: Any
-    """kept_z_at(p, layer, d, q): where the pre-activation of a cell is kept whose z stands in the output; 0: nowhere."""
+    """kept_z_at(p, layer, d, q): where a cell whose z stands in the output keeps the pre-activation; 0: nowhere."""
 
 
 def make_places(dtype: type, cell: Room) -> Places:

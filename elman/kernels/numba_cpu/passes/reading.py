@@ -33,7 +33,7 @@ class Reading(NamedTuple):
     span: Any
     """span(p, layer, d, s0, first, count, scratch, j0, j1, thread): some sequences' steps from s0 on."""
     begin_slots: Any
-    """begin_slots(p, layer, d, z, j0, j1): the bias where the input writes nothing, for a row z of unit 0."""
+    """begin_slots(p, layer, d, z, j0, j1): the bias where the input writes nothing, for a row z of unit j0."""
 
 
 def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading:

@@ -38,7 +38,7 @@ class Prepared(NamedTuple):
     weights: list[tuple[int, ...]]
     masks: tuple[int, ...]
     saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
-    saves: bool  # whether there is any of these
+    places: tuple[int, ...]  # of those of these that are there
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
     seal_bits: int  # those of a seal that are the same however the run was split
@@ -257,7 +257,7 @@ def _prepare(
         _weight_shapes(kind, layers, directions, input_size, h, p, bias, projected),
         below,
         saved,
-        any(saved),
+        tuple([place for place, shape in enumerate(saved) if shape]),
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
         (1 << 8 * size) - 1,

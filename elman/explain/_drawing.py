@@ -1,0 +1,132 @@
+"""What the figures share: axes, colours, texts. Matplotlib is imported when something is drawn."""
+
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from elman._fonts import fonts
+from elman.explain._arithmetic import layer_name
+from elman.explain._language import say
+from elman.explain._text import visible
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from elman.explain._trace import Trace
+
+NEGATIVE, ZERO, POSITIVE = "#2563ad", "#f1f1ec", "#c4452c"  # as on the page
+INK, QUIET, LINE, ACCENT, TEAL = "#1a202b", "#5a6473", "#a3adbb", "#0a58ca", "#00737f"
+MOST_TICKS = 16
+
+
+class Drawing(NamedTuple):
+    """A figure's axes, and one sentence on how to read them, which stands under them too."""
+
+    ax: "Axes"
+    reading: str
+
+
+def language(trace: "Trace") -> str:
+    """The language of what is drawn: Korean only where there is a font for it."""
+    return trace.lang if len(fonts()) > 1 else "en"
+
+
+def legend(ax: "Axes", title: str | None = None) -> None:
+    """Beside the axes, where it covers no line."""
+    ax.legend(frameon=False, fontsize=9, title=title, title_fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+
+
+def axes(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=size, layout="constrained").add_subplot()
+
+
+def read(ax: "Axes", sentence: str) -> Drawing:
+    """Put the sentence under the axes, broken to their width."""
+    import textwrap
+
+    from matplotlib.text import Text
+
+    width = ax.get_window_extent().width / ax.figure.get_dpi()  # inches
+    said = textwrap.fill(sentence, max(30, int(width * 13)))
+    label = f"{ax.get_xlabel()}\n\n{said}" if ax.get_xlabel() else said
+    ax.set_xlabel(label, color=QUIET, fontsize=9.5, parse_math=False)
+    for text in ax.findobj(Text):
+        text.set_fontfamily(fonts())
+    return Drawing(ax, sentence)
+
+
+def write(ax: "Axes", x: float, y: float, text: str, **how: Any) -> None:
+    """A text as it is: no mathematics in a token with dollar signs."""
+    ax.text(x, y, text, ha="center", fontfamily=fonts(), parse_math=False, clip_on=True, **how)
+
+
+@functools.cache
+def colour_map() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("elman", [NEGATIVE, ZERO, POSITIVE])
+
+
+def colours() -> Any:
+    """From a share of the full colour, -1 to 1, to a colour."""
+    return lambda share: colour_map()(0.5 + 0.5 * max(-1.0, min(1.0, share)))
+
+
+def ramp(layer: int, layers: int) -> Any:
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](0.12 + 0.68 * layer / max(1, layers - 1))
+
+
+def rectangle(x: float, y: float, width: float, height: float, face: Any, edge: str = "none", zorder: float = 1) -> Any:
+    from matplotlib.patches import Rectangle
+
+    return Rectangle((x, y), width, height, facecolor=face, edgecolor=edge, lw=1.1, zorder=zorder)
+
+
+def largest(tensor: torch.Tensor) -> float:
+    finite = tensor[tensor.isfinite()].abs()
+    return float(finite.max()) or 1.0 if finite.numel() else 1.0
+
+
+def scale(trace: "Trace") -> float:
+    """The value that has the full colour: 1 for tanh, the largest state for relu."""
+    return 1.0 if trace.problem.cell.nonlinearity != "relu" else largest(trace.hidden)
+
+
+def name(trace: "Trace", layer: int, direction: int) -> str:
+    return layer_name(layer, direction, trace.sizes["D"])
+
+
+def last_state(trace: "Trace", row: int, batch: int) -> torch.Tensor:
+    return trace.h_n[row, batch] if trace.batched else trace.h_n[row]
+
+
+def tick(trace: "Trace", t: int, batch: int) -> str:
+    token = trace.labels.token(t, batch)
+    return str(t) if token is None else visible(token)
+
+
+def time_axis(ax: "Axes", trace: "Trace", batch: int) -> None:
+    """The steps, or their tokens; of many, only some."""
+    T = trace.sizes["T"]
+    every = max(1, -(-T // MOST_TICKS)) if trace.labels.tokens is None or T > 60 else 1
+    steps = list(range(0, T, every))
+    ax.set_xticks(steps, [tick(trace, t, batch) for t in steps], fontfamily=fonts(), parse_math=False)
+    ax.set_xlabel(say("step", "시점"))
+
+
+def bare(ax: "Axes") -> None:
+    ax.spines[:].set_visible(False)
+    ax.tick_params(length=0)
+
+
+def plain_spines(ax: "Axes") -> None:
+    ax.spines[["top", "right"]].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(LINE)

@@ -1,0 +1,178 @@
+"""Which columns of a file are the times and which the numbers, and how the times are written."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from elman.tasks.errors import DataError, SettingError
+from elman.tasks.files.tables import Table, as_strings, choose_column, is_index
+from elman.tasks.series.dated import DatedTable
+from elman.tasks.series.times import ACCEPTED, FORMS, NUMBER, Reading, readings
+
+TIMES = (
+    *("time", "date", "datetime", "timestamp", "month", "year", "day", "week", "hour", "ds", "t"),
+    *("시간", "시각", "일시", "날짜", "일자", "기준일", "년월", "연월", "연도", "년도"),
+)
+MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
+LOOK = 1000  # rows that decide which columns hold numbers
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The time column and the columns of numbers.
+
+    Args:
+        time: the time column.
+        values: the columns to forecast.
+        read: columns that are read beside them, and not forecast.
+        future: columns that are known ahead.
+        left_out: columns that could not be forecast, for they hold no numbers.
+        index: columns that only number the rows, left out too.
+        time_format: how the times are written, if the user said so.
+    """
+
+    time: str
+    values: list[str]
+    read: list[str] = field(default_factory=list)
+    future: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    index: list[str] = field(default_factory=list)
+    time_format: str | None = None
+
+
+def choose_columns(
+    table: Table,
+    time: str | None,
+    values: list[str] | None,
+    time_format: str | None = None,
+    *,
+    read: Sequence[str] = (),
+    future: Sequence[str] = (),
+) -> Columns:
+    """The columns that were named; else the time column by its usual name or as the first, and all that hold numbers.
+
+    A column without a name is the index that pandas writes: it may hold the times, but is forecast only if asked for.
+
+    Raises:
+        DataError: there is no such column, none with numbers, or the first line holds values in place of names.
+    """
+    choose_column(table, "--time-column", time)
+    options = {"--column": values or [], "--read-column": read, "--future-column": future}
+    named: dict[str, str] = {}
+    for option, names in options.items():
+        for name in names:
+            choose_column(table, option, name)
+            if name in named:
+                again = "twice" if named[name] == option else f"by {named[name]} too"
+                raise DataError(f"{option} {name} is given {again}: give each column once")
+            named[name] = option
+    _, head = next(iter(table.batches(table.columns)), (0, pl.DataFrame(schema=table.columns)))
+    head = head.head(LOOK)
+    if time is None and isinstance(table, DatedTable):
+        time = table.time
+    if time is None:
+        usual = [column for name in TIMES for column in table.columns if column.strip().lower() == name]
+        time = usual[0] if usual else _first_of_times(table, head)
+    if time in named:
+        raise DataError(f"column {time!r} of {table.file} is the time: it cannot be given as {named[time]} as well")
+    others = [name for name in table.columns if name != time and named.get(name) in (None, "--column")]
+    chosen = values or [name for name in others if not is_index(name) and head.height and _holds_numbers(head[name])]
+    if not chosen:
+        first = head[others[0]][0] if others and head.height else None
+        begins = f": {others[0]} begins with {first!r}{mend(str(first))}" if first else ""
+        raise DataError(f"{table.file} has no column of numbers beside its time column {time!r}{begins}")
+    if head.height and _is_row(time, chosen, head):
+        raise DataError(
+            f"{table.file}, line 1 holds values where the columns' names should be: put a line of names before it, "
+            f"such as time,value"
+        )
+    if values:
+        return Columns(time, values, list(read), list(future), time_format=time_format)
+    index = [name for name in others if is_index(name)]
+    left_out = [name for name in others if name not in chosen + index]
+    return Columns(time, chosen, list(read), list(future), left_out, index, time_format)
+
+
+def _first_of_times(table: Table, head: pl.DataFrame) -> str:
+    """The first column; where that one has no name and numbers the rows, the first that holds dates."""
+    first = table.columns[0]
+    if not is_index(first) or not head.height:
+        return first
+    rows = Reading(NUMBER).times(head[first])
+    if not (rows == pl.int_range(len(rows), eager=True)).all():
+        return first
+    dates = (name for name in table.columns[1:] if any(way.form != NUMBER for way in _readings(table, head[name])))
+    return next(dates, first)
+
+
+def _is_row(time: str, values: list[str], head: pl.DataFrame) -> bool:
+    """Whether the names are values themselves: the first row of a file without a header."""
+    if head[time].dtype != pl.String:
+        return False
+    ways = readings(head[time])
+    a_time = pl.Series([time])
+    alike = any(way.times(a_time)[0] is not None for way in ways)
+    return alike and all(not is_index(name) and _holds_numbers(pl.Series([name])) for name in values)
+
+
+def find_reading(table: Table, columns: Columns, usual: Reading | None) -> Reading:
+    """How the times are written: as the user says, or as the first rows show."""
+    for _, rows in table.batches([columns.time]):
+        column = rows[columns.time]
+        found = _readings(table, column)
+        if columns.time_format is not None:
+            return _asked_for(columns.time_format, found)
+        if (
+            usual is not None
+            and not usual.times(column).null_count()
+            and not isinstance(column.dtype, pl.Date | pl.Datetime)
+        ):
+            return usual
+        if len(found) > 1:
+            ways = " or ".join(f"--time-format {way.form}" for way in found)
+            raise DataError(
+                f"{table.place(0)}: column {columns.time} begins with {column[0]!r}, and all of it can be read in "
+                f"{len(found)} ways: say which one is meant by {ways}"
+            )
+        if not found:
+            value = "empty" if column[0] in (None, "") else f"{column[0]!r}"
+            raise DataError(f"{table.place(0)}: column {columns.time} is {value}, no time: a time is {ACCEPTED}")
+        return found[0]
+    raise DataError(f"{table.file} holds no row")
+
+
+def _readings(table: Table, column: pl.Series) -> list[Reading]:
+    if not isinstance(column.dtype, pl.Date | pl.Datetime):
+        as_strings(table, column)
+    return readings(column)
+
+
+def _asked_for(form: str, found: list[Reading]) -> Reading:
+    """The reading of this form, a name or a format with % signs."""
+    if "%" in form:
+        return Reading(form)
+    known = {name.lower(): name for name in [*FORMS, NUMBER]}
+    if form.lower() not in known:
+        raise SettingError("time_format", f"number, {', '.join(FORMS)}, or a format such as '%d %b %Y'", form)
+    name = known[form.lower()]
+    return next((way for way in found if way.form == name), Reading(name))
+
+
+def mend(value: str) -> str:
+    """What to do about something that would be a number without its commas."""
+    if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", value):
+        return ": write thousands without a comma, and decimals with a point"
+    return ": write decimals with a point" if re.fullmatch(r"-?\d+,\d+", value) else ""
+
+
+def _holds_numbers(column: pl.Series) -> bool:
+    """Whether most of a column's values are numbers: the others will be said as errors."""
+    if column.dtype.is_numeric():
+        return True
+    if column.dtype != pl.String:
+        return False
+    texts = column.str.strip_chars()
+    texts = texts.filter(~(texts.is_null() | texts.is_in(MISSING)))
+    return len(texts) > 0 and 2 * texts.cast(pl.Float64, strict=False).count() > len(texts)

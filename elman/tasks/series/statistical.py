@@ -1,0 +1,147 @@
+"""ETS and ARIMA as statsforecast chooses and fits them, forecast from every origin: its parameters are those of the
+training part, its states follow the series. statsforecast is an extra, imported when a forecast is made."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Method = Callable[[Array, int, Array, int], Array]  # values, train, origins, horizon
+
+LONGEST = 24  # the longest season that ETS has
+MOST = 2000  # last values of the training part that are fitted
+BLOCKS = 20  # times that the seasons are found anew, where STL finds them
+SEASONS = 10  # of the longest, that STL looks back at
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without statsforecast's warnings about trial models of its search that did not converge."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+def available() -> bool:
+    """Whether statsforecast is installed."""
+    return find_spec("statsforecast") is not None
+
+
+def methods(train: int, seasons: Sequence[int]) -> dict[str, Method]:
+    """What applies to a training part of this length and these seasons, by name."""
+    season = seasons[0]
+    if len(seasons) > 1 or season > LONGEST:
+        if train < 2 * seasons[-1] + 1:
+            return {}
+        return {"STL + ETS": partial(stl_ets, seasons=list(seasons))}
+    return {"ETS": partial(ets, season=season), "ARIMA": partial(arima, season=season)}
+
+
+def ets(values: Array, train: int, origins: Array, horizon: int, season: int) -> Array:
+    """The point forecasts of exponential smoothing, chosen by the corrected criterion of Akaike, (O, K)."""
+    from statsforecast.ets import forward_ets
+    from statsforecast.models import AutoETS
+
+    first = max(0, train - MOST)
+    fitted = AutoETS(season_length=season).fit(values[first:train]).model_
+    return ets_points(forward_ets(fitted, values[first:]), origins - first, horizon, season)
+
+
+def ets_points(model: dict[str, Any], origins: Array, horizon: int, season: int) -> Array:
+    """The forecasts from the states of an ETS model after each origin, (O, K)."""
+    _, trend, seasonal, damped = model["components"]
+    phi = model["par"][3] if damped == "D" else 1.0
+    states = model["states"][origins + 1]  # level, trend, and the seasons of this step and those before it
+    seasons = states[:, (1 if trend == "N" else 2) :]
+    points, far = np.empty((len(origins), horizon)), 0.0
+    for k in range(1, horizon + 1):
+        far += phi**k
+        found = states[:, 0]
+        if trend != "N":
+            found = found + far * states[:, 1] if trend == "A" else found * states[:, 1] ** far
+        if seasonal != "N":
+            part = seasons[:, (season - k) % season]
+            found = found + part if seasonal == "A" else found * part
+        points[:, k - 1] = found
+    return points
+
+
+def stl_ets(values: Array, train: int, origins: Array, horizon: int, seasons: list[int]) -> Array:
+    """The same for long seasons, or several: STL takes the seasons out (MSTL), their last round is repeated, and ETS
+    without a season forecasts what is left, (O, K). The seasons are found anew for each of some blocks of origins."""
+    from statsforecast.ets import forward_ets
+    from statsforecast.models import AutoETS
+    from statsforecast.mstl import mstl
+
+    def without(last: int) -> tuple[Array, int]:
+        """What repeats, up to the horizon after the last origin, and the place it begins at."""
+        first = max(0, last + 1 - SEASONS * seasons[-1])
+        parts = mstl(values[first : last + 1], period=seasons)
+        places = np.arange(first, origins[-1] + horizon + 1)
+        total = np.zeros(len(places))
+        for season in seasons:
+            name = "seasonal" if len(seasons) == 1 else f"seasonal{season}"
+            part = parts[name].to_numpy()
+            here = np.where(places <= last, places, last - season + 1 + (places - last - 1) % season)
+            total += part[here - first]
+        return total, first
+
+    repeats, first = without(train - 1)
+    fitted = AutoETS(season_length=1).fit(values[first:train] - repeats[: train - first]).model_
+    points = np.empty((len(origins), horizon))
+    for some in np.array_split(np.arange(len(origins)), min(BLOCKS, len(origins))):
+        repeats, first = without(int(origins[some[0]]))
+        end = int(origins[some[-1]]) + 1
+        states = forward_ets(fitted, values[first:end] - repeats[: end - first])
+        level = ets_points(states, origins[some] - first, horizon, 1)
+        points[some] = level + repeats[origins[some, None] - first + np.arange(1, horizon + 1)]
+    return points
+
+
+def arima(values: Array, train: int, origins: Array, horizon: int, season: int) -> Array:
+    """The point forecasts of the ARIMA model that a stepwise search finds, (O, K)."""
+    from statsforecast.arima import forward_arima
+    from statsforecast.models import AutoARIMA
+
+    first = max(0, train - MOST)
+    with _quiet():
+        model = AutoARIMA(season_length=season, approximation=True).fit(values[first:train]).model_
+        moved = forward_arima(model, values[first:])
+    return arima_points(model, values[first:], np.asarray(moved["residuals"]), origins - first, horizon)
+
+
+def arima_points(model: dict[str, Any], values: Array, errors: Array, origins: Array, horizon: int) -> Array:
+    """The forecasts of phi(B) (1 - B)^d (1 - B^m)^D y = theta(B) e after each origin from the errors so far."""
+    p, q, seasonal_p, seasonal_q, season, d, seasonal_d = model["arma"]
+    weights = model["coef"]
+
+    def polynomial(name: str, count: int, step: int, sign: float) -> Array:
+        found = np.zeros(count * step + 1)
+        found[0] = 1.0
+        found[step::step][:count] = [sign * weights[f"{name}{i + 1}"] for i in range(count)]
+        return found
+
+    left = np.convolve(polynomial("ar", p, 1, -1.0), polynomial("sar", seasonal_p, season, -1.0))
+    for step in [1] * d + [season] * seasonal_d:
+        left = np.convolve(left, np.concatenate([[1.0], np.zeros(step - 1), [-1.0]]))
+    right = np.convolve(polynomial("ma", q, 1, 1.0), polynomial("sma", seasonal_q, season, 1.0))
+    places = np.arange(len(values) + horizon)
+    trend = weights.get("drift", 0.0) * (places + 1) + weights.get("intercept", 0.0)
+    reach = max(len(left), len(right))
+    y = np.concatenate([np.zeros(reach), values - trend[: len(values)], np.zeros(horizon)])
+    e = np.concatenate([np.zeros(reach), errors, np.zeros(horizon)])
+    past = y[origins[:, None] + reach - np.arange(len(left) - 1)]  # the last value first
+    seen = e[origins[:, None] + reach - np.arange(len(right) - 1)]
+    points = np.empty((len(origins), horizon))
+    for k in range(horizon):
+        points[:, k] = -past @ left[1:] + seen @ right[1:]
+        past = np.column_stack([points[:, k], past])[:, : len(left) - 1]
+        seen = np.column_stack([np.zeros(len(origins)), seen])[:, : len(right) - 1]
+    points += trend[origins[:, None] + np.arange(1, horizon + 1)]
+    return points
