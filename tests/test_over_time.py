@@ -104,7 +104,7 @@ def cases() -> Iterator[tuple[str, str, Any, Any]]:
             yield cell, "plain", (1, 1, 1, 1), None
 
 
-@pytest.mark.parametrize(("cell", "kind", "leak", "drive"), cases())
+@pytest.mark.parametrize(("cell", "kind", "leak", "drive"), [*cases()])
 def test_kernels_are_the_definition(cell: str, kind: str, leak: Any, drive: Any) -> None:
     problem = problem_of(cell, leak, drive, **KINDS[kind])
     if not problem.cell.leaks:
