@@ -21,7 +21,7 @@ import elman
 
 ROOT = Path(__file__).parent.parent
 SHIM = "https://unpkg.com/iframe-worker/shim"  # what the theme would load for search in pages opened from a folder
-PAGES = ("index", "doctor", "explain", "tasks", "compatibility", "gallery", "api", "lessons/index")
+PAGES = ("index", "doctor", "explain", "tasks", "neuroscience", "compatibility", "gallery", "api", "lessons/index")
 LANGUAGES = {"en": "", "ko": ".ko"}
 DOWNLOAD = {"en": "Download this lesson as a notebook", "ko": "이 수업을 노트북 파일로 받기"}
 

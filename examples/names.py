@@ -6,7 +6,7 @@ from elman.data import NAMES
 from elman.tasks import LabelsClassifier
 
 names = pl.read_csv(NAMES["names"])
-model = LabelsClassifier(bidirectional=True, steps=1500).fit(names["name"].to_list(), names["nationality"].to_list())
+model = LabelsClassifier(steps=1500).fit(names["name"].to_list(), names["nationality"].to_list())
 for who, score in model.scores_.items():
     print(f"macro-F1 {score.macro_f1:.3f} on held-out names: {who}")
 asked = ["Kowalczyk", "Ó Briain", "Mäkinen", "Rossi"]

@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils.checkpoint import CheckpointError
 
 import elman
+from elman.call.usual import Usual
 
 Outcome = Values | Exception
 CELLS = ("RNN", "GRU", "LSTM")
@@ -140,6 +141,7 @@ class Case:
             self.forgotten = {n for n, t in run.wanted.items() if before.get(n) != (t.shape, t.dtype)}
 
         run.change = change
+        Usual.PATIENCE = self.options["choice"] % 2  # a run of a new form, or of one that is known
         torch.set_num_threads(self.threads)
         torch.manual_seed(3)
         plain = torch.backends.mkldnn.flags(enabled=run.ours)  # oneDNN's LSTM reads past the end of what is replaced

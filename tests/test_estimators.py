@@ -1,6 +1,7 @@
 """LabelsClassifier and SeriesForecaster, and the examples that use them."""
 
 import runpy
+import sys
 import warnings
 from pathlib import Path
 
@@ -296,8 +297,10 @@ def test_a_forecast_needs_the_columns_that_were_fitted(forecaster):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_run(example, monkeypatch, capsys):
+def test_examples_run(example, monkeypatch, capsys, tmp_path):
     """As they are, but for a tenth of the steps."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(example), *(["20"] if example.stem == "decision" else [])])
     honest = estimators.LoopSettings
 
     def shorter(**settings):
@@ -310,4 +313,4 @@ def test_examples_run(example, monkeypatch, capsys):
 
 
 def test_there_are_examples():
-    assert {path.stem for path in EXAMPLES} >= {"names", "sea", "rhyme", "moods"}
+    assert {path.stem for path in EXAMPLES} >= {"names", "sea", "rhyme", "moods", "decision", "reservoir"}

@@ -8,6 +8,7 @@ import pytest
 import torch
 from commands import exit_code
 
+from elman.cli import explain
 from elman.explain._examples import EXAMPLES
 from elman.explain._numbers import fixed
 from elman.tasks.settings import LoopSettings, TextSettings
@@ -110,7 +111,8 @@ def test_gallery_links_every_page(tmp_path, capsys) -> None:
     assert capsys.readouterr().out.splitlines()[-1] == f"next: open {folder / 'index.html'} in a browser"
 
 
-def test_what_cannot_be_is_one_sentence(model, tmp_path, capsys) -> None:
+def test_what_cannot_be_is_one_sentence(model, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(explain, "MOST_BYTES", 400_000)
     page = tmp_path / "page.html"
     for arguments, said in (
         ([], "give one of a RUN folder with --text, --seed with the name of an example, or --gallery FOLDER"),
@@ -122,7 +124,7 @@ def test_what_cannot_be_is_one_sentence(model, tmp_path, capsys) -> None:
         (["--seed", "nope"], "there is no example nope: --seed is one of here, here-now"),
         (["--seed", "here", "--text", "h"], "--text goes with a RUN folder"),
         (["--seed", "here", "-o", tmp_path / "no" / "page.html"], "No such file or directory"),
-        ([model, "--text", "hello " * 1500], "The page would have"),
+        ([model, "--text", "hello " * 300], "The page would have"),
     ):
         options = [] if "-o" in arguments else ["-o", page]
         assert exit_code("explain", *arguments, *options) == 2

@@ -1,6 +1,7 @@
 """What a series model reads beside the columns that it forecasts: the place in the year, columns that are known ahead,
 and columns that are only read."""
 
+import dataclasses
 import datetime
 import json
 import re
@@ -11,6 +12,7 @@ import polars as pl
 import pytest
 from commands import exit_code
 
+from elman.explain._series import trace_series
 from elman.tasks.errors import DataError
 from elman.tasks.files.tables import open_table
 from elman.tasks.series.clock import Clock
@@ -121,6 +123,13 @@ def test_rows_of_the_future_are_no_steps_of_the_series(tmp_path):
     assert arrays.future.tolist() == [[5], [6], [6], [8], [9]]
 
 
+def test_what_is_known_ahead_may_not_be_missing(tmp_path):
+    (tmp_path / "a.csv").write_text("day,y,p\n2020-01-01,1,5\n2020-01-02,2,\n2020-01-03,3,8\n")
+    table = open_table(tmp_path / "a.csv")
+    with pytest.raises(DataError, match=r"a.csv, line 3: column p is empty, where --future-column needs a value"):
+        read_series(table, choose_columns(table, None, ["y"], future=["p"]), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -134,3 +143,80 @@ def test_columns_that_do_not_fit_are_said(place, tmp_path, capsys, options, mess
     words = ["train", "series", place / "sales.csv", "-o", tmp_path / "run", *options.split()]
     assert exit_code(*words) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_a_series_model_says_which_values_its_forecast_hangs_on(place, capsys):
+    """By how much the forecasts move where a value is changed, and the page that shows what the layer read."""
+    page = place / "page.html"
+    assert exit_code("explain", place / "run", "--data", place / "sales.csv", "-o", page) == 2
+    assert "ends 5 step(s) too early" in capsys.readouterr().err
+    promotions(place / "ahead.csv", 295, 5)
+    assert exit_code("explain", place / "run", "--data", place / "ahead.csv", "-o", page) == 0
+    out = capsys.readouterr().out
+    assert "values that mattered to sold: by how much its forecasts move" in out
+    assert "sold - 7 before" in page.read_text()
+    forecaster = Forecaster(place / "run")
+    past = forecaster.read(place / "ahead.csv")
+    for step in trace_series(forecaster, past).steps[-14::3]:
+        values, column = past.values.copy(), ["sold", "visits"].index(step.column)
+        row = next(i for i in range(len(values)) if past.at(i) == step.time)
+        medians = []
+        for change in (-0.5, 0.5):
+            values[row, column] = past.values[row, column] + change
+            medians.append(forecaster.forecast(dataclasses.replace(past, values=values.copy()))[:, 0, 1].mean())
+        assert medians[1] - medians[0] == pytest.approx(step.moves, abs=1e-3)
+    assert exit_code("explain", place / "run") == 2
+    assert "give --data, the file that it is to forecast from" in capsys.readouterr().err
+
+
+def test_several_series_in_one_file_are_columns(tmp_path, capsys):
+    """Their rows series by series or time by time, with a value missing; the forecast names each."""
+    rng = np.random.default_rng(0)
+    rows = [
+        (f"{2000 + m // 12}-{m % 12 + 1:02d}", c, 10 * (c == "Oslo") + rng.normal())
+        for c in ("Bergen", "Oslo")
+        for m in range(90)
+    ]
+    del rows[40]
+    for name, order in (("long", rows), ("mixed", sorted(rows))):
+        lines = [f"{month},{city},{value:.3f}" for month, city, value in order]
+        (tmp_path / f"{name}.csv").write_text("\n".join(["month,city,rain", *lines, ""]))
+    words = ["train", "series", tmp_path / "long.csv", "-o", tmp_path / "run", "--series-column", "city", "--season", 1]
+    assert (
+        exit_code(
+            *words, *["--horizon", "3", "--window", "6", "--hidden-size", "4", "--batch-size", "4", "--steps", "2"]
+        )
+        == 0
+    )
+    assert "90 steps of Bergen, Oslo, from 2000-01 to 2007-06" in capsys.readouterr().out
+    assert np.load(tmp_path / "run" / "known.npy").sum() == 179
+    assert exit_code("forecast", tmp_path / "run", tmp_path / "mixed.csv", "--steps", 1) == 0
+    found = [line.split(",") for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [line[:2] for line in found] == [["2007-07", "Bergen"], ["2007-07", "Oslo"]]
+    assert float(found[1][3]) > 8 > float(found[0][3])
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (
+            "month,city,rain\n2000-01,Oslo,1\n2000-01,Oslo,2\n",
+            "",
+            "has two rows of Oslo at 2000-01: give each one once",
+        ),
+        ("month,city,rain\n2000-01,,1\n2000-02,Oslo,2\n", "", "column city is empty in some rows"),
+        (
+            "month,city,rain,snow\n2000-01,Oslo,1,2\n",
+            "",
+            "values by --column, one of rain, snow",
+        ),
+        ("month,town,rain\n2000-01,Oslo,1\n", "", "has no column 'city' for --series-column"),
+        ("month,city,rain\n2000-01,Oslo,1\n", "--read-column rain", "--series-column goes with one --column alone"),
+        ("month,city,rain\n" + "".join(f"2000-01,c{i},1\n" for i in range(201)), "", "has 201 series in column city"),
+    ],
+)
+def test_series_that_cannot_be_told_apart_are_said(tmp_path, capsys, content, options, message):
+    (tmp_path / "a.csv").write_text(content)
+    words = ["train", "series", tmp_path / "a.csv", "-o", tmp_path / "run", "--series-column", "city", *options.split()]
+    assert exit_code(*words) == 2
+    assert message in capsys.readouterr().err

@@ -20,14 +20,15 @@ from elman.tasks.series.calibration import adapt, calibrate
 from elman.tasks.series.clock import Clock
 from elman.tasks.series.columns import choose_columns
 from elman.tasks.series.data import SeriesArrays, read_series
+from elman.tasks.series.dated import dated
 from elman.tasks.series.forecaster import Forecaster, Past
 from elman.tasks.series.measures import Autoregression, Errors, baseline_forecasts, measure_forecasts, pinball
 from elman.tasks.series.model import SeriesModel
-from elman.tasks.series.report import verdict
+from elman.tasks.series.report import learned, verdict
 from elman.tasks.series.run import JOB, MODEL, Measured, Source
 from elman.tasks.series.scale import Scale, naive_error
 from elman.tasks.series.season import find_seasons, seasonal_places, strongest_lag
-from elman.tasks.series.task import SeriesTask, split_series
+from elman.tasks.series.task import Parts, SeriesTask, split_series
 from elman.tasks.settings import LoopSettings, SeriesSettings
 from elman.tasks.training import loop, runs
 
@@ -74,6 +75,11 @@ WAYS = {
     "hours with seconds": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%d %H:%M:%S}"), "1 hour", 24),
     "quarters of an hour": (every(HOUR / 4, 70, lambda t: f"{t:%Y-%m-%dT%H:%M:%S}"), "15 minutes", 96),
     "hours in UTC": (every(HOUR, 70, lambda t: f"{t:%Y-%m-%dT%H:%M:%S}Z"), "1 hour", 24),
+    "weekdays": (
+        [d for d in every(DAY, 98, lambda t: f"{t:%Y-%m-%d}") if datetime.date.fromisoformat(d).weekday() < 5],
+        "1 weekday",
+        5,
+    ),
     "years": ([str(year) for year in range(1900, 1950)], "1", 1),
     "fractions of years": ([f"{1900 + i / 12:.3f}" for i in range(60)], None, 1),
     "tenths": ([f"{i / 10}" for i in range(50)], "0.1", 1),
@@ -94,6 +100,44 @@ def test_times_are_read_and_written_back(tmp_path, monkeypatch, way, rows):
         assert found.clock.step_in_words() == step
         back = [found.clock.at(i) for i in range(len(times))]
         assert [*map(float, back)] == [*map(float, times)] if way == "tenths" else back == times
+
+
+def test_a_holiday_is_a_gap_among_weekdays_and_a_weekend_is_none(tmp_path):
+    days = [day for day in WAYS["weekdays"][0] if day != "2024-01-10"]
+    found, arrays = read(tmp_path, csv_of(days, range(len(days))))
+    assert (found.gaps, found.missing, found.longest_gap_after) == (1, 1, "2024-01-09")
+    assert found.clock.at(len(arrays)) == "2024-04-08"  # the Monday after
+    with_weekend = sorted([*days, "2024-03-09"])
+    found, _ = read(tmp_path, csv_of(with_weekend, range(len(with_weekend))))
+    assert found.clock.step_in_words() == "1 day"
+
+
+DATED = {
+    "year and month": ("y,year,month\n1,2019,11\n2,2019,12\n3,2020,1\n", "year-month", "2020-02", "1 month"),
+    "in Korean, of Excel": ("연도,월,y\n2019.0,11.0,1\n2019.0,12.0,2\n2020.0,1.0,3\n", "연도-월", "2020-02", "1 month"),
+    "quarters": ("Year,Quarter,y\n2019,3,1\n2019,4,2\n2020,1,3\n", "Year-Quarter", "2020Q2", "3 months"),
+    "days": ("year,month,day,y\n2019,12,30,1\n2019,12,31,2\n2020,1,1,3\n", "year-month-day", "2020-01-02", "1 day"),
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("case", DATED)
+def test_times_in_several_columns_are_one(tmp_path, case, kind):
+    content, name, following, step = DATED[case]
+    (tmp_path / "a.csv").write_text(content)
+    if kind == "parquet":
+        pl.read_csv(tmp_path / "a.csv").write_parquet(tmp_path / "a.parquet")
+    table = dated(open_table(tmp_path / f"a.{kind}"))
+    columns = choose_columns(table, None, None)
+    found = read_series(table, columns, tmp_path)
+    assert (columns.time, columns.values) == (name, ["y"])
+    assert (found.clock.at(3), found.clock.step_in_words()) == (following, step)
+    assert SeriesArrays(tmp_path).values.T.tolist() == [[1, 2, 3]]
+
+
+def test_a_column_of_years_alone_is_the_time(tmp_path):
+    (tmp_path / "a.csv").write_text("year,y\n2018,1\n2019,2\n2020,3\n")
+    assert choose_columns(dated(open_table(tmp_path / "a.csv")), None, None).time == "year"
 
 
 def test_parquet_times_are_those_of_csv(tmp_path):
@@ -528,6 +572,36 @@ def test_an_interval_that_does_not_hold_is_in_the_verdict():
         "asked for."
     )
     assert verdict(measured, 0.1) == "By MASE this model is better than naive."
+
+
+def test_it_is_said_where_the_network_adds_nothing():
+    assert learned(75, adopted=False).startswith("this model has the weights of step 75")
+    assert "the forecasts are those of its linear path" in learned(0, adopted=False)
+    assert "the weights that it began with" in learned(0, adopted=True)
+
+
+@torch.no_grad()
+def test_weights_are_kept_only_where_they_gain_more_than_chance(tmp_path):
+    """The measure is the loss and two standard errors of the gain; in a short part no gain is told from chance."""
+    run = make_run(tmp_path, make_series(300) - 200, held_out=0.2)
+    task = run.task
+    task.model.eval()
+    linear = task.evaluate()
+    task.model.head.bias.add_(0.3 * torch.randn_like(task.model.head.bias))
+    other = task.evaluate()
+    origins = task.parts.origins("choose", 5, task.reach - 1)
+    places, known = task._targets(origins, 1)
+    losses = [task._losses(task._scaled(origins, way), places, known).sum((0, 2, 3)) / 5 for way in (False, True)]
+    assert losses[1].mean().item() == pytest.approx(linear)
+    count = 60 // 5
+    block = np.arange(len(origins)) * count // len(origins)
+    gain = np.array([(losses[0] - losses[1])[torch.from_numpy(block == b)].mean().item() for b in range(count)])
+    error = gain.std(ddof=1) / np.sqrt(count)
+    assert other == pytest.approx(losses[0].mean().item() + 2 * error, rel=1e-5)
+    task.parts = Parts(200, 235, 300)  # seven horizons
+    worse = task.evaluate()
+    task.model.head.bias.data.copy_(task.model.start.repeat(5))
+    assert worse >= task.evaluate()
 
 
 # The season, and intervals that hold

@@ -21,6 +21,8 @@ import jupytext
 import nbformat
 import pytest
 
+import elman
+
 ROOT = Path(__file__).parent.parent
 SUFFIXES = {"en": "", "ko": ".ko"}
 SHOWN = {
@@ -53,6 +55,13 @@ def builder() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_korean_introduction_of_the_reference_names_everything() -> None:
+    """The docstrings below it are English; the introduction says what each name is for."""
+    text = (ROOT / "docs" / "api.ko.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(\w+)`", text)) >= set(elman.__all__)
+    assert "영어입니다" in text
 
 
 # ---------------------------------------------------------------- notebooks

@@ -585,6 +585,9 @@ def test_documented_code_runs(
     shown = re.search(rf"```\n({first}.*?)```", text, flags=re.DOTALL)
     assert shown is not None
     assert shown[1] in printed
+    blocks = re.findall(r"```\n(.*?)```", re.sub(r"```\w+\n.*?```", "", text, flags=re.DOTALL), flags=re.DOTALL)
+    assert len(blocks) == 2
+    assert all(block in printed for block in blocks)
     columns = re.findall(r"^\| (?:i|am|here|now) \|(.*?)\|(.*?)\|$", text, flags=re.MULTILINE)
     by_row = [[value.split(", ") for value in column if value.strip()] for column in zip(*columns, strict=True)]
     output = names["output"].tolist()

@@ -98,14 +98,14 @@ class _KnownLayer(torch.autograd.Function):
         kept = [a for a in saved if a is not None]
         weights = inputs[known.count :]
         ctx.save_for_backward(*map(_alias, others), output, *kept, *weights, *_results(others))
-        ctx.call = known, held, seal
+        ctx.call = known, held, seal, known.count + 1 + len(kept)
         ctx.set_materialize_grads(False)
         return output, *last
 
     @staticmethod
     def backward(ctx: Any, d_output: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
-        known, held, seal = ctx.call
-        count, end = known.count, known.kept
+        known, held, seal, end = ctx.call
+        count = known.count
         tensors = unpack_saved(ctx, count)
         output = tensors[count]
         if output is not None and not rule.must_stay_visible(d_output, d_last):

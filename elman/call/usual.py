@@ -31,16 +31,22 @@ _tracing_state = torch._C._get_tracing_state
 class Usual:
     """A usual call: elman's kernels can take its tensors."""
 
+    __slots__ = ("_known", "_new", "asked", "looks")
+    PATIENCE = 1
+    """How often a form comes before its run is made known: a length of text that comes once is not worth 30 us."""
+
     def __init__(self, tensors: list[Tensor]) -> None:
         self.looks: Any = looks_like(tensors)
         self.asked = asked()
         self._known: Known | None = None
+        self._new = self.PATIENCE
 
     def run(self, layer: "Recurrent", input: Tensor, states: States, weights: list[Tensor]) -> Found | None:
         """Output and last states of a call that looks like this one and has no lengths, reset and dropout. None: it has
         to go the way of all others.
         """
-        if self.looks is None:
+        if self.looks is None or self._new > 0:
+            self._new -= 1
             return None
         x, single = input, input.dim() == 2
         if single:
@@ -91,7 +97,7 @@ def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights:
         return None
     usual = Usual([input, *states, *weights])
     if usual.looks is not None:
-        before[:] = [usual, *before[:3]]
+        before[:] = [usual, *before[:7]]
     return usual
 
 

@@ -11,6 +11,7 @@ from elman.tasks.errors import UserError
 from elman.tasks.files.places import free_path, refuse_existing
 
 MOST = 10  # steps that are told
+MOST_BYTES = 4_000_000  # of a page: most of it are the weights, 1.3 MB in a GRU of 256 units
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
 def explain(
     run: Annotated[
         Path | None,
-        typer.Argument(help="A run folder of `elman train text` or `labels`.", metavar="RUN", show_default=False),
+        typer.Argument(help="A run folder of `elman train`.", metavar="RUN", show_default=False),
     ] = None,
     text: Annotated[str | None, typer.Option(help="What the model reads.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="The file that a series model forecasts from, in place of --text.")
+    ] = None,
     seed: Annotated[
         str | None, typer.Option(help=f"A built-in example in place of RUN: {', '.join(EXAMPLES)}.", metavar="NAME")
     ] = None,
@@ -51,21 +55,27 @@ def explain(
         trace = EXAMPLES[seed]()
     else:
         assert run is not None
-        trace, told = _trace_run(run, text, device)
+        trace, told = _trace_run(run, text, data, device)
+    from elman.explain._page import page
+    from elman.tasks.training.checkpoint import write_atomically
+
     try:
-        trace.save(output)
+        text_of_page = page(trace, most_bytes=MOST_BYTES)
     except ValueError as error:  # larger than a page may be
         raise UserError(str(error)) from error
+    write_atomically(output, text_of_page.encode())
     _say(output)
     print(f"next: open {output} in a browser")
     return {"pages": [str(output)], **told}
 
 
-def _trace_run(run: Path, text: str | None, device: str) -> "tuple[Trace, dict[str, Any]]":
+def _trace_run(run: Path, text: str | None, data: Path | None, device: str) -> "tuple[Trace, dict[str, Any]]":
     """The trace of a run's model, and what else there is to say about what it read."""
     from elman.tasks.training.checkpoint import read_task
 
     task = read_task(run)
+    if task == "series":
+        return _trace_series(run, data, device)
     if text is None:
         raise UserError("a RUN folder needs --text: what is the model to read?")
     if task == "labels":
@@ -92,6 +102,23 @@ def _trace_labels(run: Path, text: str, device: str) -> "tuple[Trace, dict[str, 
         print(f"{step.without:7.1%}  {step.token!r}")
     steps = [{"token": step.token, "without": step.without} for step in found.steps]
     return found.trace, {"label": found.label, "probability": found.probability, "steps": steps}
+
+
+def _trace_series(run: Path, data: Path | None, device: str) -> "tuple[Trace, dict[str, Any]]":
+    from elman import data as sets
+    from elman.explain._series import trace_series
+    from elman.tasks.series.forecaster import Forecaster
+
+    if data is None:
+        raise UserError(f"{run} forecasts a series: give --data, the file that it is to forecast from")
+    forecaster = Forecaster(run, device=device)
+    found = trace_series(forecaster, forecaster.read(sets.find(data)))
+    for column in forecaster.columns:
+        print(f"values that mattered to {column}: by how much its forecasts move, on average, for each unit of them")
+        steps = [step for step in found.steps if step.target == column]
+        for step in sorted(steps, key=lambda step: -abs(step.moves))[:MOST]:
+            print(f"{step.moves:+9.3f}  {step.time}  {step.column} {step.value:.6g}")
+    return found.trace, {"steps": [vars(step) for step in found.steps]}
 
 
 def _write_gallery(folder: Path) -> list[str]:

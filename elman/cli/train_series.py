@@ -7,6 +7,7 @@ import typer
 
 from elman.cli import options
 from elman.cli.training import describe_model, draw, open_run, outcome, train_to_end
+from elman.tasks.errors import UserError
 from elman.tasks.settings import SERIES_LOOP, LoopSettings, SeriesSettings
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def series(
     source: options.From = None,
     time_column: Annotated[str | None, typer.Option(help="The column of times, if not obvious.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="A column to forecast; may be given often.")] = None,
+    series_column: Annotated[
+        str | None, typer.Option(help="The column that says whose value a row holds, where a file has several series.")
+    ] = None,
     read_column: Annotated[
         list[str] | None, typer.Option(help="A column that is read and not forecast; may be given often.")
     ] = None,
@@ -66,22 +70,31 @@ def series(
     from elman.tasks.files.tables import open_table
     from elman.tasks.series import run as series_runs
     from elman.tasks.series.columns import choose_columns
+    from elman.tasks.series.dated import dated
     from elman.tasks.series.report import describe_forms, describe_series
+    from elman.tasks.series.several import SeveralTable
     from elman.tasks.training import runs
 
     file = sets.find(data)
 
     def read() -> series_runs.Source:
-        table = open_table(file)
-        columns = choose_columns(
-            table, time_column, column, time_format, read=read_column or [], future=future_column or []
-        )
-        return series_runs.Source(table, columns, runs.file_sha256(file))
+        table = open_table(file) if time_column else dated(open_table(file))
+        if series_column is None:
+            columns = choose_columns(
+                table, time_column, column, time_format, read=read_column or [], future=future_column or []
+            )
+            return series_runs.Source(table, columns, runs.file_sha256(file))
+        if read_column or future_column or len(column or []) > 1:
+            raise UserError("--series-column goes with one --column alone, that of the values")
+        several = SeveralTable(table, series_column, time_column, column[0] if column else None)
+        columns = choose_columns(several, several.time, several.names, time_format)
+        return series_runs.Source(several, columns, runs.file_sha256(file), (series_column, several.value))
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
         return {
             "time_column": config["time"],
-            "column": config["columns"],
+            "column": [config["several"][1]] if config["several"] else config["columns"],
+            "series_column": config["several"][0] if config["several"] else None,
             "read_column": config["read"],
             "future_column": config["features"]["columns"],
             "time_format": config["clock"]["form"],
@@ -128,7 +141,7 @@ def finish(run: "Run") -> "Measured":
         print("ETS and ARIMA stand beside these with another package: pip install elman[baselines]")
     print(f"MASE 1 is {unit_in_words(run.config)}; the interval should hold {run.settings.interval:.0%}")
     print(verdict(measured, run.settings.interval))
-    print(learned(run.trainer.best_step))
+    print(learned(run.trainer.best_step, "from" in run.config))
     origins_csv(run, measured)
     draw(
         lambda: loss_picture(run.trainer, run.folder / "loss.png"),

@@ -27,8 +27,9 @@ MOST_BYTES = 1_000_000
 SCRIPTS = (
     *("words_en", "words_ko", "numbers", "cells", "model", "gradient", "changes", "head", "loss", "text"),
     *("dom", "places", "wires", "grid", "panel", "arithmetic", "gates", "edit", "backward"),
-    *("ledger", "influence", "beside", "tour", "address", "lesson", "main"),
+    *("ledger", "influence", "beside", "tour", "address", "lesson", "listen", "main"),
 )
+STYLES = ("page", "panel", "screens")
 Radii = list[list[float | None]]
 Lesson = dict[str, Any]
 HIDDEN = re.compile(
@@ -95,7 +96,7 @@ def _bytes(*tensors: Tensor) -> float:
 
 
 def _page(trace: "Trace", sequences: Sequence[int], spectral: Radii, lesson: Lesson | None) -> str:
-    script, style = _script(), asset("page.css")
+    script, style = _script(), "\n".join(asset(f"{name}.css") for name in STYLES)
     parts = {
         "policy": policy_for(script=script, style=style),
         "title": html.escape((trace.labels.title or {}).get("en") or trace.layer),

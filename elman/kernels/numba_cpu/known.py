@@ -48,15 +48,11 @@ class Known:
         """Whether gradients are asked for."""
         self.problem, self.count = problem.without_inputs(), 1 + len(problem.states)
         self._turned, self._looks_like = turned, looks_like
-        self._inference, self._training = [prepare(problem, False, save, 0, turned, False) for save in (False, True)]
-        states, saved = self._training.states[: len(problem.states)], self._training.saved
-        self._shapes = [x.shape, *states, self._training.output, *(shape for shape in saved if shape)]
-        self.kept = len(self._shapes)
-        self._places = [place for place, shape in enumerate(saved) if shape]
-        self._weight_bytes = [w.nbytes for w in problem.weights]
+        self._x_shape, self._weight_bytes = x.shape, [w.nbytes for w in problem.weights]
         self._weights = [_without_memory(w) for w in problem.weights]
-        self._looks: list[Look] = []  # of what is kept for the way back
+        self._ahead: dict[bool, Prepared] = {}  # without and with what is saved
         self._back: dict[tuple[object, ...], Prepared] = {}
+        self._looks: list[Look] = []  # of what is kept for the way back
 
     def hold(self, weights: Sequence[Tensor]) -> Held | None:
         """The weights' memory; None where that is not theirs alone."""
@@ -72,7 +68,10 @@ class Known:
         if states:
             check_room(states)
             at_states = two(states)
-        prepared = self._training if save else self._inference
+        prepared = self._ahead.get(save)
+        if prepared is None:
+            problem = self.problem.with_inputs([x, *states, *self._weights])
+            prepared = self._ahead[save] = prepare(problem, False, save, 0, self._turned, False)
         return launch_forward(prepared, x, at_states, held[1], NO_TABLES, save)
 
     def backward(
@@ -88,6 +87,7 @@ class Known:
         storages, at_weights = held
         if [*map(_address_of, storages)] != at_weights or [*map(_bytes_of, storages)] != self._weight_bytes:
             return None
+        ahead = self._ahead[True]
         for look in self._looks:
             if look(*kept):
                 break
@@ -100,7 +100,7 @@ class Known:
         at_saved: Sequence[int] = NOTHING_SAVED
         if saved:
             at_saved = [0] * len(NOTHING_SAVED)
-            for place, array in zip(self._places, saved, strict=True):
+            for place, array in zip(ahead.places, saved, strict=True):
                 check_own_room(array)
                 at_saved[place] = array.data_ptr()
         at_states: Sequence[int] = NO_STATES
@@ -111,7 +111,7 @@ class Known:
         if x_turned and needs[0]:  # whose gradient lies as itself
             x, x_turned = plain(x), False
         if d_output is not None:
-            fits("d_output", d_output, self._training.output, x)
+            fits("d_output", d_output, ahead.output, x)
             given = d_output
             d_output, d_output_turned = as_it_lies(given)
             if d_output is given:
@@ -119,7 +119,7 @@ class Known:
         at_d_last: Sequence[int] = NO_STATES
         if d_last.count(None) < len(d_last):
             d_last = tuple([d if d is None else plain(d) for d in d_last])
-            for d, shape in zip(d_last, self._training.states, strict=True):
+            for d, shape in zip(d_last, ahead.states, strict=True):
                 if d is not None:
                     fits("the gradient at a last state", d, shape, x)
                     check_own_room(d)
@@ -151,18 +151,21 @@ class Known:
 
     def all_saved(self, there: Sequence[Tensor]) -> Saved:
         """What `launch_forward` saved, of what of it is there."""
-        found = dict(zip(self._places, there, strict=True))
-        return tuple([found.get(place) for place in range(len(self._training.saved))])
+        ahead = self._ahead[True]
+        found = dict(zip(ahead.places, there, strict=True))
+        return tuple([found.get(place) for place in range(len(ahead.saved))])
 
     def _fits(self, kept: Sequence[Tensor]) -> bool:
         """Whether what was kept has its shapes, dtype, place and order still; then that look is known."""
-        x, turned = as_it_lies(kept[0])
-        if [*map(Tensor.size, kept)] != self._shapes or {t.dtype for t in kept} != {self._weights[0].dtype}:
+        ahead, (x, turned) = self._ahead[True], as_it_lies(kept[0])
+        saved = [shape for shape in ahead.saved if shape]
+        shapes = [self._x_shape, *ahead.states[: self.count - 1], ahead.output, *saved]
+        if [*map(Tensor.size, kept)] != shapes or {t.dtype for t in kept} != {self._weights[0].dtype}:
             return False
         if x is not kept[0] or turned is not self._turned or not all(t.is_cpu and plain(t) is t for t in kept[1:]):
             return False
         if (look := self._looks_like(kept)) is not None:
-            self._looks = [look, *self._looks[:3]]
+            self._looks = [look, *self._looks[:7]]
         return True
 
     def read_by(self, held: Held) -> list[Tensor]:

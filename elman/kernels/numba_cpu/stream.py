@@ -47,7 +47,7 @@ class StreamOfSteps:
         memory, inner = scratch_memory(prepared.scratch), torch.empty_like(states[0])
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
-        self._x_bytes = like.nbytes
+        self._x_bytes, self._itemsize = like.nbytes, like.itemsize
         self._like_y = torch.empty_like(states[0][0] if batched else states[0][0, 0])
         at_weights = [w.data_ptr() or no_address(w) for w in weights]
         nothing = Arrays(*[0] * len(Arrays._fields))
@@ -92,8 +92,7 @@ class StreamOfSteps:
 
     def __call__(self, x: Tensor) -> Tensor:
         """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), as it is read."""
-        # as an x has that is no part of something larger
-        if x.untyped_storage().nbytes() != self._x_bytes or x.storage_offset():
+        if x.untyped_storage().nbytes() < self._x_bytes + x.storage_offset() * self._itemsize:
             check_room((x,))
         y = _empty_like(self._like_y)
         _, h, c, h_after, c_after = turn = self._turn

@@ -49,7 +49,7 @@ def verdict(scores: Mapping[str, Scores]) -> str:
         return f"By macro-F1 this model is {says}."
     return (
         f"By macro-F1 this model is {says}: use that, {others[best] - scores[MODEL].macro_f1:.3f} better, or train on "
-        f"more data, longer, or with --bidirectional."
+        f"more data or longer."
     )
 
 

@@ -17,6 +17,9 @@ Array = npt.NDArray[Any]
 DIGITS = 15  # that a float64 holds of a number
 SECOND = 1_000_000  # microseconds
 DAY = 86_400 * SECOND
+WEEKDAY = "weekday"
+WEEKDAYS = 5
+SURE = 10  # days without a weekend among them, from which on it is taken that there are none
 SHORTEST_MONTH = 28 * DAY
 UNITS = {"day": DAY, "hour": 3600 * SECOND, "minute": 60 * SECOND, "second": SECOND}
 SEASONS = {DAY: 7, 7 * DAY: 52, 3600 * SECOND: 24, 1800 * SECOND: 48, 900 * SECOND: 96, 600 * SECOND: 144}
@@ -28,7 +31,7 @@ class Clock:
 
     Args:
         form: the name of the form.
-        unit: "month" (the step counts calendar months), "microsecond" or NUMBER.
+        unit: "month" (the step counts calendar months), WEEKDAY (from Monday to Friday), "microsecond" or NUMBER.
         step: in this unit.
         first: the first time, as `Reading.times` gives it.
         regular: whether all times lie on the grid of this step; else rows count as equally far apart.
@@ -56,6 +59,8 @@ class Clock:
             return 12 // int(self.step) if 12 % self.step == 0 else 1
         if self.unit == NUMBER:
             return 1
+        if self.unit == WEEKDAY:
+            return WEEKDAYS
         return SEASONS.get(int(self.step), 1)
 
     @property
@@ -67,7 +72,9 @@ class Clock:
     @property
     def origin(self) -> float:
         """The first time in the unit of the step, counted from 1970 where times are dates."""
-        return float(month_numbers(np.array([self.first], dtype=np.int64))[0]) if self.unit == "month" else self.first
+        if self.unit == NUMBER:
+            return self.first
+        return float(_numbers(np.array([self.first], dtype=np.int64), self.unit)[0])
 
     def at(self, index: int) -> str:
         """The time of a step, counted from the first, as the data writes it."""
@@ -81,6 +88,9 @@ class Clock:
             year, month = months // 12, months % 12 + 1
             last = calendar.monthrange(year, month)[1]
             moment = moment.replace(year=year, month=month, day=last if self.month_ends else min(moment.day, last))
+        elif self.unit == WEEKDAY:
+            day = np.busday_offset(moment.date(), index)
+            moment = datetime.datetime.combine(day.astype(object), moment.time())
         else:
             moment += datetime.timedelta(microseconds=int(self.step) * index)
         return write_time(moment, self.reading)
@@ -89,8 +99,8 @@ class Clock:
         """The step, "1 month" for instance."""
         if self.unit == NUMBER:
             return f"{self.step:.10g}"
-        if self.unit == "month":
-            size, unit = int(self.step), "month"
+        if self.unit in ("month", WEEKDAY):
+            size, unit = int(self.step), self.unit
         else:
             unit = next((name for name, length in UNITS.items() if self.step % length == 0), "second")
             size_ = self.step / UNITS[unit]
@@ -116,13 +126,17 @@ def find_clock(
     if (same_day or ends) and np.diff(times).min() >= SHORTEST_MONTH:
         step = Counter(np.diff(month_numbers(times)).tolist()).most_common(1)[0][0]
         return Clock(form, "month", step, first, regular=True, month_ends=ends and not same_day, zone=zone)
+    if _weekdays(times):
+        return Clock(form, WEEKDAY, 1, first, regular=True, zone=zone)
     step = Counter(np.diff(times).tolist()).most_common(1)[0][0]
     return Clock(form, "microsecond", step, first, regular=True, zone=zone)
 
 
 def steps_between(times: Array, clock: Clock) -> Array | None:
     """How many steps each time is after the one before it, (n - 1,); None if one is between two steps of the grid."""
-    numbers = month_numbers(times) if clock.unit == "month" else times
+    if clock.unit == WEEKDAY and not (weekday_of(times) < WEEKDAYS).all():
+        return None
+    numbers = _numbers(times, clock.unit)
     ratio = np.diff(numbers) / clock.step
     whole = np.rint(ratio)
     if clock.unit == "month" and not any(months(times)):
@@ -137,6 +151,29 @@ def months(times: Array) -> tuple[bool, bool]:
     next_day = (dates + np.timedelta64(1, "D")).astype("datetime64[D]")
     ends = bool((next_day == next_day.astype("datetime64[M]")).all() and (times % DAY == times[0] % DAY).all())
     return bool((within == within[0]).all()), ends
+
+
+def weekday_of(times: Array) -> Array:
+    """0 for Mondays to 6 for Sundays."""
+    found: Array = (times // DAY + 3) % 7  # 1970 began on a Thursday
+    return found
+
+
+def _weekdays(times: Array) -> bool:
+    """Whether these are days from Monday to Friday, most of them one after another."""
+    if len(times) < SURE or (times % DAY != times[0] % DAY).any() or (weekday_of(times) >= WEEKDAYS).any():
+        return False
+    return 2 * int((np.diff(_numbers(times, WEEKDAY)) == 1).sum()) > len(times)
+
+
+def _numbers(times: Array, unit: str) -> Array:
+    """Times in this unit."""
+    if unit == "month":
+        return month_numbers(times)
+    if unit == WEEKDAY:
+        weeks, day = np.divmod(times // DAY + 3, 7)
+        return WEEKDAYS * weeks + day
+    return times
 
 
 def month_numbers(times: Array) -> Array:

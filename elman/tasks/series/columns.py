@@ -8,6 +8,7 @@ import polars as pl
 
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.files.tables import Table, as_strings, choose_column, is_index
+from elman.tasks.series.dated import DatedTable
 from elman.tasks.series.times import ACCEPTED, FORMS, NUMBER, Reading, readings
 
 TIMES = (
@@ -69,6 +70,8 @@ def choose_columns(
             named[name] = option
     _, head = next(iter(table.batches(table.columns)), (0, pl.DataFrame(schema=table.columns)))
     head = head.head(LOOK)
+    if time is None and isinstance(table, DatedTable):
+        time = table.time
     if time is None:
         usual = [column for name in TIMES for column in table.columns if column.strip().lower() == name]
         time = usual[0] if usual else _first_of_times(table, head)

@@ -68,7 +68,10 @@ def read_series(table: Table, columns: Columns, folder: Path, usual: Reading | N
             _check_order(table, rows[columns.time], found, last, first)
             last = found[-1].item()
             times.append(found)
-            values.append(np.stack([_numbers(table, rows[name], first) for name in names], axis=1))
+            numbers = {name: _numbers(table, rows[name], first) for name in names}
+            for name in columns.future:
+                _refuse_missing(table, name, numbers[name], first)
+            values.append(np.stack(list(numbers.values()), axis=1))
     read = _to_grid(table, raw_times, raw_values, reading, folder, columns)
     raw_times.unlink()
     raw_values.unlink()
@@ -127,6 +130,13 @@ def _numbers(table: Table, column: pl.Series, first: int) -> Array:
         value = str(column[place])
         raise DataError(f"{table.place(first + place)}: column {column.name} is {value!r}, no number{mend(value)}")
     return found.set(missing, None).to_numpy().astype(np.float64)
+
+
+def _refuse_missing(table: Table, name: str, values: Array, first: int) -> None:
+    """Raise if a value is missing that should be known ahead."""
+    if (gone := np.isnan(values)).any():
+        place = table.place(first + int(gone.argmax()))
+        raise DataError(f"{place}: column {name} is empty, where --future-column needs a value in every row")
 
 
 def _to_grid(table: Table, raw_times: Path, raw_values: Path, reading: Reading, folder: Path, columns: Columns) -> Read:

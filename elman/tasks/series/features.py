@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.tasks.series.clock import DAY, Clock
+from elman.tasks.series.clock import DAY, WEEKDAY, WEEKDAYS, Clock
 from elman.tasks.series.times import NUMBER
 
 Array = npt.NDArray[Any]
@@ -79,10 +79,10 @@ def find_calendar(clock: Clock, train: int) -> Calendar | None:
     """The calendar of a clock; None where the training part is too short, or its times tell no place in the year."""
     if not clock.regular or clock.unit == NUMBER:
         return None
-    if clock.unit == "month":
-        period, waves = 12.0, int((12 / clock.step - 1) // 2)
-    else:
-        period, waves = YEAR, min(WAVES, int((YEAR / clock.step - 1) // 2))
+    period = {"month": 12.0, WEEKDAY: WEEKDAYS / 7 * YEAR / DAY}.get(clock.unit, YEAR)
+    waves = int((period / clock.step - 1) // 2)
+    if clock.unit != "month":
+        waves = min(waves, WAVES)
     if waves < 1 or train * clock.step < YEARS * period:
         return None
     return Calendar(period, waves)

@@ -16,9 +16,11 @@ from elman.tasks.series.calibration import adapt, calibrate, read_margin
 from elman.tasks.series.clock import Clock
 from elman.tasks.series.columns import choose_columns
 from elman.tasks.series.data import SeriesArrays, read_series
+from elman.tasks.series.dated import dated
 from elman.tasks.series.features import Features
 from elman.tasks.series.model import SeriesModel
 from elman.tasks.series.run import JOB, latest_origins
+from elman.tasks.series.several import SeveralTable
 from elman.tasks.series.task import split_series
 from elman.tasks.training import runs
 
@@ -83,6 +85,11 @@ class Forecaster:
             DataError: it cannot be read, lacks a column, or has another step.
         """
         table, own = open_table(file), self.clock
+        if self.config["time"] not in table.columns:
+            table = dated(table)
+        if self.config["several"]:
+            series, value = self.config["several"]
+            table = SeveralTable(table, series, self.config["time"], value)
         also = {"read": self.config["read"], "future": self.features.columns}
         columns = choose_columns(table, self.config["time"], self.columns, time_format, **also)
         with tempfile.TemporaryDirectory() as there:
@@ -115,11 +122,8 @@ class Forecaster:
         Raises:
             DataError: there are fewer values than the model looks back at, or one of them has no logarithm.
         """
+        self.require_enough(past)
         last, horizon = len(past.values) - 1, self.settings.horizon
-        if last + 1 < self.reach:
-            raise DataError(
-                f"the series is too short: {last + 1:,} steps, where {self.folder} looks back at {self.reach:,}"
-            )
         origins = np.arange(max(self.reach - 1, last + 1 - self.recent), last + 1)
         scaled = self._scaled(past, origins)
         margin = self.margin
@@ -134,9 +138,27 @@ class Forecaster:
         found = torch.from_numpy(calibrate(scaled[-1], margin)).to(self.model.linear.device)
         return self.model.in_units(found, self._features(past, last + np.arange(1, horizon + 1))).cpu().numpy()
 
+    def require_enough(self, past: Past) -> None:
+        """Raise unless there are as many values as the model looks back at."""
+        count = len(past.values)
+        if count < self.reach:
+            raise DataError(
+                f"the series is too short: {count:,} steps, where {self.folder} looks back at {self.reach:,}"
+            )
+
     @torch.no_grad()
     def _scaled(self, past: Past, origins: Array) -> Array:
         """The forecasts after these places, on the model's scale, (O, K, C, 3)."""
+        values, future = self.windows(past, origins)
+        found = self.model(values, self.settings.window - 1, future)
+        return np.asarray(found[0].double().cpu())
+
+    def windows(self, past: Past, origins: Array) -> tuple[Tensor, Tensor | None]:
+        """What the model reads before these places, (L, O, C + P), and what is known of the future, (L + K, O, J).
+
+        Raises:
+            DataError: a value has no logarithm.
+        """
         places = origins + np.arange(1 - self.reach, self.settings.horizon + 1)[:, None]
         seen = places[: self.reach]
         for name, log, column in zip(self.columns, self.config["scale"]["log"], past.values.T, strict=False):
@@ -145,9 +167,7 @@ class Forecaster:
                     f"column {name} holds {column[seen].min():g}, where {self.folder} was trained on values above 0 "
                     f"alone, by their logarithm"
                 )
-        window = torch.from_numpy(past.values[seen]).to(self.model.linear.device)
-        found = self.model(window, self.settings.window - 1, self._features(past, places))
-        return np.asarray(found[0].double().cpu())
+        return torch.from_numpy(past.values[seen]).to(self.model.linear.device), self._features(past, places)
 
     def _features(self, past: Past, places: Array) -> Tensor | None:
         """What is known ahead of these places, (..., J); None where nothing is."""

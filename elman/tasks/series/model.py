@@ -84,7 +84,17 @@ class SeriesModel(nn.Module):
         Step t is the value at place A + t; the A before are only looked back at. `in_units` has them in the data's own
         units.
         """
-        dtype, ahead = self.head.weight.dtype, self.ahead
+        y, x = self.inputs(values, future)
+        output, _ = self.rnn(x)
+        state = [self.dropout(output), x]
+        if future is not None:
+            coming = future[self.ahead + 1 :].unfold(0, self.horizon, 1)  # (T, N, J, K)
+            state.append(coming.flatten(2).to(x.dtype))
+        return self._around(y, first, self.head(torch.cat(state, dim=-1)[first:]))
+
+    def inputs(self, values: Tensor, future: Tensor | None) -> tuple[Tensor, Tensor]:
+        """All values on the model's scale, (A + T, N, C), and what the recurrent layer reads, (T, N, I)."""
+        ahead = self.ahead
         y = self.normalise(values[..., : self.columns], None if future is None else future[: len(values)])
         level = y[ahead:] - y[:ahead].mean(0)
         changes = [
@@ -93,13 +103,7 @@ class SeriesModel(nn.Module):
         ]
         others = [(values[ahead:, :, self.columns :] - self.read_mean) / self.read_std] if self.read else []
         others += [] if future is None else [future[ahead : len(values)]]
-        x = torch.cat([y[ahead:], level, *changes, *others], dim=-1).to(dtype)
-        output, _ = self.rnn(x)
-        state = [self.dropout(output), x]
-        if future is not None:
-            coming = future[ahead + 1 :].unfold(0, self.horizon, 1)  # (T, N, J, K)
-            state.append(coming.flatten(2).to(dtype))
-        return self._around(y, first, self.head(torch.cat(state, dim=-1)[first:]))
+        return y, torch.cat([y[ahead:], level, *changes, *others], dim=-1).to(self.head.weight.dtype)
 
     def untrained(self, values: Tensor, first: int = 0, future: Tensor | None = None) -> Tensor:
         """What `forward` returned before training: the linear forecast alone."""

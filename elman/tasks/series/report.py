@@ -83,8 +83,15 @@ def describe_forms(config: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def learned(best_step: int) -> str:
-    """Which weights the model has, and whether its network adds anything."""
+def learned(best_step: int, adopted: bool) -> str:
+    """Which weights the model has, and whether its network adds anything.
+
+    Args:
+        best_step: of the training.
+        adopted: whether it began with the weights of another run.
+    """
+    if adopted and not best_step:
+        return "this model has the weights that it began with: nothing better was measured on the way"
     if best_step:
         return f"this model has the weights of step {best_step:,}, the best of all measured on the way"
     return (

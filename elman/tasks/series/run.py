@@ -46,6 +46,7 @@ class Source:
     table: Table
     columns: Columns
     sha256: str = ""
+    several: tuple[str, str] | None = None  # the columns of the names and of the values, where it held several series
 
 
 class SeriesJob:
@@ -69,30 +70,9 @@ class SeriesJob:
             values[:, :count], known[:, :count], usual, found.clock.longer_season, settings.horizon, room
         )
         reach = find_reach(seasons, settings.horizon, parts.train - settings.window)
-        needed = max(seasons[-1], reach - 1 - settings.window // 2) + settings.window + settings.horizon
-        if parts.train < needed:
-            raise DataError(
-                f"{data.table.file} is too short: {parts.train:,} steps to train on, where a season of {seasons[-1]}, "
-                f"a window of {settings.window} and a horizon of {settings.horizon} need {needed:,}; lower --window or "
-                f"--horizon"
-            )
-        if parts.end - parts.choose < settings.horizon:
-            raise DataError(
-                f"{data.table.file} is too short: {parts.end - parts.choose:,} steps held out, where a horizon of "
-                f"{settings.horizon} needs as many; lower --horizon or raise --held-out"
-            )
-        unit = found.clock.season if found.clock.season < parts.train else 1
-        still = [
-            name
-            for name, column in zip(data.columns.values, arrays.values[: parts.train, :count].T, strict=True)
-            if column.min() == column.max()
-        ]
-        if still:
-            others = " ".join(f"--column {name}" for name in data.columns.values if name not in still)
-            raise DataError(
-                f"column {still[0]} of {data.table.file} never changes in the part to train on"
-                f": {f'forecast the others alone, by {others}' if others else 'there is nothing to forecast'}"
-            )
+        self._refuse_short(data.table.file, parts, settings, seasons, reach)
+        self._refuse_still(data, arrays.values[: parts.train, :count])
+        unit = usual if usual < parts.train else 1
         error = naive_error(arrays.values[: parts.train, :count], arrays.known[: parts.train, :count], unit)
         features = _find_features(data.columns, arrays, found.clock, parts)
         groups = _groups(features, arrays, found.clock, recent)
@@ -105,12 +85,38 @@ class SeriesJob:
             "clock": dataclasses.asdict(found.clock),
             "time": data.columns.time,
             "columns": data.columns.values,
+            "several": data.several,
             "read": data.columns.read,
             "features": dataclasses.asdict(features),
             "season": seasons[0],
             "unit": unit,
             "scale": dataclasses.asdict(scale),
         }
+
+    def _refuse_short(self, file: Path, parts: Parts, settings: SeriesSettings, seasons: list[int], reach: int) -> None:
+        """Raise unless the parts hold what a window and a forecast need."""
+        needed = max(seasons[-1], reach - 1 - settings.window // 2) + settings.window + settings.horizon
+        if parts.train < needed:
+            raise DataError(
+                f"{file} is too short: {parts.train:,} steps to train on, where a season of {seasons[-1]}, a window of "
+                f"{settings.window} and a horizon of {settings.horizon} need {needed:,}; lower --window or --horizon"
+            )
+        if parts.end - parts.choose < settings.horizon:
+            raise DataError(
+                f"{file} is too short: {parts.end - parts.choose:,} steps held out, where a horizon of "
+                f"{settings.horizon} needs as many; lower --horizon or raise --held-out"
+            )
+
+    def _refuse_still(self, data: Source, values: Array) -> None:
+        """Raise if a column never changes."""
+        names = data.columns.values
+        still = [name for name, column in zip(names, values.T, strict=True) if column.min() == column.max()]
+        if still:
+            others = " ".join(f"--column {name}" for name in names if name not in still)
+            raise DataError(
+                f"column {still[0]} of {data.table.file} never changes in the part to train on"
+                f": {f'forecast the others alone, by {others}' if others else 'there is nothing to forecast'}"
+            )
 
     def check(self, config: Mapping[str, Any], source: Path) -> None:
         """A scale for every column, and a clock."""
