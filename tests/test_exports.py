@@ -17,6 +17,8 @@ PUBLIC = [
     "GRUCell",
     "LSTM",
     "LSTMCell",
+    "LeakyRNN",
+    "LeakyRNNCell",
     "LowRank",
     "RNN",
     "RNNCell",
@@ -99,6 +101,8 @@ def test_signature_is_torchs_argument_for_argument() -> None:
         "bidirectional": False,
         "device": None,
         "dtype": None,
+        "recurrent_dropout": 0.0,
+        "zoneout": 0.0,
     }
     assert all(p.annotation is not p.empty for p in parameters.values())
     assert list(parameters)[:2] == ["input_size", "hidden_size"]
@@ -114,7 +118,8 @@ def test_signatures_of_gated_layers_and_cells_are_torchs() -> None:
     for layer, own in ((elman.GRU, {}), (elman.LSTM, {"proj_size": 0})):
         parameters = inspect.signature(layer).parameters
         given = {name: p.default for name, p in parameters.items() if p.default is not p.empty}
-        assert [*given.items()] == [*(common | own | {"device": None, "dtype": None}).items()]
+        later = {"device": None, "dtype": None, "recurrent_dropout": 0.0, "zoneout": 0.0}
+        assert [*given.items()] == [*(common | own | later).items()]
     for name in ("GRUCell", "LSTMCell"):
         ours, theirs = (inspect.signature(getattr(home, name)).parameters for home in (elman, torch.nn))
         assert list(ours) == list(theirs)

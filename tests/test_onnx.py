@@ -270,3 +270,28 @@ def test_the_old_exporter_takes_the_layer_itself(cell: str, call: str, tmp_path:
     given = {name: given[name] for name in names}
     with torch.no_grad():
         torch.testing.assert_close(run(path, *given.values()), list(layer(**given)))
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize(
+    ("cell", "arguments"),
+    [
+        ("LeakyRNN", {"form": "potential", "nonlinearity": "softplus", "num_layers": 2, "bidirectional": True}),
+        ("LeakyRNN", {"batch_first": True, "learn_leak": True}),
+        ("GRU", {"zoneout": 0.2}),
+    ],
+)
+def test_what_leaks_is_a_scan(cell: str, arguments: dict[str, Any], lengths: bool, tmp_path: Path) -> None:
+    """By standard operators, at other sizes than the example's."""
+    model = Model(cell, **arguments).eval()
+    path, axes = tmp_path / "model.onnx", axes_of(model.rnn, lengths)
+    more = (torch.tensor([5, 2]),) if lengths else ()
+    exported = export(model, (*given(model.rnn, 5, 2), *more), axes, path)
+    assert {"Scan"} <= {node.op_type for node in exported.graph.node}
+    assert {node.domain for node in exported.graph.node} <= {"", "pkg.torch.__subgraph__", "pkg.onnxscript.torch_lib"}
+    for T, N in ((9, 3), (1, 1)):
+        inputs = given(model.rnn, T, N)
+        if lengths:
+            inputs = *inputs, torch.tensor([T, 0, 1][:N])
+        for found, expected in zip(run(path, *inputs), model(*inputs), strict=True):
+            torch.testing.assert_close(found, expected)

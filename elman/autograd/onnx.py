@@ -1,4 +1,7 @@
-"""The layer in an ONNX model: one standard RNN, GRU or LSTM node for each layer, with T and N left open."""
+"""The layer in an ONNX model: one standard RNN, GRU or LSTM node for each layer, with T and N left open.
+
+Of a layer that leaks, or has zoneout, a Scan for each direction.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +11,8 @@ from torch import Tensor
 
 from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem, Weights
+from elman.kernels.reference.cells import EQUATIONS, States, blend
+from elman.kernels.reference.loop import starts_of, term_of, where_there
 
 _ORDER = {"gru": ("z", "r", "n"), "lstm": ("i", "o", "f", "g")}
 """The gates as ONNX has them; g is its c."""
@@ -20,6 +25,8 @@ def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
             f"ONNX's {problem.cell.layer.upper()} node knows no reset: export without reset=, one step or one piece at "
             "a time with the state as input and output, and pass zeros for the state where it starts again."
         )
+    if problem.terms or problem.recurrent_masks is not None:
+        return _scans(problem)
     if problem.projected:
         raise ValueError("ONNX's LSTM node knows no projection: a layer with proj_size has no standard form there.")
     x, directions = problem.x, problem.num_directions
@@ -33,6 +40,73 @@ def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
         x, last = _layer(problem, x, starts, weights)
         found.append(last)
     return x, tuple(torch.cat(states) for states in zip(*found, strict=True))
+
+
+def _scans(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The definition's step in a Scan for each direction of each layer."""
+    x, there = problem.x, where_there(problem)
+    starts, last = starts_of(problem), []
+    for layer in range(problem.num_layers):
+        if layer > 0 and problem.masks is not None:
+            x = x * problem.masks[layer - 1]
+        outputs = []
+        for d in range(problem.num_directions):
+            place = layer * problem.num_directions + d
+            output, states = _scan(problem, x, starts[place], layer, d, there)
+            outputs.append(output)
+            last.append(states)
+        x = torch.cat(outputs, -1)
+    return x, tuple(torch.stack(of_state) for of_state in zip(*last, strict=True))
+
+
+def _scan(
+    problem: Problem, x: Tensor, start: States, layer: int, direction: int, there: Tensor | None
+) -> tuple[Tensor, States]:
+    """output (T, N, P) and the last states of one direction of one layer."""
+    from torch._higher_order_ops.scan import scan_op  # which only an export needs
+
+    equation, weights = EQUATIONS[problem.cell.name], problem.weights_of(layer, direction)
+    place, count = layer * problem.num_directions + direction, len(start)
+    leak, drive = (term_of(term, place, there) for term in (problem.leak, problem.drive))
+    v = x @ weights.w_ih.T
+    if weights.b_ih is not None:
+        v = v + weights.b_ih
+    if weights.b_hh is not None and not equation.multiplies_u:
+        v = v + weights.b_hh
+    if drive is not None:
+        v = v + drive
+    shape = (*v.shape[:2], problem.leak_width())
+    of_steps = [v, *([] if leak is None else [leak.expand(shape)]), *([] if there is None else [there])]
+    if direction:
+        of_steps = [rows.flip(0) for rows in of_steps]
+    others = [w for w in (weights.b_hh, weights.w_hr) if w is not None]
+    masks = [] if problem.recurrent_masks is None else [problem.recurrent_masks[place]]
+
+    def step(*given: Tensor) -> tuple[Tensor, ...]:
+        before, rest = given[:count], iter(given[count:])
+        v_t = next(rest)
+        leak_t = None if leak is None else next(rest)
+        there_t = None if there is None else next(rest)
+        w_hh = next(rest)
+        b_hh = None if weights.b_hh is None else next(rest)
+        w_hr = None if weights.w_hr is None else next(rest)
+        read = before[0] if not masks else before[0] * next(rest)
+        u = read @ w_hh.T
+        if b_hh is not None and equation.multiplies_u:
+            u = u + b_hh
+        new = equation.step(v_t, u, before).states
+        if w_hr is not None:
+            new = (new[0] @ w_hr.T, *new[1:])
+        after = new if leak_t is None else blend(equation, new, before, leak_t)
+        output = after[0].clone()
+        if there_t is not None:
+            after = tuple(torch.where(there_t, state, old) for state, old in zip(after, before, strict=True))
+            output = torch.where(there_t, output, 0)
+        return (*after, output)
+
+    found = scan_op(step, list(start), of_steps, [weights.w_hh, *others, *masks])
+    output = found[count]
+    return output.flip(0) if direction else output, tuple(found[:count])
 
 
 def in_order(cell: Cell, rows: Tensor) -> Tensor:

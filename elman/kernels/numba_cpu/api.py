@@ -11,6 +11,7 @@ from torch import Tensor
 
 from elman.kernels.numba_cpu.memory import addressed, as_it_lies, check_room, fits, plain, scratch_for
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
+from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients
 from elman.kernels.problem import Problem, Run
 
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
@@ -33,23 +34,24 @@ def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
     Raises:
         RuntimeError: a tensor does not fit the others, or its memory was freed.
     """
-    return _forward(problem, save, checked, False)[0]
+    return _forward(problem, save, checked, False, save)[0]
 
 
 def forward_sealed(problem: Problem, checked: bool = False) -> tuple[Run, int]:
     """The same, saved, and a seal: given that, `backward` sees whether the output was written to, whatever way."""
-    return _forward(problem, True, checked, True)
+    return _forward(problem, True, checked, True, any(term.requires_grad for term in problem.terms))
 
 
-def _forward(problem: Problem, save: bool, checked: bool, sealed: bool) -> tuple[Run, int]:
+def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_terms: bool) -> tuple[Run, int]:
     x, x_turned = as_it_lies(problem.x)
-    prepared = prepare(problem, False, save, 0, x_turned, False)
+    prepared = prepare(problem, False, save, 0, x_turned, False, keeps_terms)
     weights, at_weights = addressed(problem.weights, None if checked else prepared.weights, x)
     check_room((x, *weights))
     states, at_states = _states(prepared, problem, x)
     tables, at_tables = _tables(prepared, problem, x)
-    (output, last, saved), seal = launch_forward(prepared, x, at_states, at_weights, at_tables, sealed)
-    del states, tables  # what was made contiguous was kept until the kernel was back
+    terms, at_terms = read_terms(problem, x)
+    (output, last, saved), seal = launch_forward(prepared, x, at_states, at_weights, at_tables, sealed, at_terms)
+    del states, tables, terms  # what was made contiguous was kept until the kernel was back
     return Run(output, last, (saved or (None,) * len(prepared.saved)) if save else ()), seal
 
 
@@ -71,10 +73,13 @@ def backward(
         RuntimeError: a tensor does not fit the others, or its memory was freed.
         ValueError: the batch cannot be divided into so many groups.
     """
+    end = len(needs) - len(problem.terms)
+    needs, needs_terms = needs[:end], needs[end:]
     apart = groups or 0 if True in needs[1 + len(problem.states) :] else 0
     x, x_turned = as_it_lies(problem.x, not needs[0])
     d_output, d_output_turned = (None, False) if d_output is None else as_it_lies(d_output)
-    prepared = prepare(problem, True, True, apart, x_turned, d_output_turned)
+    keeps_terms = len(saved) > 2 and saved[2] is not None
+    prepared = prepare(problem, True, True, apart, x_turned, d_output_turned, keeps_terms)
     weights, at_weights = addressed(problem.weights, None if checked else prepared.weights, x)
     fits("output", output, prepared.output, x)
     output = plain(output)
@@ -93,6 +98,12 @@ def backward(
     states, at_states = _states(prepared, problem, x)
     tables, at_tables = _tables(prepared, problem, x)
     at_saved, at_d_last = addresses_of(saved), two(d_last)
+    terms, at_terms = read_terms(problem, x)
+    if needs_terms and needs_terms[0] and not keeps_terms:
+        raise RuntimeError("The forward pass kept nothing of which the gradient at the leak could be made.")
+    d_terms = room_for_gradients(problem, terms, needs_terms, x)
+    if d_terms:
+        at_terms = (*at_terms[:-3], *two(d_terms), at_terms[-1])
     found = launch_backward(
         prepared,
         x,
@@ -108,9 +119,10 @@ def backward(
         needs,
         apart,
         seal,
+        at_terms,
     )
-    del tables  # kept until the kernel was back
-    return found
+    del tables, terms  # kept until the kernel was back
+    return [*found, *gradients_of_terms(problem, d_terms, groups)]
 
 
 def _plain_saved(array: Tensor | None, shape: tuple[int, ...], x: Tensor) -> Tensor | None:
@@ -160,6 +172,7 @@ def launch_forward(
     at_weights: Sequence[int],
     at_tables: Sequence[int],
     sealed: bool,
+    at_terms: Sequence[int] = NO_TERMS,
 ) -> tuple[Run, int]:
     """The run and, if asked for, the seal of its output, on memory that was asked for already.
 
@@ -170,6 +183,7 @@ def launch_forward(
         at_weights: of the weights.
         at_tables: of masks, reset and lengths; 0 of none.
         sealed: whether the seal is asked for.
+        at_terms: as `read_terms` gives them.
     """
     new = x.new_empty
     output = new(*prepared.output)  # sizes one by one: given as a tuple they cost torch twice the time
@@ -191,6 +205,7 @@ def launch_forward(
         *at_tables,
         ctypes.addressof(seal) if sealed else 0,
         *_NO_GRADIENTS,
+        *at_terms,
         *at_weights,
         *at_weights,  # which stand where backward has those of their gradients
     )
@@ -213,6 +228,7 @@ def launch_backward(
     needs: Sequence[bool],
     groups: int,
     seal: int | None,
+    at_terms: Sequence[int] = NO_TERMS,
 ) -> list[Tensor | None]:
     """The gradients at x, states and weights, which tell their shapes; the rest as `launch_forward` and `backward` say.
 
@@ -245,6 +261,7 @@ def launch_backward(
         *at_d_last,
         0 if d_x is None else d_x.data_ptr(),
         *(two(d_states) if d_states else NO_STATES),
+        *at_terms,
         *at_weights,
         *at_d_weights,
     )

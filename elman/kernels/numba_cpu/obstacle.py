@@ -37,6 +37,11 @@ def obstacle(problem: Problem) -> str | None:
     for t in inputs:
         if t.layout is not torch.strided:
             return f"it has no kernels for {t.layout}"
-    if problem.terms or problem.recurrent_masks is not None:
-        return "it has no kernels for a leak, zoneout or recurrent dropout"
+    if problem.terms and not problem.cell.leaks:
+        if problem.projected:
+            return "it has no kernels for zoneout of a projected LSTM"
+        if problem.cell.layer == "rnn":
+            return "it has no kernels for this cell with a leak"
+        if problem.terms[0].requires_grad:
+            return "it has no kernels for the gradient at what zoneout multiplies"
     return moment.obstacle()

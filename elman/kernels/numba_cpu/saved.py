@@ -8,13 +8,11 @@ Shape = tuple[int, ...]
 
 def saved_shapes(problem: Problem) -> tuple[Shape | None, ...]:
     """Of what `api.forward` saves, in the order of `problem.cell.saved`; None: nothing."""
-    if problem.cell.name not in KINDS:
-        return (None,) * len(problem.cell.saved)
     kind, layers, directions = KINDS[problem.cell.name], problem.num_layers, problem.num_directions
     rows, h = problem.x.shape[:-1], problem.hidden_size
     below = (layers - 1, *rows, directions * problem.output_size) if layers > 1 else None
     shapes = [below, None if problem.masks is None else below]
-    if not kind.in_output:
+    if not kind.in_output or kind.carries:
         kept = (kind.slots * h, h if kind.has_c else 0, h if problem.projected else 0)
         shapes += [(layers, *rows, directions * numbers) if numbers else None for numbers in kept]
     return tuple(shapes)

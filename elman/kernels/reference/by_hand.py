@@ -92,13 +92,13 @@ def _backward(
         for i, needed in enumerate(needs[1:of_states])
     ]
     d_of_terms = [
-        _summed(torch.stack(of_term), term, groups) if needed else None
+        summed(torch.stack(of_term), term, groups) if needed else None
         for of_term, term, needed in zip(d_terms, problem.terms, needs[of_states + len(d_weights) :], strict=True)
     ]
     return [d_x, *d_states, *d_weights, *d_of_terms]
 
 
-def _summed(d_term: Tensor, term: Tensor, groups: int | None) -> Tensor:
+def summed(d_term: Tensor, term: Tensor, groups: int | None) -> Tensor:
     """The gradient (L * D, T, N, .) at a term, summed over the axes where it is the same for all; of each group of the
     batch apart where that is one of them."""
     if groups is None or term.shape[2] > 1:

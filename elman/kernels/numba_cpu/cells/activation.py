@@ -67,6 +67,37 @@ def sigmoid(x: Vector) -> Vector:
     return Vector(x.e, x.e.constant(one)) / (e + one)
 
 
+def softplus(x: Vector) -> Vector:
+    """log(1 + exp(x)) = max(x, 0) + log1p(u) with u = exp(-|x|), log1p(u) = 2 atanh(u / (u + 2))."""
+    single = x.e.size == 4
+    zero_from, spare = (104.0, 24) if single else (746.0, 54)
+    a = x.where("<", 0, -x, x)
+    a = a.where(">", zero_from, zero_from, a)
+    power, r = _parts_of_exp_of_minus(a, spare)
+    u = (power * (r * (r * _series(r, _TAYLOR_SINGLE) + 1) + 1)) * 2.0**-spare
+    s = u / (u + 2)
+    square = s * s
+    terms = 8 if single else 17
+    sum_ = Vector(x.e, x.e.constant(1 / (2 * terms + 1)))
+    for n in range(terms - 1, -1, -1):
+        sum_ = square * sum_ + 1 / (2 * n + 1)
+    return x.where("<", 0, 0, x) + s * sum_ * 2
+
+
+def minus_expm1_of_minus(x: Vector) -> Vector:
+    """1 - exp(-x) for x from 0 on, to the last digits near 0."""
+    one_from = 20.0 if x.e.size == 4 else 40.0
+    power, r = _parts_of_exp_of_minus(x.where(">", one_from, one_from, x), 0)
+    return (1 - power) - power * (r + r * r * _series(r, _TAYLOR_SINGLE))
+
+
+def _parts_of_exp_of_minus(a: Vector, spare: int) -> tuple[Vector, Vector]:
+    """2^(spare - k) and r of exp(-a) = 2^-k exp(r)."""
+    shifted = a * (1 / math.log(2)) + _shift(a)
+    k = shifted - _shift(a)
+    return shifted.power_of_two(_bits_of_power(a, spare), -1), (k * _HIGH - a) + k * _low(a)
+
+
 def _low(x: Vector) -> float:
     return math.log(2) - _HIGH if x.e.size == 4 else 1.4286068203094172321e-06
 

@@ -29,15 +29,15 @@ def elman(dtype: type) -> Room:
     tanh_back, relu_back = (for_units(dtype, ("h", "dz"), formula) for formula in (_tanh_back, _relu_back))
 
     @part
-    def step(p, n, z, h_before, c_before, c, h):
-        if p.relu:
+    def step(p, n, z, h_before, c_before, c, h, leak, kept):
+        if p.function:
             relu_row(n, 0, (h,))
         else:
             tanh_row(n, 0, (h,))
 
     @part
-    def step_back(p, n, dh, carried, z, h_before, c_before, c, dz):
-        if p.relu:
+    def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):
+        if p.function:
             relu_back(n, 0, (z, dz))
         else:
             tanh_back(n, 0, (z, dz))

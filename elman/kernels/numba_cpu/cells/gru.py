@@ -3,7 +3,7 @@
 from elman.kernels.numba_cpu.cells.activation import gate_tanh, sigmoid
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import part
-from elman.kernels.numba_cpu.compile.vectors import Units, for_units
+from elman.kernels.numba_cpu.compile.vectors import Units, Vector, for_units
 
 _N, _R, _Z, _HN = range(4)  # the slots: the input writes the first three, the recurrence the last three
 
@@ -16,14 +16,30 @@ def _step(units: Units) -> None:
 
 
 def _step_back(units: Units) -> None:
+    units["carried"] = _back(units, units["dh"] + units["carried"])
+
+
+def _back(units: Units, dh: Vector) -> Vector:
+    """dz, and what is carried, from the gradient at the new h."""
     n, r, z = units["z", _N], units["z", _R], units["z", _Z]
-    dh = units["dh"] + units["carried"]
-    units["carried"] = dh * z
     dn = dh * (1 - z) * (1 - n * n)
     units["dz", _N] = dn
     units["dz", _HN] = dn * r
     units["dz", _R] = dn * units["z", _HN] * (r * (1 - r))
     units["dz", _Z] = dh * (units["h_before"] - n) * (z * (1 - z))
+    return dh * z
+
+
+def _zoned(units: Units) -> None:
+    """With zoneout: a unit keeps the share 1 - leak of its state before."""
+    _step(units)
+    leak = units["leak"]
+    units["h"] = (1 - leak) * units["h_before"] + leak * units["h"]
+
+
+def _zoned_back(units: Units) -> None:
+    leak, after = units["leak"], units["dh"] + units["carried"]
+    units["carried"] = (1 - leak) * after + _back(units, leak * after)
 
 
 def gru(dtype: type) -> Room:
@@ -31,12 +47,21 @@ def gru(dtype: type) -> Room:
     forward = for_units(dtype, ("z", "h_before", "h"), _step)
     backward = for_units(dtype, ("dh", "carried", "z", "h_before", "dz"), _step_back)
 
-    @part
-    def step(p, n, z, h_before, c_before, c, h):
-        forward(n, p.hidden_size, (z, h_before, h))
+    zoned = for_units(dtype, ("z", "h_before", "h", "leak"), _zoned)
+    zoned_back = for_units(dtype, ("dh", "carried", "z", "h_before", "dz", "leak"), _zoned_back)
 
     @part
-    def step_back(p, n, dh, carried, z, h_before, c_before, c, dz):
-        backward(n, p.hidden_size, (dh, carried, z, h_before, dz))
+    def step(p, n, z, h_before, c_before, c, h, leak, kept):
+        if leak:
+            zoned(n, p.hidden_size, (z, h_before, h, leak))
+        else:
+            forward(n, p.hidden_size, (z, h_before, h))
+
+    @part
+    def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):
+        if leak:
+            zoned_back(n, p.hidden_size, (dh, carried, z, h_before, dz, leak))
+        else:
+            backward(n, p.hidden_size, (dh, carried, z, h_before, dz))
 
     return Room(4, (2, 0, 1), (0, 1, 2), in_output=False, has_c=False, carries=True, step=step, step_back=step_back)

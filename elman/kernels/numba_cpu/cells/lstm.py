@@ -1,5 +1,7 @@
 """i, f, o = sigmoid(.), g = tanh(.), c = f * c_before + i * g, h = o * tanh(c): see kernels/README.md."""
 
+import numpy as np
+
 from elman.kernels.numba_cpu.cells.activation import gate_tanh, sigmoid
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import part
@@ -27,18 +29,50 @@ def _step_back(units: Units) -> None:
     units["dz", _O] = dh * tanh_c * (o * (1 - o))
 
 
+def _zoned(units: Units) -> None:
+    """With zoneout: a unit keeps the share 1 - leak of h, and 1 - leak_c of c, before; h follows from the new c."""
+    c_before, h_before, leak, leak_c = units["c_before"], units["h_before"], units["leak"], units["leak_c"]
+    _step(units)
+    units["h"] = (1 - leak) * h_before + leak * units["h"]
+    units["c"] = (1 - leak_c) * c_before + leak_c * units["c"]
+
+
+def _zoned_back(units: Units) -> None:
+    """dh is that at the new h. The new c is computed again."""
+    i, f, g, o = (units["z", slot] for slot in (_I, _F, _G, _O))
+    leak, dh, c_before = units["leak_c"], units["dh"], units["c_before"]
+    tanh_c = gate_tanh(f * c_before + i * g)
+    after = units["carried"]
+    dc = leak * after + dh * o * (1 - tanh_c * tanh_c)
+    units["carried"] = dc * f + (1 - leak) * after
+    units["dz", _I] = dc * g * (i * (1 - i))
+    units["dz", _F] = dc * c_before * (f * (1 - f))
+    units["dz", _G] = dc * i * (1 - g * g)
+    units["dz", _O] = dh * tanh_c * (o * (1 - o))
+
+
 def lstm(dtype: type) -> Room:
     """The gates and c are kept; tanh(c) is computed again."""
     forward = for_units(dtype, ("z", "c_before", "c", "h"), _step)
     backward = for_units(dtype, ("dh", "carried", "z", "c_before", "c", "dz"), _step_back)
 
-    @part
-    def step(p, n, z, h_before, c_before, c, h):
-        forward(n, p.hidden_size, (z, c_before, c, h))
+    zoned = for_units(dtype, ("z", "h_before", "c_before", "c", "h", "leak", "leak_c"), _zoned)
+    zoned_back = for_units(dtype, ("dh", "carried", "z", "c_before", "dz", "leak_c"), _zoned_back)
+    size = np.dtype(dtype).itemsize
 
     @part
-    def step_back(p, n, dh, carried, z, h_before, c_before, c, dz):
-        backward(n, p.hidden_size, (dh, carried, z, c_before, c, dz))
+    def step(p, n, z, h_before, c_before, c, h, leak, kept):
+        if leak:
+            zoned(n, p.hidden_size, (z, h_before, c_before, c, h, leak, leak + size * p.hidden_size))
+        else:
+            forward(n, p.hidden_size, (z, c_before, c, h))
+
+    @part
+    def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):
+        if leak:
+            zoned_back(n, p.hidden_size, (dh, carried, z, c_before, dz, leak + size * p.hidden_size))
+        else:
+            backward(n, p.hidden_size, (dh, carried, z, c_before, c, dz))
 
     gates = (0, 1, 2, 3)
     return Room(4, gates, gates, in_output=False, has_c=True, carries=True, step=step, step_back=step_back)

@@ -21,6 +21,10 @@ class Rows(NamedTuple):
     """copy(target, source, n)."""
     multiply: Any
     """multiply(target, a, b, n): target = a * b."""
+    scale: Any
+    """scale(target, factor, source, n): target = target * factor + source."""
+    part_of: Any
+    """part_of(target, share, rest, n): target *= share, and rest = the rest of it."""
     prefetch: Any
     """prefetch(row, n): asks for a row's cache lines."""
     panels: Any
@@ -61,6 +65,20 @@ def make_rows(dtype: type) -> Rows:
             prefetch(row + line)
 
     @part
+    def scale(target, factor, source, n):
+        to, by, of = numbers(target), numbers(factor), numbers(source)
+        for j in range(n):
+            to[j] = to[j] * by[j] + of[j]
+
+    @part
+    def part_of(target, share, rest, n):
+        to, by, left = numbers(target), numbers(share), numbers(rest)
+        for j in range(n):
+            whole = to[j]
+            to[j] = whole * by[j]
+            left[j] = whole - whole * by[j]
+
+    @part
     def panels(n):
         return (n + most - 1) // most
 
@@ -75,4 +93,4 @@ def make_rows(dtype: type) -> Rows:
             clear(target, size * k * columns)
         call(p.pack, source, row_step, column_step, k, n, target, columns)
 
-    return Rows(add, copy, multiply, prefetch_row, panels, pack, padded)
+    return Rows(add, copy, multiply, scale, part_of, prefetch_row, panels, pack, padded)

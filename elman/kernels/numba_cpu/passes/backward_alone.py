@@ -23,9 +23,13 @@ from elman.kernels.numba_cpu.passes.sequences import (
 )
 from elman.kernels.numba_cpu.plan.addresses import (
     clear,
+    d_drive_at,
+    d_leak_at,
     input_at,
     inputs_of,
     kept_at,
+    leak_at,
+    mask_at,
     output_at,
     packed_hh_at,
     packed_hr_at,
@@ -40,12 +44,28 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
     """recur, for float32 or float64."""
     size, slots, h_gates, before_h = np.dtype(dtype).itemsize, cell.slots, len(cell.of_h), cell.before_h
     in_output, has_c, carries, step_back = cell.in_output, cell.has_c, cell.carries, cell.step_back
-    z_at, c_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
+    keeps_h = has_c and not in_output  # with zoneout, h of the step before is reached past c, too
+    z_at, c_at, kept_z_at, masked_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
     begin_seal, seal_row, end_seal = seal
 
     @part
     def m_at(p, layer, d, q):
         return kept_at(p, p.m, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
+
+    @part
+    def through_w_hh(p, direction, first, count, w_hh, after_table, above_table, dh_table, thread):
+        """dh = above + dz W_hh, that times the recurrent dropout of each sequence, for sequences from the first on."""
+        k_size, p_size = h_gates * p.hidden_size, p.output_size
+        if p.recurrent == 0:
+            call(p.product, count, after_table, k_size, w_hh, p_size, above_table, dh_table)
+            return
+        above, dh, zeros_table = addresses(above_table), addresses(dh_table), table_at(p, thread, _ZEROS)
+        zeros = addresses(zeros_table)
+        for k in range(count):
+            zeros[k] = p.memory + p.zeros
+        call(p.product, count, after_table, k_size, w_hh, p_size, zeros_table, dh_table)
+        for k in range(count):
+            rows.scale(dh[k], mask_at(p, direction, place_of(p, first + k), size), above[k], p_size)
 
     @part
     def recur(p, layer, d, chunk, thread, s0, s1):
@@ -76,6 +96,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
         at_start, after_span = p.memory + p.at_start + h_bytes * of_d, p.memory + p.after_span + h_bytes * of_d
         carried = p.memory + p.carried + size * h_size * of_d
         to_start = p.memory + p.carried_to_start + size * h_size * of_d
+        h_carried = p.memory + p.h_carried + size * p_size * of_d
+        h_to_start = p.memory + p.h_to_start + size * p_size * of_d
+        h_kept = keeps_h and p.leak != 0
         projected = has_c and p.projected != 0
         sealed = p.seal != 0 and layer == p.layers - 1
         if sealed:
@@ -87,6 +110,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 clear(at_start + h_bytes * i, h_bytes)
                 if carries:
                     clear(to_start + size * h_size * i, size * h_size)
+                if h_kept:
+                    clear(h_to_start + size * p_size * i, size * p_size)
             if length_of(p, i) > s1:
                 after[k] = after_span + h_bytes * i
                 active += 1
@@ -119,7 +144,13 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
             if s > s0 and padded and not in_output:  # what the step before needs is read while this product is computed
                 for k in range(active):
                     rows.prefetch(z_at(p, layer, d, q[k] + earlier), slots * h_size)
-            call(p.product, running, after_table, h_gates * h_size, w_hh, p_size, above_table, dh_table)
+            through_w_hh(p, of_direction, first, running, w_hh, after_table, above_table, dh_table, thread)
+            if h_kept:
+                for k in range(active):
+                    h_carried_i = h_carried + size * p_size * (first + k)
+                    if k < running:
+                        rows.add(dh[k], h_carried_i, p_size)
+                    rows.part_of(dh[k], leak_at(p, layer, d, q[k]), h_carried_i, p_size)
             if projected:
                 pass_projection(p, layer, d, first, active, thread)
             for k in range(active):
@@ -127,10 +158,14 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 again = s == 0 or (resets and starts_again(p, d, length_of(p, i) - 1 - s if d else s, i))
                 if again:
                     q_before = 0
-                    h_rows[r] = h0_at(p, of_direction, i, size)
+                    h_before = h0_at(p, of_direction, i, size)
                 else:
                     q_before = q[k] + earlier if padded else row_of(p, length_of(p, i) - s if d else s - 1, i)
-                    h_rows[r] = output + width * q_before
+                    h_before = output + width * q_before
+                h_rows[r] = h_before
+                if p.recurrent:
+                    h_rows[r] = masked_at(p, row + r)
+                    rows.multiply(h_rows[r], h_before, mask_at(p, of_direction, place_of(p, i), size), p_size)
                 c, c_before, carried_i = 0, 0, 0
                 if has_c:
                     c = c_at(p, layer, d, q[k])
@@ -138,7 +173,12 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 if carries:
                     carried_i = carried + size * h_size * i
                 dh_k = dm[k] if projected else dh[k]
-                step_back(p, h_size, dh_k, carried_i, z_at(p, layer, d, q[k]), h_rows[r], c_before, c, dz[k])
+                leak, kept = leak_at(p, layer, d, q[k]), kept_z_at(p, layer, d, q[k])
+                d_leak = d_leak_at(p, layer, d, q[k], place_of(p, i), size)
+                z = z_at(p, layer, d, q[k])
+                step_back(p, h_size, dh_k, carried_i, z, h_before, c_before, c, dz[k], leak, d_leak, kept)
+                if p.d_drive:
+                    rows.copy(d_drive_at(p, layer, d, q[k], size), dz[k], h_size)
                 after[k] = dz[k] + size * h_size * before_h
                 x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q[k])
                 if sealed:
@@ -151,6 +191,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                     if carries:
                         rows.add(to_start + size * h_size * i, carried_i, h_size)
                         clear(carried_i, size * h_size)
+                    if h_kept:
+                        rows.add(h_to_start + size * p_size * i, h_carried + size * p_size * i, p_size)
+                        clear(h_carried + size * p_size * i, size * p_size)
         if sealed:
             end_seal(p, thread)
         if s0 > 0:
@@ -164,9 +207,11 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 after[k] = at_start + h_bytes * i
                 dh[k] = p.d_h0 + place
                 above[k] = to_start + size * h_size * i if carries and not has_c else zeros
+                if h_kept:
+                    above[k] = h_to_start + size * p_size * i
                 if length_of(p, i) == 0 and p.d_h_n != 0:  # then h_n is h_0
                     above[k] = p.d_h_n + place
-            call(p.product, count, after_table, h_gates * h_size, w_hh, p_size, above_table, dh_table)
+            through_w_hh(p, of_direction, first, count, w_hh, after_table, above_table, dh_table, thread)
         if has_c and p.d_c0:
             for k in range(count):
                 i = first + k

@@ -13,17 +13,21 @@ from elman.kernels.numba_cpu.passes.seal import Seal
 from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again, turned_row
 from elman.kernels.numba_cpu.plan.addresses import (
     clear,
+    d_drive_at,
+    d_leak_at,
     input_at,
     inputs_of,
+    leak_at,
+    mask_at,
     output_at,
     packed_hh_at,
     table_at,
     units_of,
 )
 
-_AFTER, _ABOVE, _DH, _DZ = range(
-    4
-)  # a thread's tables of addresses: dz of the step after, the gradient from above, dh, dz
+# A thread's tables of addresses: dz of the step after, the gradient from above, dh, dz
+_AFTER, _ABOVE, _DH, _DZ = range(4)
+_ZEROS = 6
 
 
 def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -> Any:
@@ -31,7 +35,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     h_gates, before_h = len(cell.of_h), cell.before_h
     in_output, has_c, carries, step_back = cell.in_output, cell.has_c, cell.carries, cell.step_back
-    z_at, c_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
+    keeps_h = has_c and not in_output  # with zoneout, h of the step before is reached past c, too
+    z_at, c_at, kept_z_at, masked_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
     seal_row = seal.add_row
 
     @part
@@ -61,6 +66,9 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
         at_start, after_span = p.memory + p.at_start + h_bytes * of_d, p.memory + p.after_span + h_bytes * of_d
         carried = p.memory + p.carried + size * (h_size * of_d + j0)
         to_start = p.memory + p.carried_to_start + size * (h_size * of_d + j0)
+        h_carried = p.memory + p.h_carried + size * (h_size * of_d + j0)
+        h_to_start = p.memory + p.h_to_start + size * (h_size * of_d + j0)
+        h_kept = keeps_h and p.leak != 0
         t = p.steps - 1 - s if d else s
         x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
         for i in range(p.sequences):
@@ -69,6 +77,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 dh[i] = p.d_h0 + size * (h_size * (states + i) + j0)
                 if carries and not has_c:
                     above[i] = to_start + size * h_size * i
+                if h_kept:
+                    above[i] = h_to_start + size * h_size * i
                 continue
             r = row + (s - s0) * p.sequences + i
             dz[i] = p.memory + p.dz + dz_bytes * r + size * j0
@@ -83,7 +93,16 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             else:
                 after[i] = p.memory + p.dz + dz_bytes * (r + p.sequences) + size * h_size * before_h
         if s < p.steps - 1 and (s >= 0 or p.d_h0):
-            call(p.product, p.sequences, after_table, h_gates * h_size, w_hh, n, above_table, dh_table)
+            if p.recurrent:
+                zeros_table = table_at(p, thread, _ZEROS)
+                zero_rows = addresses(zeros_table)
+                for i in range(p.sequences):
+                    zero_rows[i] = zeros
+                call(p.product, p.sequences, after_table, h_gates * h_size, w_hh, n, zeros_table, dh_table)
+                for i in range(p.sequences):
+                    rows.scale(dh[i], mask_at(p, of_direction, i, size) + size * j0, above[i], n)
+            else:
+                call(p.product, p.sequences, after_table, h_gates * h_size, w_hh, n, above_table, dh_table)
         if s < 0:
             if has_c and p.d_c0:
                 for i in range(p.sequences):
@@ -101,6 +120,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 if carries:
                     begin_carried(p, states + i, carried_i, j0, j1)
                     clear(to_start + size * h_size * i, size * n)
+                if h_kept:
+                    clear(h_to_start + size * h_size * i, size * n)
             q = row_of(p, t, i)
             again = s == 0 or starts_again(p, d, t, i)
             q_before = 0 if again else row_of(p, t + 1 if d else t - 1, i)
@@ -109,9 +130,18 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             if has_c:
                 c = c_at(p, layer, d, q) + size * j0
                 c_before = (c0_at(p, of_direction, i, size) if again else c_at(p, layer, d, q_before)) + size * j0
-            step_back(
-                p, n, dh[i], carried_i, z_at(p, layer, d, q) + size * j0, h_before + size * j0, c_before, c, dz[i]
-            )
+            leak, kept = leak_at(p, layer, d, q), kept_z_at(p, layer, d, q) + size * j0
+            leak = leak + size * j0 if leak else 0
+            d_leak = d_leak_at(p, layer, d, q, i, size)
+            d_leak = d_leak + size * j0 if d_leak else 0
+            if h_kept:
+                if s < p.steps - 1:
+                    rows.add(dh[i], h_carried + size * h_size * i, n)
+                rows.part_of(dh[i], leak, h_carried + size * h_size * i, n)
+            z, h_own = z_at(p, layer, d, q) + size * j0, h_before + size * j0
+            step_back(p, n, dh[i], carried_i, z, h_own, c_before, c, dz[i], leak, d_leak, kept)
+            if p.d_drive:
+                rows.copy(d_drive_at(p, layer, d, q, size) + size * j0, dz[i], n)
             for gate in range(h_gates):
                 of_gate = size * (h_size * gate + j0)
                 dz_gate = dz[i] + size * h_size * (before_h + gate)
@@ -122,11 +152,17 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             if carries and again:
                 rows.add(to_start + size * h_size * i, carried_i, n)
                 clear(carried_i, size * n)
+            if h_kept and again:
+                rows.add(h_to_start + size * h_size * i, h_carried + size * h_size * i, n)
+                clear(h_carried + size * h_size * i, size * n)
             if sealed:
                 seal_row(p, output + width * q + size * j0, n, q * p.directions + d, thread)
             if j0 == 0:
                 r = (s - s0) * p.sequences + i
                 x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q)
                 h_rows[r] = h_before
+                if p.recurrent:
+                    h_rows[r] = masked_at(p, row + r)
+                    rows.multiply(h_rows[r], h_before, mask_at(p, of_direction, i, size), h_size)
 
     return step_together

@@ -11,17 +11,25 @@ from elman.kernels.numba_cpu.passes.places import Places
 from elman.kernels.numba_cpu.passes.reading import Reading
 from elman.kernels.numba_cpu.passes.seal import Seal
 from elman.kernels.numba_cpu.passes.sequences import c0_at, chunk_of, h0_at, length_of, place_of, row_of, starts_again
-from elman.kernels.numba_cpu.plan.addresses import output_at, packed_hh_at, packed_hr_at, table_at
+from elman.kernels.numba_cpu.plan.addresses import (
+    leak_at,
+    mask_at,
+    output_at,
+    packed_hh_at,
+    packed_hr_at,
+    table_at,
+)
 
 # A thread's tables of addresses: the states before a step, its rows h and z and their numbers, what it projects
 _BEFORE, _H, _Z, _C_BEFORE, _Q, _M, _ZEROS = range(7)
+_MASKED = 10  # and with recurrent dropout those of the states before times their masks
 
 
 def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading: Reading, seal: Seal) -> Any:
     """recur, for float32 or float64."""
     size, h_gates, fresh, before_h = np.dtype(dtype).itemsize, len(cell.of_h), cell.fresh, cell.before_h
     in_output, has_c, step = cell.in_output, cell.has_c, cell.step
-    z_at, c_at, m_at = places
+    z_at, c_at, m_at, kept_z_at = places
     read_span, begin_slots = reading.span, reading.begin_slots
     begin_seal, seal_row, end_seal = seal
 
@@ -33,7 +41,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
         z_table = h_table if in_output else table_at(p, thread, _Z)
         h_before, h, z, m = addresses(before_table), addresses(h_table), addresses(z_table), addresses(m_table)
         c_before, q = addresses(table_at(p, thread, _C_BEFORE)), addresses(table_at(p, thread, _Q))
-        zeros = addresses(table_at(p, thread, _ZEROS))
+        zeros, masked_table = addresses(table_at(p, thread, _ZEROS)), table_at(p, thread, _MASKED)
+        masked = addresses(masked_table)
         h_size, p_size = p.hidden_size, p.output_size
         of_direction = layer * p.directions + d
         output, w_hh = output_at(p, layer, size) + size * p_size * d, packed_hh_at(p, layer, d)
@@ -80,16 +89,24 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                         begin_slots(p, layer, d, at, 0, h_size)
                     z[k] = at + size * h_size * before_h
             columns = h_gates * h_size if s % 2 else -h_gates * h_size
-            call(p.product, active, before_table, p_size, w_hh, columns, z_table, z_table)
+            if p.recurrent:
+                for k in range(active):
+                    masked[k] = p.memory + p.masked + size * p_size * (thread * p.most + k)
+                    mask = mask_at(p, of_direction, place_of(p, first + k), size)
+                    rows.multiply(masked[k], h_before[k], mask, p_size)
+                call(p.product, active, masked_table, p_size, w_hh, columns, z_table, z_table)
+            else:
+                call(p.product, active, before_table, p_size, w_hh, columns, z_table, z_table)
             for k in range(active):
                 i = first + k
                 at = z[k] - size * h_size * before_h
                 c = c_at(p, layer, d, q[k], i) if has_c else 0
                 if has_c and p.projected:
                     m[k] = m_at(p, layer, d, q[k], i)
-                    step(p, h_size, at, h_before[k], c_before[k], c, m[k])
+                    step(p, h_size, at, h_before[k], c_before[k], c, m[k], 0, 0)
                 else:
-                    step(p, h_size, at, h_before[k], c_before[k] if has_c else 0, c, h[k])
+                    leak, kept = leak_at(p, layer, d, q[k]), kept_z_at(p, layer, d, q[k])
+                    step(p, h_size, at, h_before[k], c_before[k] if has_c else 0, c, h[k], leak, kept)
                 h_before[k] = h[k]
                 if has_c:
                     c_before[k] = c

@@ -12,16 +12,17 @@ from elman.kernels.numba_cpu.passes.places import Places
 from elman.kernels.numba_cpu.passes.reading import Reading
 from elman.kernels.numba_cpu.passes.seal import Seal
 from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again
-from elman.kernels.numba_cpu.plan.addresses import output_at, packed_hh_at, table_at, units_of
+from elman.kernels.numba_cpu.plan.addresses import leak_at, mask_at, output_at, packed_hh_at, table_at, units_of
 
 _BEFORE, _Z = range(2)  # a thread's tables of addresses: the states before a step, its rows z
+_MASKED = 10  # and with recurrent dropout those of the states before times their masks
 
 
 def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Reading, seal: Seal) -> Any:
     """What `make_together` is given, for float32 or float64."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     h_gates, fresh, before_h, has_c, step = len(cell.of_h), cell.fresh, cell.before_h, cell.has_c, cell.step
-    z_at, c_at, _ = places
+    z_at, c_at, _, kept_z_at = places
     product, read_span, begin_slots = reading.product, reading.span, reading.begin_slots
     seal_row = seal.add_row
 
@@ -49,7 +50,14 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
                 h_before[i] = h0_at(p, of_direction, i, size)
             else:
                 h_before[i] = output + row_bytes * row_of(p, earlier, i)
-        product(p, p.sequences, before_table, h_size, packed_hh_at(p, layer, d), h_gates, j0, j1, z_table, z_table)
+        read_table = before_table
+        if p.recurrent:
+            read_table = table_at(p, thread, _MASKED)
+            masked = addresses(read_table)
+            for i in range(p.sequences):
+                masked[i] = p.memory + p.masked + size * h_size * (thread * p.most + i)
+                rows.multiply(masked[i], h_before[i], mask_at(p, of_direction, i, size), h_size)
+        product(p, p.sequences, read_table, h_size, packed_hh_at(p, layer, d), h_gates, j0, j1, z_table, z_table)
         sealed = p.seal != 0 and layer == p.layers - 1
         for i in range(p.sequences):
             q = row_of(p, t, i)
@@ -62,7 +70,9 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
                     c_before = c0_at(p, of_direction, i, size) + size * j0
                 else:
                     c_before = c_at(p, layer, d, row_of(p, earlier, i), i) + size * j0
-            step(p, j1 - j0, at, h_before[i] + size * j0, c_before, c, h)
+            leak, kept = leak_at(p, layer, d, q), kept_z_at(p, layer, d, q)
+            leak, kept = leak + size * j0 if leak else 0, kept + size * j0 if kept else 0
+            step(p, j1 - j0, at, h_before[i] + size * j0, c_before, c, h, leak, kept)
             if sealed:
                 seal_row(p, h, j1 - j0, q * p.directions + d, thread)
             if s == p.steps - 1:

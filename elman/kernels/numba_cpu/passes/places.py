@@ -19,6 +19,8 @@ class Places(NamedTuple):
     """c_at(p, layer, d, q, i): where c comes to stand: it is kept, or written over that of the step before."""
     m_at: Any
     """m_at(p, layer, d, q, i): where what is projected stands."""
+    kept_z_at: Any
+    """kept_z_at(p, layer, d, q): where a cell whose z stands in the output keeps the pre-activation; 0: nowhere."""
 
 
 def make_places(dtype: type, cell: Room) -> Places:
@@ -50,4 +52,11 @@ def make_places(dtype: type, cell: Room) -> Places:
             return kept_at(p, p.m, layer, d, h_size, size) + size * h_size * p.directions * q
         return p.memory + p.projecting + size * h_size * (d * p.sequences + i)
 
-    return Places(z_at, c_at, m_at)
+    @part
+    def kept_z_at(p, layer, d, q):
+        if not in_output or p.z == 0:
+            return 0
+        width = slots * p.hidden_size
+        return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
+
+    return Places(z_at, c_at, m_at, kept_z_at)

@@ -9,7 +9,15 @@ from elman.kernels.numba_cpu.compile.parts import addresses, call, part
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.places import Places
 from elman.kernels.numba_cpu.passes.sequences import length_of, row_of, rows_from, rows_in, turned
-from elman.kernels.numba_cpu.plan.addresses import biases_at, input_at, inputs_of, layer_bytes, packed_ih_at, table_at
+from elman.kernels.numba_cpu.plan.addresses import (
+    biases_at,
+    drive_at,
+    input_at,
+    inputs_of,
+    layer_bytes,
+    packed_ih_at,
+    table_at,
+)
 
 _X, _X_Z, _X_BIAS = range(7, 10)  # a thread's tables of addresses, beside those of the recurrence
 
@@ -53,9 +61,19 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
         inputs = inputs_of(p, layer)
         x_table, z_table, bias_table = table_at(p, thread, _X), table_at(p, thread, _X_Z), table_at(p, thread, _X_BIAS)
         bias = addresses(bias_table)
+        if p.drive:  # which stands in z, with the bias
+            product(p, count, x_table, inputs, packed_ih_at(p, layer, d), x_gates, j0, j1, z_table, z_table)
+            return
         for r in range(count):
             bias[r] = biases_at(p, layer, d) + size * j0
         product(p, count, x_table, inputs, packed_ih_at(p, layer, d), x_gates, j0, j1, bias_table, z_table)
+
+    @part
+    def begin_with_drive(p, layer, d, q, z, j0, j1):
+        """The bias and the drive of a step, in z of unit j0."""
+        if p.drive:
+            rows.copy(z, biases_at(p, layer, d) + size * j0, j1 - j0)
+            rows.add(z, drive_at(p, layer, d, q) + size * j0, j1 - j0)
 
     @part
     def x_at(p, layer, q):
@@ -85,6 +103,7 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
                     drop(p, layer, q)
                 x[r] = x_at(p, layer, q)
                 z[r] = z_at(p, layer, d, q, 0)
+                begin_with_drive(p, layer, d, q, z[r], 0, p.hidden_size)
             read(p, layer, d, count, 0, p.hidden_size, thread)
 
     @part
@@ -100,6 +119,7 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
                 q = row_of(p, length_of(p, i) - 1 - s if d else s, i)
                 x[filled] = x_at(p, layer, q)
                 z[filled] = z_at(p, layer, d, q, scratch + (s - s0) * count + k) + size * j0
+                begin_with_drive(p, layer, d, q, z[filled], j0, j1)
                 filled += 1
                 if filled == p.block:
                     read(p, layer, d, filled, j0, j1, thread)

@@ -107,6 +107,39 @@ def kept_at(p, array, layer, d, numbers, size):
 
 
 @part
+def leak_at(p, layer, d, q):
+    """The leak of the step whose output is row q; 0 where nothing leaks."""
+    return p.leak + p.leak_place * (layer * p.directions + d) + p.leak_row * q if p.leak else 0
+
+
+@part
+def drive_at(p, layer, d, q):
+    """What is added to that step's pre-activation."""
+    return p.drive + p.drive_place * (layer * p.directions + d) + p.drive_row * q
+
+
+@part
+def d_leak_at(p, layer, d, q, place, size):
+    """Where the gradient at that step's leak is added, of the sequence at a place in the states; 0: nowhere."""
+    if p.d_leak == 0:
+        return 0
+    row, rows = (q, p.rows) if p.leak_row else (place, p.sequences)
+    return p.d_leak + size * p.hidden_size * ((layer * p.directions + d) * rows + row)
+
+
+@part
+def d_drive_at(p, layer, d, q, size):
+    """Where the gradient at that step's drive stands."""
+    return p.d_drive + size * p.hidden_size * ((layer * p.directions + d) * p.rows + q)
+
+
+@part
+def mask_at(p, direction, place, size):
+    """The recurrent dropout of the sequence at a place in the states, in one direction of all layers'."""
+    return p.recurrent + size * p.output_size * (direction * p.sequences + place)
+
+
+@part
 def packed_ih_at(p, layer, d):
     other = p.hh + p.hr + p.biases
     at = p.memory + p.packed + d * other

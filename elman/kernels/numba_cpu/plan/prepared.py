@@ -45,10 +45,16 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    problem: Problem, backward: bool, save: bool, groups: int, x_turned: bool, d_output_turned: bool
+    problem: Problem,
+    backward: bool,
+    save: bool,
+    groups: int,
+    x_turned: bool,
+    d_output_turned: bool,
+    keeps_terms: bool = False,
 ) -> Prepared:
     """What a run needs besides addresses."""
-    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes, _, _ = problem
+    cell, layers, directions, bias, projected, x, _, weights, lengths, _, masks, batch_sizes, terms, recurrent = problem
     shape = x.shape
     if batch_sizes is None:
         ragged, (steps, sequences, _) = 0 if lengths is None else 1, shape
@@ -67,6 +73,9 @@ def prepare(
         weights[1].shape,
         x.dtype,
         masks is not None,
+        len(terms) > 0,
+        keeps_terms,
+        recurrent is not None,
         backward,
         save,
         groups,
@@ -91,6 +100,9 @@ def _prepare(
     recurrent: tuple[int, int],  # the shape of W_hh
     torch_dtype: torch.dtype,
     masked: bool,
+    leaks: bool,
+    keeps_terms: bool,  # whether all is kept that the leak's gradient is made of
+    dropped: bool,  # whether h before a step is
     backward: bool,
     save: bool,
     groups: int,  # of sequences whose weight gradients are apart; 0: one sum over all
@@ -165,6 +177,7 @@ def _prepare(
     code = code_for(kind.name, dtype)
     below_too = take(once * steps * of_step if layers > 1 else 0, size)
     of_states, of_h = directions * sequences, kind.h_gates * h
+    zoned = leaks and kind.has_c and not kind.in_output
     shapes = Shapes(
         pack=code.pack,
         product=code.product,
@@ -180,7 +193,7 @@ def _prepare(
         bias=bias,
         projected=projected,
         weights_a_direction=weights,
-        relu=kind.relu,
+        function=kind.function,
         ragged=ragged,
         x_turned=x_turned,
         d_output_turned=d_output_turned,
@@ -227,11 +240,14 @@ def _prepare(
         x_rows=take(in_spans, 8),
         h_rows=take(in_spans, 8),
         m_rows=take(in_spans if projected else 0, 8),
+        masked=take(p * (in_spans if backward else threads * most) if dropped else 0, size),
+        h_carried=take(once * of_states * p if zoned else 0, size),
+        h_to_start=take(once * of_states * p if zoned else 0, size),
     )
     below = (layers - 1, *shape[:-1], width) if layers > 1 else ()
     saved: tuple[tuple[int, ...], ...] = (below, below if masked else ())
-    if keeps:
-        kept_numbers = (slots, h if kind.has_c else 0, h if projected else 0)
+    if keeps or (save and kind.carries):
+        kept_numbers = (slots, h if kind.has_c else 0, h if projected else 0) if keeps or keeps_terms else (0, 0, 0)
         saved += tuple((layers, *shape[:-1], directions * n) if n else () for n in kept_numbers)
     states = [(layers * directions, sequences, p), (layers * directions, sequences, h)]
     return Prepared(

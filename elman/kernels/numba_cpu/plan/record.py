@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 _LINE = 16  # 64-bit words between two counters, so that no two share a cache line
 COUNTER_BYTES = 8 * _LINE
-TABLES = 10  # of addresses, that each thread has
+TABLES = 11  # of addresses, that each thread has
 
 
 class Shapes(NamedTuple):
@@ -26,7 +26,7 @@ class Shapes(NamedTuple):
     bias: int  # whether there are biases
     projected: int  # whether there is a W_hr
     weights_a_direction: int  # how many tensors
-    relu: int  # what f of the Elman cell is
+    function: int  # which f is, where the cell has the choice
     ragged: int  # 0: all sequences have T steps, 1: padded to T, 2: packed
     x_turned: int  # whether x is (N, T, I) in memory
     d_output_turned: int  # whether d_output is (N, T, D * P)
@@ -74,6 +74,9 @@ class Shapes(NamedTuple):
     x_rows: int  # (as dz without the last axis) addresses of the input rows each step read
     h_rows: int  # (the same) addresses of the states each step started from
     m_rows: int  # (the same) addresses of what each step projected
+    masked: int  # with recurrent dropout: (threads, most, P) h before a step times its mask; backward as dz with P
+    h_carried: int  # (D, N, P) with zoneout of h beside another state: what is carried to h of the step before
+    h_to_start: int  # (D, N, P) its sum over the steps that read the initial state
 
 
 class Arrays(NamedTuple):
@@ -105,6 +108,15 @@ class Arrays(NamedTuple):
     d_x: int
     d_h0: int
     d_c0: int
+    leak: int  # (L * D or 1, T, N, W) or (L * D or 1, W): rows of the leak, W wide
+    leak_place: int  # bytes from a direction's leak to the next one's, 0: all have the same
+    leak_row: int  # bytes from a step's leak to the next one's, 0: all have the same
+    drive: int  # (L * D or 1, T, N, H) or (L * D or 1, H), what is added to the pre-activation
+    drive_place: int
+    drive_row: int
+    d_leak: int  # (L * D, T, N, W), or (L * D, N, W) where all steps have the same
+    d_drive: int  # (L * D, T, N, H)
+    recurrent: int  # (L * D, N, P) dropout masks of h before a step
 
 
 FIELDS = (*Shapes._fields, *Arrays._fields)
