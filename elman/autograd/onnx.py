@@ -1,5 +1,7 @@
-"""The layer in an ONNX model: one standard RNN, GRU or LSTM node for each layer, with T and N left open. Of a layer that
-leaks, or has zoneout, a Scan for each direction."""
+"""The layer in an ONNX model: one standard RNN, GRU or LSTM node for each layer, with T and N left open.
+
+Of a layer that leaks, or has zoneout, a Scan for each direction.
+"""
 
 from collections.abc import Sequence
 from typing import Any
