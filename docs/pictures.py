@@ -21,6 +21,8 @@ PAGES = {
     "wide-dark": ("characters", "#t=8&row=l0&unit=10", WIDE, "en-US", "dark", None),
     "backward": ("series", "#t=45&row=l1&back=1", WIDE, "en-US", "light", None),
     "backward-ko": ("series", "#t=45&row=l1&back=1", WIDE, "ko-KR", "light", None),
+    "gates": ("lstm-keeps", "#t=7&row=l0c&gate=f", WIDE, "en-US", "light", None),
+    "gates-ko": ("lstm-keeps", "#t=7&row=l0c&gate=f", WIDE, "ko-KR", "light", None),
     "narrow-en": ("here", "#t=1&row=l0", NARROW, "en-US", "light", None),
     "narrow-ko": ("hello-fixed", "#t=2&row=l0", NARROW, "ko-KR", "dark", "#tour-open"),
 }

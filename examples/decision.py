@@ -3,7 +3,8 @@
     python examples/decision.py [STEPS]
 
 The task is NeuroGym's PerceptualDecisionMaking-v0, with shorter trials: from NeuroGym where that is installed
-(`pip install "elman[neuro]"`), generated here otherwise. Draws decision.png: the psychometric curve, one unit's activity, and the state space.
+(`pip install "elman[neuro]"`), generated here otherwise. Draws decision.png: the psychometric curve, one unit's
+activity, and the state space.
 """
 
 import sys

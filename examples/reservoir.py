@@ -1,4 +1,4 @@
-"""A reservoir in three lines, `reservoir`, `states`, `readout`: two chaotic systems forecast one step on and running free.
+"""A reservoir in three lines, `reservoir`, `states`, `readout`: chaos forecast one step on, and running free.
 
 Only the readout is trained, by scikit-learn's Ridge; the recurrent weights stay as they were drawn.
 """

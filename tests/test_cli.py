@@ -170,7 +170,7 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
     assert f"{demo.TEXT}: {len(demo.topics()):,} characters, {len(set(demo.topics()))} different" in out
     for name in BITS:
         assert re.search(rf"\d\.\d{{3}}  {name}\n", out)
-    for name in ("elman.RNN", "torch.nn.RNN"):
+    for name in ("elman.GRU", "torch.nn.GRU"):
         assert re.search(rf"{name}: +[\d,]+ char/s", out)
     assert f"\n{demo.PROMPT}" in out
     assert (tmp_path / "elman-demo" / "loss.png").read_bytes().startswith(b"\x89PNG")

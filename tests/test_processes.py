@@ -63,9 +63,10 @@ def measures(run: Path) -> list[list[float]]:
         return [[float(cell or 0) for cell in row] for row in [*csv.reader(file)][1:]]
 
 
-def same_measures(one: Path, other: Path, rel: float) -> None:
+def same_measures(one: Path, other: Path, rel: float, rows: int = 42) -> None:
+    """Of 40 steps and 2 evaluations; a series model is measured before its first step too."""
     ours, theirs = measures(one), measures(other)
-    assert len(ours) == len(theirs) == 42
+    assert len(ours) == len(theirs) == rows
     for row, expected in zip(ours, theirs, strict=True):
         assert row == pytest.approx(expected, rel=rel)
 
@@ -91,7 +92,7 @@ def test_two_processes_of_torchrun_have_the_losses_of_one(place, task):
         one = alone(place, task, f"{task}-1")
     finally:
         torch.set_default_dtype(torch.float32)
-    same_measures(place / f"{task}-2", one, 1e-11)
+    same_measures(place / f"{task}-2", one, 1e-11, 43 if task == "series" else 42)
     assert two.stdout.count("next: elman") == 1
     assert {path.name for path in one.iterdir()} == {path.name for path in (place / f"{task}-2").iterdir()}
 

@@ -155,6 +155,15 @@ def test_nothing_after_the_training_part_is_looked_at(monkeypatch):
     assert seen == [100, 150, 200]
 
 
+@pytest.mark.parametrize(
+    "values", [np.tile([1.0, 4.0, 2.0, 7.0], 40), np.r_[np.ones(100), np.arange(60.0)], np.arange(160.0)]
+)
+def test_what_repeats_exactly_or_stands_still_is_fitted(values):
+    form = fit_form(values, np.ones(160, bool), [], 4, [4], 26, False)
+    found = apply(form.weights, (values - form.centre) / form.scale, np.array([155]))[0] * form.scale + form.centre
+    np.testing.assert_allclose(found, values[156:], atol=0.5)
+
+
 def test_a_window_never_takes_more_than_half_of_the_training_part():
     assert find_reach([12], 12, 500) == 50
     assert find_reach([48, 336], 48, 3000) == 384

@@ -57,7 +57,7 @@ def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
 def test_gradients_however_it_is_cut(case: Case, kind: str, threads: int, split: str, spans_of: int) -> None:
     torch.set_num_threads(threads)
-    assert team.threads_for(torch.get_num_threads(), 1, case.T) == threads
+    assert team.threads_for(torch.get_num_threads(), 1, case.T, case.N) == threads
     options = {
         "whole": {},
         "lengths": {"lengths": torch.arange(case.N) * case.T // case.N},

@@ -231,6 +231,13 @@ def test_beside_takes_traces_of_as_many_steps() -> None:
     assert one.label(beside={"one": one}).labels.beside["one"] == tuple(one.sensitivity().by_step.tolist())
 
 
+@pytest.mark.parametrize("cls", [elman.RNN, elman.GRU, elman.LSTM])
+@pytest.mark.parametrize("name", ["zoneout", "recurrent_dropout"])
+def test_dropout_over_time_is_refused(cls, name) -> None:
+    with pytest.raises(TypeError, match=f"this one has {name}"):
+        elman.trace(cls(3, 2, **{name: 0.25}), torch.randn(4, 5, 3))
+
+
 def test_hx_is_a_pair_for_an_lstm() -> None:
     lstm, x = elman.LSTM(3, 2), torch.randn(4, 5, 3)
     with pytest.raises((TypeError, RuntimeError, IndexError)):

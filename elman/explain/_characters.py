@@ -1,9 +1,8 @@
 """The trace of a trained character model reading a text, with what it expects after each character."""
 
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import nn
 
 from elman.explain._labels import GUESSES
 from elman.explain._lessons import words
@@ -46,7 +45,7 @@ def trace_text(model: CharacterModel, vocabulary: Vocabulary, text: str) -> Trac
                 for choices, shares in zip(likely.indices.tolist(), likely.values.tolist(), strict=True)
             ]
         }
-    return trace(cast(nn.RNN, model.rnn), x).label(
+    return trace(model.rnn, x).label(
         tokens=list(text),
         title={language: said.format(text=text) for language, said in about["title"].items()},
         note={language: said.format(size=x.shape[1]) for language, said in about["note"].items()},

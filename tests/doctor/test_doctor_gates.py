@@ -79,8 +79,9 @@ def test_gates_that_work_are_no_finding(kind, options) -> None:
         elman.doctor(with_bias(layer, keeps, float(torch.tensor(999.0).log())), x, **dims).raise_if_bad()
 
 
-def test_projected_and_packed_layers_are_examined() -> None:
+def test_layers_that_cannot_be_traced_and_packed_ones_are_examined() -> None:
     elman.doctor(elman.LSTM(I, H, batch_first=True, proj_size=3), numbers()).raise_if_bad()
+    elman.doctor(elman.LSTM(I, H, batch_first=True, zoneout=0.1), numbers()).raise_if_bad()
 
     def forward(self, x: Tensor) -> Tensor:
         packed = nn.utils.rnn.pack_padded_sequence(x, [T] * len(x), batch_first=True)

@@ -104,10 +104,18 @@ const LSTM = {
   feeds: { c: { name: "o·(1 - tanh(c)²)", by: (at, H, u) => at.gates[3 * H + u] * (1 - Math.tanh(at.states.c[u]) ** 2) } },
   step(fromInput, fromState, before) {
     const H = before.h.length;
-    const gates = fromInput.map((a, k) => FUNCTIONS[k >= 2 * H && k < 3 * H ? "tanh" : "sigmoid"].f(a + fromState[k]));
-    const [i, f, g, o] = [0, 1, 2, 3].map((k) => part(gates, H, k));
-    const c = f.map((keep, u) => keep * before.c[u] + i[u] * g[u]);
-    return { gates, states: { h: o.map((open, u) => open * Math.tanh(c[u])), c } };
+    const { f: sigmoid } = FUNCTIONS.sigmoid;
+    const gates = new Float64Array(4 * H);
+    const [h, c] = [new Float64Array(H), new Float64Array(H)];
+    for (let u = 0; u < H; u++) {
+      const i = (gates[u] = sigmoid(fromInput[u] + fromState[u]));
+      const f = (gates[H + u] = sigmoid(fromInput[H + u] + fromState[H + u]));
+      const g = (gates[2 * H + u] = Math.tanh(fromInput[2 * H + u] + fromState[2 * H + u]));
+      const o = (gates[3 * H + u] = sigmoid(fromInput[3 * H + u] + fromState[3 * H + u]));
+      c[u] = f * before.c[u] + i * g;
+      h[u] = o * Math.tanh(c[u]);
+    }
+    return { gates, states: { h, c } };
   },
   back(at, { h, c }, H) {
     const [i, f, g, o] = [0, 1, 2, 3].map((k) => part(at.gates, H, k));

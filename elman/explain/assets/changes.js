@@ -19,7 +19,7 @@ function baseOf(app, { swapped, text }) {
 function swappedRun(data, run) {
   const { I, H, L, D } = data.sizes;
   const { T, N } = run;
-  const x = new Float32Array(run.x.length);
+  const x = new Float64Array(run.x.length);
   for (let t = 0; t < T; t++) for (let b = 0; b < N; b++) x.set(view(run.x, t * N + b, I), (b * T + t) * I);
   const tokens =
     run.tokens && Array.from({ length: T }, (_, t) => Array.from({ length: N }, (_, b) => makeModel(data, run).token(t, b)));
@@ -32,7 +32,7 @@ function swappedRun(data, run) {
     batch: T,
     tokens,
     x,
-    starts: T === N ? run.starts : forStates(data, () => new Float32Array(L * D * T * H)),
+    starts: T === N ? run.starts : forStates(data, () => new Float64Array(L * D * T * H)),
   };
 }
 

@@ -30,7 +30,7 @@ function typedRun(app, text) {
   const { data, recorded } = app;
   const { I, H, L, D } = data.sizes;
   const { known } = tokensOf(app, text);
-  const x = new Float32Array(known.length * I);
+  const x = new Float64Array(known.length * I);
   known.forEach((k, t) => x.set(view(app.vectors, k, I), t * I));
   return {
     ...recorded,
@@ -41,7 +41,7 @@ function typedRun(app, text) {
     batch: 1,
     tokens: [known.map((k) => data.vocabulary.tokens[k])],
     x,
-    starts: forStates(data, () => new Float32Array(L * D * H)),
+    starts: forStates(data, () => new Float64Array(L * D * H)),
   };
 }
 

@@ -16,6 +16,7 @@ from elman.explain.experiments.patient import Patient, hooked
 from elman.explain.experiments.units import ALWAYS, PLACES
 from elman.explain.experiments.words import listed
 from elman.kernels.reference.cells import EQUATIONS
+from elman.nn.recurrent import Recurrent
 
 MOST = 0.5  # the share of the units from which a stuck gate is worth a warning
 SATURATED = 0.8  # the share of all values from which gates count as saturated
@@ -76,8 +77,11 @@ def examine(patient: Patient) -> list[Finding]:
 def _kind(module: nn.Module) -> str:
     """The cell of a layer of torch's or elman's, or of a cell; "" for what has no gates or cannot be traced."""
     if isinstance(module, nn.RNNBase):
-        complex_or_projected = module.proj_size or any(p.is_complex() for p in module.parameters())
-        return "" if complex_or_projected else _LAYERS.get(module.mode, "")
+        if module.proj_size or any(p.is_complex() for p in module.parameters()):
+            return ""
+        if isinstance(module, Recurrent) and module._beyond_torch() is not None:
+            return ""
+        return _LAYERS.get(module.mode, "")
     return next((kind for cls, kind in _CELLS.items() if isinstance(module, cls)), "")
 
 

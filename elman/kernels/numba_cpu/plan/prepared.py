@@ -122,11 +122,12 @@ def _prepare(
     dtype = _DTYPES[torch_dtype]
     size = np.dtype(dtype).itemsize
     a_column, of_input = rows * directions * kind.x_gates * h, input_size + (layers - 1) * width
-    threads = team.threads_for(available, a_column * (of_input + layers * p), steps)
+    threads = team.threads_for(available, a_column * (of_input + layers * p), steps, sequences)
     may_share = ragged == 0 and rows > 0 and not groups and not projected
     shares = shares_of_units(steps, sequences, h, size * kind.h_gates, size, directions, threads) if may_share else 0
     if not backward and not kind.in_output and not shares and sequences * directions < threads:
-        threads = team.threads_for(available, a_column * of_input, steps)  # there is no more that they could share
+        # there is no more that they could share
+        threads = team.threads_for(available, a_column * of_input, steps, sequences)
     block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
     chunks = max(1, min(sequences, -(-threads // directions)))
     if groups:
@@ -146,7 +147,7 @@ def _prepare(
     step_bytes = size * max(1, kept * (1 if groups else directions) * slots)
     span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
     span = max(1, min(steps, span))
-    # not with shared units, where a thread that waits counts tasks that are done
+    # not with shared units, where all threads are at one recurrence
     overlap = backward and threads > 1 and span < steps and not shares and not groups
     in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
     z_rows = 0 if backward or keeps or kind.in_output else rows * directions

@@ -18,7 +18,8 @@ from typing import Any
 from elman import _fork
 
 _TEAM_WORK = 1_200_000  # multiply-adds below which a second thread of the OpenMP team saves less than it costs
-_TEAM_STEP = 150_000  # the same for a single step, where threads wait for each other once or twice in all
+_TEAM_STEP = 150_000  # the same for a single step of one sequence, which takes the time of reading the weights
+_STEP_OF_SEVERAL = 2  # times as many for a single step of several sequences
 _POOL_WORK = 10_000_000  # the same for Python threads
 
 _WINDOW = 20_000_000  # ns of runs in the team, after which it is asked how much of them the calling thread ran
@@ -36,9 +37,10 @@ log = logging.getLogger("elman")
 _kernel_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # releases the GIL while it runs
 
 
-def threads_for(threads: int, work: int, steps: int) -> int:
+def threads_for(threads: int, work: int, steps: int, sequences: int) -> int:
     """How many of so many threads to use for so many multiply-adds: all, or 1 where that is not worth it."""
-    if threads == 1 or work < (_TEAM_STEP if steps == 1 else _TEAM_WORK):
+    of_a_step = _TEAM_STEP * (_STEP_OF_SEVERAL if sequences > 1 else 1)
+    if threads == 1 or work < (of_a_step if steps == 1 else _TEAM_WORK):
         return 1
     return threads if work >= _POOL_WORK or _parallel() is not None else 1
 

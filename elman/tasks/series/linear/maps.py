@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-RIDGE = 1e-9  # of the mean square, added to the diagonal of the normal equations
+RIDGE = 1e-9  # of the mean square or of 1, added to the diagonal of the normal equations
 
 
 def windows(values: Array, origins: Array, reach: int) -> Array:
@@ -83,7 +83,7 @@ def autoregression(
     design = np.stack([np.ones(len(changes) - most)] * first + lags, axis=1)
     target = changes[most:]
     gram, product, total = design.T @ design, design.T @ target, float(target @ target)
-    gram[np.diag_indices_from(gram)] += RIDGE * np.trace(gram) / len(gram)
+    gram[np.diag_indices_from(gram)] += RIDGE * max(np.trace(gram) / len(gram), 1.0)  # where all differences are 0 too
     best: tuple[float, Array] | None = None
     for size in range(first, first + most + 1):
         weights = np.linalg.solve(gram[:size, :size], product[:size])
