@@ -27,7 +27,7 @@ def folder(tmp_path_factory) -> Path:
     there = tmp_path_factory.mktemp("common")
     (there / "words.csv").write_text(TEXTS)
     (there / "text.txt").write_text("the cat sat on the mat. " * 60)
-    months = [f"{1990 + i // 12}-{i % 12 + 1:02d},{i % 7}" for i in range(90)]
+    months = [f"{1990 + i // 12}-{i % 12 + 1:02d},{i * 7919 % 101}" for i in range(90)]
     (there / "sales.csv").write_text("\n".join(["month,y", *months, ""]))
     sequences = [{"sequence": [i % 5, i % 3], "label": "ab"[i % 2]} for i in range(20)]
     (there / "numbers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in sequences))

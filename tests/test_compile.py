@@ -22,7 +22,8 @@ import elman
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated:FutureWarning"),
-    # what torch 2.8 says where it looks into code that runs beside its graph
+    # what torch 2.10 says of the file that it loads, and 2.8 where it looks into code that runs beside its graph
+    pytest.mark.filterwarnings("ignore:The given buffer is not writable:UserWarning"),
     pytest.mark.filterwarnings("ignore:Dynamo (detected a call to a `functools.lru_cache`|does not know how to trace)"),
 ]
 

@@ -162,11 +162,11 @@ def test_files_are_standard_and_say_what_is_needed(exported):
         model = onnx.load(exported / f"{task}.onnx")
         onnx.checker.check_model(model, full_check=True)
         assert {value.name for value in model.graph.input} == nodes
-        assert [node.op_type for node in model.graph.node].count("RNN") == 1
+        config = json.loads((exported / f"{task}-run" / checkpoint.CONFIG).read_text())
+        assert [node.op_type for node in model.graph.node].count(config["model"]["cell"].upper()) == 1
         assert {node.domain for node in model.graph.node} == {""}
         facts = {fact.key: json.loads(fact.value) for fact in model.metadata_props}
         assert facts["task"] == task
-        config = json.loads((exported / f"{task}-run" / checkpoint.CONFIG).read_text())
         for name in {"vocabulary", "labels", "season", "scale", "columns", "clock"} & config.keys():
             assert facts[name] == config[name]
 

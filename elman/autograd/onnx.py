@@ -1,6 +1,6 @@
 """The layer in an ONNX model: one standard RNN, GRU or LSTM node for each layer, with T and N left open.
 
-Of a layer that leaks, or has zoneout, a Scan for each direction.
+Of a layer that ONNX has no node for, or with zoneout or recurrent dropout, a Scan for each direction.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from elman.kernels.problem import Problem, Weights
 from elman.kernels.reference.cells import EQUATIONS, States, blend
 from elman.kernels.reference.loop import starts_of, term_of, where_there
 
-_ORDER = {"gru": ("z", "r", "n"), "lstm": ("i", "o", "f", "g")}
-"""The gates as ONNX has them; g is its c."""
+_ORDER = {"rnn": ("h",), "gru": ("z", "r", "n"), "lstm": ("i", "o", "f", "g")}
+"""The cells that ONNX has nodes for, and the gates as they have them; g is its c."""
 
 
 def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -25,7 +25,7 @@ def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
             f"ONNX's {problem.cell.layer.upper()} node knows no reset: export without reset=, one step or one piece at "
             "a time with the state as input and output, and pass zeros for the state where it starts again."
         )
-    if problem.terms or problem.recurrent_masks is not None:
+    if problem.terms or problem.recurrent_masks is not None or problem.cell.layer not in _ORDER:
         return _scans(problem)
     if problem.projected:
         raise ValueError("ONNX's LSTM node knows no projection: a layer with proj_size has no standard form there.")
@@ -112,7 +112,7 @@ def _scan(
 def in_order(cell: Cell, rows: Tensor) -> Tensor:
     """A weight (G H, ·) or bias (G H,) with its gates in ONNX's order."""
     gates = dict(zip(cell.gates, rows.chunk(len(cell.gates)), strict=True))
-    return torch.cat([gates[gate] for gate in _ORDER.get(cell.layer, cell.gates)])
+    return torch.cat([gates[gate] for gate in _ORDER[cell.layer]])
 
 
 def _layer(

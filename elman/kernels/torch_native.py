@@ -18,8 +18,8 @@ def obstacle(problem: Problem) -> str | None:
     """Why torch's operators cannot run this call, or None."""
     if problem.reset is not None:
         return "torch's operators know no reset"
-    if problem.cell.leaks:
-        return "torch has no leaky cell"
+    if not hasattr(torch, problem.cell.name):  # the cells have torch's names
+        return f"torch has no {problem.cell.layer} cell"
     if problem.terms:
         return "torch's operators know no zoneout"
     if problem.recurrent_masks is not None:
@@ -88,7 +88,7 @@ def _call(
 ) -> tuple[Tensor, States]:
     """torch's operator, of x, or of packed rows and batch_sizes. cuDNN can go back only through a forward pass in
     training mode: it always is."""
-    function: Any = getattr(torch, problem.cell.name)  # the cells have torch's names
+    function: Any = getattr(torch, problem.cell.name)
     hx = states[0] if len(states) == 1 else states
     batch_first = [False] if len(rows) == 1 else []
     bidirectional = problem.num_directions == 2
