@@ -69,6 +69,8 @@ __all__ = [
     "DalesLaw",
     "GRUCell",
     "LSTMCell",
+    "LeakyRNN",
+    "LeakyRNNCell",
     "LowRank",
     "RNNCell",
     "Report",

@@ -272,6 +272,7 @@ def test_the_old_exporter_takes_the_layer_itself(cell: str, call: str, tmp_path:
         torch.testing.assert_close(run(path, *given.values()), list(layer(**given)))
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # torch's own scan
 @pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize(
     ("cell", "arguments"),

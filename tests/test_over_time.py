@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 from cases import assert_same
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 import elman
@@ -116,10 +116,6 @@ def test_kernels_are_the_definition(cell: str, kind: str, leak: Any, drive: Any)
         compare(problem._replace(terms=tuple(term.detach() for term in problem.terms)))
 
 
-def masks_of(*shape: int, p: float) -> Tensor:
-    return F.dropout(torch.ones(shape, dtype=torch.float64), p)
-
-
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
 def test_dropout_over_time_is_a_loop_over_torchs_cell(kind: str) -> None:
     """One mask where W_hh reads h: torch's cell of W_hh times it, a sequence at a time."""
@@ -137,8 +133,8 @@ def test_dropout_over_time_is_a_loop_over_torchs_cell(kind: str) -> None:
         moves = torch.full((T, N, sum(widths)), 0.7, dtype=torch.float64)
         masks = torch.ones(N, H, dtype=torch.float64)
         if training:
-            moves = masks_of(1, T, N, sum(widths), p=0.3)[0].ne(0).double()
-            masks = masks_of(1, N, H, p=0.4)[0]
+            moves = (torch.rand(1, T, N, sum(widths), dtype=torch.float64)[0] >= 0.3).double()
+            masks = F.dropout(torch.ones(1, N, H, dtype=torch.float64), 0.4)[0]
         columns, ends = [], []
         for n in range(N):
             own = {

@@ -7,6 +7,7 @@ from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns
+from elman.kernels.numba_cpu.compile.vectors import Units, for_units
 from elman.kernels.numba_cpu.plan.addresses import clear, prefetch
 
 _LINE = 64  # bytes of a cache line
@@ -35,8 +36,24 @@ class Rows(NamedTuple):
     """padded(n): the columns of such a panel."""
 
 
+def _multiply(units: Units) -> None:
+    units["target"] = units["a"] * units["b"]
+
+
+def _scale(units: Units) -> None:
+    units["target"] = units["target"] * units["factor"] + units["source"]
+
+
+def _divide(units: Units) -> None:
+    whole, share = units["target"], units["share"]
+    units["target"], units["rest"] = whole * share, whole * (1 - share)
+
+
 def make_rows(dtype: type) -> Rows:
     """The operations for float32 or float64."""
+    multiplied = for_units(dtype, ("target", "a", "b"), _multiply)
+    scaled = for_units(dtype, ("target", "factor", "source"), _scale)
+    divided = for_units(dtype, ("target", "share", "rest"), _divide)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
     size, most = np.dtype(dtype).itemsize, panel_columns(dtype)
     width = VECTOR_BYTES // size
@@ -55,9 +72,7 @@ def make_rows(dtype: type) -> Rows:
 
     @part
     def multiply(target, a, b, n):
-        to, x, y = numbers(target), numbers(a), numbers(b)
-        for j in range(n):
-            to[j] = x[j] * y[j]
+        multiplied(n, 0, (target, a, b))
 
     @part
     def prefetch_row(row, n):
@@ -66,17 +81,11 @@ def make_rows(dtype: type) -> Rows:
 
     @part
     def scale(target, factor, source, n):
-        to, by, of = numbers(target), numbers(factor), numbers(source)
-        for j in range(n):
-            to[j] = to[j] * by[j] + of[j]
+        scaled(n, 0, (target, factor, source))
 
     @part
     def part_of(target, share, rest, n):
-        to, by, left = numbers(target), numbers(share), numbers(rest)
-        for j in range(n):
-            whole = to[j]
-            to[j] = whole * by[j]
-            left[j] = whole - whole * by[j]
+        divided(n, 0, (target, share, rest))
 
     @part
     def panels(n):
