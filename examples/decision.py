@@ -77,6 +77,7 @@ class Network(nn.Module):
 
 def train(network: Network, steps: int) -> None:
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     begun = time.perf_counter()
     for step in range(1, steps + 1):
         sides = torch.randint(2, (TRIALS,)) * 2 - 1
@@ -90,6 +91,7 @@ def train(network: Network, steps: int) -> None:
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         if step % max(steps // 6, 1) == 0:
             right = (output[-1].argmax(-1) == answer).float().mean()
             print(f"step {step}: loss {loss.item():.3f}, {right:.0%} right, {time.perf_counter() - begun:.0f} s")
@@ -129,5 +131,5 @@ def draw(network: Network, path: str) -> None:
 if __name__ == "__main__":
     torch.manual_seed(0)
     network = Network()
-    train(network, int(sys.argv[1]) if len(sys.argv) > 1 else 600)
+    train(network, int(sys.argv[1]) if len(sys.argv) > 1 else 800)
     draw(network, "decision.png")

@@ -242,3 +242,19 @@ def test_flops_are_counted() -> None:
             case.layer(cls)(case.input(), case.h0())[0].sum().backward()
         counts.append(counter.get_total_flops())
     assert counts[0] == counts[1] > 0
+
+
+@pytest.mark.parametrize("calls", [1, 4])  # the first looks new, the last is known
+def test_a_parameter_that_is_a_result_is_differentiated_twice(calls: int) -> None:
+    found = []
+    for kind in (torch.nn.RNN, elman.RNN):
+        torch.manual_seed(0)
+        layer, x = kind(4, 4), torch.randn(5, 3, 4)
+        scale = torch.ones(1, requires_grad=True)
+        layer.weight_hh_l0.requires_grad_(False)
+        layer.weight_hh_l0.mul_(scale)
+        for _ in range(calls):
+            output, _ = layer(x)
+        (first,) = torch.autograd.grad(output.square().sum(), scale, create_graph=True)
+        found.append((first, *torch.autograd.grad(first, scale)))
+    torch.testing.assert_close(found[0], found[1])

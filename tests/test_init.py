@@ -1,13 +1,16 @@
 """Starts of whole layers."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
+from torch.nn.utils.parametrizations import orthogonal
 
 import elman
-from elman import DalesLaw, echo_state_, identity_, spectral_radius
+from elman import DalesLaw, LowRank, echo_state_, identity_, spectral_radius
 
 
 def test_a_reservoir_has_its_radius_and_density() -> None:
@@ -54,6 +57,12 @@ def test_an_irnn_keeps_its_state() -> None:
     assert identity_(nn.RNN(300, 200), input_std=0.01).weight_ih_l0.std().item() == pytest.approx(0.01, rel=0.05)
 
 
+def constrained(by: nn.Module) -> elman.RNN:
+    layer = elman.RNN(2, 5)
+    parametrize.register_parametrization(layer, "weight_hh_l0", by)
+    return layer
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -62,6 +71,11 @@ def test_an_irnn_keeps_its_state() -> None:
         (lambda: echo_state_(elman.RNN(2, 5), radius=0), "radius"),
         (lambda: echo_state_(elman.RNN(2, 5), density=1.5), "share"),
         (lambda: echo_state_(elman.RNN(2, 1), density=1e-9), "no eigenvalue but 0"),
+        (lambda: echo_state_(elman.RNN(2, 5), radius=math.inf), "finite"),
+        (lambda: echo_state_(orthogonal(elman.RNN(2, 5), "weight_hh_l0"), radius=0.5, density=1.0), "keep a scale"),
+        (lambda: echo_state_(prune.random_unstructured(elman.RNN(2, 5), "weight_hh_l0", 0.5)), "a hook"),
+        (lambda: identity_(constrained(DalesLaw(5))), "keep the identity"),
+        (lambda: identity_(constrained(LowRank(2))), "keep the identity"),
     ],
 )
 def test_what_cannot_be(make: object, says: str) -> None:

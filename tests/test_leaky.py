@@ -319,3 +319,12 @@ def test_a_learned_leak_stays_above_0_and_at_most_1() -> None:
 def test_bad_arguments_get_a_sentence(arguments: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         elman.LeakyRNN(3, 5, **arguments)
+
+
+def test_a_state_whose_memory_was_freed_is_refused_in_both_forms() -> None:
+    for form in ("activation", "potential"):
+        layer = elman.LeakyRNN(3, 64, form=form)
+        h_0 = torch.randn(1, 500, 64)
+        h_0.untyped_storage().resize_(0)
+        with pytest.raises(RuntimeError):
+            layer(torch.randn(2, 500, 3), h_0)

@@ -456,3 +456,29 @@ def test_bad_use_is_said() -> None:
     single(torch.ones(3))
     with pytest.raises(IndexError, match="single sequence"):
         single.reset([0])
+
+
+@pytest.mark.parametrize("kind", [elman.RNN, elman.GRU, elman.LSTM])
+def test_a_stream_follows_dropout_over_time_that_is_set_later(kind: type[elman.RNN]) -> None:
+    layer = kind(3, 5).eval()
+    x = torch.randn(4, 2, 3)
+    stream = elman.Stream(layer)
+    stream(x[0])
+    layer.zoneout = 0.5
+    stream.reset()
+    with torch.no_grad():
+        torch.testing.assert_close(torch.stack([stream(x_t) for x_t in x]), layer(x)[0])
+    layer.train()
+    layer.recurrent_dropout = 0.5
+    with pytest.raises(RuntimeError, match="one mask for all steps"):
+        stream(x[0])
+
+
+@pytest.mark.parametrize("kind", [elman.RNN, elman.GRU, elman.LSTM, elman.LeakyRNN])
+@pytest.mark.parametrize("word", ["reset", "lengths", "typo"])
+def test_a_stream_swallows_no_keyword(kind: type[elman.RNN], word: str) -> None:
+    layer, x = kind(3, 5), torch.randn(2, 3)
+    stream = elman.Stream(layer)
+    stream(x)
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{word}'"):
+        stream(x, **{word: torch.ones(2, dtype=torch.bool)})

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
 from elman.autograd import rule
 from elman.autograd.private import apply_of, saved_tensor_hooks, unpack_saved
@@ -97,7 +96,7 @@ class _KnownLayer(torch.autograd.Function):
         (output, last, saved), seal = known.forward(inputs[0], others[1:], held, True)
         kept = [a for a in saved if a is not None]
         weights = inputs[known.count :]
-        ctx.save_for_backward(*map(_alias, others), output, *kept, *weights, *_results(others))
+        ctx.save_for_backward(*map(_alias, others), output, *kept, *weights, *_results(inputs))
         ctx.call = known, held, seal, known.count + 1 + len(kept)
         ctx.set_materialize_grads(False)
         return output, *last
@@ -122,7 +121,7 @@ _apply, _apply_known = apply_of(_Layer), apply_of(_KnownLayer)
 
 def _results(inputs: Sequence[Tensor]) -> list[Tensor]:
     """Those that are results themselves."""
-    return [t for t in inputs if type(t) is not Parameter and t.grad_fn is not None]
+    return [t for t in inputs if t.grad_fn is not None]
 
 
 def _back(

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.kernels.cells import CELLS
+from elman.kernels.numba_cpu.memory import check_room
+from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.problem import Problem
 from elman.kernels.reference.cells import FUNCTIONS
 
@@ -84,6 +86,8 @@ def leaky_problem(
         states, function = problem.states, FUNCTIONS[layer.nonlinearity].of
         if not states and layer.nonlinearity in ("sigmoid", "softplus"):  # whose value at 0 is not 0
             states = (x.new_zeros(places, problem.sequences, layer.hidden_size),)
+        if states and type(states[0]) in PLAIN and states[0].is_cpu and torch._C._has_storage(states[0]):
+            check_room(states)  # which torch's operator does not ask for
         states = (function(states[0]), states[0]) if states else ()
         problem = problem._replace(cell=CELLS[f"potential_{layer.nonlinearity}"], states=states)
     return problem, leak, drive

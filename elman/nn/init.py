@@ -50,10 +50,11 @@ def echo_state_(
         The layer.
 
     Raises:
-        ValueError: a layer with gates; a radius, density or scale out of range; a W_hh with no eigenvalue but 0.
+        ValueError: a layer with gates; a radius, density or scale out of range; a W_hh with no eigenvalue but 0; a
+            parametrization or hook that does not keep what is set.
     """
-    if not radius > 0:
-        raise ValueError(f"radius has to be above 0, and is {radius}.")
+    if not 0 < radius < float("inf"):
+        raise ValueError(f"radius has to be above 0 and finite, and is {radius}.")
     if not 0 < density <= 1:
         raise ValueError(f"density is a share, above 0 and up to 1, and is {density}.")
     for name, weight in _named(layer, "weight_hh"):
@@ -69,6 +70,11 @@ def echo_state_(
                 f"connections among {len(weight)} units are there at density {density}."
             )
         _set(layer, name, getattr(layer, name) * (radius / now))
+        if abs(spectral_radius(getattr(layer, name)) / radius - 1) > 1e-3:
+            raise ValueError(
+                f"The parametrization of {name} does not keep a scale, as orthogonal does not: it gives no "
+                f"spectral radius of {radius}. Start the layer first, or leave the parametrization out."
+            )
     for kind, scale in (("weight_ih", input_scale), ("bias_ih", bias_scale), ("bias_hh", 0.0)):
         for name, weight in _named(layer, kind):
             _set(layer, name, torch.empty_like(weight).uniform_(-scale, scale, generator=generator))
@@ -94,10 +100,16 @@ def identity_(
         The layer.
 
     Raises:
-        ValueError: a layer with gates.
+        ValueError: a layer with gates; a parametrization or hook that does not keep the identity.
     """
     for name, weight in _named(layer, "weight_hh"):
-        _set(layer, name, scale * torch.eye(len(weight), dtype=weight.dtype, device=weight.device))
+        start = scale * torch.eye(len(weight), dtype=weight.dtype, device=weight.device)
+        _set(layer, name, start)
+        if not torch.allclose(getattr(layer, name), start, atol=1e-5):
+            raise ValueError(
+                f"The parametrization of {name} does not keep the identity: a law of signs, a mask or a low rank makes "
+                "another matrix of it. Start the layer without it."
+            )
     for name, weight in _named(layer, "weight_ih"):
         _set(layer, name, torch.empty_like(weight).normal_(0, input_std, generator=generator))
     for name, weight in _named(layer, "bias"):
@@ -112,6 +124,12 @@ def _named(layer: nn.RNNBase, start: str) -> list[tuple[str, Tensor]]:
             f"{type(layer).__name__} has gates, each with a W_hh of its own: this start is for layers of one, as RNN."
         )
     names = [name for weights in layer._all_weights for name in weights if name.startswith(start)]
+    for name in names:
+        if name not in layer._parameters and not parametrize.is_parametrized(layer, name):
+            raise ValueError(
+                f"{name} is no Parameter: a hook (torch.nn.utils.weight_norm, prune, ...) makes it anew at every call, "
+                "and what is set would be lost. Start the layer first, then register the hook."
+            )
     return [(name, getattr(layer, name)) for name in names]
 
 

@@ -60,7 +60,7 @@ class LeakyRNN(Recurrent, Leaking):
 
     Attributes:
         weight_ih_l{k}, weight_hh_l{k}, bias_ih_l{k}, bias_hh_l{k}, and with _reverse: as in `RNN`, drawn alike.
-        leak: α now.
+        leak: α now. A number that is not learned is an argument, as noise is, and not in state_dict.
         leak_logit: (L * D, H) where one is given for each unit, else (L * D, 1): the parameter of a learned leak.
         leak_units: (1, H) or (L * D, H), where one is given for each unit and not learned: a buffer in state_dict.
         noise: σ.
@@ -146,8 +146,9 @@ class LeakyRNN(Recurrent, Leaking):
             lengths: the length of each sequence, as in `RNN`. Default: all are T.
             reset: bool over time and batch in the input's own order, as in `RNN`. Default: never.
             leak: α of this call, in place of the layer's: a number, or a tensor that broadcasts to (T, N, H), with
-                batch_first (N, T, H), for one sequence (T, H); or has an axis L * D before these. From 0 to 1. With
-                irregular sampling 1 - exp(-Δt / τ) of each step, (T, N, 1). Default: the layer's.
+                batch_first (N, T, H), for one sequence (T, H); or has an axis L * D before these. From 0
+                to 1, which is not looked at. With irregular sampling 1 - exp(-Δt / τ) of each step, (T, N, 1). Default:
+                the layer's.
             drive: what is added to the pre-activation of every layer and direction, broadcasting likewise. Default: 0.
 
         Returns:

@@ -50,8 +50,8 @@ class LSTM(Recurrent):
             recurrent neural networks, NeurIPS 2016.
         zoneout: probability with which, in training, a unit keeps h, and another time drawn c, of the step before; in
             evaluation the expectation, (1 - zoneout) h_t + zoneout h_{t-1}. A pair: for h, and for c. c_t in the last
-            equation is the new one, whether it is kept or not. Default: 0. Source: D. Krueger et al., Zoneout, ICLR
-            2017.
+            equation is the new one, whether it is kept or not. With proj_size it runs on the definition, which
+            is slower. Default: 0. Source: D. Krueger et al., Zoneout, ICLR 2017.
 
     Attributes:
         weight_ih_l{k}, weight_ih_l{k}_reverse: (4 * H, I) in the first layer, (4 * H, D * P) above: the rows of i, f,

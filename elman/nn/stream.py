@@ -83,6 +83,7 @@ class Stream:
 
         Raises:
             AttributeError: x_t is no tensor.
+            TypeError: a keyword that the layer's steps do not take.
             ValueError: x_t has not 1 or 2 axes, or another dtype than the weights.
             RuntimeError: a size does not fit the layer or the state, x_t asks for a gradient, or another thread or a
                 handler is in a step of this stream.
@@ -194,6 +195,12 @@ class Stream:
     def _checked_step(self, x_t: Tensor, weights: list[Tensor], terms: dict[str, Any]) -> Tensor:
         """A step with all checks; from now on the fast one, where it can be."""
         rnn, states = self._rnn, self._current()
+        for name in terms:
+            if not rnn._cell.leaks or name not in ("leak", "drive"):
+                raise TypeError(
+                    f"A stream of {rnn._kind} got an unexpected keyword argument '{name}': a step of a LeakyRNN takes "
+                    "leak and drive. Where sequences end, stream.reset(rows) begins them again."
+                )
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
             got = f"{tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
             kind = ValueError if isinstance(x_t, Tensor) else AttributeError
@@ -258,6 +265,8 @@ def _identity(rnn: Recurrent) -> list[object]:
         rnn._cell,
         rnn.training,
         rnn.dropout,
+        rnn.recurrent_dropout,
+        rnn.zoneout,
         torch.get_num_threads(),
         _fork.forked,
         rnn._replaced,
