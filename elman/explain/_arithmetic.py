@@ -41,7 +41,8 @@ class Arithmetic:
 
     Attributes:
         where: "layer 0, step 1 (am), unit 0", in words.
-        nonlinearity: "tanh", "relu" or "sigmoid".
+        nonlinearity: "tanh", "relu" or "sigmoid", of a LeakyRNN also "softplus", "retanh" or, of the potential,
+            "identity".
         from_input, from_state: the products of W_ih and of W_hh.
         b_ih, b_hh: the biases; 0 where the layer has none.
         names: of the row of W_ih, the input, the row of W_hh, the state before, b_ih and b_hh.
@@ -49,6 +50,7 @@ class Arithmetic:
         notes: what the names stand for, and what is left out of the lines.
         gate: which gate it is; "" where the layer has none.
         multiplier: name and value of the gate that multiplies W_hh h + b_hh, as a GRU's r does in n; None for none.
+        drive: what a LeakyRNN was given or drew beside the input, by step and unit, and its value; None for none.
     """
 
     where: str
@@ -62,6 +64,7 @@ class Arithmetic:
     notes: tuple[str, ...] = ()
     gate: str = ""
     multiplier: tuple[str, float] | None = None
+    drive: tuple[str, float] | None = None
 
     @property
     def input_term(self) -> float:
@@ -75,9 +78,10 @@ class Arithmetic:
 
     @property
     def pre_activation(self) -> float:
-        """The sum of both terms and both biases."""
+        """The sum of both terms, both biases and the drive."""
         if self.multiplier is None:
-            return self.input_term + self.b_ih + self.b_hh + self.recurrent_term
+            driven = 0.0 if self.drive is None else self.drive[1]
+            return self.input_term + self.b_ih + self.b_hh + self.recurrent_term + driven
         return self.input_term + self.b_ih + self.multiplier[1] * (self.recurrent_term + self.b_hh)
 
     @property
@@ -94,6 +98,7 @@ class Arithmetic:
             (f"{w_hh} · {h}", joined(_written(self.from_state)), self.recurrent_term),
             (b_ih, "", self.b_ih),
             (b_hh, "", self.b_hh),
+            *([] if self.drive is None else [(self.drive[0], "", self.drive[1])]),
         ]
         wide, wider = max(len(line[0]) for line in terms), max(len(line[1]) for line in terms)
         said = [f"  {name:<{wide}}  {products:<{wider}}  = {rounded(value)}" for name, products, value in terms]
@@ -104,10 +109,13 @@ class Arithmetic:
         """The sum of these terms and the biases, and the function of it."""
         b_ih, b_hh = rounded(self.b_ih), rounded(self.b_hh)
         if self.multiplier is None:
-            total = joined([*from_input, *from_state, b_ih, b_hh])
+            driven = [] if self.drive is None else [rounded(self.drive[1])]
+            total = joined([*from_input, *from_state, b_ih, b_hh, *driven])
         else:
             total = joined([*from_input, b_ih, f"{rounded(self.multiplier[1])}·({joined([*from_state, b_hh])})"])
         begin = f"{self.gate} = " if self.gate else ""
+        if self.nonlinearity == "identity":
+            return f"{begin}{total} = {rounded(self.value)}"
         result = f"{self.nonlinearity}({rounded(self.pre_activation)}) = {rounded(self.value)}"
         return f"{begin}{self.nonlinearity}({total}) = {result}"
 
@@ -205,6 +213,9 @@ def arithmetic(place: Place, number: int = 0, multiplier: tuple[str, float] | No
         notes=() if gated else tuple(notes(layer, t, D, len(x), H)),
         gate=gate.name if gated else "",
         multiplier=multiplier,
+        drive=None
+        if trace.drive is None
+        else (f"drive[{t}, {place.unit}]", float(trace.drive[layer, direction, t, batch, place.unit])),
     )
     return replace(made, value=FUNCTIONS[gate.function](made.pre_activation)) if gated else made
 

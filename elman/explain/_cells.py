@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from elman.explain._language import say
+from elman.kernels.cells import FUNCTIONS as OF_LEAKY
 
 
 class Gate(NamedTuple):
@@ -30,7 +31,8 @@ class Gate(NamedTuple):
 class Update(NamedTuple):
     """A state as a sum of products.
 
-    A factor is a gate, a state, `1 - ` or `tanh()` of one, or, with `-` behind its name, the state before.
+    A factor is a gate, the leak α, a state, `1 - ` or a function of one, or, with `-` behind its name, the state
+    before.
     """
 
     state: str
@@ -45,6 +47,8 @@ class Anatomy(NamedTuple):
     """In their order; none: the only gate is the state."""
     keeper: str | None = None
     """The gate that says which share of a state stays to the next step."""
+    leaks: bool = False
+    """Whether that is said by a leak α, which is no gate: 1 - α stays."""
 
     @property
     def is_gated(self) -> bool:
@@ -53,12 +57,24 @@ class Anatomy(NamedTuple):
 
     @property
     def kept(self) -> str:
-        """The state of which `keeper` keeps a share."""
-        return "c" if any(update.state == "c" for update in self.updates) else "h"
+        """The state of which `keeper`, or the leak, keeps a share."""
+        return self.updates[0].state if self.updates else "h"
 
     def gate(self, name: str) -> Gate:
         """The gate of this name."""
         return next(gate for gate in self.gates if gate.name == name)
+
+
+def _leaky(function: str) -> Anatomy:
+    """Form "activation"."""
+    new = Gate("n", function, "new activation", "새 활성값")
+    return Anatomy((new,), (Update("h", (("1 - α", "h-"), ("α", "n"))),), leaks=True)
+
+
+def _potential(function: str) -> Anatomy:
+    """Form "potential"."""
+    updates = Update("v", (("1 - α", "v-"), ("α", "a"))), Update("h", ((f"{function}(v)",),))
+    return Anatomy((Gate("a", "identity", "input to the potential", "전위에 들어오는 값"),), updates, leaks=True)
 
 
 ANATOMY = {
@@ -83,6 +99,8 @@ ANATOMY = {
         (Update("c", (("f", "c-"), ("i", "g"))), Update("h", (("o", "tanh(c)"),))),
         keeper="f",
     ),
+    **{f"leaky_{function}": _leaky(function) for function in OF_LEAKY},
+    **{f"potential_{function}": _potential(function) for function in OF_LEAKY},
 }
 
 
@@ -94,6 +112,9 @@ FUNCTIONS: Mapping[str, Callable[[float], float]] = {
     "tanh": math.tanh,
     "relu": lambda a: max(a, 0.0),
     "sigmoid": _sigmoid,
+    "softplus": lambda a: max(a, 0.0) + math.log1p(math.exp(-abs(a))),
+    "retanh": lambda a: max(math.tanh(a), 0.0),
+    "identity": lambda a: a,
 }
 
 
@@ -101,8 +122,9 @@ def factor(name: str, values: Mapping[str, float]) -> float:
     """The value of a factor of an update, from those of gates and states."""
     if name.startswith("1 - "):
         return 1 - values[name.removeprefix("1 - ")]
-    if name.startswith("tanh("):
-        return math.tanh(values[name[len("tanh(") : -1]])
+    if name.endswith(")"):
+        function, _, inner = name.removesuffix(")").partition("(")
+        return FUNCTIONS[function](values[inner])
     return values[name]
 
 

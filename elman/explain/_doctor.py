@@ -16,6 +16,7 @@ from elman.explain.experiments import (
     ends,
     finite,
     gates,
+    leaks,
     learning,
     memory,
     padding,
@@ -25,6 +26,7 @@ from elman.explain.experiments import (
     readings,
     registered,
     samples,
+    signs,
     swapped,
     units,
 )
@@ -51,6 +53,8 @@ _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("states of an LSTM", "LSTM의 두 상태", swapped.examine),
     ("saturated and dead units", "포화되거나 죽은 유닛", units.examine),
     ("gates that work", "제대로 여닫히는 게이트", gates.examine),
+    ("leak and noise", "누출과 잡음", leaks.examine),
+    ("signs of recurrent weights", "순환 가중치의 부호", signs.examine),
     ("gradients over the sequence", "시퀀스를 따라가는 기울기", reach.examine),
 )
 _LENGTHS = ("lengths of each sample", "샘플마다의 길이", ends.whose_lengths)  # where they are given
@@ -71,10 +75,10 @@ def doctor(
 ) -> Report:
     """Finds what is silently wrong with a model, by experiment: it changes the input and looks at what moves.
 
-    It works on any module, with recurrent layers inside or not. Dropout is off and batch norm uses its running
-    statistics while the model is examined; afterwards the model (mode, values, attributes, gradients, hooks) and the
-    generators of random numbers are as they were before, also when the model raises. It runs the model some dozens of
-    times: give it a small batch of real data, and a large model a time limit.
+    It works on any module, with recurrent layers inside or not. Dropout and the noise of leaky layers are off and batch
+    norm uses its running statistics while the model is examined; afterwards the model (mode, values, attributes,
+    gradients, hooks) and the generators of random numbers are as they were before, also when the model raises. It runs
+    the model some dozens of times: give it a small batch of real data, and a large model a time limit.
 
     Args:
         model: the module.

@@ -122,7 +122,7 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     ax = draw.axes(ax, (max(5.0, min(12.0, 2.5 + 0.32 * T)), max(2.6, min(6.0, 1.8 + 0.16 * H))))
     values = trace.states[of] if of in trace.states else trace.gate(of)
     states = values[layer, direction, :, batch]
-    scale = draw.scale(trace) if of != "c" else max(1.0, draw.largest(values))
+    scale = draw.scale(trace) if of not in ("c", "v", "a") else max(1.0, draw.largest(values))
     shown = states.masked_fill(~trace.there[:, batch, None], torch.nan)
     ax.set_facecolor("#e3e6ea")
     image = ax.imshow(
@@ -139,6 +139,8 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
         if of in gates
         else say("cell state", "셀 상태")
         if of == "c"
+        else say("potential", "전위")
+        if of == "v"
         else say("hidden state", "은닉 상태")
     )
     what = what if of == "h" else f"{what} {of}"

@@ -1,4 +1,4 @@
-"""One unit of a cell with gates, spelled out: each gate's sum, and the states that the gates make."""
+"""One unit of a cell with gates or a leak, spelled out: each gate's sum, and the states that the gates make."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,12 +21,14 @@ class Made(NamedTuple):
 
 @dataclass(frozen=True, repr=False)
 class GatedArithmetic:
-    """How one hidden state of a GRU or an LSTM comes about.
+    """How one hidden state of a GRU, an LSTM or a LeakyRNN comes about.
 
     Attributes:
         where: "layer 0, step 1 (am), unit 0", in words.
-        gates: by name, in the order of the weights' rows (GRU: r, z, n; LSTM: i, f, g, o), the `Arithmetic` of each.
-        updates: what they make, in this order: for an LSTM c and h, for a GRU h; each with state, formula and value.
+        gates: by name, in the order of the weights' rows (GRU: r, z, n; LSTM: i, f, g, o), the `Arithmetic` of each;
+            of a LeakyRNN n, what the state leaks to, and of its form "potential" a.
+        updates: what they make, in this order: for an LSTM c and h, for a GRU h, for a LeakyRNN h or v and h; each with
+            state, formula and value.
         value: the hidden state, as the layer computed it.
         notes: what the names stand for, and what is left out of the lines.
     """
@@ -65,6 +67,9 @@ def gated_arithmetic(place: Place) -> GatedArithmetic:
     any_gate = next(iter(gates.values()))
     keeper = anatomy.keeper
     kept = [] if keeper is None else [_kept(anatomy.kept, keeper, values[keeper])]
+    if trace.leak is not None:
+        values["α"] = float(trace.leak[at])
+        kept = [_leaked(anatomy.kept, values["α"])]
     return GatedArithmetic(
         where=place.words,
         gates=gates,
@@ -88,6 +93,14 @@ def _kept(state: str, gate: str, share: float) -> str:
     )
 
 
+def _leaked(state: str, leak: float) -> str:
+    steps = short(time_constant(1 - leak))
+    return say(
+        f"α = {rounded(leak)} is the leak: 1 - α of {state} stays, a time constant of 1/α = {steps} steps",
+        f"α = {rounded(leak)}: 누출률입니다. {state}에서 1 - α만큼이 남습니다. 시간 상수는 1/α = {steps}시점입니다",
+    )
+
+
 def _made(update: Update, values: Mapping[str, float], place: Place) -> Made:
     """A state, its update in letters and in numbers."""
 
@@ -99,8 +112,9 @@ def _made(update: Update, values: Mapping[str, float], place: Place) -> Made:
     def numbers(name: str, first: bool) -> str:
         if name.startswith("1 - "):
             return f"(1 - {rounded(values[name.removeprefix('1 - ')])})"
-        if name.startswith("tanh("):
-            return f"tanh({rounded(values[name[len('tanh(') : -1]])})"
+        if name.endswith(")"):
+            function, _, inner = name.removesuffix(")").partition("(")
+            return f"{function}({rounded(values[inner])})"
         text = rounded(factor(name, values))
         return text if first or not text.startswith("-") else f"({text})"
 

@@ -67,10 +67,12 @@ def page(
         raise ValueError("batch is empty: name at least one sequence to show.")
     spectral = _radii(trace, chosen[0])
     if batch is None:
+        of_states = [state[:, :, :, :1] for state in trace.states.values()]
+        of_terms = [term[:, :, :1] for term in trace.problem.terms if term.shape[2] > 1]
         # A sequence is more than its numbers, so at most this many fit.
         most = max(
             1,
-            min(N, int(most_bytes // _bytes(trace.x[:, :1], *(state[:, :, :, :1] for state in trace.states.values())))),
+            min(N, int(most_bytes // _bytes(trace.x[:, :1], *of_states, *of_terms))),
         )
 
         def size_of(count: int) -> int:
@@ -140,6 +142,10 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
             **{f"{name}_0": _base64(state[:, sequences]) for name, state in trace.starts.items()},
             **{name: _base64(state[:, :, :, sequences]) for name, state in trace.states.items()},
         },
+        "terms": {
+            name: {"shape": list(term.shape), "values": _base64(term)}
+            for name, term in zip(("leak", "drive"), _terms(trace, sequences), strict=False)
+        },
         "weights": {name: _base64(w) for name, w in trace.weights.items()},
         "radii": spectral,
         "backend": trace.backend,
@@ -156,7 +162,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
         },
         "targets": _shown(labels.targets, sequences),
         "vocabulary": None
-        if labels.vocabulary is None
+        if labels.vocabulary is None or any(term.shape[1] > 1 or term.shape[2] > 1 for term in trace.problem.terms)
         else {
             "tokens": labels.vocabulary.tokens,
             "vectors": _base64(labels.vocabulary.vectors),
@@ -176,6 +182,11 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     text = HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _terms(trace: "Trace", sequences: list[int]) -> list[Tensor]:
+    """Leak and drive of the sequences shown, (L * D, T, N, H), each axis also 1."""
+    return [term if term.shape[2] == 1 else term[:, :, sequences] for term in trace.problem.terms]
 
 
 def _shown(rows: tuple[Any, ...] | None, sequences: list[int]) -> tuple[Any, ...] | None:

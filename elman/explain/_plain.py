@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 STEPS, UNITS = 100, 8  # that are shown
 AXES = {"time": "시간", "batch": "배치", "feature": "특성", "layer·direction": "층·방향"}
-STATES = {"h": ("Hidden state", "은닉 상태"), "c": ("Cell state", "셀 상태")}
+STATES = {"h": ("Hidden state", "은닉 상태"), "c": ("Cell state", "셀 상태"), "v": ("Potential", "전위")}
 WAYS = (("forward", "정방향"), ("reverse", "역방향"))
 
 

@@ -15,6 +15,8 @@ CODES = (
     *("not-causal", "padding-read", "lengths-mismatched", "last-step-unread"),
     *("two-direction-last-step", "first-step-only", "state-carried", "state-by-design"),
     *("not-registered", "no-gradient", "state-detached", "saturated-units", "dead-units"),
+    *("stuck-gate", "saturated-gates", "states-swapped", "cell-state-read"),
+    *("stuck-leak", "loud-noise", "broken-signs"),
     *("vanishing-gradient", "exploding-gradient", "gradient-reach"),
 )
 """Every code that a finding can have; docs/doctor.md explains each."""

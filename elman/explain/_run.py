@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.autograd.run import run
 from elman.call.checks import check_call, check_lengths, check_weights
+from elman.call.over_time import Given, with_terms
 from elman.explain._language import language, say, speaking
 from elman.explain._trace import Trace
 from elman.kernels.cells import CELLS
@@ -18,6 +19,7 @@ from elman.kernels.reference import loop
 from elman.kernels.reference.cells import Step
 from elman.kernels.table import choose
 from elman.nn.convert import convert
+from elman.nn.leaky import LeakyRNN
 from elman.nn.lstm import pair_of
 from elman.nn.recurrent import Recurrent
 
@@ -35,25 +37,30 @@ def trace(
     hx: Tensor | tuple[Tensor, Tensor] | None = None,
     *,
     lengths: Tensor | Sequence[int] | None = None,
+    leak: Tensor | float | None = None,
+    drive: Tensor | float | None = None,
     lang: str | None = None,
 ) -> Trace:
     """Run a layer on the reference backend and keep every number of it.
 
     The result is compared with what elman's chosen backend computes; `Trace.difference` says how far they are apart.
-    Dropout is left out, and the layer stays as it is.
+    Dropout is left out, and the layer stays as it is. The noise of a LeakyRNN is drawn as in a call, and the trace
+    holds what was drawn, with the drive that was given, as `Trace.drive`.
 
     Args:
-        rnn: a layer of elman's or torch's: RNN, GRU, or LSTM without proj_size.
+        rnn: a layer of elman's or torch's: RNN, GRU, LSTM without proj_size, or LeakyRNN.
         input: (T, N, I), with batch_first (N, T, I), for one sequence (T, I), or a PackedSequence.
         hx: h_0, (L * D, N, H), for one sequence (L * D, H); for an LSTM the pair (h_0, c_0). Default: zeros.
         lengths: the length of each sequence, as elman's layers take them. Default: all are T.
+        leak, drive: of a LeakyRNN, as its call takes them. Default: the layer's leak, and no drive but its noise.
         lang: the language of its sentences, "en" or "ko". Default: the locale's, else English.
 
     Returns:
         A `Trace`: print it, look a number up with `at`, draw it, or `save` it as a page.
 
     Raises:
-        TypeError: rnn is no such layer, or hx no pair where it should be one.
+        TypeError: rnn is no such layer, or hx no pair where it should be one; leak or drive are given for another
+            layer than a LeakyRNN, or are neither numbers nor tensors.
         ValueError, IndexError, RuntimeError, AttributeError: input, hx or lengths do not fit, as when the layer is
             called.
         ValueError: there is no such language.
@@ -67,17 +74,21 @@ def trace(
         output  (time 5, batch 3, feature 20)
         h_n     (layer·direction 2, batch 3, feature 20)
     """
-    if not isinstance(rnn, nn.RNNBase) or rnn.mode not in _MODES:
+    leaky = isinstance(rnn, LeakyRNN)
+    if not isinstance(rnn, nn.RNNBase) or (rnn.mode not in _MODES and not leaky):
         raise TypeError(
-            f"trace takes an RNN, GRU or LSTM of elman's or torch's, got {type(rnn).__name__}{_instead(rnn)}."
+            f"trace takes an RNN, GRU or LSTM of elman's or torch's or an elman.LeakyRNN, got "
+            f"{type(rnn).__name__}{_instead(rnn)}."
         )
+    if not leaky and (leak is not None or drive is not None):
+        raise TypeError(f"leak= and drive= are those of an elman.LeakyRNN, and this is {type(rnn).__name__}.")
     if rnn.proj_size:
         raise TypeError(
             f"trace explains an LSTM without projection; this one has proj_size={rnn.proj_size}. One of hidden_size "
             f"{rnn.hidden_size} without it has the same gates; elman.doctor examines any module."
         )
-    if isinstance(rnn, Recurrent) and (more := rnn._beyond_torch()) is not None:
-        raise TypeError(f"trace explains what torch's layers compute, too; this one has {more}.")
+    if isinstance(rnn, Recurrent) and (more := Recurrent._beyond_torch(rnn)) is not None:
+        raise TypeError(f"trace leaves dropout over time out of its arithmetic; this one has {more}.")
     lang = language(lang)
     layer = cast("Recurrent", convert(copy.copy(rnn)).module)  # of the same parameters, for its checks
     weights = {name: cast(Tensor, getattr(rnn, name)).detach() for name in rnn._flat_weights_names}
@@ -113,7 +124,7 @@ def trace(
     x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if rnn.batch_first else x
     T, N, _ = x.shape
     L, D, H = rnn.num_layers, 2 if rnn.bidirectional else 1, rnn.hidden_size
-    cell = CELLS[_MODES[rnn.mode]]
+    cell = CELLS[f"leaky_{rnn.nonlinearity}" if leaky else _MODES[rnn.mode]]
     starts = [state.detach() if batched else state.detach().unsqueeze(1) for state in given]
     starts = starts or [x.new_zeros(L * D, N, H) for _ in cell.states]
 
@@ -122,19 +133,32 @@ def trace(
     weights = {name: _wide(w) for name, w in weights.items()}
     checked = None if lengths is None else check_lengths(lengths, T, N)
     problem = Problem(cell, L, D, rnn.bias, False, x, tuple(starts), tuple(weights.values()), checked)
+    if isinstance(rnn, LeakyRNN):
+        terms = (_wide(term.detach()) if isinstance(term, Tensor) else term for term in (leak, drive))
+        problem = with_terms(rnn, problem, Given(*terms), not batched)
+        problem = problem._replace(terms=tuple(_wide(term.detach()) for term in problem.terms))
+        cell, starts = problem.cell, list(problem.states)
+        if rnn.form == "potential":
+            with speaking(lang):
+                notes.append(
+                    say(
+                        "The layer takes and gives the potential, v_0 and v_n; h_0 and h_n are f of them.",
+                        "이 층이 받고 돌려주는 상태는 전위 v_0과 v_n입니다. h_0과 h_n은 거기에 f를 적용한 값입니다.",
+                    )
+                )
     with torch.autocast(x.device.type, enabled=False):
         chosen, _ = choose(problem)
         fast_output, fast_last = run(problem)
     x, starts = x.cpu(), [state.cpu() for state in starts]
     weights = {name: w.cpu() for name, w in weights.items()}
-    problem = problem.with_inputs([x, *starts, *weights.values()])
-    terms = {name: x.new_zeros(L, D, T, N, len(cell.gates) * H) for name in _TERMS}
+    problem = problem.with_inputs([x, *starts, *weights.values(), *(term.cpu() for term in problem.terms)])
+    sums = {name: x.new_zeros(L, D, T, N, len(cell.gates) * H) for name in _TERMS}
     states = {name: x.new_zeros(L, D, T, N, H) for name in cell.states}
     before = {name: x.new_zeros(L, D, T, N, H) for name in cell.states}
 
     def keep(layer: int, direction: int, t: int, step: Step) -> None:
         for name in _TERMS:
-            terms[name][layer, direction, t] = getattr(step, name)
+            sums[name][layer, direction, t] = getattr(step, name)
         for kept, computed in ((states, step.states), (before, step.states_before)):
             for name, state in zip(cell.states, computed, strict=True):
                 kept[name][layer, direction, t] = state
@@ -165,12 +189,16 @@ def trace(
         c=states.get("c"),
         c_before=before.get("c"),
         c_n=ends.get("c"),
-        input_term=terms["input_term"],
-        recurrent_term=terms["recurrent_term"],
-        pre_activation=terms["pre_activation"],
-        gates=terms["gates"],
+        v_0=begun.get("v"),
+        v=states.get("v"),
+        v_before=before.get("v"),
+        v_n=ends.get("v"),
+        input_term=sums["input_term"],
+        recurrent_term=sums["recurrent_term"],
+        pre_activation=sums["pre_activation"],
+        gates=sums["gates"],
     )
-    for array in (*terms.values(), *states.values(), *before.values()):
+    for array in (*sums.values(), *states.values(), *before.values()):
         array.masked_fill_(~made.there[:, :, None], 0)
     return made
 

@@ -16,7 +16,7 @@ from elman.explain._arithmetic import index, layer_name
 from elman.explain._language import say
 from elman.explain._numbers import short
 from elman.kernels.reference import loop
-from elman.kernels.reference.cells import EQUATIONS, Step
+from elman.kernels.reference.cells import EQUATIONS, Step, blend
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
@@ -35,11 +35,11 @@ class Sensitivity:
     Attributes:
         by_step: (T,), by the input's step; 0 where the state has not read it.
         t, layer, direction, unit, batch: the chosen state.
-        spectral_radius: of one step's Jacobian dh_t/dh_{t-1} (of an LSTM of h and c together), over all layers up to
-            this one, the median over up to 32 steps: about the factor by which a change of the state grows (above 1) or
-            shrinks (below 1) with each step.
+        spectral_radius: of one step's Jacobian dh_t/dh_{t-1} (of an LSTM of h and c, of a potential of h and v
+            together), over all layers up to this one, the median over up to 32 steps: about the factor by which a
+            change of the state grows (above 1) or shrinks (below 1) with each step.
         carrier: the layer that it comes from.
-        weight_radius: of that layer's W_hh alone; NaN with gates, where W_hh is no square matrix.
+        weight_radius: of that layer's W_hh alone; NaN with gates, where W_hh is no square matrix, and with a leak.
         sentence: what this means.
     """
 
@@ -86,7 +86,7 @@ def sensitivity(trace: "Trace", t: int | None, layer: int, direction: int, unit:
 def radii(trace: "Trace", layer: int, direction: int, batch: int) -> tuple[float, float]:
     """The spectral radius of one step's Jacobian, the median over up to 32 steps of a sequence, and that of W_hh.
 
-    With gates W_hh is no square matrix, and has none: NaN.
+    With gates W_hh is no square matrix, and has none: NaN. With a leak that of W_hh alone says nothing: NaN.
     """
     steps = trace.there[:, batch].nonzero().flatten()
     width = len(trace.states) * trace.sizes["H"]
@@ -99,18 +99,23 @@ def radii(trace: "Trace", layer: int, direction: int, batch: int) -> tuple[float
 
 
 def _jacobians(trace: "Trace", layer: int, direction: int, batch: int, steps: Tensor) -> Tensor:
-    """(steps, S * H, S * H): what one step makes of a change of the states before, h and for an LSTM c below it."""
+    """(steps, S * H, S * H): what one step makes of a change of the states before, h and below it c of an LSTM, v of a
+    potential."""
     weights = trace.problem.weights_of(layer, direction)
     equation = EQUATIONS[trace.problem.cell.name]
     none = torch.zeros_like(trace.b_hh[layer, direction])
     of_state, once = (trace.b_hh[layer, direction], none)[:: 1 if equation.multiplies_u else -1]
     v = trace.input_term[layer, direction, steps, batch] + trace.b_ih[layer, direction] + once
     before = [state[layer, direction, steps, batch] for state in trace.states_before.values()]
+    leak, drive = (None if term is None else term[layer, direction, steps, batch] for term in (trace.leak, trace.drive))
+    v = v if drive is None else v + drive
 
-    def after(states: tuple[Tensor, ...], v: Tensor) -> tuple[Tensor, ...]:
-        return equation.step(v, weights.w_hh @ states[0] + of_state, states).states
+    def after(states: tuple[Tensor, ...], v: Tensor, leak: Tensor | None) -> tuple[Tensor, ...]:
+        new = equation.step(v, weights.w_hh @ states[0] + of_state, states).states
+        return new if leak is None else blend(equation, new, states, leak)
 
-    rows = torch.func.vmap(torch.func.jacrev(after))(tuple(before), v)
+    in_dims = 0, 0, None if leak is None else 0
+    rows = torch.func.vmap(torch.func.jacrev(after), in_dims)(tuple(before), v, leak)
     return torch.cat([torch.cat(row, -1) for row in rows], -2)
 
 
@@ -127,7 +132,8 @@ def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None,
     with torch.enable_grad(), torch.autocast("cpu", enabled=False):
         x = trace.x[:, batch : batch + 1].clone().requires_grad_()
         starts = [state[:, batch : batch + 1] for state in trace.starts.values()]
-        problem = trace.problem.with_inputs([x, *starts, *trace.weights.values()])
+        terms = [term if term.shape[2] == 1 else term[:, :, batch : batch + 1] for term in trace.problem.terms]
+        problem = trace.problem.with_inputs([x, *starts, *trace.weights.values(), *terms])
         loop.forward(problem._replace(lengths=lengths), keep=keep)
         wanted = torch.eye(H, dtype=x.dtype) if unit is None else torch.eye(H, dtype=x.dtype)[unit : unit + 1]
         total = x.new_zeros(len(x))

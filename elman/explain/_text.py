@@ -64,6 +64,7 @@ def table(trace: "Trace") -> Table:
     gates = trace.anatomy.gates if trace.anatomy.is_gated else ()
     sums = {name: getattr(trace, name).tolist() for name in (*COLUMNS, *(["gates"] if gates else []))}
     states = {name: state.tolist() for name, state in sorted(trace.states.items())}  # c before h
+    states |= {name: term.tolist() for name, term in (("leak", trace.leak), ("drive", trace.drive)) if term is not None}
     there = trace.there.tolist()
     rows = []
     for layer, d, n, t in itertools.product(range(L), range(D), range(N), range(T)):
@@ -168,8 +169,11 @@ def remarks(trace: "Trace") -> list[str]:
 
 def idle(trace: "Trace", layer: int) -> float:
     """The share of a layer's states, or gates, that pass hardly any gradient: saturated, or for relu 0."""
-    values = (trace.gates if trace.anatomy.is_gated else trace.hidden)[layer][:, trace.there].double()
-    if trace.problem.cell.nonlinearity == "relu":
+    gated = trace.anatomy.is_gated and trace.problem.cell.layer != "potential"  # there v is the sum, and h = f(v)
+    values = (trace.gates if gated else trace.hidden)[layer][:, trace.there].double()
+    if trace.anatomy.leaks:
+        still = _flat(values, trace.problem.cell.nonlinearity)
+    elif trace.problem.cell.nonlinearity == "relu":
         still = values == 0
     elif trace.anatomy.is_gated:
         ways = zip(trace.anatomy.gates, values.chunk(len(trace.anatomy.gates), -1), strict=True)
@@ -180,6 +184,16 @@ def idle(trace: "Trace", layer: int) -> float:
     else:
         still = values.abs() > SATURATED
     return float(still.double().mean())
+
+
+def _flat(values: Tensor, function: str | None) -> Tensor:
+    """Where f of a leaky cell passes next to nothing of a gradient."""
+    if function in ("relu", "softplus"):
+        return values <= (0 if function == "relu" else 1 - SATURATED)
+    if function == "sigmoid":
+        return _shut(values)
+    saturated = values.abs() > SATURATED
+    return saturated | (values <= 0) if function == "retanh" else saturated
 
 
 def _shut(gate: Tensor) -> Tensor:
@@ -196,6 +210,8 @@ def activity(trace: "Trace", layer: int) -> str:
             f"은닉 상태의 {_percent(broken)}가 NaN이거나 무한대입니다. 입력과 가중치를 살펴보세요",
         )
     share = idle(trace, layer)
+    if trace.leak is not None:
+        return _leak(trace, layer, trace.leak, share)
     if trace.anatomy.is_gated:
         return _gates(trace, layer, share)
     if trace.problem.cell.nonlinearity == "relu":
@@ -236,6 +252,18 @@ def _gates(trace: "Trace", layer: int, share: float) -> str:
         f"with a time constant of 1/(1 - {keeper.name}) = {steps} steps; {_percent(share)} of the gates are saturated",
         f"게이트의 평균은 {means}입니다. {keeper.ko} {keeper.name}의 중앙값이 {short(median)}이므로 {kept}의 "
         f"시간 상수는 1/(1 - {keeper.name}) = {steps}시점입니다. 게이트의 {_percent(share)}가 포화되었습니다",
+    )
+
+
+def _leak(trace: "Trace", layer: int, leak: Tensor, share: float) -> str:
+    """How long a leaky layer's state lasts, and how many of its activations are flat."""
+    median = float(leak[layer][:, trace.there].double().median())
+    steps, kept = short(time_constant(1 - median)), trace.anatomy.kept
+    return say(
+        f"with the median leak α = {short(median)}, {kept} fades with a time constant of 1/α = {steps} steps; "
+        f"{_percent(share)} of the activations are saturated or 0",
+        f"누출률 α의 중앙값이 {short(median)}이므로 {kept}의 시간 상수는 1/α = {steps}시점입니다. "
+        f"활성값의 {_percent(share)}가 포화되었거나 0입니다",
     )
 
 

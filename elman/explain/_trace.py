@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from elman.explain._drawing import Drawing
 
 
+def _there(states: Mapping[str, Tensor | None]) -> Mapping[str, Tensor]:
+    return {name: state for name, state in states.items() if state is not None}
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """What a layer computed for one input: every term of every hidden state, made by `elman.trace`.
@@ -43,14 +47,18 @@ class Trace:
         input_term: (L, D, T, N, G * H), W_ih times the layer's input.
         recurrent_term: (L, D, T, N, G * H), W_hh times the state before.
         b_ih, b_hh: (L, D, G * H), the biases; zeros without bias.
-        pre_activation: (L, D, T, N, G * H), the sum of the four; a GRU's n multiplies W_hh h + b_hh by r before.
-        gates: (L, D, T, N, G * H), tanh, relu or the sigmoid of it: see `gate`. An RNN's is the hidden state.
+        pre_activation: (L, D, T, N, G * H), the sum of the four and the drive; a GRU's n multiplies W_hh h + b_hh by r
+            before.
+        gates: (L, D, T, N, G * H), tanh, relu or the sigmoid of it: see `gate`. An RNN's is the hidden state; a
+            LeakyRNN's what the state leaks to, f of the sum, or with form "potential" the sum itself.
         hidden: (L, D, T, N, H), the hidden state.
         before: (L, D, T, N, H), the hidden state that entered each step.
         output, h_n: the layer's results, in the layer's own layout.
         backend: what ran beside the reference.
         difference: the largest difference between its results and the reference's.
         c_0, c, c_before, c_n: the cell state of an LSTM, as h_0, hidden, before and h_n; None for the others.
+        v_0, v, v_before, v_n: the potential of a LeakyRNN of form "potential", likewise. It is what that layer takes
+            and gives as its state; hidden is f(v), and h_0 and h_n are f(v_0) and f(v_n).
         notes: what a reader should know about how it was traced.
         lang: the language of its sentences, "en" or "ko".
         labels: words for the axes, given by `label`.
@@ -79,6 +87,10 @@ class Trace:
     c: Tensor | None = None
     c_before: Tensor | None = None
     c_n: Tensor | None = None
+    v_0: Tensor | None = None
+    v: Tensor | None = None
+    v_before: Tensor | None = None
+    v_n: Tensor | None = None
     notes: tuple[str, ...] = ()
     lang: str = "en"
     labels: Labels = field(default_factory=Labels)
@@ -90,21 +102,38 @@ class Trace:
 
     @property
     def states(self) -> Mapping[str, Tensor]:
-        """What is carried from step to step by name, (L, D, T, N, H) each: h, and for an LSTM c."""
-        return {"h": self.hidden} | ({} if self.c is None else {"c": self.c})
+        """What is carried from step to step by name, (L, D, T, N, H) each: h, for an LSTM c, for a potential v."""
+        return _there({"h": self.hidden, "c": self.c, "v": self.v})
 
     @property
     def states_before(self) -> Mapping[str, Tensor]:
         """The same as it entered each step."""
-        return {"h": self.before} | ({} if self.c_before is None else {"c": self.c_before})
+        return _there({"h": self.before, "c": self.c_before, "v": self.v_before})
 
     @property
     def starts(self) -> Mapping[str, Tensor]:
         """The first states, (L * D, N, H) each."""
-        return {"h": self.h_0} | ({} if self.c_0 is None else {"c": self.c_0})
+        return _there({"h": self.h_0, "c": self.c_0, "v": self.v_0})
+
+    @property
+    def leak(self) -> Tensor | None:
+        """α of a LeakyRNN, (L, D, T, N, H); None for the others."""
+        return self._at_every_step(self.problem.leak)
+
+    @property
+    def drive(self) -> Tensor | None:
+        """What was added to its pre-activation, (L, D, T, N, H): the drive given, and the noise as it was drawn, in
+        form "potential" sqrt(2 / α) σ ξ, which α multiplies; None where there is neither."""
+        return self._at_every_step(self.problem.drive)
+
+    def _at_every_step(self, term: Tensor | None) -> Tensor | None:
+        L, D, T, N, H = self.hidden.shape
+        return None if term is None else term.expand(L * D, T, N, H).view(L, D, T, N, H)
 
     def gate(self, name: str) -> Tensor:
         """The value of a gate, (L, D, T, N, H): of an LSTM "i", "f", "g" or "o", of a GRU "r", "z" or "n".
+
+        A LeakyRNN has one, "n", what the state leaks to, and with form "potential" "a".
 
         Raises:
             ValueError: the layer has no such gate.

@@ -45,7 +45,7 @@ function biasField(app, { at: { row, suffix }, b_hh }) {
   return el("label", { class: "change" }, el("code", { text: `${name}[${row}] =` }), field);
 }
 
-// The four terms of a sum, the biases as fields. A gate that multiplies W_hh h + b_hh does so with both.
+// The terms of a sum, the biases as fields. A gate that multiplies W_hh h + b_hh does so with both.
 function termsOf(app, sum) {
   const { say } = app;
   const bias = (name, value) =>
@@ -58,6 +58,7 @@ function termsOf(app, sum) {
     [`${by}W_hh · h`, factor * sum.recurrentTerm],
     ["b_ih", sum.b_ih, bias(`bias_ih${sum.at.suffix}`, sum.b_ih)],
     [`${by}b_hh`, factor * sum.b_hh, sum.multiplier ? null : bias(`bias_hh${sum.at.suffix}`, sum.b_hh)],
+    ...(sum.drive === null ? [] : [["drive", sum.drive]]),
   ];
 }
 
@@ -96,13 +97,14 @@ function waterfall(app, terms, whole, written = rounded) {
   return box;
 }
 
-// tanh, relu or the logistic function around the sum, with its value on it.
+// The function around the sum, with its value on it.
 function curve({ sum, value, gate }) {
   const [W, H] = [190, 116];
   const { f } = FUNCTIONS[gate.f];
   const reach = Math.max(gate.f === "sigmoid" ? 6 : 3, Math.min(12, Math.abs(sum) * 1.15 || 0));
-  const top = gate.f === "relu" ? reach : 1.1;
-  const low = { relu: -0.15 * reach, sigmoid: -0.25, tanh: -1.1 }[gate.f];
+  const open = ["relu", "softplus", "identity"].includes(gate.f);
+  const top = open ? reach : 1.1;
+  const low = { sigmoid: -0.25, retanh: -0.25, tanh: -1.1, identity: -reach }[gate.f] ?? -0.15 * reach;
   const x = (a) => ((a + reach) / (2 * reach)) * W;
   const y = (v) => H - 4 - ((v - low) / (top - low)) * (H - 8);
   const points = Array.from({ length: 81 }, (_, k) => -reach + (2 * reach * k) / 80);
@@ -146,7 +148,7 @@ function equalities(app, { l, d, t, u, state: name }, place) {
   link(`${name}[${t}, ${u}] ${say.way(l, d, model.D)}`, rowKey(l, d, name), t);
   if (l === model.L - 1 && name === "h") link(app.outputIndex(t, d * model.H + u), "y", t);
   if (t === model.last(d, state.b)) link(app.stateIndex(`${name}_n`, l, d, u), rowKey(l, d, name), d ? -1 : model.T);
-  if (!links.length) return el("p", { class: "quiet same", text: name === "h" ? say.sameNot : say.sameNotC });
+  if (!links.length) return el("p", { class: "quiet same", text: name === "h" ? say.sameNot : say.sameNotC(name) });
   return el("p", { class: "same" }, el("span", { text: say.same }), ...links);
 }
 

@@ -6,7 +6,8 @@
 // gate that multiplies W_hh h + b_hh before it is added. states: what is carried to the next step; "h" is the output.
 // updates: each state as a sum of products of factors: gates, states, "1 - " or "tanh()" of one, and with "-" behind it the
 // state before; none: the only gate is the state. keeper: the gate that says which share of the state `kept` stays.
-// step: from both sums of one step, each (gates * H), and the states before, to the gates and the states after.
+// leaks: whether that is said by a leak α, which is no gate: 1 - α stays. Then a drive may be in the sum of the input.
+// step: from both sums of one step, each (gates * H), the states before and the leak, to the gates and the states after.
 // back: from what flows into the states after to what flows out at the two sums and at the states before, besides what comes
 // through W_hh; each g is (rows, H), for `rows` losses at once, or null. `total` is what reaches each state in all.
 
@@ -14,6 +15,9 @@ const FUNCTIONS = {
   tanh: { f: Math.tanh, slope: (value) => 1 - value * value },
   relu: { f: (a) => (a > 0 || Number.isNaN(a) ? a : 0), slope: (value) => (value > 0 ? 1 : 0) },
   sigmoid: { f: (a) => 1 / (1 + Math.exp(-a)), slope: (value) => value * (1 - value) },
+  softplus: { f: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))), slope: (value) => -Math.expm1(-value) },
+  retanh: { f: (a) => Math.max(Math.tanh(a), 0), slope: (value) => (value > 0 ? 1 - value * value : 0) },
+  identity: { f: (a) => a, slope: () => 1 },
 };
 
 function elmanCell(name) {
@@ -131,6 +135,64 @@ const LSTM = {
   },
 };
 
+const LEAKS = { name: "LeakyRNN", leaks: true, keeper: "(1 - α)" };
+
+// Form "activation": the state leaks to n, f of the sum.
+function leakyCell(name) {
+  const { f, slope } = FUNCTIONS[name];
+  return {
+    ...LEAKS,
+    gates: [{ name: "n", f: name }],
+    states: ["h"],
+    updates: [{ state: "h", products: [["1 - α", "h-"], ["α", "n"]] }],
+    kept: "h",
+    step(fromInput, fromState, before, leak) {
+      const gates = fromInput.map((a, u) => f(a + fromState[u]));
+      return { gates, states: { h: gates.map((n, u) => (1 - leak[u]) * before.h[u] + leak[u] * n) } };
+    },
+    back(at, { h: g }, H) {
+      const dz = g.map((value, i) => value * at.leak[i % H] * slope(at.gates[i % H]));
+      return { input: dz, recurrent: dz, before: { h: g.map((value, i) => value * (1 - at.leak[i % H])) }, total: { h: g } };
+    },
+  };
+}
+
+// Form "potential": v leaks to a, the sum, and h = f(v). h before the first step is f of v before it.
+function potentialCell(name) {
+  const { f, slope } = FUNCTIONS[name];
+  return {
+    ...LEAKS,
+    gates: [{ name: "a", f: "identity" }],
+    states: ["h", "v"],
+    updates: [
+      { state: "v", products: [["1 - α", "v-"], ["α", "a"]] },
+      { state: "h", products: [[`${name}(v)`]] },
+    ],
+    kept: "v",
+    first: { h: ({ v }) => v.map(f) },
+    feeds: { v: { name: `${name}'(v)`, by: (at, H, u) => slope(at.states.h[u]) } },
+    step(fromInput, fromState, before, leak) {
+      const gates = fromInput.map((a, u) => a + fromState[u]);
+      const v = gates.map((a, u) => (1 - leak[u]) * before.v[u] + leak[u] * a);
+      return { gates, states: { h: v.map(f), v } };
+    },
+    back(at, { h, v }, H) {
+      const through = h && h.map((value, i) => value * this.feeds.v.by(at, H, i % H));
+      const dv = added(through, v);
+      const dz = dv.map((value, i) => value * at.leak[i % H]);
+      return { input: dz, recurrent: dz, before: { v: dv.map((value, i) => value * (1 - at.leak[i % H])) }, total: { h, v: dv }, through };
+    },
+  };
+}
+
 const CELLS = { rnn_tanh: elmanCell("tanh"), rnn_relu: elmanCell("relu"), gru: GRU, lstm: LSTM };
+for (const name of ["tanh", "relu", "sigmoid", "softplus", "retanh"]) {
+  CELLS[`leaky_${name}`] = leakyCell(name);
+  CELLS[`potential_${name}`] = potentialCell(name);
+}
+
+// The share of the state `kept` that stays at a step.
+const shareKept = ({ gates, keeper, leaks }, at, H, u) =>
+  leaks ? 1 - at.leak[u] : at.gates[gates.findIndex(({ name }) => name === keeper) * H + u];
 
 const isGated = (kind) => kind.updates.length > 0;

@@ -2,7 +2,7 @@
 //
 // Changes are {swapped, text, edits}: the input read with its axes the other way round, a text typed in place of the
 // recorded input, and single numbers set. An edit is {name, at, value}: `x` at [t, b] (all of that input) or [t, b, k],
-// a weight at [] (all of it) or [k], h_0 or c_0 at [k].
+// a weight at [] (all of it) or [k], h_0, c_0 or v_0 at [k].
 
 const UNCHANGED = { swapped: false, text: null, edits: [] };
 
@@ -40,8 +40,9 @@ function swappedRun(data, run) {
 const refusesSwapped = (run) =>
   run.T !== run.N && Object.values(run.starts).some((start) => start.some((value) => value !== 0));
 
-// The state whose first one an edit sets, or null.
-const startOf = (run, name) => (/^._0$/.test(name) && Object.hasOwn(run.starts, name[0]) ? name[0] : null);
+// The state whose first one an edit sets, or null. h before a potential's first step follows from v.
+const startOf = (run, name) =>
+  /^._0$/.test(name) && Object.hasOwn(run.starts, name[0]) && !(name === "h_0" && run.starts.v) ? name[0] : null;
 
 function withEdits(run, edits) {
   const changed = { ...run, weights: { ...run.weights }, starts: { ...run.starts } };

@@ -4,13 +4,14 @@
 function chosenGate({ state, model }) {
   const { gates, keeper } = model.kind;
   const number = gates.findIndex(({ name }) => name === state.gate);
-  return number >= 0 ? number : gates.findIndex(({ name }) => name === keeper);
+  return number >= 0 ? number : Math.max(0, gates.findIndex(({ name }) => name === keeper));
 }
 
 function gatesOf(app, source, values) {
   const { model, say, state, colours } = app;
   const { kind } = model;
   const number = chosenGate(app);
+  if (kind.leaks) return leakOf(app, source, values);
   const buttons = kind.gates.map((gate, k) => {
     const title = say.gates[kind.name][gate.name].title;
     const button = el(
@@ -43,6 +44,22 @@ function gatesOf(app, source, values) {
     ...sumOf(app, sum, say.slope(f, rounded(FUNCTIONS[f].slope(sum.value)))),
     el("p", { class: "quiet", prose: say.gateRows(rowsSaid(model)) }),
   ];
+}
+
+// What a leaky state leaks to: one sum, and how long the state lasts.
+function leakOf(app, source, values) {
+  const { model, say, state } = app;
+  const { name, f } = model.kind.gates[0];
+  const { kept } = model.kind;
+  const sum = spell(model, source, state.b);
+  const leak = values["α"];
+  return [
+    el("p", { class: "quiet", prose: `${say.leaks[name]} ${say.leakKeeps(kept, rounded(leak), leak > 0 ? short(1 / leak) : "∞")}` }),
+    formulaOf(sum.formula, "gate-formula"),
+    ...sumOf(app, sum, say.slope(f, rounded(FUNCTIONS[f].slope(sum.value)))),
+    sum.drive === null ? null : el("p", { class: "quiet", prose: say.driveSaid }),
+    el("p", { class: "quiet", prose: say.gateRows(rowsSaid(model)) }),
+  ].filter(Boolean);
 }
 
 // How long a state lasts of which a gate keeps this share at each step.

@@ -24,7 +24,7 @@ function drawLedger(app, switched = false) {
         el("b", { text: String(size) }),
       ),
     );
-    const still = app.changes.swapped && /^[hc]_/.test(name) ? el("small", { class: "still", text: say.unchanged }) : null;
+    const still = app.changes.swapped && /^[hcv]_/.test(name) ? el("small", { class: "still", text: say.unchanged }) : null;
     box.append(
       el(
         "div",
@@ -42,7 +42,9 @@ function drawLedger(app, switched = false) {
     ? say.batchFirstNone
     : canSwap(app)
       ? say.batchFirstOwn(data.batch_first)
-      : say.batchFirstPart;
+      : isSteady(app.recorded)
+        ? say.batchFirstPart
+        : say.batchFirstTerms;
   const said = byId("ledger-said");
   said.replaceChildren();
   if (!app.changes.swapped) {
@@ -55,9 +57,9 @@ function drawLedger(app, switched = false) {
   write(said, say.batchFirstSaid(app.batchFirst, shape.replaceAll(",", ", "), recorded.N, recorded.T) + refused + cut);
 }
 
-// The same tensor can be read the other way where all of it is in the page.
+// The same tensor can be read the other way where all of it is in the page, and no leak or drive belongs to a step of it.
 function canSwap({ data, recorded }) {
-  return data.batched && recorded.N === recorded.batch;
+  return data.batched && recorded.N === recorded.batch && isSteady(recorded);
 }
 
 // The step of change that reads the axes the other way round: what was set in the input stays where it is in the tensor.

@@ -127,8 +127,7 @@ function spellGradient(app, { l, d, t, u, state: name }) {
       ),
     );
   if (read && name === kind.kept) {
-    const keeper = kind.gates.findIndex((gate) => gate.name === kind.keeper);
-    const share = model.at(l, d, later, state.b).gates[keeper * H + u];
+    const share = shareKept(kind, model.at(l, d, later, state.b), H, u);
     const from = `dL/d${name}[${later}, ${u}]`;
     parts.kept.push(product(`${kind.keeper}[${later}, ${u}]`, from, share, gradient(name, later), 0));
   }
@@ -178,10 +177,8 @@ function wayBack(app, { l, d, t, u, state: name }) {
       exact: H === 1 && l === model.L - 1 ? { w: model.cell(l, d).w_hh[0], slope: slopes[0] } : null,
     };
   });
-  const keeper = kind.gates.findIndex((gate) => gate.name === kind.keeper);
-  const kept =
-    keeper < 0
-      ? []
-      : way.slice(0, -1).map((s) => ({ s, share: model.at(l, d, s, state.b).gates[keeper * H + u] }));
+  const kept = kind.keeper
+    ? way.slice(0, -1).map((s) => ({ s, share: shareKept(kind, model.at(l, d, s, state.b), H, u) }))
+    : [];
   return { from, first: norms[0], last: norms.at(-1), factors, kept };
 }

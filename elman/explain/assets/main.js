@@ -101,8 +101,8 @@ function start() {
     },
   };
   const { x, states } = app.recorded;
-  app.scales = { x: largest(x) || 1, h: data.cell === "rnn_relu" ? largest(states.h) || 1 : 1 };
-  if (states.c) app.scales.c = Math.max(1, largest(states.c));
+  app.scales = { x: largest(x) || 1, h: /_(relu|softplus)$/.test(data.cell) ? largest(states.h) || 1 : 1 };
+  for (const name of ["c", "v"]) if (states[name]) app.scales[name] = Math.max(1, largest(states[name]));
   readAddress(app);
   document.documentElement.classList.add("live");
   drawWords(app);

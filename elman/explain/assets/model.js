@@ -1,8 +1,9 @@
 // A run and its numbers: views into its arrays, and everything computed from the input and the weights.
 //
 // A run is {T, N, lengths, sequences, batch, x, starts, weights, states, tokens}: sizes as in Python, N the sequences that
-// are in it, `sequences` their numbers in a batch of `batch`; starts and states hold h, and of an LSTM c, by name. makeModel
-// adds what can be asked of it.
+// are in it, `sequences` their numbers in a batch of `batch`; starts and states hold h, of an LSTM c and of a potential v, by
+// name. terms: leak and drive of a cell that leaks, {shape, values} each, of (L * D, T, N, H), each axis also 1. makeModel adds
+// what can be asked of it.
 
 // All numbers are kept in one kind of array: loops over two kinds run several times slower.
 function decode(base64) {
@@ -22,7 +23,10 @@ function recordedRun(data) {
   const arrays = decodeAll(data.arrays);
   const starts = forStates(data, (name) => arrays[`${name}_0`]);
   const states = forStates(data, (name) => arrays[name]);
-  return { T, N, lengths, sequences, batch, tokens, x: arrays.x, starts, states, weights: decodeAll(data.weights) };
+  const terms = Object.fromEntries(
+    Object.entries(data.terms).map(([name, { shape, values }]) => [name, { shape, values: decode(values) }]),
+  );
+  return { T, N, lengths, sequences, batch, tokens, x: arrays.x, starts, states, terms, weights: decodeAll(data.weights) };
 }
 
 function makeModel(data, run) {
@@ -60,7 +64,18 @@ function makeModel(data, run) {
     kind,
     cell: (l, d) => cells[l * D + d],
     x: (t, b) => view(run.x, t * N + b, I),
-    start: (name, l, d, b) => view(run.starts[name], (l * D + d) * N + b, H),
+    start(name, l, d, b) {
+      const own = (state) => view(run.starts[state], (l * D + d) * N + b, H);
+      return kind.first?.[name] ? kind.first[name]({ v: own("v") }) : own(name);
+    },
+    // Leak or drive of each unit at a step; null where there is none.
+    term(name, l, d, t, b) {
+      if (!run.terms[name]) return null;
+      const { shape, values } = run.terms[name];
+      const row = [l * D + d, t, b].reduce((all, at, axis) => all * shape[axis] + (shape[axis] > 1 ? at : 0), 0);
+      const own = view(values, row, shape[3]);
+      return shape[3] === H ? own : new Float64Array(H).fill(own[0]);
+    },
     state: (name, l, d, t, b) => view(run.states[name], ((l * D + d) * T + t) * N + b, H),
     h: (l, d, t, b) => model.state("h", l, d, t, b),
     there: (t, b) => t >= 0 && t < lengths[b],
@@ -79,9 +94,10 @@ function makeModel(data, run) {
     step(l, d, t, b) {
       const { w_ih, w_hh, b_ih, b_hh } = model.cell(l, d);
       const before = Object.fromEntries(kind.states.map((name) => [name, model.before(name, l, d, t, b)]));
-      const fromInput = affine(w_ih, model.below(l, t, b), b_ih);
+      const fromInput = added(affine(w_ih, model.below(l, t, b), b_ih), model.term("drive", l, d, t, b));
       const fromState = affine(w_hh, before.h, b_hh);
-      return { fromInput, fromState, before, ...kind.step(fromInput, fromState, before) };
+      const leak = model.term("leak", l, d, t, b);
+      return { fromInput, fromState, before, leak, ...kind.step(fromInput, fromState, before, leak) };
     },
     // The same, kept; of a cell without gates its state says everything.
     at(l, d, t, b) {
@@ -98,6 +114,9 @@ function makeModel(data, run) {
 function view(array, row, width) {
   return array.subarray(row * width, (row + 1) * width);
 }
+
+// Whether leak and drive are the same at all steps of all sequences, so that they say what those of another input are.
+const isSteady = ({ terms }) => Object.values(terms).every(({ shape }) => shape[1] === 1 && shape[2] === 1);
 
 function joined(parts) {
   if (parts.length === 1) return parts[0];

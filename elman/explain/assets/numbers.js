@@ -50,16 +50,17 @@ function spell(model, { l, d, t, u }, b, number = 0) {
   });
   fromState.forEach((product, k) => {
     product.of = { name: `weight_hh${suffix}`, at: [row * H + k] };
-    product.from = model.there(earlier, b) ? null : { name: "h_0", at: [start + k] };
+    product.from = model.there(earlier, b) || kind.first?.h ? null : { name: "h_0", at: [start + k] };
   });
   const inputTerm = fromInput.reduce((total, product) => total + product.value, 0);
   const recurrentTerm = fromState.reduce((total, product) => total + product.value, 0);
   const gated = isGated(kind);
   const other = kind.gates.findIndex(({ name }) => name === gate.multiplier);
   const multiplier = other < 0 ? null : { name: gate.multiplier, value: spell(model, { l, d, t, u }, b, other).value };
+  const drive = model.term("drive", l, d, t, b)?.[u] ?? null;
   const sum = multiplier
     ? inputTerm + b_ih[row] + multiplier.value * (recurrentTerm + b_hh[row])
-    : inputTerm + b_ih[row] + b_hh[row] + recurrentTerm;
+    : inputTerm + b_ih[row] + b_hh[row] + recurrentTerm + (drive ?? 0);
   const value = gated ? FUNCTIONS[gate.f].f(sum) : model.h(l, d, t, b)[u];
   const terms = multiplier
     ? [
@@ -67,8 +68,11 @@ function spell(model, { l, d, t, u }, b, number = 0) {
         rounded(b_ih[row]),
         `${rounded(multiplier.value)}·(${sumText([...written(fromState), rounded(b_hh[row])])})`,
       ]
-    : [...written(fromInput), ...written(fromState), rounded(b_ih[row]), rounded(b_hh[row])];
-  const line = `${gate.f}(${sumText(terms)}) = ${gate.f}(${rounded(sum)}) = ${rounded(value)}`;
+    : [...written(fromInput), ...written(fromState), ...[b_ih[row], b_hh[row], ...(drive === null ? [] : [drive])].map(rounded)];
+  const line =
+    gate.f === "identity"
+      ? `${sumText(terms)} = ${rounded(value)}`
+      : `${gate.f}(${sumText(terms)}) = ${gate.f}(${rounded(sum)}) = ${rounded(value)}`;
   return {
     names,
     gate,
@@ -80,6 +84,7 @@ function spell(model, { l, d, t, u }, b, number = 0) {
     recurrentTerm,
     b_ih: b_ih[row],
     b_hh: b_hh[row],
+    drive,
     sum,
     value,
     formula: gated ? `${gate.name} = ${line}` : line,
@@ -101,11 +106,13 @@ function spellUpdates(model, place, b) {
     values[name] = model.state(name, l, d, t, b)[u];
     values[`${name}-`] = model.before(name, l, d, t, b)[u];
   }
+  if (kind.leaks) values["α"] = model.term("leak", l, d, t, b)[u];
   const letters = (name) =>
     name.endsWith("-") ? beforeName(model, name[0], place, b) : name.startsWith("1 - ") ? `(${name})` : name;
   const numbers = (name, k) => {
     if (name.startsWith("1 - ")) return `(1 - ${rounded(values[name.slice(4)])})`;
-    if (name.startsWith("tanh(")) return `tanh(${rounded(values[name.slice(5, -1)])})`;
+    const inside = name.match(/^(\w+)\((.*)\)$/);
+    if (inside) return `${inside[1]}(${rounded(values[inside[2]])})`;
     const text = rounded(values[name]);
     return k === 0 || !text.startsWith("-") ? text : `(${text})`;
   };

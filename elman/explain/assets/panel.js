@@ -40,7 +40,8 @@ function drawPanel(app) {
     ...aboutPlace(app, place).map((text) => el("p", { class: "quiet", prose: text })),
     vectorOf(app, place, unit, state.pin ? say.pinned : null),
   );
-  if (place.kind === "x" || place.kind === "h0") panel.append(fieldOf(app, place, unit));
+  const follows = place.kind === "h0" && app.model.kind.first?.[place.state]; // from another state, which can be changed
+  if (place.kind === "x" || (place.kind === "h0" && !follows)) panel.append(fieldOf(app, place, unit));
   if (apart)
     panel.append(
       el("h3", { text: `${say.cursor}: ${nameOf(app, apart)}` }),
@@ -62,6 +63,7 @@ function aboutPlace(app, place) {
     return [place.t < 0 ? say.isEndEmpty(name) : say.isEnd(name, place.t, say.way(place.l, place.d, model.D))];
   const said = state.pin ? [] : [say.pinHint];
   if (name === "c") said.push(say.isC);
+  if (name === "v") said.push(say.isV);
   if (place.t === model.first(place.d, state.b))
     said.push(say.isFirst(name, app.stateIndex(`${name}_0`, place.l, place.d)));
   if (place.l > 0) said.push(say.isAbove(place.l, place.t, model.D === 2));

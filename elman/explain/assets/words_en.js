@@ -21,6 +21,7 @@ const ENGLISH = {
   batchFirstLengths: "The lengths do not fit this reading; every step is read.",
   batchFirstNone: "no batch axis here",
   batchFirstPart: "not all sequences are in this page",
+  batchFirstTerms: "leak or drive belong to these steps",
   unchanged: "same order",
   changes: "Try:",
   zeroStates: "W_hh = 0",
@@ -49,7 +50,7 @@ const ENGLISH = {
   keptSaid: (state, gate, unit, n, product) =>
     `Along ${state} of unit ${unit} nothing but ${gate} multiplies: over ${n === 1 ? "one step" : `${n} steps`} ${product} of the gradient stays. What comes through W_hh is added to it.`,
   waySaidGates: (n, name, each, all) =>
-    `In all, with W_hh and every gate, the gradient of ${name} becomes about ${each} times as large ${n === 1 ? "in this step" : `with each of the ${n} steps`}: ${all} times.`,
+    `In all, with W_hh and every factor, the gradient of ${name} becomes about ${each} times as large ${n === 1 ? "in this step" : `with each of the ${n} steps`}: ${all} times.`,
   wayTitle: (from, to) => `The way back from step ${from} to step ${to}`,
   waySaid: (n, each, all, slope, name) =>
     `${n === 1 ? "One step multiplies" : `${n} steps, each of which multiplies`} the gradient by the derivative of ${name} (here ${slope} on average) and by W_hh: about ${each} a step, ${all} in all.`,
@@ -123,7 +124,14 @@ const ENGLISH = {
   },
   same: "The same number also stands in",
   sameNot: "This number stands in no result: output holds the last layer only, h_n the last steps only.",
-  sameNotC: "This number stands in no result: c is not part of output, and c_n holds the last steps only.",
+  sameNotC: (name) => `This number stands in no result: ${name} is not part of output, and ${name}_n holds the last steps only.`,
+  isV: "v is the potential, the state of this layer. The next step keeps 1 − α of it and adds α times the sum; h = f(v) is what others see of it.",
+  leaks: {
+    n: "n is what the state leaks to: f of the sum.",
+    a: "a is what the potential leaks to: the sum itself. f comes after it.",
+  },
+  leakKeeps: (state, leak, steps) => `At the leak α = ${leak}, ${state} fades with a time constant of 1/α = ${steps} steps.`,
+  driveSaid: "The drive is what the call was given beside the input, and the noise as it was drawn. It stays as recorded when you change a number.",
   isC: "c is the cell state, the LSTM’s memory. The next step multiplies it by f and adds to it; no matrix and no tanh lies on that way.",
   isOutput: "output is the last layer’s hidden state, step by step. Nothing is computed here.",
   isOutputTwo: "output holds the last layer’s two directions side by side: forward first, then reverse.",
@@ -182,20 +190,22 @@ const ENGLISH = {
       place: (m) => ["l0", Math.min(1, m.T - 1)],
       title: "The hidden state is the memory",
       text: (m) =>
-        `Each cell holds ${m.H} number${m.H === 1 ? "" : "s"}: the hidden state. ${m.kind.states.length > 1 ? "With c, the cell state in the row below it, it" : "It"} is made of two things only: the input of this step, and the hidden state of the step before. All that the layer remembers of the past has to fit into it.`,
+        `Each cell holds ${m.H} number${m.H === 1 ? "" : "s"}: the hidden state. ${m.kind.states.includes("c") ? "With c, the cell state in the row below it, it" : m.kind.states.includes("v") ? "It is f of v, the potential in the row below it, and" : "It"} is made of two things only: the input of this step, and the hidden state of the step before. All that the layer remembers of the past has to fit into it.`,
     },
     {
       at: "arithmetic",
       place: (m) => ["l0", Math.min(1, m.T - 1)],
       title: "The same weights at every step",
       text: (m) =>
-        m.gated
+        m.kind.leaks
+          ? `One unit of it, spelled out: 1 − α of ${m.kind.kept} stays, and α of ${m.kind.gates[0].name}, which input and state give, is added. Press “one step on” (or the key →): the numbers change, the weights never do.`
+        : m.gated
           ? `One unit of it, spelled out: ${m.kind.states.length > 1 ? "f keeps a share of c and i writes g into it, then o shows tanh(c) as h" : "z keeps a share of the state before, the rest is the candidate n"}. Press “one step on” (or the key →): the numbers change, the weights never do.`
           : `One number of it, spelled out: weights times input, plus weights times the state before, plus two biases, and then ${m.name}. Press “one step on” (or the key →): the numbers change, the weights never do.`,
     },
     {
       at: "gates",
-      only: (kind) => kind.updates.length > 0,
+      only: (kind) => kind.gates.length > 1,
       place: (m) => ["l0", Math.min(1, m.T - 1)],
       title: "Gates: numbers between 0 and 1 that multiply",
       text: (m) =>
@@ -203,7 +213,7 @@ const ENGLISH = {
     },
     {
       at: "row-c",
-      only: (kind) => kind.states.length > 1,
+      only: (kind) => kind.states.includes("c"),
       place: (m) => ["l0c", Math.min(1, m.T - 1)],
       title: "c: the memory that is only multiplied and added to",
       text: () =>

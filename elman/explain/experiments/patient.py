@@ -21,6 +21,7 @@ from elman.explain.experiments.clock import Clock
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.operations import Operation, Operations
 from elman.explain.experiments.tensors import tensors_in
+from elman.nn.leak import Leaking
 
 Results = dict[str, Tensor]
 Setting = contextlib.AbstractContextManager[Any]
@@ -73,6 +74,7 @@ class Patient:
         self.changes = Changes(model)
         self.names = {module: name for name, module in model.named_modules()}
         self.recurrent = [m for m in self.names if isinstance(m, nn.RNNBase)]
+        self.noise = {m: m.noise for m in self.names if isinstance(m, Leaking)}
         self.norms = [m for m in self.names if isinstance(m, _BatchNorm)]
         self.explained: set[str] = set()  # parameters whose lack of a gradient another finding explains
         self.known: set[str] = set()  # the codes found so far, which explain much of what comes after
@@ -103,7 +105,8 @@ class Patient:
         statistics: bool = False,
         seed: int = 0,
     ) -> Results:
-        """What the model returns, by name, with dropout off and batch norm on its running statistics.
+        """What the model returns, by name, with dropout and the noise of leaky layers off and batch norm on its
+        running statistics.
 
         Args:
             call: another call than the user's.
@@ -187,9 +190,11 @@ class Patient:
             return None
 
     def restart(self, training: bool = False) -> None:
-        """Brings the model back to the state it was found in, in eval mode."""
+        """Brings the model back to the state it was found in, in eval mode, and without the noise of leaky layers."""
         self._found.restore()
         self.model.train(training)
+        for leaky in self.noise:
+            leaky.noise = 0.0
         copies: dict[int, Tensor] = {}  # buffers are written into, and an older loss may still need what they hold
         for module in self.names:
             for name, buffer in module._buffers.items():

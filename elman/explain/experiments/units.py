@@ -58,8 +58,8 @@ def _findings(patient: Patient, states: dict[nn.Module, Tensor], batches: int) -
 def _kind(module: nn.Module) -> str:
     """Whether its units can saturate or die."""
     if isinstance(module, nn.RNNBase | nn.RNNCellBase):
-        relu = getattr(module, "nonlinearity", "tanh") == "relu"
-        return "dead" if relu else "saturated"
+        function = getattr(module, "nonlinearity", "tanh")
+        return {"relu": "dead", "retanh": "dead", "softplus": ""}.get(function, "saturated")
     if isinstance(module, nn.Tanh):
         return "saturated"
     return "dead" if isinstance(module, nn.ReLU) else ""
