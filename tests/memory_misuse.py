@@ -170,7 +170,7 @@ def given_backward() -> Arguments:
         output, h_n, *saved = torch.ops.elman.rnn(*a.values())
     a |= dict(output=guarded(output), saved=[guarded(t) for t in saved])
     a |= dict(d_output=guarded(torch.randn_like(output)), d_h_n=guarded(torch.randn_like(h_n)))
-    a |= dict(needs=[True] * (2 + len(a["weights"])), groups=None)
+    a |= dict(needs=[True] * (2 + len(a["weights"])), groups=None, recurrent_masks=None)
     return {each.name: a[each.name] for each in torch.ops.elman.rnn_backward.default._schema.arguments}
 
 

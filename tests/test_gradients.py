@@ -258,3 +258,17 @@ def test_a_parameter_that_is_a_result_is_differentiated_twice(calls: int) -> Non
         (first,) = torch.autograd.grad(output.square().sum(), scale, create_graph=True)
         found.append((first, *torch.autograd.grad(first, scale)))
     torch.testing.assert_close(found[0], found[1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_upper_layer_may_be_the_only_narrow_one(dtype: torch.dtype) -> None:
+    """dW_ih of few inputs is summed transposed, in memory that is asked for by the narrowest layer."""
+    ours, theirs = elman.LSTM(7, 6, 3, proj_size=1, dtype=dtype), torch.nn.LSTM(7, 6, 3, proj_size=1, dtype=dtype)
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(4, 3, 7, dtype=dtype)
+    found = []
+    for layer in (ours, theirs):
+        given = x.clone().requires_grad_()
+        output, (_, c_n) = layer(given)
+        found.append(torch.autograd.grad(output.sum() + c_n.square().sum(), [given, *layer.parameters()]))
+    torch.testing.assert_close(*found)

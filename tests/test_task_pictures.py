@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from elman._fonts import fonts
-from elman.cli import train_labels, training
+from elman.cli import training
+from elman.cli.matrix import matrix_lines
 from elman.tasks.errors import MissingExtra
 from elman.tasks.series import figures as series_figures
 from elman.tasks.training.figures import confusion_picture, picture
@@ -46,9 +47,8 @@ def test_one_picture_that_lacks_letters_does_not_stop_the_next(tmp_path, capsys)
     assert capsys.readouterr().out.count("shows boxes") == 1
 
 
-def test_a_table_stands_straight_beside_wide_letters(capsys):
-    train_labels._show_matrix(MATRIX, ["기쁨과 즐거움", "sad"])
-    rows = capsys.readouterr().out.splitlines()[2:]
+def test_a_table_stands_straight_beside_wide_letters():
+    rows = list(matrix_lines(MATRIX, ["기쁨과 즐거움", "sad"]))[2:]
     assert [row.split()[-2:] for row in rows] == [["3", "1"], [".", "7"]]
     widths = [sum(2 if unicodedata.east_asian_width(letter) == "W" else 1 for letter in row) for row in rows]
     assert widths[0] == widths[1]

@@ -128,6 +128,7 @@ class _Layer:
         return [g for g in rule.backward(checked(problem), back, needs, groups, True) if g is not None]
 
     def fake(self, *arguments: Any) -> tuple[Tensor, ...]:
+        _hold_no_meta(arguments)
         problem = checked(self.problem(arguments))
         x, cells = problem.x, problem.num_layers * problem.num_directions
         output = x.new_empty(*x.shape[:-1], problem.num_directions * problem.output_size)
@@ -136,6 +137,7 @@ class _Layer:
         return (output, *last, torch.empty((), dtype=torch.bool, device="cpu"), *saved)
 
     def fake_back(self, *arguments: Any) -> list[Tensor]:
+        _hold_no_meta(arguments)
         problem, _, needs, groups = self.back(arguments)
         checked(problem)
         apart = problem.sums_over_sequences()
@@ -296,6 +298,15 @@ def _register_autograd(
         return full(keys, *arguments)
 
     _LIBRARY.impl(operator.name(), kernel, "Autograd", with_keyset=True)
+
+
+def _hold_no_meta(arguments: Sequence[Any]) -> None:
+    """Of one meta tensor among others torch takes all to be such: what is made then on x's device has no numbers."""
+    tensors = [
+        t for given in arguments for t in (given if isinstance(given, list) else [given]) if isinstance(t, Tensor)
+    ]
+    if not tensors[0].is_meta and any(t.is_meta for t in tensors):
+        raise RuntimeError("Some of the tensors are on the meta device, which holds no numbers, and x is not.")
 
 
 def _is_plain(given: Any) -> bool:

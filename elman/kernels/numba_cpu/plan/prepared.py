@@ -135,7 +135,8 @@ def _prepare(
     units = h if threads == 1 else max(12, -(-h * directions // (4 * threads)))
     a_chunk = -(-groups // chunks) * (sequences // groups) if groups else -(-sequences // chunks)
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
-    few = few_inputs(dtype) if backward and input_size <= few_inputs(dtype) else 0
+    narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
+    few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
     table = max(block, most, INNER if few else 0)
     of_step = max(1, sequences * width)  # numbers
     once = 1 if backward else 0  # arrays that only the backward pass needs
