@@ -12,7 +12,7 @@ from torch import Tensor
 from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem, Weights
 from elman.kernels.reference.cells import EQUATIONS, States, blend
-from elman.kernels.reference.loop import starts_of, term_of, where_there
+from elman.kernels.reference.loop import of_input, starts_of, term_of, where_there
 
 _ORDER = {"rnn": ("h",), "gru": ("z", "r", "n"), "lstm": ("i", "o", "f", "g")}
 """The cells that ONNX has nodes for, and the gates as they have them; g is its c."""
@@ -68,13 +68,7 @@ def _scan(
     equation, weights = EQUATIONS[problem.cell.name], problem.weights_of(layer, direction)
     place, count = layer * problem.num_directions + direction, len(start)
     leak, drive = (term_of(term, place, there) for term in (problem.leak, problem.drive))
-    v = x @ weights.w_ih.T
-    if weights.b_ih is not None:
-        v = v + weights.b_ih
-    if weights.b_hh is not None and not equation.multiplies_u:
-        v = v + weights.b_hh
-    if drive is not None:
-        v = v + drive
+    v = of_input(x @ weights.w_ih.T, weights, problem, drive)
     shape = (*v.shape[:2], problem.leak_width())
     of_steps = [v, *([] if leak is None else [leak.expand(shape)]), *([] if there is None else [there])]
     if direction:

@@ -83,13 +83,8 @@ def _run_direction(
     weights, place = problem.weights_of(layer, direction), layer * problem.num_directions + direction
     leak, drive = (term_of(term, place, there) for term in (problem.leak, problem.drive))
     steps = x.shape[0]
-    input_terms = v = x @ weights.w_ih.T
-    if weights.b_ih is not None:
-        v = v + weights.b_ih
-    if weights.b_hh is not None and not equation.multiplies_u:
-        v = v + weights.b_hh
-    if drive is not None:
-        v = v + drive
+    input_terms = x @ weights.w_ih.T
+    v = of_input(input_terms, weights, problem, drive)
     leak_at = None if leak is None else leak.expand(steps, -1, problem.leak_width()).unbind()
     states = start
     outputs = [start[0]] * steps
@@ -116,6 +111,15 @@ def _run_direction(
             states = tuple(torch.where(there[t], new, old) for new, old in zip(after, states, strict=True))
             outputs[t] = torch.where(there[t], after[0], 0)
     return torch.stack(outputs), states
+
+
+def of_input(terms: Tensor, weights: Weights, problem: Problem, drive: Tensor | None) -> Tensor:
+    """What stands beside the recurrent term: W_ih x with its biases, that of W_hh too where nothing multiplies it."""
+    if weights.b_ih is not None:
+        terms = terms + weights.b_ih
+    if weights.b_hh is not None and not EQUATIONS[problem.cell.name].multiplies_u:
+        terms = terms + weights.b_hh
+    return terms if drive is None else terms + drive
 
 
 def term_of(term: Tensor | None, place: int, there: Tensor | None) -> Tensor | None:
