@@ -11,6 +11,7 @@ from torch import nn
 from elman.explain._language import language, say, speaking
 from elman.explain._report import Finding, Report, ordered
 from elman.explain.experiments import (
+    aligned,
     causality,
     detached,
     ends,
@@ -20,6 +21,7 @@ from elman.explain.experiments import (
     learning,
     memory,
     padding,
+    past,
     position,
     randomness,
     reach,
@@ -47,6 +49,8 @@ _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("step that is taken", "꺼내 쓰는 시점", readings.examine),
     ("padding without influence", "영향을 주지 않는 패딩", padding.examine),
     ("last step", "마지막 시점", ends.last_step),
+    ("memory of earlier steps", "앞 시점의 기억", past.examine),
+    ("directions side by side", "나란한 두 방향", aligned.examine),
     ("weights that are registered", "등록된 가중치", registered.examine),
     ("gradient for every parameter", "파라미터마다의 기울기", learning.examine),
     ("state with a past", "과거와 이어진 상태", detached.examine),

@@ -12,8 +12,10 @@ Severity = Literal["error", "warning", "note"]
 CODES = (
     *("input-not-finite", "input-uninitialised", "not-repeatable", "random-in-evaluation", "nan"),
     *("batch-mixed", "batch-lost", "batch-order", "batch-position", "h_n-as-batch", "batch-norm"),
+    "compared-samples",
     *("not-causal", "padding-read", "lengths-mismatched", "last-step-unread"),
-    *("two-direction-last-step", "first-step-only", "state-carried", "state-by-design"),
+    *("two-direction-last-step", "first-step-only", "backward-not-turned", "no-memory"),
+    *("state-carried", "state-by-design"),
     *("not-registered", "no-gradient", "state-detached", "saturated-units", "dead-units"),
     *("stuck-gate", "saturated-gates", "states-swapped", "cell-state-read"),
     *("stuck-leak", "loud-noise", "broken-signs"),

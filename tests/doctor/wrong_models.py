@@ -1,10 +1,10 @@
-"""Fifty-one small models with one mistake each, of the kinds that learners and published code make."""
+"""Sixty small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from collected import LENGTHS, C, Case, H, I, Of, T, V, WithLengths, ids, numbers, padded
+from collected import LENGTHS, C, Case, H, I, N, Of, T, V, WithLengths, ids, numbers, padded
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -472,3 +472,87 @@ def memory_that_nobody_wrote():
     x = numbers()
     x[0, 1, 2], x[2, 3, 0], x[4, 0, 1] = -7.6638e22, 3.0478e32, 4.5720e-41
     return elman.RNN(I, H, batch_first=True), x
+
+
+# ---------------------------------------------------------------- nothing carried from step to step
+
+
+@wrong("no-memory", r"without the state of the step before.*h = cell\(x_t, h\)")
+def cell_called_without_its_state():
+    def forward(self, x):
+        return torch.stack([self.fc(self.cell(x_t)) for x_t in x.unbind(1)], 1)
+
+    return Of(forward, cell=nn.GRUCell(I, H), fc=head()), numbers()
+
+
+@wrong("no-memory", r"\(35, 1, 4\), each from a state of zeros")
+def every_step_a_sequence_of_its_own():
+    def forward(self, x):
+        return self.fc(self.rnn(x.reshape(-1, 1, I))[0]).view(x.shape[0], x.shape[1], -1)
+
+    return Of(forward, rnn=nn.LSTM(I, H, batch_first=True), fc=head()), numbers()
+
+
+@wrong("no-memory", r"\(5, 1, 7\).*x\.unsqueeze\(-1\).*not x\.unsqueeze\(1\)")
+def series_as_the_features_of_one_step():
+    def forward(self, x):
+        return self.fc(self.rnn(x.unsqueeze(1))[1][-1])
+
+    return Of(forward, rnn=elman.GRU(T, H, batch_first=True), fc=head()), torch.randn(N, T)
+
+
+@wrong("no-memory", r"reads the sequence in 4 parts and starts each anew.*output, state = layer\(part, state\)")
+def state_made_anew_for_each_part():
+    def forward(self, x):
+        for part in x.split(2, 1):
+            output, _ = self.rnn(part, torch.zeros(1, len(x), H))
+        return self.fc(output[:, -1])
+
+    return Of(forward, rnn=elman.GRU(I, H, batch_first=True), fc=head()), numbers(steps=8)
+
+
+@wrong("no-memory", r"reads the sequence in 7 parts and starts each anew")
+def decoder_that_starts_from_the_encoder_at_each_step():
+    def forward(self, words, context):
+        steps = self.embedding(words).split(1, 1)
+        return self.fc(torch.cat([self.rnn(step, context)[0] for step in steps], 1))
+
+    parts = dict(embedding=nn.Embedding(V, I), rnn=gru(), fc=nn.Linear(H, V))
+    return Of(forward, **parts), (ids(), torch.randn(1, N, H))
+
+
+# ---------------------------------------------------------------- directions, pairs, and weights that say nothing
+
+
+@wrong("backward-not-turned", r"'back' \(GRU\) reads the sequence turned round.*output\.flip\(1\)")
+def tags_of_two_layers_that_meet_at_no_step():
+    def forward(self, x):
+        return self.fc(torch.cat([self.there(x)[0], self.back(x.flip(1))[0]], -1))
+
+    return Of(forward, there=gru(), back=gru(), fc=head(2 * H)), numbers()
+
+
+@wrong("batch-mixed", r"broadcasts \(5, 1\) and \(5,?\) to \(5, 5\), each sample with all others")
+def error_against_a_target_of_another_shape():
+    def forward(self, x, y):
+        return (self.fc(self.rnn(x)[1][-1]) - y) ** 2
+
+    return Of(forward, rnn=gru(), fc=nn.Linear(H, 1)), (numbers(), torch.randn(N))
+
+
+@wrong("no-gradient", r"softmax\(-1\).*gives the same numbers.*an axis of length 1")
+def attention_softmaxed_over_one_score():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc((self.score(output).softmax(-1) * output).sum(1))
+
+    return Of(forward, rnn=gru(), score=nn.Linear(H, 1), fc=head()), numbers()
+
+
+@wrong("no-gradient", r"tagger\.bias_hh_l0.*although the results are made with them")
+def tags_decided_before_they_are_read():
+    def forward(self, x):
+        return self.fc(self.rnn(self.embedding(self.tags(self.tagger(x)[0]).argmax(-1)))[1][-1])
+
+    parts = dict(tagger=gru(), tags=nn.Linear(H, C), embedding=nn.Embedding(C, I), rnn=nn.GRU(I, H, batch_first=True))
+    return Of(forward, **parts, fc=head()), numbers()

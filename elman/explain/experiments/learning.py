@@ -12,12 +12,14 @@ from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import moved
 from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient, Results, differentiate
 from elman.explain.experiments.words import listed
 
 Gradients = dict[str, Tensor | None]
 
 SCALES = (0.1, 1.0)  # how far other parameters are from the model's, in their standard deviations; taken in turn
+FARTHER = (1.0, 10.0, 100.0)  # times that: what an argmax is made of moves it only from some size on
 
 
 def examine(patient: Patient) -> list[Finding]:
@@ -79,16 +81,19 @@ def _cut_off() -> Finding:
 
 def _cut_on_the_way(patient: Patient, missing: list[str]) -> list[str]:
     """Those that a result is made of nevertheless: with other numbers in their place the results move."""
-    before = patient.run()
-    after = patient.attempt(patient.call, during=_jittered(patient.model, 1, set(missing)))
-    if after is None or all(not moved(before[name], after[name]).any() for name in before if name in after):
+    if not _moves(patient, set(missing)):
         return []
-    cut = []
-    for name in missing:
-        one = patient.attempt(patient.call, during=_jittered(patient.model, 1, {name}))
-        if one is not None and any(bool(moved(before[n], one[n]).any()) for n in before if n in one):
-            cut.append(name)
-    return cut
+    return [name for name in missing if _moves(patient, {name})]
+
+
+def _moves(patient: Patient, names: set[str]) -> bool:
+    """Whether other numbers in the place of these parameters move a result, close by or, past an argmax, far off."""
+    before = patient.run()
+    for size in FARTHER:
+        after = patient.attempt(patient.call, during=_jittered(patient.model, 1, names, size))
+        if after is not None and any(bool(moved(before[n], after[n]).any()) for n in before if n in after):
+            return True
+    return False
 
 
 def _cut(names: list[str]) -> Finding:
@@ -195,17 +200,47 @@ def _zero(patient: Patient, zero: set[str]) -> list[Finding]:
                 f"input.",
                 f"모든 결과를 한꺼번에 미분하고, 파라미터와 입력을 바꾸어 {DRAWS}번 더 해 보았습니다.",
             ),
-            _mend(
-                patient,
-                names,
-                say(
-                    "Look for dead or saturated units behind them, a product with zero, and steps or states never "
-                    "used.",
-                    "그 뒤에 죽거나 포화된 유닛, 0과의 곱, 쓰지 않는 시점이나 상태가 없는지 보세요.",
-                ),
-            ),
+            _mend(patient, names, _where_it_ends(patient, set(names))),
         )
     ]
+
+
+def _where_it_ends(patient: Patient, names: set[str]) -> str:
+    """What to do, by the operation that makes the same of whatever these parameters are, if one does."""
+    general = say(
+        "Look for dead or saturated units behind them, a product with zero, and steps or states never used.",
+        "그 뒤에 죽거나 포화된 유닛, 0과의 곱, 쓰지 않는 시점이나 상태가 없는지 보세요.",
+    )
+    if _moves(patient, names):
+        return general
+    pairs = zip(patient.operations(), patient.operations(during=_jittered(patient.model, 1, names)), strict=False)
+    ends = [one for one, other in pairs if one.name == other.name and _makes_the_same(one, other)]
+    if not ends:
+        return general
+    said = say(
+        f"It ends at {ends[-1].place}, which gives the same numbers whatever they are.",
+        f"{ends[-1].place}에서 끊깁니다. 파라미터가 무엇이든 같은 수가 나오는 곳입니다.",
+    )
+    if ends[-1].name in ("softmax", "log_softmax"):
+        return say(
+            f"{said} A softmax over an axis of length 1 is 1 everywhere: let it run over the axis of the steps, of "
+            f"scores (batch, time, 1) dim=1.",
+            f"{said} 길이가 1인 축을 따라 계산한 softmax는 어디서나 1입니다. 시점이 놓인 축을 따라 계산하세요. "
+            f"점수가 (배치, 시간, 1) 모양이면 dim=1입니다.",
+        )
+    return f"{said} {general}"
+
+
+def _makes_the_same(one: Operation, other: Operation) -> bool:
+    """Whether what went in differs between two runs, and the numbers that came out do not."""
+    came_out = [output for output in one.outputs if output.is_floating_point()]
+    return bool(came_out) and _differ(one.inputs, other.inputs) and not _differ(one.outputs, other.outputs)
+
+
+def _differ(ones: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
+    return any(
+        one.shape != other.shape or bool(moved(one, other).any()) for one, other in zip(ones, others, strict=False)
+    )
 
 
 def _all_zero(found: Gradients) -> set[str]:
@@ -214,9 +249,9 @@ def _all_zero(found: Gradients) -> set[str]:
 
 
 @contextlib.contextmanager
-def _jittered(model: nn.Module, draw: int, which: set[str] | None = None) -> Iterator[None]:
-    """Other parameters in the place of the model's, or of these by name; the model's own come back when the next run "
-    "starts."""
+def _jittered(model: nn.Module, draw: int, which: set[str] | None = None, size: float = 1.0) -> Iterator[None]:
+    """Other parameters, `size` times as far off, in the place of the model's, or of these by name; the model's own come
+    back when the next run starts."""
     generator = torch.Generator().manual_seed(draw)
     others: dict[int, nn.Parameter] = {}
     for path, module in model.named_modules():
@@ -224,7 +259,7 @@ def _jittered(model: nn.Module, draw: int, which: set[str] | None = None) -> Ite
             if which is not None and f"{path}.{name}".lstrip(".") not in which:
                 continue
             if parameter is not None and parameter.is_floating_point():
-                scale = max(SCALES[draw % 2] * float(parameter.detach().double().std(correction=0)), 0.01)
+                scale = size * max(SCALES[draw % 2] * float(parameter.detach().double().std(correction=0)), 0.01)
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter.device, parameter.dtype)
                 other = nn.Parameter(parameter.detach() + scale * noise, parameter.requires_grad)
                 setattr(module, name, others.setdefault(id(parameter), other))

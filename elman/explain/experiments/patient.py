@@ -226,7 +226,7 @@ class Patient:
         self.run(call, during=_both(during, _hooked(list(self.names), note, with_kwargs=True)))
         return records
 
-    def operations(self, call: Call | None = None, seed: int = 0) -> list[Operation]:
+    def operations(self, call: Call | None = None, seed: int = 0, during: Setting | None = None) -> list[Operation]:
         """Every operation on tensors, in the order in which they are made."""
         if not self._operated:  # what is imported or prepared at first is no operation of the model's
             self._operated = True
@@ -235,7 +235,7 @@ class Patient:
         layers: list[nn.Module] = [one for one in self.names if isinstance(one, nn.RNNBase | nn.RNNCellBase)]
         entering = _hooked(layers, operations.enter, before=True, with_kwargs=True)
         leaving = _hooked(layers, operations.leave, with_kwargs=True)
-        self.run(call, during=_both(_both(entering, leaving), operations), seed=seed)
+        self.run(call, during=_both(during, _both(_both(entering, leaving), operations)), seed=seed)
         return operations.noted
 
     def altered(
