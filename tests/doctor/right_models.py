@@ -1,4 +1,4 @@
-"""Seventy-four small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Seventy-seven small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -672,3 +672,33 @@ def ends_of_two_layers():
         return self.fc(torch.cat([self.there(x)[0], self.back(x.flip(1))[0]], -1)[:, -1])
 
     return Of(forward, there=gru(), back=gru(), fc=head(2 * H)), numbers()
+
+
+# ---------------------------------------------------------------- what starts at zero, and what another sequence reads
+
+
+@right
+def two_sequences_of_other_lengths():
+    def forward(self, x, y):
+        return self.fc(self.there(x)[0][:, :, None] + self.here(y)[0][:, None])
+
+    return Of(forward, there=gru(), here=gru(), fc=head()), (numbers(), numbers(steps=3))
+
+
+@right
+def residual_branch_that_starts_at_zero():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc(output + self.gain * self.branch(output)[0])
+
+    return Of(forward, rnn=gru(), branch=gru(H), gain=nn.Parameter(torch.zeros(1)), fc=head()), numbers()
+
+
+@right
+def written_into_a_copy():
+    def forward(self, x):
+        x = x.clone()
+        x[:, 0] = 0
+        return self.fc(self.rnn(x)[0])
+
+    return Of(forward, rnn=rnn(), fc=head()), numbers()

@@ -1,4 +1,4 @@
-"""Sixty small models with one mistake each, of the kinds that learners and published code make."""
+"""Seventy-three small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
@@ -556,3 +556,126 @@ def tags_decided_before_they_are_read():
 
     parts = dict(tagger=gru(), tags=nn.Linear(H, C), embedding=nn.Embedding(C, I), rnn=nn.GRU(I, H, batch_first=True))
     return Of(forward, **parts, fc=head()), numbers()
+
+
+# ---------------------------------------------------------------- padding and later steps, by the operation
+
+
+@wrong("padding-read", r"`output\.mean\(1\)` \(.*\) takes the padded steps in.*Mask the padding", lengths=LENGTHS)
+def mean_over_an_output_that_was_not_packed():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc(output.mean(1))
+
+    return Of(forward, rnn=gru(), fc=head()), padded()
+
+
+@wrong("padding-read", r"softmax\(1\).*takes the padded steps in.*attention too", lengths=LENGTHS)
+def attention_that_was_not_masked():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc((self.score(output).softmax(1) * output).sum(1))
+
+    return Of(forward, rnn=elman.RNN(I, H, batch_first=True), score=nn.Linear(H, 1), fc=head()), padded()
+
+
+@wrong(
+    "padding-read",
+    r"`output\[torch\.arange\(len\(x\)\), lengths\]`.*past the end.*lengths - 1",
+    lengths=[6, 3, 5, 2, 4],
+)
+def step_after_the_last_one():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(x)
+        return self.fc(output[torch.arange(len(x)), lengths])
+
+    return WithLengths(forward, rnn=gru(), fc=head()), numbers()
+
+
+@wrong(
+    "padding-read", r"the loop over 'cell' \(GRUCell\) reads every sequence to the end.*torch\.where", lengths=LENGTHS
+)
+def loop_that_goes_on_past_the_end():
+    def forward(self, x):
+        h = torch.zeros(len(x), H)
+        for x_t in x.unbind(1):
+            h = self.cell(x_t, h)
+        return self.fc(h)
+
+    return Of(forward, cell=nn.GRUCell(I, H), fc=head()), padded()
+
+
+@wrong("padding-read", r"'rnn' \(GRU\) read every sequence to the end of its padding", lengths=LENGTHS)
+def tags_read_backwards_through_the_padding():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=gru(bidirectional=True), fc=head(2 * H)), padded()
+
+
+@wrong("not-causal", r"`x\.mean\(1, keepdim=True\)` \(.*\) takes later steps in.*running mean", causal=True)
+def forecast_of_a_centred_series():
+    return Of(lambda self, x: self.fc(self.rnn(x - x.mean(1, keepdim=True))[0]), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("not-causal", r"transpose\(1, 2\)`.*takes later steps in.*causal mask before a softmax", causal=True)
+def attention_of_every_step_to_all():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc((output @ output.transpose(1, 2)).softmax(-1) @ output)
+
+    return Of(forward, rnn=gru(), fc=head()), numbers()
+
+
+# ---------------------------------------------------------------- the input, the first step, the first weights
+
+
+@wrong("input-written", r"`x -= x\.mean\(1, keepdim=True\)`.*x = x - m")
+def centred_in_place():
+    def forward(self, x):
+        x -= x.mean(1, keepdim=True)
+        return self.fc(self.rnn(x)[1][-1])
+
+    return Of(forward, rnn=gru(), fc=head()), numbers()
+
+
+@wrong("input-written", r"in `x\[:, 0\]` .*x = x\.clone\(\)")
+def first_word_overwritten():
+    def forward(self, x):
+        x[:, 0] = 0
+        return self.fc(self.rnn(self.embedding(x))[0])
+
+    return Of(forward, embedding=nn.Embedding(V, I), rnn=gru(), fc=head()), ids()
+
+
+@wrong("first-step-unread", r"range\(1, T\)")
+def loop_that_starts_one_step_late():
+    def forward(self, x):
+        state = None
+        for t in range(1, x.shape[1]):
+            state = self.cell(x[:, t], state)
+        return self.fc(state[0])
+
+    return Of(forward, cell=nn.LSTMCell(I, H), fc=head()), numbers()
+
+
+@wrong("no-gradient", r"fc\.weight get no gradient from where the model starts.*xavier_uniform_")
+def everything_starts_at_zero():
+    model = Of(lambda self, x: self.fc(self.rnn(x)[1][-1]), rnn=gru(), fc=head())
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    return model, numbers()
+
+
+@wrong("alike-units", r"All units of 'rnn' \(GRU\) have the same weights.*at random")
+def everything_starts_at_a_tenth():
+    model = Of(lambda self, x: self.fc(self.rnn(x)[1][-1]), rnn=gru(), fc=head())
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 0.1)
+    return model, numbers()
+
+
+@wrong("batch-mixed", r"view\(x\.shape\[1\], len\(x\), H\)")
+def sentences_viewed_into_another_order():
+    def forward(self, x):
+        h = self.lower(x.flatten(0, 1))[1][-1].view(x.shape[1], len(x), H)
+        return self.fc(self.upper(h.transpose(0, 1))[1][-1])
+
+    return Of(forward, lower=gru(), upper=nn.GRU(H, H, batch_first=True), fc=head()), torch.randn(N, 3, T, I)

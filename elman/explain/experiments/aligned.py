@@ -58,7 +58,7 @@ class Watched:
         if not isinstance(record.module, nn.RNNBase) or record.packed:
             return False
         along = self._along(place, next(iter(record.inputs)), reading_of(self._patient, record).time)
-        return along is not None and bool((along == self._own.flip(1)).all())
+        return along is not None and torch.equal(along, self._own.flip(1))
 
     def stands_at_both_ends(self, place: int) -> bool:
         """Whether what goes into a call, or comes out, holds at step p what was read up to p, and back to T - 1 - p.

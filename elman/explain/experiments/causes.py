@@ -9,7 +9,7 @@ from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.words import listed
 
 _RESHAPES = {"view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "ravel", "chunk", "split"}
-_TAKES = {"__getitem__", "select", "narrow", "index_select", "take", "unbind", "gather", "squeeze"}
+TAKES = {"__getitem__", "select", "narrow", "index_select", "take", "unbind", "gather", "squeeze"}
 PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum", "tensordot", "cdist", "baddbmm", "addmm"}
 ELEMENTWISE = {"add", "sub", "mul", "div", "rsub", "pow", "where", "maximum", "minimum", "eq", "lt", "gt"}
 _JOINS = {"cat", "concat", "stack", "hstack", "vstack"}
@@ -36,7 +36,7 @@ def cause_of(way: list[Watched]) -> Cause | None:
         return _another_order(watched)
     if name in _RESHAPES:
         return _reshape(watched)
-    if name in _TAKES and len(result.movers()) == 1:
+    if name in TAKES and len(result.movers()) == 1:
         return _one_sample(watched)
     if name in PRODUCTS:
         return _product(watched)

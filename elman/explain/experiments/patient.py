@@ -104,6 +104,7 @@ class Patient:
         training: bool = False,
         statistics: bool = False,
         seed: int = 0,
+        given: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
     ) -> Results:
         """What the model returns, by name, with dropout and the noise of leaky layers off and batch norm on its
         running statistics.
@@ -116,6 +117,7 @@ class Patient:
             training: whether it runs in training mode, dropout and all.
             statistics: whether batch norms take the batch's own mean and variance, as in training.
             seed: of the random numbers that the model draws.
+            given: the arguments themselves, where they are looked at afterwards; else copies of the call's.
 
         Raises:
             NotChecked: the time is up.
@@ -123,7 +125,7 @@ class Patient:
             TypeError: it returned no tensor.
         """
         self.clock.check()
-        args, kwargs = (call or self.call).arguments()
+        args, kwargs = given or (call or self.call).arguments()
         if fresh:
             self.restart(training)
         seed_generators(self.devices, seed)
