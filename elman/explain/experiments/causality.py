@@ -175,13 +175,15 @@ def _by_operation(patient: Patient, operation: Operation, general: str) -> tuple
 
 
 def _starts_ahead(record: Record, changed: Record) -> bool:
-    """Whether the state that a layer is given knows of later steps."""
-    states = [name for name in record.inputs if name != next(iter(record.inputs))]
+    """Whether the state that a layer is given, which has the shape of the one it returns, knows of later steps."""
+    shapes = [value.shape for value in list(record.outputs.values())[-1:]]
+    given = list(record.inputs.items())[1:]
     return any(
-        name in changed.inputs
-        and changed.inputs[name].shape == record.inputs[name].shape
-        and bool(moved(record.inputs[name], changed.inputs[name]).any())
-        for name in states
+        value.shape in shapes
+        and name in changed.inputs
+        and changed.inputs[name].shape == value.shape
+        and bool(moved(value, changed.inputs[name]).any())
+        for name, value in given
     )
 
 

@@ -25,8 +25,9 @@ def examine(patient: Patient) -> list[Finding]:
     if not calls:
         raise NotChecked(say("no recurrent layer or cell inside", "안에 순환층이나 셀이 없습니다"))
     findings = []
+    one_step = {module for module, records in calls.items() if _is_one_step(patient, records)}
     for module, records in calls.items():
-        if _is_one_step(patient, records):
+        if module in one_step and (len(records) > 1 or len(one_step) == len(calls)):  # else another one has the memory
             _explain_recurrent_weights(patient, module)
             findings.append(_one_step(patient, records))
         elif _starts_anew(patient, records):
