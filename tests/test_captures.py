@@ -5,6 +5,8 @@ directions, batch first, and of the captures that take seconds each half of thos
 at others. Of GRU and LSTM those of the captures that take no time.
 """
 
+import functools
+
 import captures
 import pytest
 
@@ -18,13 +20,14 @@ SQUARE = [
     if (cell.layer == captures.LAYERS[1] or (cell.layer in captures.LAYERS[2:] and cell.capture in QUICK))
     and (cell.capture not in SLOW or (cell.h0 == "h_0") == (cell.example == "mixed"))
 ]
+judge = functools.cache(captures.judge)
 
 
 @pytest.mark.parametrize("kind", captures.KINDS)
 @pytest.mark.parametrize("capture", captures.CAPTURES)
 def test_captured_is_right_or_refused(capture: str, kind: str) -> None:
     cells = [cell for cell in SQUARE if (cell.capture, cell.kind) == (capture, kind)]
-    judged = {cell: captures.judge(cell) for cell in cells}
+    judged = {cell: judge(cell) for cell in cells}
     wrong = [f"{cell}: {' / '.join(said[:2])}" for cell, (verdict, said) in judged.items() if verdict == captures.WRONG]
     assert not wrong, "\n".join(wrong)
 
@@ -36,4 +39,4 @@ def test_captured_is_right_or_refused(capture: str, kind: str) -> None:
 def test_what_is_promised_is_right(capture: str, kind: str) -> None:
     """A refusal everywhere would pass the test above."""
     cell = captures.Cell(capture, kind, "mixed", "h_0", captures.LAYERS[1])
-    assert captures.judge(cell) == (captures.RIGHT, [])
+    assert judge(cell) == (captures.RIGHT, [])

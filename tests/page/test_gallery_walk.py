@@ -94,9 +94,15 @@ def look(page, name: str, width: int) -> list[str]:
     return [f"{name}: {fault}" for fault in page.evaluate(LAYOUT, width)]
 
 
+def turn(name: str, locale: str) -> int:
+    """0 for half of the pages, 1 for the others: of each lesson for one language, of each language for half."""
+    return (LESSONS.index(name) + LOCALES.index(locale)) % 2
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("name", LESSONS)
 def test_lesson_can_be_seen_and_used_by_everyone(tab, folder, name, locale) -> None:
+    """As it opens, dark and changed; axe-core reads each in one of the languages."""
     one = tab(folder / f"{name}.html", locale=locale)
     page = one.page
     page.wait_for_function("document.querySelector('#influence').ariaBusy === 'false'")
@@ -106,16 +112,21 @@ def test_lesson_can_be_seen_and_used_by_everyone(tab, folder, name, locale) -> N
         page.wait_for_timeout(60)
         faults += look(page, f"{width}", width)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-    faults += barriers(page)
+    if turn(name, locale) == 0:
+        faults += barriers(page)
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 1400, "height": 800})
     page.wait_for_timeout(60)
-    faults += barriers(page) + look(page, "dark", 1400)
+    faults += look(page, "dark", 1400)
+    if turn(name, locale) == 1:
+        faults += barriers(page)
     # Changed, with the axes the other way where they can be, and with the tour open.
     for button in ("#batch-first", "#zero-x", "#zero-hh", "#backward"):
         if page.locator(button).count() and page.locator(button).is_enabled():
             page.click(button)
-    faults += barriers(page) + look(page, "changed", 1400)
+    faults += look(page, "changed", 1400)
+    if turn(name, locale) == 0:
+        faults += barriers(page)
     page.set_viewport_size({"width": 375, "height": 740})
     page.wait_for_timeout(60)
     faults += look(page, "changed, 375", 375)
@@ -126,23 +137,21 @@ def test_lesson_can_be_seen_and_used_by_everyone(tab, folder, name, locale) -> N
 @pytest.mark.parametrize("name", LESSONS)
 def test_lesson_on_paper(tab, folder, name, locale) -> None:
     """All of the grid is on the sheet, in its colours; what can only be pressed is gone. A dark screen prints light."""
-    for scheme in ("light", "dark"):
-        page = tab(
-            folder / f"{name}.html", locale=locale, color_scheme=scheme, viewport={"width": A4, "height": 740}
-        ).page
-        page.emulate_media(media="print")
-        page.locator('#grid[style*="--print-zoom"]').wait_for(state="attached")
-        page.wait_for_timeout(60)
-        faults = look(page, f"paper, {scheme}", A4)
-        assert faults == [], faults
-        assert page.locator("#tour-open, #steps button, #language, .pin").filter(visible=True).count() == 0
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        for part in (".cell.hn", ".bar i", "#legend i", ".units button"):
-            shown = page.locator(part)
-            assert shown.count() > 0
-            for box in [shown.nth(k).bounding_box() for k in range(shown.count())]:
-                assert box is None or (box["x"] >= 0 and box["x"] + box["width"] <= A4 + 1)
-            assert shown.first.evaluate("(e) => getComputedStyle(e).printColorAdjust") == "exact"
+    scheme = ("light", "dark")[turn(name, locale)]
+    page = tab(folder / f"{name}.html", locale=locale, color_scheme=scheme, viewport={"width": A4, "height": 740}).page
+    page.emulate_media(media="print")
+    page.locator('#grid[style*="--print-zoom"]').wait_for(state="attached")
+    page.wait_for_timeout(60)
+    faults = look(page, f"paper, {scheme}", A4)
+    assert faults == [], faults
+    assert page.locator("#tour-open, #steps button, #language, .pin").filter(visible=True).count() == 0
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    for part in (".cell.hn", ".bar i", "#legend i", ".units button"):
+        shown = page.locator(part)
+        assert shown.count() > 0
+        for box in shown.evaluate_all("(all) => all.map((e) => e.checkVisibility() && e.getBoundingClientRect())"):
+            assert not box or (box["x"] >= 0 and box["x"] + box["width"] <= A4 + 1)
+        assert shown.first.evaluate("(e) => getComputedStyle(e).printColorAdjust") == "exact"
 
 
 @pytest.mark.parametrize("name", LESSONS)
