@@ -105,7 +105,7 @@ def test_lesson_can_be_seen_and_used_by_everyone(tab, folder, name, locale) -> N
     """As it opens, dark and changed; axe-core reads each in one of the languages."""
     one = tab(folder / f"{name}.html", locale=locale)
     page = one.page
-    page.wait_for_function("document.querySelector('#influence').ariaBusy === 'false'")
+    page.locator('#influence[aria-busy="false"]').wait_for(state="attached")
     faults = []
     for width in WIDTHS:
         page.set_viewport_size({"width": width, "height": 800})
