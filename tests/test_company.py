@@ -57,6 +57,9 @@ def test_first_calls_may_come_together_where_a_cache_is_half_made_or_broken(tmp_
         killed.wait(4)
     killed.kill()
     killed.wait()
+    elman.RNN(3, 4)(torch.randn(6, 2, 3))
+    for file in cache._cache_folder().glob(f"elman-float32-*-{cache._key()}.o"):  # those that take long are there
+        shutil.copy(file, tmp_path)
     for _ in range(2):
         check(
             """
@@ -71,7 +74,7 @@ def test_first_calls_may_come_together_where_a_cache_is_half_made_or_broken(tmp_
             """,
             ELMAN_CACHE_DIR=str(tmp_path),
         )
-        shared = list(tmp_path.glob("all-*"))  # which are compiled again soonest
+        shared = list(tmp_path.glob("all-*"))
         assert shared
         for file in shared:
             file.write_bytes(file.read_bytes()[:-100])
