@@ -102,8 +102,11 @@ def test_results_go_on_where_they_stopped(brief: None, tmp_path: Path, capsys: p
         main.main([*options, "--threads", "2"], frameworks)
 
 
-def test_cells_stand_apart_in_one_file(brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_cells_stand_apart_in_one_file(
+    brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "results.json"
+    monkeypatch.setattr(suite, "peaks", lambda size, frameworks, threads: {"elman": 1.0, "torch": 2.0})
     frameworks = {name: FRAMEWORKS[name] for name in ("elman", "torch")}
     options = [str(file), "--modes", "train", "rate", "memory", "--threads", "1"]
     main.main([*options, "--cell", "gru", "lstm"], frameworks)
