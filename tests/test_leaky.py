@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import drawn
 import pytest
 import torch
 from torch import Tensor
@@ -187,7 +188,7 @@ def test_noise_is_a_drive_that_follows_the_seed(form: str) -> None:
     torch.manual_seed(7)
     found = layer(x, start)
     torch.manual_seed(7)
-    xi = torch.randn(4, 6, 4, 5, dtype=torch.float64)
+    xi = drawn.normal(4, 6, 4, 5)
     scale = 0.3 * (2 / layer.leak).sqrt().view(4, 1, 1, 5) if form == "potential" else 0.3
     layer.noise = 0
     same(found, layer(x, start, drive=xi * scale), [x, start, *layer.parameters()])
@@ -215,7 +216,7 @@ def test_dropout_over_time(form: str) -> None:
     torch.manual_seed(7)
     found = layer(x, start)
     torch.manual_seed(7)
-    moves = (torch.rand(1, 6, 4, 5, dtype=torch.float64)[0] >= 0.25).double()
+    moves = drawn.moves(1, 6, 4, 5, rate=0.25)[0]
     assert 0 < moves.sum() < moves.numel()
     same(found, loop(layer, x, start, leak=0.4 * moves), [x, start, *layer.parameters()])
     layer.eval()

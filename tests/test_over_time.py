@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import drawn
 import pytest
 import torch
 from cases import assert_same
@@ -133,7 +134,7 @@ def test_dropout_over_time_is_a_loop_over_torchs_cell(kind: str) -> None:
         moves = torch.full((T, N, sum(widths)), 0.7, dtype=torch.float64)
         masks = torch.ones(N, H, dtype=torch.float64)
         if training:
-            moves = (torch.rand(1, T, N, sum(widths), dtype=torch.float64)[0] >= 0.3).double()
+            moves = drawn.moves(1, T, N, sum(widths), rate=0.3)[0]
             masks = F.dropout(torch.ones(1, N, H, dtype=torch.float64), 0.4)[0]
         columns, ends = [], []
         for n in range(N):

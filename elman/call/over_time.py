@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from elman.autograd import drawing
 from elman.kernels.cells import CELLS
 from elman.kernels.numba_cpu.memory import check_room
 from elman.kernels.numba_cpu.obstacle import PLAIN
@@ -56,11 +57,9 @@ def _zoneout(layer: "Recurrent", problem: Problem) -> Tensor:
     rates = layer.zoneout if isinstance(layer.zoneout, tuple) else (layer.zoneout,)
     widths = (problem.leak_width(),) if len(rates) == 1 else problem.state_widths()
     if layer.training:
-        x, rows = problem.x, (problem.num_layers * problem.num_directions, *problem.x.shape[:-1])
-        fine = torch.promote_types(x.dtype, torch.float32)
-        # a third of the time that a Bernoulli draw takes
-        drawn = [torch.rand((*rows, w), dtype=fine, device=x.device).ge_(p) for p, w in zip(rates, widths, strict=True)]
-        return (drawn[0] if len(drawn) == 1 else torch.cat(drawn, -1)).to(x.dtype)
+        rows = problem.num_layers * problem.num_directions, *problem.x.shape[:-1]
+        drawn = [drawing.moves((*rows, w), p, problem.x) for p, w in zip(rates, widths, strict=True)]
+        return drawn[0] if len(drawn) == 1 else torch.cat(drawn, -1)
     ones = (1,) * problem.x.dim()
     return torch.cat([problem.x.new_full((*ones, w), 1 - p) for p, w in zip(rates, widths, strict=True)], -1)
 
@@ -79,8 +78,8 @@ def leaky_problem(
     places = problem.num_layers * problem.num_directions
     if layer.noise:
         scale = _noise_scale(layer.noise, layer._number if own else None, leak, potential)
-        noise = torch.randn((places, *x.shape[:-1], layer.hidden_size), dtype=x.dtype, device=x.device)
-        noise = noise * scale if isinstance(scale, Tensor) else noise.mul_(scale)
+        size = places, *x.shape[:-1], layer.hidden_size
+        noise = drawing.normal(size, 1.0, x) * scale if isinstance(scale, Tensor) else drawing.normal(size, scale, x)
         drive = noise if drive is None else drive + noise
     if potential:
         states, function = problem.states, FUNCTIONS[layer.nonlinearity].of
