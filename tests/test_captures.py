@@ -2,7 +2,7 @@
 
 captures.py holds the square, and `python tests/captures.py` runs all of it; here are those of RNN of two layers in both
 directions, batch first, and of the captures that take seconds each half of those: with h_0 at mixed lengths, without it
-at others. Of GRU and LSTM those of the captures that take no time.
+at others. Of GRU, LSTM and LeakyRNN those of the captures that take no time.
 """
 
 import captures

@@ -84,12 +84,20 @@ def leaky_problem(
     if potential:
         states, function = problem.states, FUNCTIONS[layer.nonlinearity].of
         if not states and layer.nonlinearity in ("sigmoid", "softplus"):  # whose value at 0 is not 0
-            states = (x.new_zeros(places, problem.sequences, layer.hidden_size),)
+            states = (_zero_state(problem, places, layer.hidden_size),)
         if states and type(states[0]) in PLAIN and states[0].is_cpu and torch._C._has_storage(states[0]):
             check_room(states)  # which torch's operator does not ask for
         states = (function(states[0]), states[0]) if states else ()
         problem = problem._replace(cell=CELLS[f"potential_{layer.nonlinearity}"], states=states)
     return problem, leak, drive
+
+
+def _zero_state(problem: Problem, places: int, width: int) -> Tensor:
+    """(L * D, N, H), of which a program that is written down takes N from x."""
+    x = problem.x
+    if problem.batch_sizes is not None:
+        return x.new_zeros(places, problem.sequences, width)
+    return x.detach()[:0].sum(0)[:, :1].expand(places, -1, width).contiguous()
 
 
 def _noise_scale(noise: float, fixed: float | None, leak: Tensor, potential: bool) -> Tensor | float:

@@ -102,8 +102,9 @@ def _foreign() -> dict[str, Any]:
 def _key() -> str:
     """Everything the machine code depends on, in one word."""
     root = Path(__file__).parents[1]
-    files = sorted(root.rglob("*.py"))
-    parts = [part for file in files for part in (str(file.relative_to(root)).encode(), file.read_bytes())]
+    kernels = root.parent
+    files = [*sorted(root.rglob("*.py")), kernels / "reference" / "random.py"]  # which has the generator's constants
+    parts = [part for file in files for part in (str(file.relative_to(kernels)).encode(), file.read_bytes())]
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
     cpu = machine_code.processor()
     machine = [platform.machine(), cpu.name, cpu.flags]
