@@ -119,6 +119,40 @@ def test_with_a_leak_of_one_it_is_the_elman_layer_to_the_last_bit() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+RESERVOIR = {
+    0.3: [
+        [0.2148893610597073, -0.15015606335707057, -0.16111487009941056],
+        [0.18425957118428726, 0.05064589494693564, -0.1012608479828487],
+        [-0.04239067422247961, 0.10094420407523105, 0.11268903087453411],
+        [-0.05762090995512546, 0.2522267040729645, 0.1966459473404536],
+        [0.10799211433962101, 0.07181215332288388, 0.10244458466506959],
+    ],
+    (0.3, 0.8, 0.05): [
+        [0.2148893610597073, -0.40041616895218823, -0.02685247834990176],
+        [0.1422913275481717, 0.3507358593490264, -0.03107364992500103],
+        [-0.05063835891331094, 0.23949226499389134, 0.00620246283756502],
+        [-0.03726597879900431, 0.5189875918342346, 0.02894937817245315],
+        [0.15501649396357797, -0.19180192702010432, 0.02950679137796841],
+    ],
+}
+"""By leak, what reservoirpy.nodes.Reservoir(W, Win, bias, lr).run(u) of ReservoirPy 0.4.2 gave for what stands below."""
+
+
+@pytest.mark.parametrize("leak", RESERVOIR)
+def test_states_are_those_of_reservoirpy(leak: float | tuple[float, ...]) -> None:
+    layer = elman.LeakyRNN(2, 3, leak=leak, dtype=torch.float64)
+    values = {
+        "weight_hh_l0": [[0.0, 0.4, -0.3], [0.5, 0.0, 0.2], [-0.1, 0.6, 0.0]],
+        "weight_ih_l0": [[0.7, -0.2], [0.1, 0.9], [-0.5, 0.3]],
+        "bias_ih_l0": [0.1, -0.2, 0.05],
+        "bias_hh_l0": [0.0, 0.0, 0.0],
+    }
+    given = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+    u = torch.tensor([[1.0, -0.5], [0.25, 0.75], [-1.0, 0.5], [0.0, 1.0], [0.5, -0.25]], dtype=torch.float64)
+    output, _ = functional_call(layer, given, (u,))
+    torch.testing.assert_close(output, torch.tensor(RESERVOIR[leak], dtype=torch.float64))
+
+
 def test_a_small_leak_loses_no_digits() -> None:
     """dα = dh (f - h₋), where f is not taken back from the difference of states."""
     layer = elman.LeakyRNN(2, 3, leak=1e-6, learn_leak=True)
