@@ -18,13 +18,16 @@ def test_eight_sizes_each_with_a_reason() -> None:
     assert all(size.why for size in bench.SIZES)
 
 
+@pytest.mark.parametrize("cell", bench.CELLS)
 def test_table_and_file_hold_the_same_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench, "SIZES", TINY)
     file = tmp_path / "figures.json"
-    bench.bench(threads=1, json=file, quick=True)
+    bench.bench(cell=cell, threads=1, json=file, quick=True)
     printed, figures = capsys.readouterr().out, json.loads(file.read_text(encoding="utf-8"))
+    assert printed.splitlines()[1].startswith(f"{cell.upper()}, ")
+    assert figures["cell"] == cell
     assert figures["machine"]["threads"] == 1
     assert figures["machine"]["torch"] == torch.__version__
     assert [(row["size"]["T"], row["mode"]) for row in figures["rows"]] == [
@@ -36,21 +39,24 @@ def test_table_and_file_hold_the_same_figures(
         assert f"{row['elman_ms']:9.3f}{row['torch_ms']:9.3f}{row['ratio']:7.1f}x" in printed
 
 
+@pytest.mark.parametrize("cell", bench.CELLS)
 def test_disagreement_is_named_and_not_timed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Wrong(torch.nn.RNN):
+    layer: type[torch.nn.RNNBase] = getattr(torch.nn, cell.upper())
+
+    class Wrong(layer):  # type: ignore[misc, valid-type]
         """One gradient is a little off."""
 
         def __init__(self, *arguments: object, **keywords: object) -> None:
             super().__init__(*arguments, **keywords)
             self.weight_hh_l0.register_hook(lambda gradient: gradient * 1.001)
 
-    monkeypatch.setattr(elman, "RNN", Wrong)
+    monkeypatch.setattr(elman, cell.upper(), Wrong)
     monkeypatch.setattr(bench, "SIZES", TINY)
     monkeypatch.setattr(bench, "medians", lambda *_: pytest.fail("timed all the same"))
     with pytest.raises(typer.Exit) as caught:
-        bench.bench(quick=True)
+        bench.bench(cell=cell, quick=True)
     assert caught.value.exit_code == 1
     assert "disagree, so nothing is timed\ndweight_hh_l0: " in capsys.readouterr().out
 

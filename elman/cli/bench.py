@@ -1,4 +1,4 @@
-"""elman bench: elman.RNN beside torch.nn.RNN on this machine. Agreement comes first, then time."""
+"""elman bench: a layer of elman's beside torch's on this machine. Agreement comes first, then time."""
 
 import json as json_format
 import os
@@ -48,6 +48,7 @@ SIZES = (
     Size("W_hh fills the second cache: the matrix product decides", 50, 64, 256, 512),
 )
 NAMES = ("elman", "torch")
+CELLS = ("rnn", "gru", "lstm")
 
 # Where another process takes a core, torch's threads wait for it at every step: its 0.1 ms call was seen to take 96 ms,
 # beside one thread of elman's that took no longer than usual. Such a ratio says nothing, and it flatters elman.
@@ -78,34 +79,36 @@ class Row:
 
 
 class Problem:
-    """Both layers with the same weights, one input, and the gradients that arrive at their outputs."""
+    """Both layers of a cell with the same weights, one input, and the gradients that arrive at their outputs."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, cell: str) -> None:
         import torch
 
         import elman
 
         torch.manual_seed(0)
         self.layers: dict[str, nn.Module] = {
-            name: cls(size.I, size.H, size.L, bidirectional=size.D == 2)
-            for name, cls in zip(NAMES, (elman.RNN, torch.nn.RNN), strict=True)
+            name: getattr(module, cell.upper())(size.I, size.H, size.L, bidirectional=size.D == 2)
+            for name, module in zip(NAMES, (elman, torch.nn), strict=True)
         }
         self.layers["elman"].load_state_dict(self.layers["torch"].state_dict())
         self.input = torch.randn(size.T, size.N, size.I, requires_grad=True)
         self.wanted = {name: {"x": self.input, **dict(layer.named_parameters())} for name, layer in self.layers.items()}
         rows = size.T * size.N  # weight gradients are sums over them, here of the order of one
+        self.states = ("h_n", "c_n") if cell == "lstm" else ("h_n",)
         self.cotangents = (
             torch.randn(size.T, size.N, size.D * size.H) / rows**0.5,
-            torch.randn(size.L * size.D, size.N, size.H) / size.N**0.5,
+            *(torch.randn(size.L * size.D, size.N, size.H) / size.N**0.5 for _ in self.states),
         )
 
-    def train(self, name: str) -> tuple["Tensor", "Tensor"]:
-        """Forward, and backward from output and h_n to the input and every weight."""
+    def train(self, name: str) -> tuple["Tensor", ...]:
+        """output and the last states; and backward from all of them to the input and every weight."""
         import torch
 
         for tensor in self.wanted[name].values():
             tensor.grad = None
-        outputs: tuple[Tensor, Tensor] = self.layers[name](self.input)
+        output, last = self.layers[name](self.input)
+        outputs = (output, *last) if isinstance(last, tuple) else (output, last)
         torch.autograd.backward(outputs, self.cotangents)
         return outputs
 
@@ -125,10 +128,10 @@ class Problem:
             torch.testing.assert_close(ours[key], value, msg=partial("{}: {}".format, key))
 
     def _values(self, name: str) -> dict[str, "Tensor | None"]:
-        """Both results and every gradient of one training step, by name."""
-        output, h_n = self.train(name)
+        """All results and every gradient of one training step, by name."""
+        results = dict(zip(("output", *self.states), self.train(name), strict=True))
         gradients = {f"d{key}": tensor.grad for key, tensor in self.wanted[name].items()}
-        return {"output": output, "h_n": h_n, **gradients}
+        return {**results, **gradients}
 
 
 def medians(calls: dict[str, "Call"], rounds: int, seconds: float) -> tuple[dict[str, float], int]:
@@ -146,9 +149,9 @@ def medians(calls: dict[str, "Call"], rounds: int, seconds: float) -> tuple[dict
     return {name: median(values) for name, values in times.items()}, min(map(len, times.values()))
 
 
-def measure(size: Size, rounds: int, seconds: float) -> Iterator[Row]:
+def measure(size: Size, cell: str, rounds: int, seconds: float) -> Iterator[Row]:
     """Training and inference at one size; AssertionError, before any timing, where the layers disagree."""
-    problem = Problem(size)
+    problem = Problem(size, cell)
     problem.compare()
     for mode, run in (("training", problem.train), ("inference", problem.infer)):
         start, busy = time.perf_counter(), _busy_elsewhere()
@@ -184,11 +187,14 @@ def machine() -> dict[str, object]:
 
 
 def bench(
+    cell: Annotated[str, typer.Option(help=f"Which layers: {', '.join(CELLS)}.")] = "rnn",
     threads: Annotated[int | None, typer.Option(help="Threads for both layers.  [default: torch's own choice]")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file too.", metavar="FILE")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the time, and rougher figures.")] = False,
 ) -> None:
-    """Compare elman.RNN with torch.nn.RNN on this machine: first their numbers, then their time, at eight sizes."""
+    """Compare elman's layer with torch's on this machine: first their numbers, then their time, at eight sizes."""
+    if cell not in CELLS:
+        raise SettingError("cell", ", ".join(CELLS), cell)
     if threads is not None and threads < 1:
         raise SettingError("threads", "at least 1", threads)
     import torch
@@ -197,14 +203,14 @@ def bench(
         torch.set_num_threads(threads)
     about = machine()
     print("; ".join(f"{key} {value}" for key, value in about.items()))
-    print("float32, median milliseconds a call; every value and gradient agrees before anything is timed\n")
+    print(f"{cell.upper()}, float32, median milliseconds a call; every number agrees before any is timed\n")
     print(f"{'':32}{'training':^28}{'inference':^28}")
     print(f"{'':32}{'elman':>9}{'torch':>9}{'ratio':>8}  {'elman':>9}{'torch':>9}{'ratio':>8}")
     rows: list[Row] = []
     for size in SIZES:
         print(f"{size!s:32}", end="", flush=True)
         try:
-            for row in measure(size, rounds=5 if quick else 15, seconds=0.01 if quick else 0.04):
+            for row in measure(size, cell, rounds=5 if quick else 15, seconds=0.01 if quick else 0.04):
                 print(
                     f"{row.elman_ms:9.3f}{row.torch_ms:9.3f}{row.ratio:7.1f}x{'? ' if row.disturbed else '  '}",
                     end="",
@@ -229,6 +235,7 @@ def bench(
     if json is not None:
         figures = {
             "machine": about,
+            "cell": cell,
             "rows": [asdict(row) | {"ratio": row.ratio, "disturbed": row.disturbed} for row in rows],
         }
         json.write_text(json_format.dumps(figures, indent=1) + "\n", encoding="utf-8")

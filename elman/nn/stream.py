@@ -66,7 +66,7 @@ class Stream:
         self._start = tuple(state.detach().clone() for state in start)
         self._steps: StreamOfSteps | None = None
         self._states: States = ()  # none: zeros
-        self._seen: list[object] = []  # what the packed weights, and the way to run, were made from
+        self._seen: list[object] | None = None  # what the packed weights, and the way to run, were made from
         self._turn = threading.Lock()
         self.reset()
 
@@ -141,7 +141,7 @@ class Stream:
     def __getstate__(self) -> dict[str, Any]:
         """Without what holds addresses: a copy packs its own weights."""
         states = tuple(state.clone() for state in self._current())
-        return {**self.__dict__, "_states": states, "_steps": None, "_seen": [], "_turn": None}
+        return {**self.__dict__, "_states": states, "_steps": None, "_seen": None, "_turn": None}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept, _turn=threading.Lock())
@@ -258,9 +258,16 @@ _address_of: Any = Tensor.data_ptr
 _version_of = operator.attrgetter("_version")
 
 
-def _identity(rnn: Recurrent) -> list[object]:
-    """What changes when a parameter is replaced or written to, or when the layer is to run in another way."""
+def _identity(rnn: Recurrent) -> list[object] | None:
+    """What changes when a parameter is replaced or written to, or when the layer is to run in another way.
+
+    None where a parameter was made by torch.inference_mode: writing to it leaves no trace.
+    """
     parameters = rnn._parameters.values()
+    try:
+        versions = [*map(_version_of, parameters)]
+    except RuntimeError:
+        return None
     return [
         rnn._cell,
         rnn.training,
@@ -270,6 +277,6 @@ def _identity(rnn: Recurrent) -> list[object]:
         torch.get_num_threads(),
         _fork.forked,
         rnn._replaced,
-        *map(_version_of, parameters),
+        *versions,
         *map(_address_of, parameters),
     ]
