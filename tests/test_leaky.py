@@ -135,7 +135,7 @@ RESERVOIR = {
         [0.15501649396357797, -0.19180192702010432, 0.02950679137796841],
     ],
 }
-"""By leak, what reservoirpy.nodes.Reservoir(W, Win, bias, lr).run(u) of ReservoirPy 0.4.2 gave of the test's numbers."""
+"""By leak, what reservoirpy.nodes.Reservoir(W, Win, bias, lr).run(u) of ReservoirPy 0.4.2 gave of the same numbers."""
 
 
 @pytest.mark.parametrize("leak", RESERVOIR)
