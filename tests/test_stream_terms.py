@@ -1,4 +1,4 @@
-"""Streams of layers whose steps read more than x, on the fast way: leak, drive, noise and zoneout, as the layer steps."""
+"""Streams of layers whose steps read more than x, on the fast way: leak, drive, noise, zoneout, as the layer steps."""
 
 from typing import Any
 
