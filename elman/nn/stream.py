@@ -251,8 +251,6 @@ class Stream:
 
     def _can_be_fast(self, problem: Problem) -> bool:
         """Whether elman's kernels take the steps, without dropout, from weights whose changes can be seen."""
-        if self._rnn.zoneout and problem.projected:  # which the kernels cannot
-            return False
         backend, _ = choose(problem)
         dropout = self._rnn.training and self._rnn.dropout > 0 and self._rnn.num_layers > 1
         # every weight is a parameter, and not one of those that torch.inference_mode made, which have no version
