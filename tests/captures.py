@@ -4,7 +4,7 @@
     python tests/captures.py --case 'torch.jit.trace | lengths | all T | h_0 | L2 D2'     one cell, with what was raised
 
 Beside torch's layer in eager mode: piece by piece for lengths and resets (pieces.py), on torch's PackedSequence for
-packed input.
+packed input. LeakyRNN beside a loop over time (leaky_loop.py).
 """
 
 import itertools
@@ -14,11 +14,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
 from cases import states_of
+from leaky_loop import LeakyByHand
 from pieces import run_pieces
 from torch import Tensor
 from torch.export import Dim
@@ -29,7 +30,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 import elman
 
 I, H = 3, 4
-OURS = (elman.RNN, elman.GRU, elman.LSTM)
+OURS = (elman.RNN, elman.GRU, elman.LSTM, elman.LeakyRNN)
+BY_HAND = SimpleNamespace(LeakyRNN=LeakyByHand)
+OF_LEAKY = {"form": "potential", "nonlinearity": "softplus"}  # whose output at v = 0 is not 0
 RIGHT, REFUSED, WRONG = "right", "refused", "WRONG"
 Call = Callable[..., Any]
 
@@ -50,12 +53,14 @@ class Cell(NamedTuple):
 class Model(torch.nn.Module):
     """The layer with its arguments as tensors: x, the first states where there are any, and what the kind needs."""
 
-    def __init__(self, home: ModuleType, kind: str, with_h0: bool, layer: str) -> None:
+    def __init__(self, home: Any, kind: str, with_h0: bool, layer: str) -> None:
         super().__init__()
         torch.manual_seed(1)
         two, batch_first = "D2" in layer, "batch first" in layer
-        cls = getattr(home, next((cell for cell in ("GRU", "LSTM") if cell in layer), "RNN"))
-        self.rnn = cls(I, H, 2 if "L2" in layer else 1, bidirectional=two, batch_first=batch_first)
+        name = next((cell for cell in ("GRU", "LSTM", "LeakyRNN") if cell in layer), "RNN")
+        more = OF_LEAKY if name == "LeakyRNN" else {}
+        make = getattr(home, name)
+        self.rnn = make(I, H, 2 if "L2" in layer else 1, bidirectional=two, batch_first=batch_first, **more)
         self.kind, self.states = kind, ["h0", "c0"][: 2 if "LSTM" in layer else 1] if with_h0 else []
 
     def forward(self, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
@@ -200,7 +205,7 @@ KINDS = {
     "packed, its rows": ("mixed", "all T"),
     "packed rows given": ("mixed", "all T"),
 }
-LAYERS = ("L1 D1", "L2 D2 batch first", "GRU L1 D1", "LSTM L1 D1")
+LAYERS = ("L1 D1", "L2 D2 batch first", "GRU L1 D1", "LSTM L1 D1", "LeakyRNN L1 D1")
 SIZES = ((6, 3), (9, 5), (4, 2), (1, 3))
 """T and N of the calls; the first are the example's."""
 
@@ -225,7 +230,7 @@ def judge(cell: Cell) -> tuple[str, list[str]]:
     Where torch's layer is right in that capture, less than right is wrong.
     """
     verdict, said = judge_layer(cell, elman)
-    if verdict in (RIGHT, WRONG) or not cell.kind.startswith(("plain", "packed")):
+    if verdict in (RIGHT, WRONG) or "Leaky" in cell.layer or not cell.kind.startswith(("plain", "packed")):
         return verdict, said
     if "LSTM" in cell.layer and cell.kind.startswith("packed"):
         return verdict, said  # torch's checks nothing there: captured, it reads other memory, and the process may end
@@ -233,9 +238,10 @@ def judge(cell: Cell) -> tuple[str, list[str]]:
     return (WRONG, ["torch's layer is right here: " + said[0]]) if torchs == RIGHT else (verdict, said)
 
 
-def judge_layer(cell: Cell, home: ModuleType) -> tuple[str, list[str]]:
+def judge_layer(cell: Cell, home: Any) -> tuple[str, list[str]]:
     """The same of one of the layers."""
-    ours, theirs = (Model(each, cell.kind, cell.h0 == "h_0", cell.layer).eval() for each in (home, torch.nn))
+    homes = home, BY_HAND if "Leaky" in cell.layer else torch.nn
+    ours, theirs = (Model(each, cell.kind, cell.h0 == "h_0", cell.layer).eval() for each in homes)
     example, said, verdicts = ours.given(*SIZES[0], cell.example), [], {RIGHT}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")

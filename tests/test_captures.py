@@ -2,8 +2,8 @@
 
 captures.py holds the square, and `python tests/captures.py` runs all of it; here are those of RNN of two layers in both
 directions, batch first, and of the captures that take seconds each half of those: with h_0 at mixed lengths, without it
-at others; where packed sequences are compiled anew at most sizes, one of the two. Of GRU and LSTM those of the captures
-that take no time.
+at others; where packed sequences are compiled anew at most sizes, one of the two. Of GRU, LSTM and LeakyRNN those of
+the captures that take no time.
 """
 
 import functools

@@ -73,6 +73,10 @@ class Recurrent(RNNBase):
             return False
         return not (self.dropout and self.training and self.num_layers > 1)
 
+    def _beside_parameters(self) -> tuple[object, ...]:
+        """What a stream must know to see that steps are others, besides the parameters and what all layers have."""
+        return ()
+
     def _beyond_torch(self) -> str | None:
         """What this layer computes that torch's of its kind cannot; None: nothing."""
         names = [name for name in ("recurrent_dropout", "zoneout") if getattr(self, name)]
