@@ -29,6 +29,7 @@ def folder(tmp_path_factory) -> Path:
     (there / "text.txt").write_text("the cat sat on the mat. " * 60)
     months = [f"{1990 + i // 12}-{i % 12 + 1:02d},{i * 7919 % 101}" for i in range(90)]
     (there / "sales.csv").write_text("\n".join(["month,y", *months, ""]))
+    (there / "below.csv").write_text("\n".join(["month,y", *months, "1997-07,-2.5", ""]))
     sequences = [{"sequence": [i % 5, i % 3], "label": "ab"[i % 2]} for i in range(20)]
     (there / "numbers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in sequences))
     for task, file, run in (("labels", "words.csv", "words"), ("labels", "numbers.jsonl", "numbers")):
@@ -227,9 +228,9 @@ def test_explain_tells_the_steps_of_numbers_that_mattered(folder, tmp_path, caps
     assert [step["without"] for step in found["steps"]] == pytest.approx(expected, rel=1e-4)
     trace = trace_labels(classifier, np.array(values, dtype=np.float64)[:, None]).trace
     assert trace.labels.predictions[0][0][0].probability == pytest.approx(shares(values[:1]).max(), rel=1e-5)
-    assert trace.labels.title["en"] == "A labels model reads 2 steps of 1 numbers"
+    assert trace.labels.title["en"] == "A labels model reads 2 steps of numbers, 1 a step"
     torch.testing.assert_close(
-        trace.x[:, 0].double(), (torch.tensor(values) - classifier.model.mean) / classifier.model.std
+        trace.x[:, 0, 0].double(), (torch.tensor(values) - classifier.model.mean) / classifier.model.std
     )
     assert exit_code("explain", folder / "words", "--data", folder / "words.csv", "-o", page, "--overwrite") == 0
     assert "step 0: 'a'" in capsys.readouterr().out
@@ -277,6 +278,8 @@ CASES = {
     "train text text.txt -o x --from text --held-out 0.3": "a part of the same data that this run would hold out",
     "train labels numbers.jsonl -o x --from words": "it needs data of the kind it was trained on",
     "train labels words.csv -o x --from numbers": "it needs data of the kind it was trained on",
+    "train series below.csv -o x --positive": "column y of below.csv goes down to -2.5, and --positive forecasts",
+    "forecast sales sales.csv --picture no/such.png": "cannot write no/such.png: No such file or directory",
     "classify words - --text ab": "give a file to classify, or texts by --text, and not both",
     "classify text words.csv": "text was trained for another task: text, not labels",
     "export plain -o x.onnx": "plain is no complete run folder: config.json is missing",

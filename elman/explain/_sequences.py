@@ -18,7 +18,7 @@ from elman.tasks.labels.tokens import split_texts
 
 TITLE = {"en": "A labels model reads {what}", "ko": "분류 모델이 {what} 읽는 과정"}
 TEXT = {"en": "“{text}”", "ko": "“{text}”를"}
-NUMBERS = {"en": "{steps} steps of {size} numbers", "ko": "숫자 {size}개씩 {steps}개 시점을"}
+NUMBERS = {"en": "{steps} steps of numbers, {size} a step", "ko": "숫자 {size}개씩 {steps}개 시점을"}
 FOUND = {
     "en": "The model finds {label} ({p:.0%}). After each step stand the labels that it would give if the sequence "
     "ended there.",
