@@ -115,8 +115,8 @@ class SeriesJob:
         for name, value in zip(data.columns.values, least, strict=True):
             if value < 0:
                 raise DataError(
-                    f"column {name} of {data.table.file} goes down to {value:g}, and --positive forecasts nothing below "
-                    f"0: leave it out"
+                    f"column {name} of {data.table.file} goes down to {value:g}, and --positive forecasts nothing "
+                    f"below 0: leave it out"
                 )
 
     def _refuse_still(self, data: Source, values: Array) -> None:
