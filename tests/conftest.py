@@ -33,16 +33,10 @@ settings.load_profile("same")
 
 BACKENDS = ("reference", "numba", "torch")
 LONG = (
-    *(
-        "test_captures.py",
-        "test_processes.py",
-        "test_company.py",
-        "test_benchmarks.py",
-        "test_onnx.py",
-        "test_compile.py",
-    ),
-    *("test_browser.py", "test_machine_code.py", "test_task_commands.py", "test_gallery_walk.py", "test_cli.py"),
-    *("test_site.py", "test_estimators.py", "test_package.py", "test_leaky_page.py", "test_checkpoint.py"),
+    *("test_captures.py", "test_processes.py", "test_company.py", "test_benchmarks.py", "test_onnx.py"),
+    *("test_compile.py", "test_browser.py", "test_machine_code.py", "test_task_commands.py", "test_gallery_walk.py"),
+    *("test_cli.py", "test_site.py", "test_estimators.py", "test_package.py", "test_leaky_page.py"),
+    *("test_checkpoint.py",),
 )
 """The files that take longest: they begin first, so that none is left for the end, when other processes are done."""
 
