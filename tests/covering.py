@@ -14,11 +14,11 @@ def covering(cases: Sequence[Mapping[str, Hashable]], strength: int = 2) -> list
 
     Args:
         cases: value by parameter, the same parameters in each.
-        strength: so many values of as many parameters meet in a kept case, if they meet in any.
+        strength: so many values of as many parameters meet in a kept case, if in any; of fewer parameters all.
     """
     order = list(range(len(cases)))
     random.Random(0).shuffle(order)  # of cases of the same worth the first is taken: not the same parameter's each time
-    groups = [frozenset(combinations(sorted(case.items(), key=lambda item: item[0]), strength)) for case in cases]
+    groups = [frozenset(combinations(sorted(case.items()), min(strength, len(case)))) for case in cases]
     left = set().union(*groups)
     kept = []
     while left:

@@ -28,3 +28,4 @@ def test_the_choice_is_the_same_every_time_and_one_case_is_kept() -> None:
     assert covering(SQUARE, 2) == covering(SQUARE, 2)
     assert covering(SQUARE[:1], 3) == [0]
     assert covering([], 2) == []
+    assert covering(SQUARE, 9) == [*range(len(SQUARE))]
