@@ -1,6 +1,6 @@
 """elman bench: a layer of elman's beside torch's on this machine. Agreement comes first, then time."""
 
-import json as json_format
+import json
 import os
 import platform
 import time
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elman.tasks.errors import SettingError
+from elman.cli import options
+from elman.tasks.errors import SettingError, UserError
+from elman.tasks.files.places import refuse_existing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -188,19 +190,17 @@ def machine() -> dict[str, object]:
 
 def bench(
     cell: Annotated[str, typer.Option(help=f"Which layers: {', '.join(CELLS)}.")] = "rnn",
-    threads: Annotated[int | None, typer.Option(help="Threads for both layers.  [default: torch's own choice]")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file too.", metavar="FILE")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the figures to this file too, as JSON.", metavar="FILE")
+    ] = None,
+    overwrite: options.Overwrite = False,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the time, and rougher figures.")] = False,
-) -> None:
+) -> dict[str, Any]:
     """Compare elman's layer with torch's on this machine: first their numbers, then their time, at eight sizes."""
     if cell not in CELLS:
         raise SettingError("cell", ", ".join(CELLS), cell)
-    if threads is not None and threads < 1:
-        raise SettingError("threads", "at least 1", threads)
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
+    if output is not None:
+        refuse_existing(output, overwrite=overwrite)
     about = machine()
     print("; ".join(f"{key} {value}" for key, value in about.items()))
     print(f"{cell.upper()}, float32, median milliseconds a call; every number agrees before any is timed\n")
@@ -218,24 +218,32 @@ def bench(
                 )
                 rows.append(row)
         except AssertionError as error:
-            print(f"elman and torch disagree, so nothing is timed\n{error}")
-            raise typer.Exit(1) from error
+            print()
+            raise UserError(f"elman and torch disagree at {size}, so nothing is timed there: {error}") from error
         print()
+    _say_means(rows)
+    figures = {
+        "machine": about,
+        "cell": cell,
+        "rows": [asdict(row) | {"ratio": row.ratio, "disturbed": row.disturbed} for row in rows],
+    }
+    if output is not None:
+        from elman.tasks.training.checkpoint import write_atomically
+
+        write_atomically(output, (json.dumps(figures, indent=1) + "\n").encode())
+    return figures
+
+
+def _say_means(rows: list[Row]) -> None:
+    """The geometric means of the ratios, or why there are none."""
     if any(row.disturbed for row in rows):
         print(
             f"? other processes kept more than {_OTHERS} of a core busy: no mean is given, measure again without them "
             "(README.md, On a busy machine, says what they do to a program)"
         )
-    else:
-        modes = ("training", "inference")
-        from statistics import geometric_mean
+        return
+    from statistics import geometric_mean
 
-        means = [geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in modes]
-        print(f"{'geometric mean of the ratios':50}{means[0]:7.1f}x{'':20}{means[1]:7.1f}x")
-    if json is not None:
-        figures = {
-            "machine": about,
-            "cell": cell,
-            "rows": [asdict(row) | {"ratio": row.ratio, "disturbed": row.disturbed} for row in rows],
-        }
-        json.write_text(json_format.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    modes = ("training", "inference")
+    means = [geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in modes]
+    print(f"{'geometric mean of the ratios':50}{means[0]:7.1f}x{'':20}{means[1]:7.1f}x")

@@ -11,6 +11,7 @@ from torch import nn
 from elman.explain._language import language, say, speaking
 from elman.explain._report import Finding, Report, ordered
 from elman.explain.experiments import (
+    aligned,
     causality,
     detached,
     ends,
@@ -20,6 +21,7 @@ from elman.explain.experiments import (
     learning,
     memory,
     padding,
+    past,
     position,
     randomness,
     reach,
@@ -29,6 +31,7 @@ from elman.explain.experiments import (
     signs,
     swapped,
     units,
+    written,
 )
 from elman.explain.experiments.call import Call, Lengths, make_call
 from elman.explain.experiments.clock import Clock
@@ -41,12 +44,15 @@ Experiment = Callable[[Patient], list[Finding]]
 _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("NaN in the results", "결과의 NaN", finite.finite_results),
     ("randomness in evaluation", "평가할 때의 난수", randomness.examine),
+    ("input left as it is", "그대로 남는 입력", written.examine),
     ("state from batch to batch", "배치에서 배치로 넘어가는 상태", memory.examine),
     ("samples apart", "서로 섞이지 않는 샘플", samples.examine),
     ("place in the batch", "배치 안의 자리", position.examine),
     ("step that is taken", "꺼내 쓰는 시점", readings.examine),
     ("padding without influence", "영향을 주지 않는 패딩", padding.examine),
-    ("last step", "마지막 시점", ends.last_step),
+    ("first and last step", "첫 시점과 마지막 시점", ends.unread),
+    ("memory of earlier steps", "앞 시점의 기억", past.examine),
+    ("directions side by side", "나란한 두 방향", aligned.examine),
     ("weights that are registered", "등록된 가중치", registered.examine),
     ("gradient for every parameter", "파라미터마다의 기울기", learning.examine),
     ("state with a past", "과거와 이어진 상태", detached.examine),

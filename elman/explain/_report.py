@@ -10,11 +10,13 @@ from elman.explain._language import say, speaking
 Severity = Literal["error", "warning", "note"]
 
 CODES = (
-    *("input-not-finite", "input-uninitialised", "not-repeatable", "random-in-evaluation", "nan"),
+    *("input-not-finite", "input-uninitialised", "input-written", "not-repeatable", "random-in-evaluation", "nan"),
     *("batch-mixed", "batch-lost", "batch-order", "batch-position", "h_n-as-batch", "batch-norm"),
-    *("not-causal", "padding-read", "lengths-mismatched", "last-step-unread"),
-    *("two-direction-last-step", "first-step-only", "state-carried", "state-by-design"),
-    *("not-registered", "no-gradient", "state-detached", "saturated-units", "dead-units"),
+    "compared-samples",
+    *("not-causal", "padding-read", "lengths-mismatched", "last-step-unread", "first-step-unread"),
+    *("two-direction-last-step", "first-step-only", "backward-not-turned", "no-memory"),
+    *("state-carried", "state-by-design"),
+    *("not-registered", "no-gradient", "state-detached", "saturated-units", "dead-units", "alike-units"),
     *("stuck-gate", "saturated-gates", "states-swapped", "cell-state-read"),
     *("stuck-leak", "loud-noise", "broken-signs"),
     *("vanishing-gradient", "exploding-gradient", "gradient-reach"),

@@ -1,4 +1,4 @@
-"""Sixty-seven small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Seventy-seven small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -602,3 +602,103 @@ def two_inputs_through_one_layer():
         return (self.rnn(a)[1][-1] - self.rnn(b)[1][-1]).abs().sum(1)
 
     return Of(forward, rnn=rnn()), (numbers(), numbers(N, 4))
+
+
+# ---------------------------------------------------------------- samples that are compared
+
+
+def _unit(states: Tensor) -> Tensor:
+    return F.normalize(states, dim=-1)
+
+
+@right
+def similarities_of_two_views():
+    def forward(self, x, y):
+        return _unit(self.rnn(x)[1][-1]) @ _unit(self.rnn(y)[1][-1]).T
+
+    return Of(forward, rnn=gru()), (numbers(), numbers())
+
+
+@right
+def contrastive_loss_of_each_sample():
+    def forward(self, x):
+        states = _unit(self.rnn(x)[1][-1])
+        return F.cross_entropy(states @ states.T / 0.1, torch.arange(len(x)).flip(0), reduction="none")
+
+    return Of(forward, rnn=gru()), numbers()
+
+
+@right
+def distances_of_all_pairs():
+    def forward(self, x):
+        states = self.rnn(x)[1][-1]
+        return (states[:, None] - states[None]).abs().sum(-1)
+
+    return Of(forward, rnn=rnn()), numbers()
+
+
+# ---------------------------------------------------------------- few steps at a time, by design
+
+
+@right
+def one_step_whose_state_is_handed_back():
+    def forward(self, x, state=None):
+        output, state = self.rnn(x.unsqueeze(1), state)
+        return self.fc(output[:, 0]), state
+
+    return Of(forward, rnn=gru(), fc=head()), torch.randn(N, I)
+
+
+@right
+def parts_read_apart_and_joined():
+    def forward(self, x):
+        parts = torch.stack([self.lower(part)[1][-1] for part in x.split(2, 1)], 1)
+        return self.fc(self.upper(parts)[1][-1])
+
+    return Of(forward, lower=gru(), upper=gru(H), fc=head()), numbers(steps=8)
+
+
+@right
+def two_layers_turned_back():
+    def forward(self, x):
+        return self.fc(torch.cat([self.there(x)[0], self.back(x.flip(1))[0].flip(1)], -1))
+
+    return Of(forward, there=gru(), back=gru(), fc=head(2 * H)), numbers()
+
+
+@right
+def ends_of_two_layers():
+    def forward(self, x):
+        return self.fc(torch.cat([self.there(x)[0], self.back(x.flip(1))[0]], -1)[:, -1])
+
+    return Of(forward, there=gru(), back=gru(), fc=head(2 * H)), numbers()
+
+
+# ---------------------------------------------------------------- what starts at zero, and what another sequence reads
+
+
+@right
+def two_sequences_of_other_lengths():
+    def forward(self, x, y):
+        return self.fc(self.there(x)[0][:, :, None] + self.here(y)[0][:, None])
+
+    return Of(forward, there=gru(), here=gru(), fc=head()), (numbers(), numbers(steps=3))
+
+
+@right
+def residual_branch_that_starts_at_zero():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc(output + self.gain * self.branch(output)[0])
+
+    return Of(forward, rnn=gru(), branch=gru(H), gain=nn.Parameter(torch.zeros(1)), fc=head()), numbers()
+
+
+@right
+def written_into_a_copy():
+    def forward(self, x):
+        x = x.clone()
+        x[:, 0] = 0
+        return self.fc(self.rnn(x)[0])
+
+    return Of(forward, rnn=rnn(), fc=head()), numbers()

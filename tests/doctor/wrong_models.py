@@ -1,10 +1,10 @@
-"""Fifty-one small models with one mistake each, of the kinds that learners and published code make."""
+"""Seventy-three small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from collected import LENGTHS, C, Case, H, I, Of, T, V, WithLengths, ids, numbers, padded
+from collected import LENGTHS, C, Case, H, I, N, Of, T, V, WithLengths, ids, numbers, padded
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -472,3 +472,210 @@ def memory_that_nobody_wrote():
     x = numbers()
     x[0, 1, 2], x[2, 3, 0], x[4, 0, 1] = -7.6638e22, 3.0478e32, 4.5720e-41
     return elman.RNN(I, H, batch_first=True), x
+
+
+# ---------------------------------------------------------------- nothing carried from step to step
+
+
+@wrong("no-memory", r"without the state of the step before.*h = cell\(x_t, h\)")
+def cell_called_without_its_state():
+    def forward(self, x):
+        return torch.stack([self.fc(self.cell(x_t)) for x_t in x.unbind(1)], 1)
+
+    return Of(forward, cell=nn.GRUCell(I, H), fc=head()), numbers()
+
+
+@wrong("no-memory", r"\(35, 1, 4\), each from a state of zeros")
+def every_step_a_sequence_of_its_own():
+    def forward(self, x):
+        return self.fc(self.rnn(x.reshape(-1, 1, I))[0]).view(x.shape[0], x.shape[1], -1)
+
+    return Of(forward, rnn=nn.LSTM(I, H, batch_first=True), fc=head()), numbers()
+
+
+@wrong("no-memory", r"\(5, 1, 7\).*x\.unsqueeze\(-1\).*not x\.unsqueeze\(1\)")
+def series_as_the_features_of_one_step():
+    def forward(self, x):
+        return self.fc(self.rnn(x.unsqueeze(1))[1][-1])
+
+    return Of(forward, rnn=elman.GRU(T, H, batch_first=True), fc=head()), torch.randn(N, T)
+
+
+@wrong("no-memory", r"reads the sequence in 4 parts and starts each anew.*output, state = layer\(part, state\)")
+def state_made_anew_for_each_part():
+    def forward(self, x):
+        for part in x.split(2, 1):
+            output, _ = self.rnn(part, torch.zeros(1, len(x), H))
+        return self.fc(output[:, -1])
+
+    return Of(forward, rnn=elman.GRU(I, H, batch_first=True), fc=head()), numbers(steps=8)
+
+
+@wrong("no-memory", r"reads the sequence in 7 parts and starts each anew")
+def decoder_that_starts_from_the_encoder_at_each_step():
+    def forward(self, words, context):
+        steps = self.embedding(words).split(1, 1)
+        return self.fc(torch.cat([self.rnn(step, context)[0] for step in steps], 1))
+
+    parts = dict(embedding=nn.Embedding(V, I), rnn=gru(), fc=nn.Linear(H, V))
+    return Of(forward, **parts), (ids(), torch.randn(1, N, H))
+
+
+# ---------------------------------------------------------------- directions, pairs, and weights that say nothing
+
+
+@wrong("backward-not-turned", r"'back' \(GRU\) reads the sequence turned round.*output\.flip\(1\)")
+def tags_of_two_layers_that_meet_at_no_step():
+    def forward(self, x):
+        return self.fc(torch.cat([self.there(x)[0], self.back(x.flip(1))[0]], -1))
+
+    return Of(forward, there=gru(), back=gru(), fc=head(2 * H)), numbers()
+
+
+@wrong("batch-mixed", r"broadcasts \(5, 1\) and \(5,?\) to \(5, 5\), each sample with all others")
+def error_against_a_target_of_another_shape():
+    def forward(self, x, y):
+        return (self.fc(self.rnn(x)[1][-1]) - y) ** 2
+
+    return Of(forward, rnn=gru(), fc=nn.Linear(H, 1)), (numbers(), torch.randn(N))
+
+
+@wrong("no-gradient", r"softmax\(-1\).*gives the same numbers.*an axis of length 1")
+def attention_softmaxed_over_one_score():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc((self.score(output).softmax(-1) * output).sum(1))
+
+    return Of(forward, rnn=gru(), score=nn.Linear(H, 1), fc=head()), numbers()
+
+
+@wrong("no-gradient", r"tagger\.bias_hh_l0.*although the results are made with them")
+def tags_decided_before_they_are_read():
+    def forward(self, x):
+        return self.fc(self.rnn(self.embedding(self.tags(self.tagger(x)[0]).argmax(-1)))[1][-1])
+
+    parts = dict(tagger=gru(), tags=nn.Linear(H, C), embedding=nn.Embedding(C, I), rnn=nn.GRU(I, H, batch_first=True))
+    return Of(forward, **parts, fc=head()), numbers()
+
+
+# ---------------------------------------------------------------- padding and later steps, by the operation
+
+
+@wrong("padding-read", r"`output\.mean\(1\)` \(.*\) takes the padded steps in.*Mask the padding", lengths=LENGTHS)
+def mean_over_an_output_that_was_not_packed():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc(output.mean(1))
+
+    return Of(forward, rnn=gru(), fc=head()), padded()
+
+
+@wrong("padding-read", r"softmax\(1\).*takes the padded steps in.*attention too", lengths=LENGTHS)
+def attention_that_was_not_masked():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc((self.score(output).softmax(1) * output).sum(1))
+
+    return Of(forward, rnn=elman.RNN(I, H, batch_first=True), score=nn.Linear(H, 1), fc=head()), padded()
+
+
+@wrong(
+    "padding-read",
+    r"`output\[torch\.arange\(len\(x\)\), lengths\]`.*past the end.*lengths - 1",
+    lengths=[6, 3, 5, 2, 4],
+)
+def step_after_the_last_one():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(x)
+        return self.fc(output[torch.arange(len(x)), lengths])
+
+    return WithLengths(forward, rnn=gru(), fc=head()), numbers()
+
+
+@wrong(
+    "padding-read", r"the loop over 'cell' \(GRUCell\) reads every sequence to the end.*torch\.where", lengths=LENGTHS
+)
+def loop_that_goes_on_past_the_end():
+    def forward(self, x):
+        h = torch.zeros(len(x), H)
+        for x_t in x.unbind(1):
+            h = self.cell(x_t, h)
+        return self.fc(h)
+
+    return Of(forward, cell=nn.GRUCell(I, H), fc=head()), padded()
+
+
+@wrong("padding-read", r"'rnn' \(GRU\) read every sequence to the end of its padding", lengths=LENGTHS)
+def tags_read_backwards_through_the_padding():
+    return Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=gru(bidirectional=True), fc=head(2 * H)), padded()
+
+
+@wrong("not-causal", r"`x\.mean\(1, keepdim=True\)` \(.*\) takes later steps in.*running mean", causal=True)
+def forecast_of_a_centred_series():
+    return Of(lambda self, x: self.fc(self.rnn(x - x.mean(1, keepdim=True))[0]), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("not-causal", r"transpose\(1, 2\)`.*takes later steps in.*causal mask before a softmax", causal=True)
+def attention_of_every_step_to_all():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc((output @ output.transpose(1, 2)).softmax(-1) @ output)
+
+    return Of(forward, rnn=gru(), fc=head()), numbers()
+
+
+# ---------------------------------------------------------------- the input, the first step, the first weights
+
+
+@wrong("input-written", r"`x -= x\.mean\(1, keepdim=True\)`.*x = x - m")
+def centred_in_place():
+    def forward(self, x):
+        x -= x.mean(1, keepdim=True)
+        return self.fc(self.rnn(x)[1][-1])
+
+    return Of(forward, rnn=gru(), fc=head()), numbers()
+
+
+@wrong("input-written", r"in `x\[:, 0\]` .*x = x\.clone\(\)")
+def first_word_overwritten():
+    def forward(self, x):
+        x[:, 0] = 0
+        return self.fc(self.rnn(self.embedding(x))[0])
+
+    return Of(forward, embedding=nn.Embedding(V, I), rnn=gru(), fc=head()), ids()
+
+
+@wrong("first-step-unread", r"range\(1, T\)")
+def loop_that_starts_one_step_late():
+    def forward(self, x):
+        state = None
+        for t in range(1, x.shape[1]):
+            state = self.cell(x[:, t], state)
+        return self.fc(state[0])
+
+    return Of(forward, cell=nn.LSTMCell(I, H), fc=head()), numbers()
+
+
+@wrong("no-gradient", r"fc\.weight get no gradient from where the model starts.*xavier_uniform_")
+def everything_starts_at_zero():
+    model = Of(lambda self, x: self.fc(self.rnn(x)[1][-1]), rnn=gru(), fc=head())
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)
+    return model, numbers()
+
+
+@wrong("alike-units", r"All units of 'rnn' \(GRU\) have the same weights.*at random")
+def everything_starts_at_a_tenth():
+    model = Of(lambda self, x: self.fc(self.rnn(x)[1][-1]), rnn=gru(), fc=head())
+    for parameter in model.parameters():
+        nn.init.constant_(parameter, 0.1)
+    return model, numbers()
+
+
+@wrong("batch-mixed", r"view\(x\.shape\[1\], len\(x\), H\)")
+def sentences_viewed_into_another_order():
+    def forward(self, x):
+        h = self.lower(x.flatten(0, 1))[1][-1].view(x.shape[1], len(x), H)
+        return self.fc(self.upper(h.transpose(0, 1))[1][-1])
+
+    return Of(forward, lower=gru(), upper=nn.GRU(H, H, batch_first=True), fc=head()), torch.randn(N, 3, T, I)

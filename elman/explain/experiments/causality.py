@@ -6,10 +6,12 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.influence import largest_difference, moved
 from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.tensors import axes
-from elman.explain.experiments.timeline import TimeAxis, time_axes
+from elman.explain.experiments.timeline import TimeAxis, possible_times, time_axes
+from elman.explain.experiments.walk import Compared
 
 _ATTENTION = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.TransformerDecoderLayer)
 _CONVOLUTION = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -56,7 +58,7 @@ def _finding(
 ) -> Finding:
     early = (axis.labels(before.shape)[0] < cut).expand(before.shape).to(before.device)
     difference = largest_difference(before[early], after[early])
-    who, mend, where = _culprit(patient, cut)
+    who, mend, where = _culprit(patient, name, cut)
     return Finding(
         "not-causal",
         "error",
@@ -75,7 +77,7 @@ def _finding(
     )
 
 
-def _culprit(patient: Patient, cut: int) -> tuple[str, str, str]:
+def _culprit(patient: Patient, name: str, cut: int) -> tuple[str, str, str]:
     """The first module inside whose output knows more than its input did, what to do, and its name."""
     general = say(
         "Cut what looks ahead, or leave causal=True out where the whole sequence is known beforehand.",
@@ -108,10 +110,53 @@ def _culprit(patient: Patient, cut: int) -> tuple[str, str, str]:
                         say("Pad on the left only. ", "왼쪽에만 패딩하세요. ") + general,
                         where,
                     )
-                if any(True for _ in module.children()):
+                if any(True for _ in module.children()) or module is patient.model:
+                    if (operation := _operation(patient, name, cut)) is not None:
+                        return _by_operation(patient, operation, general)
                     return say(f"the code of {label} looks ahead", f"{label}의 코드가 앞을 내다봅니다"), general, where
                 return say(f"{label} looks ahead", f"{label} 모듈이 앞을 내다봅니다"), general, where
     return say("the experiment cannot tell where", "어디에서인지는 실험으로 알 수 없습니다"), general, ""
+
+
+def _operation(patient: Patient, name: str, cut: int) -> Operation | None:
+    """The operation in the model's code that takes later steps in."""
+
+    def ahead(before: Tensor, after: Tensor) -> bool:
+        """Whether numbers of early steps moved, on every axis that may be time."""
+        difference = moved(before, after).cpu()
+        times = possible_times(patient, before.shape)
+        return bool(times) and all(
+            bool((difference & (labels < cut)).any()) for time in times for labels in time.labels(before.shape)
+        )
+
+    def whole(before: Tensor, after: Tensor) -> bool:
+        """Whether something moved that is of no step."""
+        return not possible_times(patient, before.shape) and bool(moved(before, after).any())
+
+    compared = Compared(patient.operations(), patient.operations(patient.changes.steps(patient.call, cut)), ahead)
+    way = compared.first(patient.run()[name])
+    place = way[0] if way else None
+    while place is not None:
+        operation, after = compared.operations[place], compared.after[place]
+        wholes = [k for k in range(len(operation.inputs)) if compared.judged(whole, operation.inputs, after.inputs, k)]
+        maker = compared.maker(operation.read[wholes[0]], place) if wholes else None
+        if maker is None:
+            return operation
+        place = maker
+    return None
+
+
+def _by_operation(patient: Patient, operation: Operation, general: str) -> tuple[str, str, str]:
+    return (
+        say(f"{operation.place} takes later steps in", f"{operation.place}에 뒤 시점이 들어갑니다"),
+        say(
+            f"Take in what was known at each step: a window that ends there, a running mean, a causal mask before a "
+            f"softmax. {general}",
+            f"시점마다 그때까지 아는 것만 쓰세요. 그 시점에서 끝나는 창, 누적 평균, softmax 앞의 인과 마스크를 쓰면 "
+            f"됩니다. {general}",
+        ),
+        patient.names.get(operation.owner, "") if operation.owner is not None else "",
+    )
 
 
 def _looks_ahead(patient: Patient, record: Record, changed: Record, cut: int) -> bool:

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from elman.explain._language import say
 from elman.explain.experiments.culprit import Watched
+from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.words import listed
 
 _RESHAPES = {"view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "ravel", "chunk", "split"}
-_TAKES = {"__getitem__", "select", "narrow", "index_select", "take", "unbind", "gather", "squeeze"}
-_PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum", "tensordot", "cdist", "baddbmm", "addmm"}
-_ELEMENTWISE = {"add", "sub", "mul", "div", "rsub", "pow", "where", "maximum", "minimum", "eq", "lt", "gt"}
+TAKES = {"__getitem__", "select", "narrow", "index_select", "take", "unbind", "gather", "squeeze"}
+PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum", "tensordot", "cdist", "baddbmm", "addmm"}
+ELEMENTWISE = {"add", "sub", "mul", "div", "rsub", "pow", "where", "maximum", "minimum", "eq", "lt", "gt"}
 _JOINS = {"cat", "concat", "stack", "hstack", "vstack"}
 _TURNS = {"flip", "flipud", "roll"}
 
@@ -35,11 +36,11 @@ def cause_of(way: list[Watched]) -> Cause | None:
         return _another_order(watched)
     if name in _RESHAPES:
         return _reshape(watched)
-    if name in _TAKES and len(result.movers()) == 1:
+    if name in TAKES and len(result.movers()) == 1:
         return _one_sample(watched)
-    if name in _PRODUCTS:
+    if name in PRODUCTS:
         return _product(watched)
-    if name in _ELEMENTWISE and len({tensor.shape for tensor in watched.operation.inputs}) > 1:
+    if name in ELEMENTWISE and len({tensor.shape for tensor in watched.operation.inputs}) > 1:
         return _broadcast(watched)
     return _join(watched) if name in _JOINS else _over_the_samples(watched)
 
@@ -147,14 +148,17 @@ def _product(watched: Watched) -> Cause:
 
 
 def _broadcast(watched: Watched) -> Cause:
-    place, _, _ = _where(watched)
-    shapes = listed([axes(tensor) for tensor in watched.operation.inputs])
-    out = axes(watched.operation.outputs[0])
-    both = sum(one is not None and one.judged for one in watched.inputs) > 1
+    return broadcast(watched.operation, sum(one is not None and one.judged for one in watched.inputs) > 1)
+
+
+def broadcast(operation: Operation, both: bool) -> Cause:
+    """What a broadcast did; `both` says whether each of its inputs holds samples."""
+    shapes = listed([axes(tensor) for tensor in operation.inputs])
+    out = axes(operation.outputs[0])
     said = say(
-        f"{place} broadcasts {shapes} to {out}, "
+        f"{operation.place} broadcasts {shapes} to {out}, "
         + ("each sample with all others" if both else "one of them made of all"),
-        f"{place}에서 {shapes} 모양이 {out} 모양으로 브로드캐스트되어 "
+        f"{operation.place}에서 {shapes} 모양이 {out} 모양으로 브로드캐스트되어 "
         + ("샘플끼리 모두 짝지어집니다" if both else "모든 샘플로 만든 값이 샘플마다 들어갑니다"),
     )
     mend = say(

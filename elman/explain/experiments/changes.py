@@ -35,6 +35,16 @@ class Changes:
         where = call.of_steps(first)
         return self.where(call, where & self.content(call, where))
 
+    def step(self, call: Call, step: int) -> Call:
+        """Another step in every sample."""
+        where = call.of_steps(step) & ~call.of_steps(step + 1)
+        return self.where(call, where & self.content(call, where))
+
+    def past(self, call: Call, first: int) -> Call:
+        """Other steps before `first`, in every sample."""
+        where = ~call.of_steps(first)
+        return self.where(call, where & self.content(call, where))
+
     def all(self, call: Call) -> Call:
         """Other sequences."""
         where = torch.ones_like(call.values, dtype=torch.bool)

@@ -9,6 +9,7 @@ from torch import Tensor
 from elman.explain.experiments.influence import Influence, moved
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.trial import Trial
+from elman.explain.experiments.walk import Walk
 
 Test = Callable[[Influence | None], bool]
 
@@ -43,14 +44,11 @@ class Trail:
         self.watched = [self._watch(operations) for operations in zip(*runs, strict=False) if _alike(operations)]
         if any(len(run) != len(self.watched) for run in runs):  # the model does other things for other samples
             self.watched = []
-        self._makers: dict[int, list[int]] = {}
-        for place, one in enumerate(self.watched):
-            for made in one.operation.made:
-                self._makers.setdefault(made, []).append(place)
+        self._walk = Walk([one.operation for one in self.watched])
 
     def blame(self, result: Tensor) -> list[Watched]:
         """The operations from the guilty one to that which made the result; empty where it cannot be told."""
-        last = self._maker_of(result)
+        last = self._walk.maker_of(result)
         if last is None:
             return []
         if not any(map(_shared, self.watched[last].outputs)):
@@ -69,36 +67,21 @@ class Trail:
         if influence.axis is None or tensor.shape[influence.axis] == self._trial.call.samples:
             return []
         read = watched.operation.read[next(k for k, one in enumerate(watched.inputs) if one is influence)]
-        makers = [maker for maker in self._makers.get(read, []) if maker < self.watched.index(watched)]
-        return [self.watched[makers[-1]]] if makers else []
+        maker = self._walk.maker(read, self.watched.index(watched))
+        found = None if maker is None else self.watched[maker]
+        if found is None or found.main is None:
+            return []
+        given, own = found.main  # on an axis of their own before, and with something else after
+        return [found] if own.axis is not None and given.shape[own.axis] == self._trial.call.samples else []
 
     def _way(self, last: int, bad: Test, end: int | None = None) -> list[Watched]:
         """From the first operation whose inputs are good, along bad ones, to the last."""
-        seen, waiting, guilty = {last}, [last], []
-        while waiting:
-            place = waiting.pop()
-            before = {
-                maker
-                for read, influence in zip(self.watched[place].operation.read, self.watched[place].inputs, strict=True)
-                if bad(influence)
-                for maker in self._makers.get(read, [])[::-1]
-                if maker < place
-            }
-            before = {maker for maker in before if any(map(bad, self.watched[maker].outputs))}
-            if not before:
-                guilty.append(place)
-            waiting += before - seen
-            seen |= before
-        first = min(guilty)
-        places = sorted(place for place in seen if place >= first)
+        places = self._walk.back(
+            last,
+            lambda place, k: bad(self.watched[place].inputs[k]),
+            lambda place: any(map(bad, self.watched[place].outputs)),
+        )
         return [self.watched[place] for place in places + ([end] if end is not None and end not in places else [])]
-
-    def _maker_of(self, result: Tensor) -> int | None:
-        for place in reversed(range(len(self.watched))):
-            for output in self.watched[place].operation.outputs:
-                if output.shape == result.shape and not moved(output, result).any():
-                    return place
-        return None
 
     def _watch(self, operations: tuple[Operation, ...]) -> Watched:
         first, *others = operations

@@ -14,6 +14,8 @@ from elman.explain.experiments.timeline import time_axes
 from elman.explain.experiments.trial import Seen, trial_of
 from elman.explain.experiments.words import MOST, listed
 
+PLAIN = 1e-3  # of the largest number: what the second step moves, if it is not that all fades on the way
+
 
 def whose_lengths(patient: Patient) -> list[Finding]:
     """The finding lengths-mismatched."""
@@ -70,8 +72,8 @@ def _mismatched(patient: Patient, seen: Seen, wrong: dict[int, int]) -> Finding:
     )
 
 
-def last_step(patient: Patient) -> list[Finding]:
-    """The finding last-step-unread, for results that have no axis of time."""
+def unread(patient: Patient) -> list[Finding]:
+    """The findings last-step-unread and first-step-unread, for results that have no axis of time."""
     call = patient.call
     if call.steps < 3 or call.values is not call.sequences:
         raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
@@ -86,37 +88,73 @@ def last_step(patient: Patient) -> list[Finding]:
         raise NotChecked(
             say("no result is of a whole sequence, or all end with padding", "시퀀스 전체에 대한 결과가 없습니다")
         )
+    findings = []
+    if _is_unread(patient, before, names, last, earlier, 0.0):
+        findings.append(_last(call.lengths is not None, names))
+    first, second = ~call.of_steps(1), call.of_steps(1) & ~call.of_steps(2)
+    if _is_unread(patient, before, names, first, second, PLAIN):
+        findings.append(_first(names))
+    return findings
+
+
+def _is_unread(
+    patient: Patient, before: Results, names: list[str], where: Tensor, beside: Tensor, least: float
+) -> bool:
+    """Whether these steps move nothing in any draw, and those beside them do, by more than `least` of the largest."""
     for draw in range(DRAWS):
-        if _moves(patient, before, names, last):
-            return []
-        if draw == 0 and not any(_moves(patient, before, names, earlier) for _ in range(DRAWS)):
-            return []
-    told = call.lengths is not None
-    return [
-        Finding(
-            "last-step-unread",
-            "error",
-            say(
-                "The last step of each sequence moves nothing, and the one before it does: it is never read.",
-                "시퀀스마다 마지막 시점은 결과를 움직이지 않고 그 앞 시점은 움직입니다. 마지막 시점을 읽지 않습니다.",
-            ),
-            say(
-                f"changing the last step of each sequence moved nothing of {listed(names)} in {DRAWS} draws; changing "
-                f"the "
-                f"step before it did.",
-                f"시퀀스마다 마지막 시점을 {DRAWS}번 바꾸어도 {listed(names)}의 값이 달라지지 않았고, 그 앞 시점을 "
-                f"바꾸면 달라졌습니다.",
-            ),
-            say(
-                "A length counts steps: the last one is lengths - 1."
-                if told
-                else "Look for a loop or an index that ends one step early: range(T - 1), [:, :-1], output[:, -2].",
-                "길이는 시점의 개수입니다. 마지막 시점은 lengths - 1번입니다."
-                if told
-                else "한 시점 일찍 끝나는 반복문이나 인덱스가 있는지 보세요: range(T - 1), [:, :-1], output[:, -2].",
-            ),
-        )
-    ]
+        if _moves(patient, before, names, where):
+            return False
+        if draw == 0 and not any(_moves(patient, before, names, beside, least) for _ in range(DRAWS)):
+            return False
+    return True
+
+
+def _last(told: bool, names: list[str]) -> Finding:
+    return Finding(
+        "last-step-unread",
+        "error",
+        say(
+            "The last step of each sequence moves nothing, and the one before it does: it is never read.",
+            "시퀀스마다 마지막 시점은 결과를 움직이지 않고 그 앞 시점은 움직입니다. 마지막 시점을 읽지 않습니다.",
+        ),
+        say(
+            f"changing the last step of each sequence moved nothing of {listed(names)} in {DRAWS} draws; changing the "
+            f"step before it did.",
+            f"시퀀스마다 마지막 시점을 {DRAWS}번 바꾸어도 {listed(names)}의 값이 달라지지 않았고, 그 앞 시점을 "
+            f"바꾸면 달라졌습니다.",
+        ),
+        say(
+            "A length counts steps: the last one is lengths - 1."
+            if told
+            else "Look for a loop or an index that ends one step early: range(T - 1), [:, :-1], output[:, -2].",
+            "길이는 시점의 개수입니다. 마지막 시점은 lengths - 1번입니다."
+            if told
+            else "한 시점 일찍 끝나는 반복문이나 인덱스가 있는지 보세요: range(T - 1), [:, :-1], output[:, -2].",
+        ),
+    )
+
+
+def _first(names: list[str]) -> Finding:
+    return Finding(
+        "first-step-unread",
+        "warning",
+        say(
+            "The first step of each sequence moves nothing, and the one after it does: it is never read.",
+            "시퀀스마다 첫 시점은 결과를 움직이지 않고 그다음 시점은 움직입니다. 첫 시점을 읽지 않습니다.",
+        ),
+        say(
+            f"changing the first step of each sequence moved nothing of {listed(names)} in {DRAWS} draws; changing the "
+            f"one after it did.",
+            f"시퀀스마다 첫 시점을 {DRAWS}번 바꾸어도 {listed(names)}의 값이 달라지지 않았고, 그다음 시점을 바꾸면 "
+            f"달라졌습니다.",
+        ),
+        say(
+            "Look for a loop or an index that starts one step late: range(1, T), [:, 1:]. Where the first step is a "
+            "mark that is taken off, accept it: raise_if_bad(ignore=['first-step-unread']).",
+            "한 시점 늦게 시작하는 반복문이나 인덱스가 있는지 보세요: range(1, T), [:, 1:]. 첫 시점이 떼어 내는 "
+            "표시라면 raise_if_bad(ignore=['first-step-unread'])로 받아들이세요.",
+        ),
+    )
 
 
 def _changes(patient: Patient, where: Tensor) -> tuple[Tensor, bool]:
@@ -127,9 +165,11 @@ def _changes(patient: Patient, where: Tensor) -> tuple[Tensor, bool]:
     return values, not torch.equal(values, call.values)
 
 
-def _moves(patient: Patient, before: Results, names: list[str], where: Tensor) -> bool:
+def _moves(patient: Patient, before: Results, names: list[str], where: Tensor, least: float = 0.0) -> bool:
     after = patient.run(patient.call.with_values(_changes(patient, where)[0]))
     return any(
-        name not in after or after[name].shape != before[name].shape or bool(moved(before[name], after[name]).any())
+        name not in after
+        or after[name].shape != before[name].shape
+        or bool(moved(before[name], after[name], least or None).any())
         for name in names
     )

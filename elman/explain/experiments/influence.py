@@ -105,6 +105,24 @@ class Influence:
         return next((axis for axis in range(len(self.shape)) if self.fits(axis)), None)
 
     @property
+    def paired(self) -> bool:
+        """Whether its numbers belong to pairs of samples: each moved its own row and its own column alone."""
+        if not self.judged:
+            return False
+        dims, own = len(self.shape), torch.tensor(self.picks)
+        for rows in range(dims):
+            for columns in range(rows + 1, dims):
+                for one in labelings(self.shape[rows], self.samples):
+                    for other in labelings(self.shape[columns], self.samples):
+                        there = spread(one, rows, dims), spread(other, columns, dims)
+                        row, column = (labels == own.view(-1, *[1] * dims) for labels in there)
+                        if not (self.moved & ~(row | column)).any() and all(
+                            (self.moved & line).flatten(1).any(1).all() for line in (row & ~column, column & ~row)
+                        ):
+                            return True
+        return False
+
+    @property
     def reordered(self) -> list[int] | None:
         """Where the changed samples ended up, if they lie along an axis in another order."""
         if self.shared:

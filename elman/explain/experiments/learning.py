@@ -1,27 +1,16 @@
 """Which parameters get no gradient: the results are differentiated, weighed at random."""
 
-import contextlib
-from collections.abc import Iterator
-
-import torch
-from torch import Tensor, nn
-
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments.call import Call
-from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments import zeros
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, Results, differentiate
+from elman.explain.experiments.parameters import gradients, move_results
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.words import listed
-
-Gradients = dict[str, Tensor | None]
-
-SCALES = (0.1, 1.0)  # how far other parameters are from the model's, in their standard deviations; taken in turn
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The finding no-gradient, for parameters that are not used and for those whose gradient is zero."""
+    """The finding no-gradient, for parameters that are not used and those whose gradient is zero, and alike-units."""
     if not any(p.requires_grad for p in patient.model.parameters()):
         raise NotChecked(say("no parameter asks for a gradient", "기울기를 받을 파라미터가 없습니다"))
     results = patient.run(grad=True)
@@ -39,16 +28,7 @@ def examine(patient: Patient) -> list[Finding]:
     unused = [name for name in missing if name not in cut]
     findings = [_cut(cut)] if cut else []
     findings += [_unused(patient, unused)] if unused else []
-    return findings + _zero(patient, _all_zero(found))
-
-
-def gradients(patient: Patient, results: Results) -> Gradients | None:
-    """The gradient of each parameter that asks for one; None where no result carries any."""
-    parameters = {name: p for name, p in patient.model.named_parameters() if p.requires_grad}
-    carrying = [result for result in results.values() if result.requires_grad]
-    if not carrying:
-        return None
-    return dict(zip(parameters, differentiate(carrying, list(parameters.values())), strict=True))
+    return findings + zeros.examine(patient, found)
 
 
 def _missing_in_training_too(patient: Patient, missing: list[str]) -> list[str]:
@@ -79,16 +59,9 @@ def _cut_off() -> Finding:
 
 def _cut_on_the_way(patient: Patient, missing: list[str]) -> list[str]:
     """Those that a result is made of nevertheless: with other numbers in their place the results move."""
-    before = patient.run()
-    after = patient.attempt(patient.call, during=_jittered(patient.model, 1, set(missing)))
-    if after is None or all(not moved(before[name], after[name]).any() for name in before if name in after):
+    if not move_results(patient, set(missing)):
         return []
-    cut = []
-    for name in missing:
-        one = patient.attempt(patient.call, during=_jittered(patient.model, 1, {name}))
-        if one is not None and any(bool(moved(before[n], one[n]).any()) for n in before if n in one):
-            cut.append(name)
-    return cut
+    return [name for name in missing if move_results(patient, {name})]
 
 
 def _cut(names: list[str]) -> Finding:
@@ -131,120 +104,16 @@ def _unused(patient: Patient, names: list[str]) -> Finding:
             f"all results were differentiated together, and autograd met {it} nowhere.",
             "모든 결과를 한꺼번에 미분했는데 어디에서도 만나지 못했습니다.",
         ),
-        _mend(
-            patient,
-            names,
-            say(
-                "Use them in forward, take them out, or freeze them with requires_grad_(False).",
-                "forward에서 쓰거나, 지우거나, requires_grad_(False)로 고정하세요.",
-            ),
+        " ".join(
+            filter(
+                None,
+                (
+                    zeros.mend_of_recurrent(patient, names),
+                    say(
+                        "Use them in forward, take them out, or freeze them with requires_grad_(False).",
+                        "forward에서 쓰거나, 지우거나, requires_grad_(False)로 고정하세요.",
+                    ),
+                ),
+            )
         ),
     )
-
-
-def _mend(patient: Patient, names: list[str], otherwise: str) -> str:
-    """Recurrent layers have more states than the one that is read by mistake."""
-    for layer in patient.recurrent:
-        own = [name for name in names if name.startswith(f"{patient.names[layer]}.".lstrip("."))]
-        last = f"_l{layer.num_layers - 1}"
-        forward, reverse = (any(name.endswith(last + which) for name in own) for which in ("", "_reverse"))
-        if layer.bidirectional and forward != reverse:
-            return say(
-                f"Of two directions h_n[-2] is the forward state and h_n[-1] the backward one alone: take "
-                f"torch.cat([h_n[-2], h_n[-1]], -1). {otherwise}",
-                f"양방향이면 h_n[-2]는 정방향, h_n[-1]은 역방향의 상태입니다. torch.cat([h_n[-2], h_n[-1]], -1)을 "
-                f"쓰세요. {otherwise}",
-            )
-        if layer.num_layers > 1 and own:
-            return say(
-                f"Of stacked layers the last one's state is h_n[-1] (of two directions h_n[-2:]), not h_n[0]. "
-                f"{otherwise}",
-                f"여러 층을 쌓았을 때 마지막 층의 상태는 h_n[0]이 아니라 h_n[-1](양방향이면 h_n[-2:])입니다. "
-                f"{otherwise}",
-            )
-    return otherwise
-
-
-def _zero(patient: Patient, zero: set[str]) -> list[Finding]:
-    """Gradients that stay zero with other parameters and input too, draw after draw.
-
-    Unlike those behind a layer that starts at zero, and those of steps that a maximum passes over by chance.
-    """
-    zero = zero - patient.explained
-    if zero:
-        zero -= _hidden_weights_of_one_step(patient, patient.call)
-    for draw in range(DRAWS):
-        if not zero:
-            break
-        results = patient.attempt(patient.changes.some(patient.call), grad=True, during=_jittered(patient.model, draw))
-        found = None if results is None else gradients(patient, results)
-        zero &= _all_zero(found or {})
-    names = [name for name, _ in patient.model.named_parameters() if name in zero]
-    if not names:
-        return []
-    return [
-        Finding(
-            "no-gradient",
-            "warning",
-            say(
-                f"{listed(names, 'Parameter')} get{'s' if len(names) == 1 else ''} no gradient: it is zero everywhere.",
-                f"파라미터 {listed(names)}의 기울기가 모두 0입니다.",
-            ),
-            say(
-                f"all results were differentiated together, and {DRAWS} times more with other parameters and other "
-                f"input.",
-                f"모든 결과를 한꺼번에 미분하고, 파라미터와 입력을 바꾸어 {DRAWS}번 더 해 보았습니다.",
-            ),
-            _mend(
-                patient,
-                names,
-                say(
-                    "Look for dead or saturated units behind them, a product with zero, and steps or states never "
-                    "used.",
-                    "그 뒤에 죽거나 포화된 유닛, 0과의 곱, 쓰지 않는 시점이나 상태가 없는지 보세요.",
-                ),
-            ),
-        )
-    ]
-
-
-def _all_zero(found: Gradients) -> set[str]:
-    """The parameters whose gradient is there and zero."""
-    return {name for name, gradient in found.items() if gradient is not None and not gradient.any()}
-
-
-@contextlib.contextmanager
-def _jittered(model: nn.Module, draw: int, which: set[str] | None = None) -> Iterator[None]:
-    """Other parameters in the place of the model's, or of these by name; the model's own come back when the next run "
-    "starts."""
-    generator = torch.Generator().manual_seed(draw)
-    others: dict[int, nn.Parameter] = {}
-    for path, module in model.named_modules():
-        for name, parameter in list(module._parameters.items()):
-            if which is not None and f"{path}.{name}".lstrip(".") not in which:
-                continue
-            if parameter is not None and parameter.is_floating_point():
-                scale = max(SCALES[draw % 2] * float(parameter.detach().double().std(correction=0)), 0.01)
-                noise = torch.randn(parameter.shape, generator=generator).to(parameter.device, parameter.dtype)
-                other = nn.Parameter(parameter.detach() + scale * noise, parameter.requires_grad)
-                setattr(module, name, others.setdefault(id(parameter), other))
-    yield
-
-
-def _hidden_weights_of_one_step(patient: Patient, call: Call) -> set[str]:
-    """weight_hh meets h_0 = 0 alone where a layer reads one step: its zero gradient is right."""
-    steps: dict[nn.Module, int] = {}
-    for record in patient.record(call):
-        module = record.module
-        if isinstance(module, nn.RNNBase):
-            axis = 1 if module.batch_first and record.first.dim() == 3 and not record.packed else 0
-            steps[module] = max(steps.get(module, 0), record.first.shape[axis])
-        elif isinstance(module, nn.RNNCellBase):
-            steps[module] = steps.get(module, 0) + 1
-    return {
-        f"{patient.names[module]}.{name}".lstrip(".")
-        for module, count in steps.items()
-        if count == 1
-        for name, _ in module.named_parameters()
-        if name.startswith("weight_hh")
-    }

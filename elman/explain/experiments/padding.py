@@ -1,14 +1,15 @@
 """Does padding influence results? What pads is changed, and more of it is added; what counts must not move."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import labelings, largest_difference, moved, spread
+from elman.explain.experiments.influence import labelings, largest_difference, moved
 from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.padded import padded_places, whose_padding
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.timeline import TimeAxis, time_axes
@@ -130,7 +131,7 @@ def _moved(
         (one, moved(before, one, tolerance).cpu() & ~allowed)
         for one in ([after] if time is None else _first_steps(after, before, time))
         if one.shape == before.shape
-        for allowed in _padded_places(patient, before.shape, time)
+        for allowed in padded_places(patient, before.shape, time)
     ]
     if not readings:
         return None
@@ -148,19 +149,6 @@ def _first_steps(after: Tensor, before: Tensor, time: TimeAxis) -> list[Tensor]:
     return [
         after.index_select(time.axis, (labels < time.steps).nonzero().flatten().to(after.device))
         for labels in labelings(size, size * time.steps // wanted)
-    ]
-
-
-def _padded_places(patient: Patient, shape: torch.Size, time: TimeAxis | None) -> list[Tensor]:
-    """True where a result is of padding: past the end of a sample's sequence, for every way its axes may be read."""
-    if time is None:
-        return [torch.zeros(shape, dtype=torch.bool)]
-    ends, dims = patient.call.ends, len(shape)
-    return [
-        (steps >= ends[spread(samples, axis, dims)]).expand(shape)
-        for steps in time.labels(shape)
-        for axis, size in enumerate(shape)
-        for samples in labelings(size, patient.call.samples)
     ]
 
 
@@ -218,30 +206,7 @@ def _finding(patient: Patient, name: str, value: Tensor, found: Found, what: str
     of_whom = (
         say(f", of {samples(places)} (lengths {lengths})", f"({samples(places)}, 길이 {lengths})") if places else ""
     )
-    readers = _readers(patient)
-    if readers:
-        said = say(
-            f"{listed(readers)} read every sequence to the end of its padding",
-            f"{listed(readers)} 층이 시퀀스를 패딩 끝까지 읽습니다",
-        )
-        mend = say(
-            "Tell the layer the lengths: pack_padded_sequence(x, lengths, batch_first=..., enforce_sorted=False), or "
-            "lengths= of elman.RNN.",
-            "층에 길이를 알려 주세요. pack_padded_sequence(x, lengths, batch_first=..., enforce_sorted=False)나 "
-            "elman.RNN의 "
-            "lengths=를 쓰면 됩니다.",
-        )
-    else:
-        said = say(
-            "what follows the recurrent layers takes the padded steps in",
-            "순환층 다음의 계산에 패딩된 시점이 들어갑니다",
-        )
-        mend = say(
-            "Mask the padding, in means, maxima and attention too, and divide by the lengths.",
-            "평균, 최댓값, 어텐션에서도 패딩을 가리고, 평균은 길이로 나누세요.",
-        )
-    if not patient.recurrent:
-        said = say("the model reads past the sequences' ends", "모델이 시퀀스가 끝난 뒤까지 읽습니다")
+    said, mend, where = whose_padding(patient, name)
     return Finding(
         "padding-read",
         "error",
@@ -251,13 +216,5 @@ def _finding(patient: Patient, name: str, value: Tensor, found: Found, what: str
             f"{what} {name} {axes(value)}{of_whom}의 값이 최대 {difference:.2g}만큼 달라졌습니다.",
         ),
         mend,
+        where,
     )
-
-
-def _readers(patient: Patient) -> list[str]:
-    """The recurrent layers that were given padded sequences and no lengths."""
-    return [
-        patient.label(record.module)
-        for record in patient.record()
-        if isinstance(record.module, nn.RNNBase) and not record.packed and "lengths" not in record.given
-    ]

@@ -104,6 +104,7 @@ class Patient:
         training: bool = False,
         statistics: bool = False,
         seed: int = 0,
+        given: tuple[tuple[Any, ...], dict[str, Any]] | None = None,
     ) -> Results:
         """What the model returns, by name, with dropout and the noise of leaky layers off and batch norm on its
         running statistics.
@@ -116,6 +117,7 @@ class Patient:
             training: whether it runs in training mode, dropout and all.
             statistics: whether batch norms take the batch's own mean and variance, as in training.
             seed: of the random numbers that the model draws.
+            given: the arguments themselves, where they are looked at afterwards; else copies of the call's.
 
         Raises:
             NotChecked: the time is up.
@@ -123,7 +125,7 @@ class Patient:
             TypeError: it returned no tensor.
         """
         self.clock.check()
-        args, kwargs = (call or self.call).arguments()
+        args, kwargs = given or (call or self.call).arguments()
         if fresh:
             self.restart(training)
         seed_generators(self.devices, seed)
@@ -226,7 +228,7 @@ class Patient:
         self.run(call, during=_both(during, _hooked(list(self.names), note, with_kwargs=True)))
         return records
 
-    def operations(self, call: Call | None = None, seed: int = 0) -> list[Operation]:
+    def operations(self, call: Call | None = None, seed: int = 0, during: Setting | None = None) -> list[Operation]:
         """Every operation on tensors, in the order in which they are made."""
         if not self._operated:  # what is imported or prepared at first is no operation of the model's
             self._operated = True
@@ -235,7 +237,7 @@ class Patient:
         layers: list[nn.Module] = [one for one in self.names if isinstance(one, nn.RNNBase | nn.RNNCellBase)]
         entering = _hooked(layers, operations.enter, before=True, with_kwargs=True)
         leaving = _hooked(layers, operations.leave, with_kwargs=True)
-        self.run(call, during=_both(_both(entering, leaving), operations), seed=seed)
+        self.run(call, during=_both(during, _both(_both(entering, leaving), operations)), seed=seed)
         return operations.noted
 
     def altered(

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments import pairs
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.influence import labelings, largest_difference, moved
 from elman.explain.experiments.not_checked import NotChecked
@@ -16,7 +17,7 @@ OTHER_ROWS = 1e-4  # of the largest number: products may round differently for o
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The finding batch-position."""
+    """The finding batch-position, or of pairs of samples batch-mixed or the note compared-samples."""
     if patient.hindered:
         raise NotChecked(patient.hindered)
     if patient.call.batch_dim is None or patient.call.values is not patient.call.sequences:
@@ -40,6 +41,8 @@ def examine(patient: Patient) -> list[Finding]:
     if name is None or None in wrong:
         return []
     way, after = runs[0]
+    if after[name].shape == before[name].shape and _permuted_along_two(before[name], after[name], order):
+        return _pairs(patient, trial, way, order, name, before)
     value, other = before[name], after[name]
     place, where = _first_place(patient, trial, way, order)
     index = _index(value, axes_of_samples[name], order)
@@ -86,6 +89,30 @@ def _permuted_along(before: Tensor, after: Tensor, axis: int, order: Tensor) -> 
         not moved(before.index_select(axis, index.to(before.device)), after, OTHER_ROWS).any()
         for index in _indices(before.shape[axis], order)
     )
+
+
+def _permuted_along_two(before: Tensor, after: Tensor, order: Tensor) -> bool:
+    """Whether a tensor of pairs of samples is the same with both in the other order."""
+    return any(
+        _permuted_along(before.index_select(axis, index.to(before.device)), after, other, order)
+        for axis in range(before.dim())
+        for index in _indices(before.shape[axis], order)
+        for other in range(axis + 1, before.dim())
+    )
+
+
+def _pairs(patient: Patient, trial: Trial, way: Call, order: Tensor, name: str, before: Results) -> list[Finding]:
+    """What is to say of numbers for pairs of samples, by the operation that makes them of single ones."""
+    for one, other in zip(patient.operations(trial.changed[0]), patient.operations(way), strict=False):
+        if one.name != other.name:
+            break
+        outputs = list(zip(one.outputs, other.outputs, strict=True))
+        if any(a.shape == b.shape and not _alike(a, b, order) and _permuted_along_two(a, b, order) for a, b in outputs):
+            known = patient.known & {"compared-samples"}
+            if pairs.by_purpose(one):
+                return [] if known else [pairs.note(patient, name, before, one)]
+            return [pairs.broadcast_pairs(patient, name, before, one)]
+    return []
 
 
 def _indices(size: int, order: Tensor) -> list[Tensor]:

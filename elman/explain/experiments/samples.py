@@ -2,6 +2,7 @@
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments import pairs
 from elman.explain.experiments.evidence import evidence
 from elman.explain.experiments.mixers import explain
 from elman.explain.experiments.not_checked import NotChecked
@@ -11,7 +12,7 @@ from elman.explain.experiments.words import listed
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The findings batch-mixed, batch-lost, batch-order and h_n-as-batch, and the note batch-norm."""
+    """The findings batch-mixed, -lost, -order and h_n-as-batch, and the notes compared-samples and batch-norm."""
     if patient.call.batch_dim is None:
         raise NotChecked(
             say("batch_dim=None says that the input is one sequence", "batch_dim=None이면 입력은 시퀀스 하나입니다")
@@ -20,6 +21,10 @@ def examine(patient: Patient) -> list[Finding]:
     before, afters = trial.run()
     found = trial.influences(before, afters)
     bad = {name: influence for name, influence in found.items() if influence.mixed}
+    notes = []
+    for name, operation in pairs.compared(trial, bad, before).items():
+        notes.append(pairs.note(patient, name, before, operation))
+        del bad[name]
     if bad:
         name = next(iter(bad))
         alone = (
@@ -27,12 +32,12 @@ def examine(patient: Patient) -> list[Finding]:
             if trial.call is patient.call
             else say(f"With the one sample given {COPIES} times: ", f"하나뿐인 샘플을 {COPIES}번 넣어 보았습니다. ")
         )
-        return [explain(trial, bad, before, alone + evidence(name, bad[name], before, afters))]
+        return [explain(trial, bad, before, alone + evidence(name, bad[name], before, afters)), *notes]
     if not found:
         raise NotChecked(
             say("the shapes of the results depend on the input's values", "결과의 모양이 입력의 값에 따라 달라집니다")
         )
-    return _batch_norms(trial)
+    return notes + _batch_norms(trial)
 
 
 def _batch_norms(trial: Trial) -> list[Finding]:

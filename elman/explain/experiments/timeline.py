@@ -27,6 +27,12 @@ class TimeAxis:
         return [spread(labels, self.axis, len(shape)) for labels in labelings(shape[self.axis], self.steps)]
 
 
+def possible_times(patient: Patient, shape: torch.Size) -> list[TimeAxis]:
+    """Every axis of a tensor that may hold the steps, alone or flattened together with the samples."""
+    steps, samples = patient.call.steps, patient.call.samples
+    return [TimeAxis(axis, steps) for axis, size in enumerate(shape) if size in (steps, steps * samples)]
+
+
 def time_axes(patient: Patient, results: Results) -> dict[str, TimeAxis | None]:
     """The axis of time of each result, None where it has none; results of which nobody can tell are left out."""
     call = patient.call

@@ -1,0 +1,128 @@
+"""Who takes the padding in: a layer that reads it, or the first operation that mixes it with what counts."""
+
+import torch
+from torch import Tensor, nn
+
+from elman.explain._language import say
+from elman.explain.experiments.causes import TAKES
+from elman.explain.experiments.influence import labelings, moved, spread
+from elman.explain.experiments.operations import Operation
+from elman.explain.experiments.patient import Patient
+from elman.explain.experiments.timeline import TimeAxis, possible_times
+from elman.explain.experiments.walk import Compared
+from elman.explain.experiments.words import listed
+
+Said = tuple[str, str, str]
+
+
+def padded_places(patient: Patient, shape: torch.Size, time: TimeAxis | None) -> list[Tensor]:
+    """True where a result is of padding: past the end of a sample's sequence, for every way its axes may be read."""
+    if time is None:
+        return [torch.zeros(shape, dtype=torch.bool)]
+    ends, dims = patient.call.ends, len(shape)
+    return [
+        (steps >= ends[spread(samples, axis, dims)]).expand(shape)
+        for steps in time.labels(shape)
+        for axis, size in enumerate(shape)
+        for samples in labelings(size, patient.call.samples)
+    ]
+
+
+def whose_padding(patient: Patient, name: str) -> Said:
+    """Who takes the padding in on the way to a result, what to do, and the module that it stands in."""
+    operation = _operation(patient, name)
+    if operation is not None and operation.name not in {type(layer).__name__ for layer in patient.recurrent}:
+        where = patient.names.get(operation.owner, "") if operation.owner is not None else ""
+        return (*(_by_taking if operation.name in TAKES else _by_mixing)(patient, operation), where)
+    readers = _readers(patient)
+    if readers:
+        return (*_by_reading(readers), "")
+    said = say(
+        "what follows the recurrent layers takes the padded steps in", "순환층 다음의 계산에 패딩된 시점이 들어갑니다"
+    )
+    if not patient.recurrent:
+        said = say("the model reads past the sequences' ends", "모델이 시퀀스가 끝난 뒤까지 읽습니다")
+    return said, _mask(), ""
+
+
+def _operation(patient: Patient, name: str) -> Operation | None:
+    """The first operation on the way to a result in which padding moves what is not padding."""
+
+    def bad(before: Tensor, after: Tensor) -> bool:
+        difference = moved(before, after).cpu()
+        times = possible_times(patient, before.shape)
+        allowed = [places for time in times for places in padded_places(patient, before.shape, time)]
+        return bool(difference.any()) and all(bool((difference & ~places).any()) for places in allowed)
+
+    changed = patient.changes.padding(patient.call)
+    compared = Compared(patient.operations(), patient.operations(changed), bad)
+    way = compared.first(patient.run()[name])
+    return compared.operations[way[0]] if way else None
+
+
+def _by_reading(readers: list[str]) -> tuple[str, str]:
+    return (
+        say(
+            f"{listed(readers)} read every sequence to the end of its padding",
+            f"{listed(readers)} 층이 시퀀스를 패딩 끝까지 읽습니다",
+        ),
+        say(
+            "Tell the layer the lengths: pack_padded_sequence(x, lengths, batch_first=..., enforce_sorted=False), or "
+            "lengths= of elman.RNN.",
+            "층에 길이를 알려 주세요. pack_padded_sequence(x, lengths, batch_first=..., enforce_sorted=False)나 "
+            "elman.RNN의 "
+            "lengths=를 쓰면 됩니다.",
+        ),
+    )
+
+
+def _by_taking(patient: Patient, operation: Operation) -> tuple[str, str]:
+    cells = [patient.label(module) for module in patient.names if isinstance(module, nn.RNNCellBase)]
+    if cells and not patient.recurrent:
+        return (
+            say(
+                f"the loop over {listed(cells)} reads every sequence to the end of its padding",
+                f"{listed(cells)}의 반복문이 시퀀스를 패딩 끝까지 읽습니다",
+            ),
+            say(
+                "Keep the state where a sequence has ended: h = torch.where((t < lengths)[:, None], cell(x_t, h), h).",
+                "끝난 시퀀스는 상태를 그대로 두세요: h = torch.where((t < lengths)[:, None], cell(x_t, h), h).",
+            ),
+        )
+    return (
+        say(
+            f"{operation.place} takes a step past the end of the shorter sequences",
+            f"{operation.place}에서 짧은 시퀀스는 끝난 뒤의 시점을 꺼냅니다",
+        ),
+        say(
+            "A sequence's last step is output[arange, lengths - 1], since a length counts steps; or pack the sequences "
+            "(pack_padded_sequence, or lengths= of elman.RNN) and take h_n.",
+            "길이는 시점의 개수이므로 시퀀스의 마지막 시점은 output[arange, lengths - 1]입니다. 또는 "
+            "pack_padded_sequence로 패킹하거나 elman.RNN의 lengths=를 쓰고 h_n을 쓰세요.",
+        ),
+    )
+
+
+def _by_mixing(patient: Patient, operation: Operation) -> tuple[str, str]:
+    return (
+        say(f"{operation.place} takes the padded steps in", f"{operation.place}에 패딩된 시점이 들어갑니다"),
+        _mask(),
+    )
+
+
+def _mask() -> str:
+    return say(
+        "Mask the padding, in means, maxima and attention too, and divide by the lengths; a mask must be True where it "
+        "should be.",
+        "평균, 최댓값, 어텐션에서도 패딩을 가리고, 평균은 길이로 나누세요. 마스크의 참과 거짓이 뒤집히지 않았는지도 "
+        "보세요.",
+    )
+
+
+def _readers(patient: Patient) -> list[str]:
+    """The recurrent layers that were given padded sequences and no lengths."""
+    return [
+        patient.label(record.module)
+        for record in patient.record()
+        if isinstance(record.module, nn.RNNBase) and not record.packed and "lengths" not in record.given
+    ]
