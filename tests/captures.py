@@ -1,6 +1,7 @@
 """A captured layer at other sizes and other lengths than the example's: right, or refused with a reason.
 
     python tests/captures.py                  the whole square, as the table in Markdown; exits 1 where one is wrong
+    python tests/captures.py --layer LeakyRNN     those of some layers
     python tests/captures.py --case 'torch.jit.trace | lengths | all T | h_0 | L2 D2'     one cell, with what was raised
 
 Beside torch's layer in eager mode: piece by piece for lengths and resets (pieces.py), on torch's PackedSequence for
@@ -268,27 +269,34 @@ def judge_layer(cell: Cell, home: Any) -> tuple[str, list[str]]:
     return next(v for v in (WRONG, REFUSED, RIGHT) if v in verdicts), said
 
 
-def table() -> tuple[str, list[str]]:
-    """The square in Markdown, a row a kind of call and a column a capture, and the cells that are wrong."""
-    found: dict[tuple[str, str], set[str]] = {}
+def tables(part: str) -> tuple[str, list[str]]:
+    """The square in Markdown, a row a kind of call and a column a capture, of layers that torch has and of LeakyRNN; and
+    the cells that are wrong. Only of layers whose name has this part."""
+    found: dict[tuple[bool, str, str], set[str]] = {}
     wrong = []
     for cell in square():
+        if part not in cell.layer:
+            continue
         verdict, said = judge(cell)
         print(f"{cell}: {verdict}", *said[:1], file=sys.stderr, flush=True)
-        found.setdefault((cell.kind, cell.capture), set()).add(verdict)
+        found.setdefault(("Leaky" in cell.layer, cell.kind, cell.capture), set()).add(verdict)
         if verdict == WRONG:
             wrong.append(f"{cell}: {said[0]}")
-    lines = [f"| | {' | '.join(CAPTURES)} |", f"| --- |{' --- |' * len(CAPTURES)}"]
-    for kind in KINDS:
-        cells = []
-        for capture in CAPTURES:
-            verdicts = found[kind, capture]
-            if WRONG in verdicts:
-                cells.append(WRONG)
-            else:
-                cells.append(verdicts.pop() if len(verdicts) == 1 else f"{RIGHT} or {REFUSED}")
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
-    return "\n".join(lines), wrong
+    lines = []
+    for leaky in sorted({key[0] for key in found}):
+        lines += ["", f"| {'LeakyRNN' if leaky else 'RNN, GRU, LSTM'} | {' | '.join(CAPTURES)} |"]
+        lines.append(f"| --- |{' --- |' * len(CAPTURES)}")
+        for kind in KINDS:
+            of_kind = [found[leaky, kind, capture] for capture in CAPTURES]
+            lines.append(f"| {kind} | {' | '.join(map(summary, of_kind))} |")
+    return "\n".join(lines[1:]), wrong
+
+
+def summary(verdicts: set[str]) -> str:
+    """Of all cells of a kind and a capture."""
+    if WRONG in verdicts:
+        return WRONG
+    return next(iter(verdicts)) if len(verdicts) == 1 else f"{RIGHT} or {REFUSED}"
 
 
 def main() -> int:
@@ -296,7 +304,7 @@ def main() -> int:
         verdict, said = judge(Cell(*sys.argv[2].split(" | ")))
         print(verdict, *said, sep="\n")
         return int(verdict == WRONG)
-    text, wrong = table()
+    text, wrong = tables(sys.argv[2] if sys.argv[1:2] == ["--layer"] else "")
     print(text, *wrong, sep="\n")
     return int(bool(wrong))
 

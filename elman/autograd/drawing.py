@@ -58,11 +58,11 @@ class _Distribution:
 
     def draw(self, size: Sequence[int], parameter: float, like: Tensor) -> Tensor:
         keys = torch.randint(_KEYS, (1,), device=like.device)
-        dtype = like.dtype if like.dtype in DTYPES else torch.float32
+        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         watched = torch.compiler.is_compiling() or moment.obstacle() is not None
         run = self.operator if watched else self.compute
         found: Tensor = run(keys, size, parameter, dtype)[0]
-        return found if dtype is like.dtype else found.to(like.dtype)
+        return found if dtype == like.dtype else found.to(like.dtype)
 
     def compute(self, keys: Tensor, size: Sequence[int], parameter: Any, dtype: torch.dtype) -> Tensor:
         if keys.dtype != torch.int64 or keys.dim() != 1 or dtype not in DTYPES:
