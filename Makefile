@@ -1,5 +1,5 @@
 # Every target makes .venv first when it is missing, installs there what it needs and no more, and installs again when
-# pyproject.toml or constraints.txt changed.
+# pyproject.toml or constraints.txt changed. What is imported Python compiles then, and not pip all of it: half a minute.
 
 # The first Python of at least 3.11 on the path. Choose another with: make PYTHON=/path/to/python
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
@@ -11,13 +11,23 @@ HELD_train := train
 HELD_test := train test
 HELD_dev := train test dev
 
-.PHONY: demo test check bench gallery site matrix dist release
+# In two processes, a file in one of them, the longest first as tests/conftest.py orders them.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test sweep check bench gallery site matrix dist release
 
 demo: $(INSTALLED)train
 	$(BIN)/elman demo
 
 test: $(INSTALLED)test
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
+
+# Every case of the tests of which `make test` runs some, and the searches among many.
+sweep: $(INSTALLED)test
+	$(PYTEST) --every
+	$(BIN)/python tests/captures.py
+	$(BIN)/python tests/memory_cases.py 2000 1
+	$(BIN)/python -m pytest tests/test_hypothesis.py tests/doctor/test_doctor_hypothesis.py --hypothesis-profile=random
 
 check: $(INSTALLED)dev
 	$(BIN)/ruff check .
@@ -57,5 +67,5 @@ $(INSTALLED)%: pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "elman needs Python 3.11 or newer, and found none: install one, or name it with make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("elman needs Python 3.11 or newer; $(PYTHON) is %d.%d" % v[:2])'
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -c constraints.txt -e ".[$*]"
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e ".[$*]"
 	@touch $(HELD_$*:%=$(INSTALLED)%)

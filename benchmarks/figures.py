@@ -88,3 +88,9 @@ def groups(rows: list[Row]) -> dict[str, list[Row]]:
         name = row["mode"] if size.cell == "rnn" else f"{size.layer} {row['mode']}"
         found.setdefault(f"{name}, {size.group}" if size.group else name, []).append(row)
     return found
+
+
+def arithmetic(about: dict[str, Any]) -> str:
+    """In what numbers a file was measured and, if not in the processor's own, by which instructions."""
+    held_to = about.get("instructions")
+    return f"float32 held to {held_to}" if held_to else "float32"

@@ -14,6 +14,9 @@ from benchmarks.figures import best_peer, over_best, over_torch, rate_share
 from benchmarks.frameworks import FRAMEWORKS, Framework
 from benchmarks.report import markdown
 from benchmarks.sizes import CELLS, MEMORY, MODES, wanted
+from benchmarks.worker import HELD
+
+HOLDABLE = ("elman", "torch")  # with --instructions
 
 
 def main(arguments: list[str] | None = None, frameworks: dict[str, Framework] = FRAMEWORKS) -> None:
@@ -24,7 +27,10 @@ def main(arguments: list[str] | None = None, frameworks: dict[str, Framework] = 
         if framework.missing:
             print(f"{name} is left out: {', '.join(framework.missing)} is not installed (pip install 'elman[bench]')")
             del chosen[name]
-    about = machine.describe(options.threads, list(chosen))
+        elif options.instructions and name not in HOLDABLE:
+            print(f"{name} is left out: it is not held to {options.instructions}")
+            del chosen[name]
+    about = machine.describe(options.threads, list(chosen)) | {"instructions": options.instructions}
     results = load(options.file, about)
     run(results, chosen, options)
     write(results, options.file)
@@ -40,6 +46,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--frameworks", nargs="+", metavar="NAME", help="torch must be one of them; default: all")
     made.add_argument("--sizes", default="", metavar="WORDS", help='only sizes with these, such as "N1 H256"')
     made.add_argument("--threads", type=int, default=2)
+    made.add_argument(
+        "--instructions", choices=HELD, help="hold elman and torch to those of an older processor; no other framework"
+    )
     made.add_argument("--minutes", type=float, default=float("inf"), help="stop after the row that passes them")
     return made
 
@@ -72,7 +81,7 @@ def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse
     left.sort(key=lambda pair: pair[1].group != "")  # the sizes of another suite, which take longest, come last
     if "memory" in options.modes:
         measure_memory(results, chosen, options)
-    with suite.workers(chosen, options.threads) as asked:
+    with suite.workers(chosen, options.threads, options.instructions) as asked:
         for n, (mode, size) in enumerate(left):
             if time.monotonic() > deadline:
                 print(f"{len(left) - n} rows are left: run the same again")
@@ -92,7 +101,7 @@ def measure_memory(results: dict[str, Any], chosen: dict[str, Framework], option
     kept = results.setdefault("memory", [])
     for size in (replace(MEMORY, cell=cell) for cell in options.cell):
         if str(size) not in [peak["name"] for peak in kept]:
-            kept.append({"name": str(size), "mb": suite.peaks(size, chosen, options.threads)})
+            kept.append({"name": str(size), "mb": suite.peaks(size, chosen, options.threads, options.instructions)})
 
 
 def line(row: dict[str, Any]) -> str:

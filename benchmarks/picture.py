@@ -11,7 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmarks.figures import PEERS, Row, fastest, groups, mean, over_torch
+from benchmarks.figures import PEERS, Row, arithmetic, fastest, groups, mean, over_torch
 
 COLOURS = dict(zip(PEERS, ("#c44e52", "#4c72b0", "#55a868", "#8172b3"), strict=True))
 MARKS = dict(zip(PEERS, ("o", "s", "^", "D"), strict=True))
@@ -25,7 +25,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure, axes = plt.subplots(
         len(panels),
         1,
-        figsize=(9, 0.24 * sum(heights)),
+        figsize=(9, max(0.24 * sum(heights), 1.6)),
         height_ratios=heights,
         sharex=True,
         squeeze=False,
@@ -38,9 +38,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
     }
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles), frameon=False)
     about = results["machine"]
-    figure.supxlabel(
-        f"right of 1 elman is faster; {about['processor']}, {about['threads']} threads, float32", fontsize=9
-    )
+    said = f"right of 1 elman is faster; {about['processor']}, {about['threads']} threads, {arithmetic(about)}"
+    figure.supxlabel(said, fontsize=9)
     figure.savefig(path, dpi=130)
     plt.close(figure)
 

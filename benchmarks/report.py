@@ -7,6 +7,7 @@ from benchmarks.figures import (
     EQUAL,
     PEERS,
     Row,
+    arithmetic,
     best_peer,
     fastest,
     groups,
@@ -54,7 +55,8 @@ def machine(about: dict[str, Any]) -> str:
     )
     return (
         f"{about['processor']}, {about['cores']} cores ({', '.join(about['caches'])}), {about['system']}; "
-        f"{about['threads']} threads, float32, Python {about['python']}, {versions}. Medians in milliseconds."
+        f"{about['threads']} threads, {arithmetic(about)}, Python {about['python']}, {versions}. "
+        "Medians in milliseconds."
     )
 
 

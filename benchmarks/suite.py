@@ -30,9 +30,9 @@ QUICK = Plan(rounds=5, seconds=0.04, enough=15.0)
 
 
 @contextmanager
-def workers(frameworks: dict[str, Framework], threads: int) -> Iterator[dict[str, Worker]]:
+def workers(frameworks: dict[str, Framework], threads: int, held_to: str | None = None) -> Iterator[dict[str, Worker]]:
     """One process a framework, ended at the end."""
-    started = {name: Worker(name, framework.module, threads) for name, framework in frameworks.items()}
+    started = {name: Worker(name, framework.module, threads, held_to) for name, framework in frameworks.items()}
     try:
         yield started
     finally:
@@ -65,10 +65,10 @@ def measure(mode: str, size: Size, asked: dict[str, Worker], plan: Plan) -> Row:
     }
 
 
-def peaks(size: Size, frameworks: dict[str, Framework], threads: int) -> dict[str, float]:
+def peaks(size: Size, frameworks: dict[str, Framework], threads: int, held_to: str | None = None) -> dict[str, float]:
     """MB that a training step adds at its highest to what its process held: elman and torch, each in a fresh one."""
     chosen = {name: frameworks[name] for name in ("elman", "torch") if name in frameworks}
-    with workers(chosen, threads) as asked:
+    with workers(chosen, threads, held_to) as asked:
         return {name: worker.ask("peak", size) for name, worker in asked.items()}
 
 

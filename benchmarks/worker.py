@@ -11,6 +11,15 @@ from benchmarks.session import Session
 
 # What the libraries read once, when they are loaded: OpenMP, MKL, numpy's OpenBLAS, XLA's pool.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")
+# What holds elman and torch, and the libraries that torch calls, to the instructions of an older processor.
+HELD = {
+    "AVX2": {
+        "ELMAN_CPU": "haswell",
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    }
+}
 
 
 class WorkerError(RuntimeError):
@@ -18,10 +27,11 @@ class WorkerError(RuntimeError):
 
 
 @contextmanager
-def environment(threads: int) -> Iterator[None]:
-    """While it lasts, a process that is started sees the thread count."""
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+def environment(threads: int, held_to: str | None = None) -> Iterator[None]:
+    """While it lasts, a process that is started sees the thread count, and is held to these instructions."""
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | HELD.get(held_to or "", {})
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     yield
     for name, value in before.items():
         if value is None:
@@ -33,12 +43,12 @@ def environment(threads: int) -> Iterator[None]:
 class Worker:
     """Asks one process, and waits for its answer; the process sleeps between questions."""
 
-    def __init__(self, name: str, module: str, threads: int) -> None:
+    def __init__(self, name: str, module: str, threads: int, held_to: str | None = None) -> None:
         self.name = name
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs, module, threads), daemon=True)
-        with environment(threads):
+        with environment(threads, held_to):
             self._process.start()
         theirs.close()
 

@@ -1,10 +1,11 @@
 """A captured layer at other sizes and other lengths than the example's: right, or refused with a reason.
 
     python tests/captures.py                  the whole square, as the table in Markdown; exits 1 where one is wrong
+    python tests/captures.py --layer LeakyRNN     those of some layers
     python tests/captures.py --case 'torch.jit.trace | lengths | all T | h_0 | L2 D2'     one cell, with what was raised
 
 Beside torch's layer in eager mode: piece by piece for lengths and resets (pieces.py), on torch's PackedSequence for
-packed input.
+packed input. LeakyRNN beside a loop over time (leaky_loop.py).
 """
 
 import itertools
@@ -14,11 +15,12 @@ import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from types import ModuleType
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
 from cases import states_of
+from leaky_loop import LeakyByHand
 from pieces import run_pieces
 from torch import Tensor
 from torch.export import Dim
@@ -29,7 +31,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 import elman
 
 I, H = 3, 4
-OURS = (elman.RNN, elman.GRU, elman.LSTM)
+OURS = (elman.RNN, elman.GRU, elman.LSTM, elman.LeakyRNN)
+BY_HAND = SimpleNamespace(LeakyRNN=LeakyByHand)
+OF_LEAKY = {"form": "potential", "nonlinearity": "softplus"}  # whose output at v = 0 is not 0
 RIGHT, REFUSED, WRONG = "right", "refused", "WRONG"
 Call = Callable[..., Any]
 
@@ -50,12 +54,14 @@ class Cell(NamedTuple):
 class Model(torch.nn.Module):
     """The layer with its arguments as tensors: x, the first states where there are any, and what the kind needs."""
 
-    def __init__(self, home: ModuleType, kind: str, with_h0: bool, layer: str) -> None:
+    def __init__(self, home: Any, kind: str, with_h0: bool, layer: str) -> None:
         super().__init__()
         torch.manual_seed(1)
         two, batch_first = "D2" in layer, "batch first" in layer
-        cls = getattr(home, next((cell for cell in ("GRU", "LSTM") if cell in layer), "RNN"))
-        self.rnn = cls(I, H, 2 if "L2" in layer else 1, bidirectional=two, batch_first=batch_first)
+        name = next((cell for cell in ("GRU", "LSTM", "LeakyRNN") if cell in layer), "RNN")
+        more = OF_LEAKY if name == "LeakyRNN" else {}
+        make = getattr(home, name)
+        self.rnn = make(I, H, 2 if "L2" in layer else 1, bidirectional=two, batch_first=batch_first, **more)
         self.kind, self.states = kind, ["h0", "c0"][: 2 if "LSTM" in layer else 1] if with_h0 else []
 
     def forward(self, x: Tensor, *rest: Tensor) -> tuple[Tensor, ...]:
@@ -200,7 +206,7 @@ KINDS = {
     "packed, its rows": ("mixed", "all T"),
     "packed rows given": ("mixed", "all T"),
 }
-LAYERS = ("L1 D1", "L2 D2 batch first", "GRU L1 D1", "LSTM L1 D1")
+LAYERS = ("L1 D1", "L2 D2 batch first", "GRU L1 D1", "LSTM L1 D1", "LeakyRNN L1 D1")
 SIZES = ((6, 3), (9, 5), (4, 2), (1, 3))
 """T and N of the calls; the first are the example's."""
 
@@ -225,7 +231,7 @@ def judge(cell: Cell) -> tuple[str, list[str]]:
     Where torch's layer is right in that capture, less than right is wrong.
     """
     verdict, said = judge_layer(cell, elman)
-    if verdict in (RIGHT, WRONG) or not cell.kind.startswith(("plain", "packed")):
+    if verdict in (RIGHT, WRONG) or "Leaky" in cell.layer or not cell.kind.startswith(("plain", "packed")):
         return verdict, said
     if "LSTM" in cell.layer and cell.kind.startswith("packed"):
         return verdict, said  # torch's checks nothing there: captured, it reads other memory, and the process may end
@@ -233,9 +239,10 @@ def judge(cell: Cell) -> tuple[str, list[str]]:
     return (WRONG, ["torch's layer is right here: " + said[0]]) if torchs == RIGHT else (verdict, said)
 
 
-def judge_layer(cell: Cell, home: ModuleType) -> tuple[str, list[str]]:
+def judge_layer(cell: Cell, home: Any) -> tuple[str, list[str]]:
     """The same of one of the layers."""
-    ours, theirs = (Model(each, cell.kind, cell.h0 == "h_0", cell.layer).eval() for each in (home, torch.nn))
+    homes = home, BY_HAND if "Leaky" in cell.layer else torch.nn
+    ours, theirs = (Model(each, cell.kind, cell.h0 == "h_0", cell.layer).eval() for each in homes)
     example, said, verdicts = ours.given(*SIZES[0], cell.example), [], {RIGHT}
     with tempfile.TemporaryDirectory() as folder, torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -262,27 +269,34 @@ def judge_layer(cell: Cell, home: ModuleType) -> tuple[str, list[str]]:
     return next(v for v in (WRONG, REFUSED, RIGHT) if v in verdicts), said
 
 
-def table() -> tuple[str, list[str]]:
-    """The square in Markdown, a row a kind of call and a column a capture, and the cells that are wrong."""
-    found: dict[tuple[str, str], set[str]] = {}
+def tables(part: str) -> tuple[str, list[str]]:
+    """The square in Markdown, a row a kind of call and a column a capture, of layers that torch has and of LeakyRNN;
+    and the cells that are wrong. Only of layers whose name has this part."""
+    found: dict[tuple[bool, str, str], set[str]] = {}
     wrong = []
     for cell in square():
+        if part not in cell.layer:
+            continue
         verdict, said = judge(cell)
         print(f"{cell}: {verdict}", *said[:1], file=sys.stderr, flush=True)
-        found.setdefault((cell.kind, cell.capture), set()).add(verdict)
+        found.setdefault(("Leaky" in cell.layer, cell.kind, cell.capture), set()).add(verdict)
         if verdict == WRONG:
             wrong.append(f"{cell}: {said[0]}")
-    lines = [f"| | {' | '.join(CAPTURES)} |", f"| --- |{' --- |' * len(CAPTURES)}"]
-    for kind in KINDS:
-        cells = []
-        for capture in CAPTURES:
-            verdicts = found[kind, capture]
-            if WRONG in verdicts:
-                cells.append(WRONG)
-            else:
-                cells.append(verdicts.pop() if len(verdicts) == 1 else f"{RIGHT} or {REFUSED}")
-        lines.append(f"| {kind} | {' | '.join(cells)} |")
-    return "\n".join(lines), wrong
+    lines = []
+    for leaky in sorted({key[0] for key in found}):
+        lines += ["", f"| {'LeakyRNN' if leaky else 'RNN, GRU, LSTM'} | {' | '.join(CAPTURES)} |"]
+        lines.append(f"| --- |{' --- |' * len(CAPTURES)}")
+        for kind in KINDS:
+            of_kind = [found[leaky, kind, capture] for capture in CAPTURES]
+            lines.append(f"| {kind} | {' | '.join(map(summary, of_kind))} |")
+    return "\n".join(lines[1:]), wrong
+
+
+def summary(verdicts: set[str]) -> str:
+    """Of all cells of a kind and a capture."""
+    if WRONG in verdicts:
+        return WRONG
+    return next(iter(verdicts)) if len(verdicts) == 1 else f"{RIGHT} or {REFUSED}"
 
 
 def main() -> int:
@@ -290,7 +304,7 @@ def main() -> int:
         verdict, said = judge(Cell(*sys.argv[2].split(" | ")))
         print(verdict, *said, sep="\n")
         return int(verdict == WRONG)
-    text, wrong = table()
+    text, wrong = tables(sys.argv[2] if sys.argv[1:2] == ["--layer"] else "")
     print(text, *wrong, sep="\n")
     return int(bool(wrong))
 

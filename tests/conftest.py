@@ -1,21 +1,30 @@
-"""What every test starts from: a fixed seed, the machine's thread count, and uninitialised memory full of NaN."""
+"""What every test starts from: a fixed seed, the machine's thread count, and uninitialised memory full of NaN.
+
+And which tests run, in which order.
+"""
 
 import contextlib
+import itertools
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 # Workers and the processes that they start share the cores, so a team of threads must not spin as it waits: two that do
 # slow each other many times. libgomp reads this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import browser
+import numpy as np
 import pytest
 import torch
+from covering import covering
 from hypothesis import settings
 
 from elman import _waiting
+from elman.kernels.numba_cpu.cells.table import KINDS
+from elman.kernels.numba_cpu.compile.cache import code_for
 
 # The same examples at every run, so that no change fails by bad luck. `--hypothesis-profile=random` looks for new ones.
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=50)
@@ -23,6 +32,9 @@ settings.register_profile("random", deadline=None, max_examples=1000, print_blob
 settings.load_profile("same")
 
 BACKENDS = ("reference", "numba", "torch")
+LONG = ["captures", "processes", "company", "benchmarks", "onnx", "compile", "browser", "machine_code", "task_commands"]
+LONG += ["gallery_walk", "cli", "site", "estimators", "package", "leaky_page", "checkpoint"]
+"""The test files that take longest: they begin first, so that none is left for the end, when others are done."""
 
 
 @pytest.fixture(autouse=True)
@@ -51,13 +63,55 @@ def backend(request: pytest.FixtureRequest) -> Iterator[str]:
         yield request.param
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every", action="store_true", help="every case of the tests that are marked as `covering`, too")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "covering(strength=2): of its cases so many run that any two values meet in one")
     # The tests press Ctrl-C, which a script's background job ignores, and its children with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # The examples call elman.wait_briefly(), whose thread would come and go beside tests that count threads.
     _waiting._started.acquire(blocking=False)
     if browser.is_required() and browser.missing():
         raise pytest.UsageError(f"{browser.REQUIRED}=required, but {browser.missing()}")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Several processes compile the kernels together: each begins with others, and takes what it finds."""
+    worker: dict[str, Any] | None = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    wanted = [*itertools.product(dict.fromkeys(kind.name for kind in KINDS.values()), (np.float32, np.float64))]
+    begin = len(wanted) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for cell, dtype in wanted[begin:] + wanted[:begin]:
+        code_for(cell, dtype)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
+    if not config.getoption("every"):
+        left_out = set(itertools.chain.from_iterable(map(_not_needed, _functions(items).values())))
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _functions(items: list[pytest.Item]) -> dict[str, list[pytest.Function]]:
+    """The cases of each test that is marked as `covering`."""
+    found: dict[str, list[pytest.Function]] = {}
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("covering") is not None:
+            found.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    return found
+
+
+def _not_needed(cases: list[pytest.Function]) -> list[pytest.Function]:
+    """Those of one test's cases in which nothing meets that does not meet in another, too."""
+    mark = cases[0].get_closest_marker("covering")
+    assert mark is not None
+    kept = covering([{name: repr(value) for name, value in case.callspec.params.items()} for case in cases], *mark.args)
+    return [case for place, case in enumerate(cases) if place not in kept]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

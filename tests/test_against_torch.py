@@ -12,6 +12,7 @@ import elman
 GATED = gated(*CASES)
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-import typer
+from commands import exit_code
 
 import elman
 from elman.cli import bench
@@ -18,14 +18,16 @@ def test_eight_sizes_each_with_a_reason() -> None:
     assert all(size.why for size in bench.SIZES)
 
 
+@pytest.mark.parametrize("cell", bench.CELLS)
 def test_table_and_file_hold_the_same_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench, "SIZES", TINY)
     file = tmp_path / "figures.json"
-    bench.bench(threads=1, json=file, quick=True)
+    assert exit_code("bench", "--cell", cell, "--quick", "--quiet", "-o", file) == 0
     printed, figures = capsys.readouterr().out, json.loads(file.read_text(encoding="utf-8"))
-    assert figures["machine"]["threads"] == 1
+    assert printed.splitlines()[1].startswith(f"{cell.upper()}, ")
+    assert figures["cell"] == cell
     assert figures["machine"]["torch"] == torch.__version__
     assert [(row["size"]["T"], row["mode"]) for row in figures["rows"]] == [
         (size.T, mode) for size in TINY for mode in ("training", "inference")
@@ -36,23 +38,43 @@ def test_table_and_file_hold_the_same_figures(
         assert f"{row['elman_ms']:9.3f}{row['torch_ms']:9.3f}{row['ratio']:7.1f}x" in printed
 
 
+@pytest.mark.parametrize("cell", bench.CELLS)
 def test_disagreement_is_named_and_not_timed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    cell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Wrong(torch.nn.RNN):
+    layer: type[torch.nn.RNNBase] = getattr(torch.nn, cell.upper())
+
+    class Wrong(layer):  # type: ignore[misc, valid-type]
         """One gradient is a little off."""
 
         def __init__(self, *arguments: object, **keywords: object) -> None:
             super().__init__(*arguments, **keywords)
             self.weight_hh_l0.register_hook(lambda gradient: gradient * 1.001)
 
-    monkeypatch.setattr(elman, "RNN", Wrong)
+    monkeypatch.setattr(elman, cell.upper(), Wrong)
     monkeypatch.setattr(bench, "SIZES", TINY)
     monkeypatch.setattr(bench, "medians", lambda *_: pytest.fail("timed all the same"))
-    with pytest.raises(typer.Exit) as caught:
-        bench.bench(quick=True)
-    assert caught.value.exit_code == 1
-    assert "disagree, so nothing is timed\ndweight_hh_l0: " in capsys.readouterr().out
+    assert exit_code("bench", "--cell", cell, "--quick", "--json") == 2
+    captured = capsys.readouterr()
+    assert "disagree at T4 N2 I3 H5, so nothing is timed there: dweight_hh_l0: " in captured.err
+    assert captured.out == ""
+
+
+def test_figures_are_the_outcome_and_replace_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bench, "SIZES", TINY[:1])
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    assert exit_code("bench", "--quick", "--json", "--threads", 1) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"machine", "cell", "rows"}
+    (tmp_path / "there.json").write_text("precious")
+    assert exit_code("bench", "--quick", "-o", tmp_path / "there.json") == 2
+    assert (tmp_path / "there.json").read_text() == "precious"
+
+
+def test_another_cell_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code("bench", "--cell", "tree") == 2
+    assert "rnn, gru, lstm" in capsys.readouterr().err
 
 
 def test_medians_takes_calls_in_turn() -> None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from graphlib import TopologicalSorter
@@ -16,7 +17,7 @@ import pytest
 import torch
 
 import elman
-from benchmarks import busy, inside_torch, main, suite
+from benchmarks import busy, inside_torch, main, suite, worker
 from benchmarks.agreement import disagreement
 from benchmarks.figures import groups, over_equal, over_torch, rate_share, rates
 from benchmarks.frameworks import FRAMEWORKS, Framework
@@ -102,8 +103,35 @@ def test_results_go_on_where_they_stopped(brief: None, tmp_path: Path, capsys: p
         main.main([*options, "--threads", "2"], frameworks)
 
 
-def test_cells_stand_apart_in_one_file(brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+HELD = """
+import torch
+from elman.kernels.numba_cpu.compile import processor
+print(torch.backends.cpu.get_cpu_capability(), processor.VECTOR_BYTES)
+"""
+
+
+@pytest.mark.skipif(torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"), reason="there is no AVX2 here")
+def test_both_are_held_to_an_older_processors_instructions(
+    brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with worker.environment(1, "AVX2"):
+        assert subprocess.run([sys.executable, "-c", HELD], capture_output=True, check=True).stdout == b"AVX2 32\n"
+    assert "ELMAN_CPU" not in os.environ
     file = tmp_path / "results.json"
+    options = [str(file), "--modes", "train", "--threads", "1"]
+    main.main([*options, "--instructions", "AVX2"])
+    (row,) = json.loads(file.read_text(encoding="utf-8"))["rows"]
+    assert list(row["ms"]) == ["elman", "torch"]
+    assert "float32 held to AVX2, Python" in file.with_suffix(".md").read_text(encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"was measured with another frameworks, .*instructions"):
+        main.main(options)
+
+
+def test_cells_stand_apart_in_one_file(
+    brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "results.json"
+    monkeypatch.setattr(suite, "peaks", lambda size, frameworks, threads: {"elman": 1.0, "torch": 2.0})
     frameworks = {name: FRAMEWORKS[name] for name in ("elman", "torch")}
     options = [str(file), "--modes", "train", "rate", "memory", "--threads", "1"]
     main.main([*options, "--cell", "gru", "lstm"], frameworks)

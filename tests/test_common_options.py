@@ -29,6 +29,7 @@ def folder(tmp_path_factory) -> Path:
     (there / "text.txt").write_text("the cat sat on the mat. " * 60)
     months = [f"{1990 + i // 12}-{i % 12 + 1:02d},{i * 7919 % 101}" for i in range(90)]
     (there / "sales.csv").write_text("\n".join(["month,y", *months, ""]))
+    (there / "below.csv").write_text("\n".join(["month,y", *months, "1997-07,-2.5", ""]))
     sequences = [{"sequence": [i % 5, i % 3], "label": "ab"[i % 2]} for i in range(20)]
     (there / "numbers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in sequences))
     for task, file, run in (("labels", "words.csv", "words"), ("labels", "numbers.jsonl", "numbers")):
@@ -87,7 +88,7 @@ def test_threads_are_those_asked_for(folder, monkeypatch):
     assert asked == [1]
 
 
-@pytest.mark.parametrize("command", ["generate", "classify", "forecast", "export", "explain", "demo", "train text"])
+@pytest.mark.parametrize("command", ["generate", "classify", "forecast", "export", "explain", "demo", "bench"])
 def test_every_command_has_them(command, capsys):
     assert exit_code(*command.split(), "--help") == 0
     found = capsys.readouterr().out
@@ -193,7 +194,7 @@ def test_explain_tells_the_steps_that_mattered(folder, tmp_path, capsys, text):
 
     def shares(word: str) -> np.ndarray:
         ids, lengths = classifier.tokens.encode(pl.Series([word]))
-        return classifier._forward(ids, lengths)[0]
+        return classifier.shares(ids, lengths)[0]
 
     k = int(shares(text).argmax())
     assert found["label"] == classifier.labels[k]
@@ -206,6 +207,33 @@ def test_explain_tells_the_steps_that_mattered(folder, tmp_path, capsys, text):
         likely = trace.labels.predictions[0][t][0]
         assert likely.token == classifier.labels[int(shares(text[: t + 1]).argmax())]
         assert likely.probability == pytest.approx(shares(text[: t + 1]).max(), rel=1e-5)
+
+
+def test_explain_tells_the_steps_of_numbers_that_mattered(folder, tmp_path, capsys):
+    """Each step is left out by hand, and the page's labels are those of the beginnings."""
+    given = ["--data", folder / "numbers.jsonl", "--example", 4]
+    page = tmp_path / "page.html"
+    found = told(capsys, "explain", folder / "numbers", *given, "-o", page)
+    classifier = Classifier(folder / "numbers")
+    values = [3 % 5, 3 % 3]
+
+    def shares(numbers: list[int]) -> np.ndarray:
+        return classifier.shares(np.array(numbers, dtype=np.float64)[:, None], np.array([len(numbers)]))[0]
+
+    k = int(shares(values).argmax())
+    assert found["label"] == classifier.labels[k]
+    assert found["probability"] == pytest.approx(shares(values)[k], rel=1e-5)
+    assert [(step["step"], step["token"]) for step in found["steps"]] == [(0, "3"), (1, "0")]
+    expected = [shares(values[1:])[k], shares(values[:1])[k]]
+    assert [step["without"] for step in found["steps"]] == pytest.approx(expected, rel=1e-4)
+    trace = trace_labels(classifier, np.array(values, dtype=np.float64)[:, None]).trace
+    assert trace.labels.predictions[0][0][0].probability == pytest.approx(shares(values[:1]).max(), rel=1e-5)
+    assert trace.labels.title["en"] == "A labels model reads 2 steps of numbers, 1 a step"
+    torch.testing.assert_close(
+        trace.x[:, 0, 0].double(), (torch.tensor(values) - classifier.model.mean) / classifier.model.std
+    )
+    assert exit_code("explain", folder / "words", "--data", folder / "words.csv", "-o", page, "--overwrite") == 0
+    assert "step 0: 'a'" in capsys.readouterr().out
 
 
 # 40 more inputs that cannot be
@@ -250,12 +278,18 @@ CASES = {
     "train text text.txt -o x --from text --held-out 0.3": "a part of the same data that this run would hold out",
     "train labels numbers.jsonl -o x --from words": "it needs data of the kind it was trained on",
     "train labels words.csv -o x --from numbers": "it needs data of the kind it was trained on",
+    "train series below.csv -o x --positive": "column y of below.csv goes down to -2.5, and --positive forecasts",
+    "forecast sales sales.csv --picture no/such.png": "cannot write no/such.png: No such file or directory",
     "classify words - --text ab": "give a file to classify, or texts by --text, and not both",
     "classify text words.csv": "text was trained for another task: text, not labels",
     "export plain -o x.onnx": "plain is no complete run folder: config.json is missing",
-    "explain words": "a RUN folder needs --text: what is the model to read?",
+    "explain words": "words tells labels: give --text, or --data with a file that holds an example, and not both",
     "explain words --text=": "there is nothing to read in the text ''",
-    "explain numbers --text ab": "was trained on numbers, and --text is a text",
+    "explain numbers --text ab": "was trained on numbers, and --text holds texts",
+    "explain numbers --data words.csv": "was trained on numbers, and words.csv holds texts",
+    "explain numbers --data numbers.jsonl --example 21": "numbers.jsonl holds 20 examples: there is no number 21",
+    "explain numbers --data numbers.jsonl --example 0": "--example must be at least 1, not 0",
+    "explain text --data text.txt": "text was trained on a text: give --text, what it is to read",
     "generate text --prompt Z --json": "the model has never seen 'Z'",
     "train text - -o x": "- does not exist",
 }

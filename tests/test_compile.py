@@ -202,6 +202,7 @@ def program(model: torch.nn.Module, strict: bool, lengths: bool) -> ExportedProg
     return export(model, (input.detach(), detached(hx)), call, dynamic_shapes=axes, strict=strict)
 
 
+@pytest.mark.covering
 @pytest.mark.parametrize("strict", [False, True], ids=["non-strict", "strict"])
 @pytest.mark.parametrize("lengths", [False, True], ids=["", "lengths"])
 @arguments

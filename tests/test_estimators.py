@@ -1,5 +1,7 @@
 """LabelsClassifier and SeriesForecaster, and the examples that use them."""
 
+import dataclasses
+import inspect
 import runpy
 import sys
 import warnings
@@ -13,6 +15,7 @@ from commands import exit_code
 
 from elman.tasks import LabelsClassifier, SeriesForecaster, estimators
 from elman.tasks.errors import DataError, SettingError, UserError
+from elman.tasks.settings import LABELS_LOOP, SERIES_LOOP, LabelsSettings, LoopSettings, SeriesSettings
 
 EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
 
@@ -175,6 +178,24 @@ def test_parameters_are_read_and_set_as_in_scikit_learn(kind):
         model.predict(["a"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [(LabelsClassifier, (LabelsSettings(), LABELS_LOOP)), (SeriesForecaster, (SeriesSettings(), SERIES_LOOP))],
+)
+def test_every_setting_of_the_command_is_a_parameter_with_its_default(kind, settings):
+    defaults = {name: given.default for name, given in inspect.signature(kind).parameters.items()}
+    for own in settings:
+        assert dataclasses.asdict(own).items() <= defaults.items()
+
+
+def test_training_ends_when_patience_does():
+    """At so high a rate nothing is better than after the first steps."""
+    texts, labels = make_texts()
+    model = LabelsClassifier(hidden_size=4, steps=400, lr=30.0, eval_every=5, patience=3).fit(texts, labels)
+    steps = [int(line.split(",")[0]) for line in (model.folder / "metrics.csv").read_text().splitlines()[1:]]
+    assert 15 < max(steps) < 400
+
+
 def test_scikit_learn_takes_a_classifier():
     from sklearn.base import is_classifier
     from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -301,13 +322,15 @@ def test_examples_run(example, monkeypatch, capsys, tmp_path):
     """As they are, but for a tenth of the steps."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(example), *(["20"] if example.stem == "decision" else [])])
-    honest = estimators.LoopSettings
 
-    def shorter(**settings):
-        return honest(**settings | {"steps": settings["steps"] // 10, "eval_every": 20})
+    @dataclasses.dataclass(frozen=True, kw_only=True)
+    class Shorter(LoopSettings):
+        def __post_init__(self) -> None:
+            object.__setattr__(self, "steps", self.steps // 10)
+            object.__setattr__(self, "eval_every", 20)
 
-    monkeypatch.setattr(estimators, "LoopSettings", shorter)
-    monkeypatch.setattr("elman.tasks.settings.LoopSettings", shorter)
+    monkeypatch.setattr(estimators, "LoopSettings", Shorter)
+    monkeypatch.setattr("elman.tasks.settings.LoopSettings", Shorter)
     runpy.run_path(str(example), run_name="__main__")
     assert len(capsys.readouterr().out.splitlines()) >= 1
 

@@ -115,9 +115,9 @@ def test_what_cannot_be_is_one_sentence(model, tmp_path, capsys, monkeypatch) ->
     monkeypatch.setattr(explain, "MOST_BYTES", 400_000)
     page = tmp_path / "page.html"
     for arguments, said in (
-        ([], "give one of a RUN folder with --text, --seed with the name of an example, or --gallery FOLDER"),
+        ([], "give one of a RUN folder with --text or --data, --seed with the name of an example, or --gallery FOLDER"),
         ([model, "--seed", "hello"], "give one of"),
-        ([model], "a RUN folder needs --text"),
+        ([model], "was trained on a text: give --text"),
         ([model, "--text", ""], "the text is empty"),
         ([model, "--text", "héllo"], "the model has never seen 'é'"),
         ([tmp_path / "none", "--text", "h"], "is no run folder"),

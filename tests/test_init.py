@@ -13,6 +13,14 @@ import elman
 from elman import DalesLaw, LowRank, echo_state_, identity_, spectral_radius
 
 
+def test_eigenvalues_are_asked_for_once_where_no_parametrization_changes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are most of the time that a large reservoir takes to start."""
+    found, eigvals = [], torch.linalg.eigvals
+    monkeypatch.setattr(torch.linalg, "eigvals", lambda matrix: found.append(matrix.shape) or eigvals(matrix))
+    echo_state_(elman.RNN(2, 20, num_layers=2))
+    assert found == [(20, 20)] * 2
+
+
 def test_a_reservoir_has_its_radius_and_density() -> None:
     layer = echo_state_(
         elman.RNN(3, 200, num_layers=2, bidirectional=True),

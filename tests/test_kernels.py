@@ -49,6 +49,7 @@ def own(made: Given, needs: tuple[bool, ...] | None = None) -> tuple[Run, Values
     return run, {"output": run.output, **states, **made.named(found)}
 
 
+@pytest.mark.covering(3)
 @every
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_the_kernels_are_the_definition(case: Case, cell: str, kinds: str, threads: int, eager_threads: None) -> None:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import drawn
 import pytest
 import torch
+from leaky_loop import FUNCTIONS, loop
 from torch import Tensor
 from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional as F
@@ -11,59 +13,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import elman
 
-FUNCTIONS = {
-    "tanh": torch.tanh,
-    "relu": torch.relu,
-    "sigmoid": torch.sigmoid,
-    "softplus": F.softplus,
-    "retanh": lambda a: torch.tanh(a).clamp(min=0),
-}
 FORMS = ("activation", "potential")
-
-
-def loop(
-    layer: elman.LeakyRNN,
-    x: Tensor,  # (T, N, I)
-    start: Tensor,  # (L * D, N, H)
-    lengths: Tensor | None = None,
-    reset: Tensor | None = None,
-    leak: Tensor | None = None,  # (T, N, H)
-    drive: Tensor | None = None,  # (T, N, H)
-    recurrent: Tensor | None = None,  # (L * D, N, H)
-) -> tuple[Tensor, Tensor]:
-    """Sequence by sequence, step by step, as the docstring says it."""
-    f = FUNCTIONS[layer.nonlinearity]
-    T, N, _ = x.shape
-    alpha = torch.as_tensor(layer.leak, dtype=x.dtype)
-    last = []
-    for k in range(layer.num_layers):
-        outputs = []
-        for d in range(2 if layer.bidirectional else 1):
-            place, suffix = k * (2 if layer.bidirectional else 1) + d, f"l{k}{'_reverse' if d else ''}"
-            w_ih, w_hh = getattr(layer, f"weight_ih_{suffix}"), getattr(layer, f"weight_hh_{suffix}")
-            b = getattr(layer, f"bias_ih_{suffix}") + getattr(layer, f"bias_hh_{suffix}")
-            of_layer = alpha[place if alpha.shape[0] > 1 else 0] if alpha.dim() == 2 else alpha
-            columns, ends = [], []
-            for n in range(N):
-                length = T if lengths is None else int(lengths[n])
-                state, found = start[place, n], {}
-                for s, t in enumerate(range(length - 1, -1, -1) if d else range(length)):
-                    if s > 0 and reset is not None and reset[t + d, n]:
-                        state = start[place, n]
-                    a = of_layer if leak is None else leak[t, n]
-                    r = f(state) if layer.form == "potential" else state
-                    if recurrent is not None:
-                        r = r * recurrent[place, n]
-                    z = w_ih @ x[t, n] + w_hh @ r + b + (0 if drive is None else drive[t, n])
-                    state = (1 - a) * state + a * (z if layer.form == "potential" else f(z))
-                    found[t] = f(state) if layer.form == "potential" else state
-                nothing = torch.zeros_like(state)
-                columns.append(torch.stack([found.get(t, nothing) for t in range(T)]))
-                ends.append(state)
-            outputs.append(torch.stack(columns, 1))
-            last.append(torch.stack(ends))
-        x = torch.cat(outputs, -1)
-    return x, torch.stack(last)
 
 
 def made(form: str, function: str = "tanh", layers: int = 2, learn: bool = False, **more: Any) -> elman.LeakyRNN:
@@ -169,6 +119,40 @@ def test_with_a_leak_of_one_it_is_the_elman_layer_to_the_last_bit() -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+RESERVOIR = {
+    0.3: [
+        [0.2148893610597073, -0.15015606335707057, -0.16111487009941056],
+        [0.18425957118428726, 0.05064589494693564, -0.1012608479828487],
+        [-0.04239067422247961, 0.10094420407523105, 0.11268903087453411],
+        [-0.05762090995512546, 0.2522267040729645, 0.1966459473404536],
+        [0.10799211433962101, 0.07181215332288388, 0.10244458466506959],
+    ],
+    (0.3, 0.8, 0.05): [
+        [0.2148893610597073, -0.40041616895218823, -0.02685247834990176],
+        [0.1422913275481717, 0.3507358593490264, -0.03107364992500103],
+        [-0.05063835891331094, 0.23949226499389134, 0.00620246283756502],
+        [-0.03726597879900431, 0.5189875918342346, 0.02894937817245315],
+        [0.15501649396357797, -0.19180192702010432, 0.02950679137796841],
+    ],
+}
+"""By leak, what reservoirpy.nodes.Reservoir(W, Win, bias, lr).run(u) of ReservoirPy 0.4.2 gave of the same numbers."""
+
+
+@pytest.mark.parametrize("leak", RESERVOIR)
+def test_states_are_those_of_reservoirpy(leak: float | tuple[float, ...]) -> None:
+    layer = elman.LeakyRNN(2, 3, leak=leak, dtype=torch.float64)
+    values = {
+        "weight_hh_l0": [[0.0, 0.4, -0.3], [0.5, 0.0, 0.2], [-0.1, 0.6, 0.0]],
+        "weight_ih_l0": [[0.7, -0.2], [0.1, 0.9], [-0.5, 0.3]],
+        "bias_ih_l0": [0.1, -0.2, 0.05],
+        "bias_hh_l0": [0.0, 0.0, 0.0],
+    }
+    given = {name: torch.tensor(value, dtype=torch.float64) for name, value in values.items()}
+    u = torch.tensor([[1.0, -0.5], [0.25, 0.75], [-1.0, 0.5], [0.0, 1.0], [0.5, -0.25]], dtype=torch.float64)
+    output, _ = functional_call(layer, given, (u,))
+    torch.testing.assert_close(output, torch.tensor(RESERVOIR[leak], dtype=torch.float64))
+
+
 def test_a_small_leak_loses_no_digits() -> None:
     """dα = dh (f - h₋), where f is not taken back from the difference of states."""
     layer = elman.LeakyRNN(2, 3, leak=1e-6, learn_leak=True)
@@ -187,7 +171,7 @@ def test_noise_is_a_drive_that_follows_the_seed(form: str) -> None:
     torch.manual_seed(7)
     found = layer(x, start)
     torch.manual_seed(7)
-    xi = torch.randn(4, 6, 4, 5, dtype=torch.float64)
+    xi = drawn.normal(4, 6, 4, 5)
     scale = 0.3 * (2 / layer.leak).sqrt().view(4, 1, 1, 5) if form == "potential" else 0.3
     layer.noise = 0
     same(found, layer(x, start, drive=xi * scale), [x, start, *layer.parameters()])
@@ -215,7 +199,7 @@ def test_dropout_over_time(form: str) -> None:
     torch.manual_seed(7)
     found = layer(x, start)
     torch.manual_seed(7)
-    moves = (torch.rand(1, 6, 4, 5, dtype=torch.float64)[0] >= 0.25).double()
+    moves = drawn.moves(1, 6, 4, 5, rate=0.25)[0]
     assert 0 < moves.sum() < moves.numel()
     same(found, loop(layer, x, start, leak=0.4 * moves), [x, start, *layer.parameters()])
     layer.eval()

@@ -179,6 +179,7 @@ def test_one_unbatched_sequence(tmp_path: Path) -> None:
 @pytest.mark.filterwarnings("ignore:Exporting a model to ONNX with a batch_size:UserWarning")
 @pytest.mark.filterwarnings("ignore:Exporting a model while it is in training mode:UserWarning")
 @pytest.mark.parametrize("way", ["model", "program", "old"])
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
 def test_in_training_mode_every_run_draws_its_mask(cell: str, way: str, tmp_path: Path) -> None:
     """At sizes that are fixed too, where the exporter works out what follows from no input. ONNX Runtime takes every
@@ -273,6 +274,7 @@ def test_the_old_exporter_takes_the_layer_itself(cell: str, call: str, tmp_path:
 
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # torch's own scan
+@pytest.mark.covering(1)
 @pytest.mark.parametrize("lengths", [False, True])
 @pytest.mark.parametrize(
     ("cell", "arguments"),

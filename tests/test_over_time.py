@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+import drawn
 import pytest
 import torch
 from cases import assert_same
@@ -22,6 +23,7 @@ KINDS = {
     "units shared by two threads": {"T": 40, "N": 1, "H": 130, "L": 1, "D": 1},
     "lengths reset dropout": {"lengths": True, "reset": True, "dropout": True},
 }
+PROJECTED = {name: {**KINDS[name], "P": 3} for name in ("plain", "many steps", "lengths reset dropout")}
 
 
 def problem_of(
@@ -37,27 +39,29 @@ def problem_of(
     lengths: bool = False,
     reset: bool = False,
     dropout: bool = False,
+    P: int = 0,
 ) -> Problem:
-    """A random one, in float64. Axes of the terms' shapes: 0 stands for all of that axis, 1 for the same everywhere."""
+    """A random one, in float64; with P, h is projected. Axes of the terms' shapes: 0 stands for all of that axis, 1 for
+    the same everywhere."""
     torch.manual_seed(1)
     table, of = CELLS[cell], {"dtype": torch.float64}
-    rows, weights = len(table.gates) * H, []
+    rows, wide, weights = len(table.gates) * H, P or H, []
     for place in range(L * D):
-        shapes = (rows, 3 if place < D else D * H), (rows, H), (rows,), (rows,)
+        shapes = (rows, 3 if place < D else D * wide), (rows, wide), (rows,), (rows,), *([(P, H)] if P else [])
         weights += [torch.randn(shape, **of) / H**0.5 for shape in shapes]
     problem = Problem(
         table,
         L,
         D,
         True,
-        False,
+        P > 0,
         torch.randn(T, N, 3, **of),
-        tuple(torch.randn(L * D, N, H, **of) for _ in table.states),
+        tuple(torch.randn(L * D, N, wide if state == "h" else H, **of) for state in table.states),
         tuple(weights),
         lengths=torch.randint(0, T + 1, (N,)) if lengths else None,
         reset=torch.rand(T, N) < 0.3 if reset else None,
-        masks=2 * (torch.rand(L - 1, T, N, D * H) < 0.5).double() if dropout else None,
-        recurrent_masks=2 * (torch.rand(L * D, N, H) < 0.5).double() if recurrent else None,
+        masks=2 * (torch.rand(L - 1, T, N, D * wide) < 0.5).double() if dropout else None,
+        recurrent_masks=2 * (torch.rand(L * D, N, wide) < 0.5).double() if recurrent else None,
     )
     width = problem.leak_width()
     wholes = (L * D, T, N, width), (L * D, T, N, H)
@@ -102,11 +106,14 @@ def cases() -> Iterator[tuple[str, str, Any, Any]]:
             yield cell, kind, None if cell == "rnn_tanh" else (0, 0, 0, 0), None
         if cell != "rnn_tanh":
             yield cell, "plain", (1, 1, 1, 1), None
+    for kind in PROJECTED:
+        yield "lstm", f"projected {kind}", (0, 0, 0, 0), None
 
 
 @pytest.mark.parametrize(("cell", "kind", "leak", "drive"), [*cases()])
 def test_kernels_are_the_definition(cell: str, kind: str, leak: Any, drive: Any) -> None:
-    problem = problem_of(cell, leak, drive, **KINDS[kind])
+    of_kind = PROJECTED[kind.removeprefix("projected ")] if "projected" in kind else KINDS[kind]
+    problem = problem_of(cell, leak, drive, **of_kind)
     if not problem.cell.leaks:
         problem = problem._replace(terms=tuple(term.detach() for term in problem.terms))
     compare(problem)
@@ -133,7 +140,7 @@ def test_dropout_over_time_is_a_loop_over_torchs_cell(kind: str) -> None:
         moves = torch.full((T, N, sum(widths)), 0.7, dtype=torch.float64)
         masks = torch.ones(N, H, dtype=torch.float64)
         if training:
-            moves = (torch.rand(1, T, N, sum(widths), dtype=torch.float64)[0] >= 0.3).double()
+            moves = drawn.moves(1, T, N, sum(widths), rate=0.3)[0]
             masks = F.dropout(torch.ones(1, N, H, dtype=torch.float64), 0.4)[0]
         columns, ends = [], []
         for n in range(N):
@@ -161,6 +168,36 @@ def test_dropout_over_time_is_a_loop_over_torchs_cell(kind: str) -> None:
         assert_same(*values)
         states_n = last if isinstance(last, tuple) else (last,)
         torch.testing.assert_close(torch.stack(states_n, 2)[0], torch.stack(ends))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_zoneout_of_a_projected_lstm_follows_the_projection(training: bool) -> None:
+    """A loop over torch's own layer, a step at a time: its h, which is projected, is blended after that."""
+    torch.manual_seed(0)
+    of = {"proj_size": 2, "dtype": torch.float64}
+    layer, theirs = elman.LSTM(4, 5, zoneout=(0.3, 0.6), **of).train(training), nn.LSTM(4, 5, **of)
+    theirs.load_state_dict(layer.state_dict())
+    x = torch.randn(7, 3, 4, dtype=torch.float64, requires_grad=True)
+    torch.manual_seed(7)
+    output, last = layer(x)
+    torch.manual_seed(7)
+    if training:
+        shares = drawn.moves(1, 7, 3, 2, rate=0.3), drawn.moves(1, 7, 3, 5, rate=0.6)
+    else:
+        shares = tuple(torch.full((1, 7, 3, w), share, dtype=torch.float64) for w, share in ((2, 0.7), (5, 0.4)))
+    states = tuple(torch.zeros(1, 3, width, dtype=torch.float64) for width in (2, 5))
+    rows = []
+    for t in range(7):
+        _, new = theirs(x[t : t + 1], states)
+        states = tuple(a[:, t] * s + (1 - a[:, t]) * old for a, s, old in zip(shares, new, states, strict=True))
+        rows.append(states[0])
+    expected = torch.cat(rows)
+    torch.testing.assert_close((output, last), (expected, states))
+    found, wanted = (
+        torch.autograd.grad(y.sin().sum(), [x, *of_layer.parameters()], retain_graph=True)
+        for y, of_layer in ((output, layer), (expected, theirs))
+    )
+    torch.testing.assert_close(found, wanted)
 
 
 def test_an_lstm_has_a_zoneout_for_each_state() -> None:

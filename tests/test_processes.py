@@ -14,6 +14,7 @@ import pytest
 import torch
 from commands import exit_code
 
+from elman.data import NAMES
 from elman.tasks.errors import SettingError
 from elman.tasks.settings import LoopSettings, TextSettings
 from elman.tasks.text import run as text_runs
@@ -24,7 +25,7 @@ from elman.tasks.training.processes import Share
 SMALL = "--steps 40 --eval-every 20 --hidden-size 16 --dropout 0.3"
 TASKS = {
     "text": f"train text text.txt {SMALL} --embedding-size 8 --seq-len 8 --batch-size 5",
-    "labels": f"train labels names {SMALL} --bidirectional --class-weights balanced --batch-size 7",
+    "labels": f"train labels names.csv {SMALL} --bidirectional --class-weights balanced --batch-size 7",
     "series": f"train series elnino {SMALL} --batch-size 5",
 }
 
@@ -34,6 +35,8 @@ def place(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("processes")
     words = ["the", "cat", "sat", "on", "a", "mat", "while", "나는", "학교에", "간다"]
     (folder / "text.txt").write_text(" ".join(random.Random(0).choices(words, k=500)), encoding="utf-8")
+    header, *names = NAMES["names"].read_text(encoding="utf-8").splitlines()
+    (folder / "names.csv").write_text("\n".join([header, *names[::20]]), encoding="utf-8")
     return folder
 
 

@@ -52,6 +52,7 @@ def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> st
     return request.param
 
 
+@pytest.mark.covering(3)
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", ["whole", "lengths", "reset"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.why)
@@ -80,6 +81,7 @@ def gradients(layer: torch.nn.Module, input: Tensor, h0: Tensor, output: Tensor,
     return {"output": output, "h_n": h_n} | {f"d{name}": g for name, g in zip(tensors, found, strict=True)}
 
 
+@pytest.mark.covering(3)
 @pytest.mark.parametrize("chunk", [1, 3, 12])
 @pytest.mark.parametrize("groups", [1, 4, 12])
 @pytest.mark.parametrize("threads", [1, 2])
@@ -109,6 +111,7 @@ def test_weight_gradients_of_groups_however_it_is_cut(
     assert_same(*({n: g for n, g in zip(names, found, strict=True) if n in kept} for found in (ours, expected)))
 
 
+@pytest.mark.covering(3)
 @pytest.mark.parametrize("groups", [None, 3])
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("kind", ["whole", "lengths", "reset lengths"])

@@ -290,6 +290,19 @@ def test_a_state_that_was_set_goes_on_before_the_first_step() -> None:
     torch.testing.assert_close(stream(x), layer(x.unsqueeze(0))[0][0].detach())
 
 
+def test_a_parameter_made_in_inference_mode_is_followed() -> None:
+    layer, x = elman.RNN(3, 4), torch.randn(2, 3)
+    stream = elman.Stream(layer)
+    stream(x)
+    with torch.inference_mode():  # which counts no versions
+        layer.weight_hh_l0 = torch.nn.Parameter(torch.randn(4, 4))
+    for _ in range(2):
+        state = stream.state
+        with torch.no_grad():
+            expected, _ = layer(x.unsqueeze(0), state)
+        torch.testing.assert_close(stream(x), expected[0])
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_the_nonlinearity_is_followed(again: bool) -> None:
     layer, x = elman.RNN(3, 4), torch.randn(2, 3)

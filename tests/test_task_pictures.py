@@ -4,6 +4,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+from commands import exit_code
 from PIL import Image
 
 from elman._fonts import fonts
@@ -11,6 +12,8 @@ from elman.cli import training
 from elman.cli.matrix import matrix_lines
 from elman.tasks.errors import MissingExtra
 from elman.tasks.series import figures as series_figures
+from elman.tasks.text import task as text_task
+from elman.tasks.training import figures
 from elman.tasks.training.figures import confusion_picture, picture
 
 MATRIX = np.array([[3, 1], [0, 7]])
@@ -69,3 +72,17 @@ def test_a_picture_of_more_columns_than_it_shows_says_so(tmp_path):
         panels[0].plot([1, 2], label="a")
         assert len(panels) == 4
         assert panels[0].get_title() == "Forecasts. These are the first 4 of 23 columns."
+
+
+@pytest.mark.parametrize("glimpse", [100, 10_000])
+def test_lines_that_cover_more_than_the_curve_say_so(glimpse, tmp_path, monkeypatch):
+    drawn: list[dict[str, float]] = []
+    monkeypatch.setattr(figures, "loss_picture", lambda trainer, path, lines: drawn.append(lines))
+    monkeypatch.setattr(text_task, "GLIMPSE", glimpse)
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. " * 200)
+    words = "--steps 2 --hidden-size 4 --embedding-size 3 --batch-size 4 --quiet"
+    assert exit_code("train", "text", tmp_path / "text.txt", "-o", tmp_path / "run", *words.split()) == 0
+    ((*names,),) = drawn
+    assert all(name.endswith(", on all held-out text") == (glimpse == 100) for name in names)
+    assert any(name.startswith("this model") for name in names) == (glimpse == 100)
+    assert len(names) <= len(figures.STYLES)

@@ -2,6 +2,7 @@
 
 import re
 
+import drawn
 import pytest
 import torch
 from test_trace import korean
@@ -62,7 +63,7 @@ def test_every_term_is_that_of_a_loop_over_time(form, nonlinearity) -> None:
     torch.manual_seed(3)
     trace = elman.trace(layer, x, start, lengths=lengths, leak=leak, drive=drive)
     torch.manual_seed(3)
-    noise = 0.3 * torch.randn(4, 5, 3, 4, dtype=torch.float64)
+    noise = 0.3 * drawn.normal(4, 5, 3, 4)
     scaled = noise * (2 / leak).sqrt() if form == "potential" else noise
     there = trace.there[:, :, None]
     same(trace.drive.flatten(0, 1) * there, (drive + scaled) * there, "drive")

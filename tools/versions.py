@@ -1,7 +1,8 @@
 """The layer's tests with other versions of Python, torch, numpy and numba: `make matrix`, `python -m tools.versions`.
 
 Each row is an environment in build/versions/. torch comes without the packages of CUDA, which are some GB a version;
-what its libraries miss of them is stood in for (cuda_stubs.py). Writes docs/versions.md.
+what its libraries miss of them is stood in for (cuda_stubs.py). A row that has run is written into docs/versions.md,
+beside the commit that it ran on; the others there stay.
 """
 
 import argparse
@@ -9,19 +10,21 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools import cuda_stubs
 
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "versions.md"
 # torch's own needs but CUDA's, and what the tests need: the extra `layer-tests`
 PACKAGES = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "setuptools>=77")
-PACKAGES += ("pytest>=8.3", "hypothesis>=6.120", "torchinfo>=1.8")
-TESTS = ("against_torch", "backends", "compile", "convert", "dropout", "dtypes", "edges", "errors")
-TESTS += ("from_weights", "fx", "gradients", "import", "inplace", "lengths", "module", "ops", "packed", "reset")
-TESTS += ("seeds", "stream", "transforms", "weights")
+PACKAGES += ("pytest>=8.3", "hypothesis>=6.120", "torchinfo>=1.8", "scipy>=1.14")
+TESTS = ("against_torch", "backends", "cell", "compile", "convert", "drawing", "dropout", "dtypes", "edges", "errors")
+TESTS += ("from_weights", "fx", "gradients", "import", "init", "inplace", "leaky", "lengths", "module", "ops")
+TESTS += ("over_time", "packed", "parametrizations", "reset", "seeds", "stream", "stream_terms", "taken_twice")
+TESTS += ("transforms", "usual", "weights")
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,11 @@ def install(row: Row, python: str) -> Path:
     return own
 
 
-def result(row: Row, tests: Sequence[str]) -> str:
-    """What pytest said at its end, or why it did not run."""
+def said(row: Row, tests: Sequence[str]) -> str | None:
+    """What pytest said at its end, or None where there is no such Python."""
     python = interpreter(row.python)
     if python is None:
-        return "not run: no such Python here"
+        return None
     own = install(row, python)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "passive"}
     files = [f"tests/test_{name}.py" for name in tests]
@@ -89,22 +92,38 @@ def result(row: Row, tests: Sequence[str]) -> str:
     return re.sub(r" in .*", "", last).strip("= ")
 
 
-def table(results: list[tuple[Row, str]]) -> str:
-    """The page."""
+def commit() -> str:
+    """The last commit of what the tests depend on, with "-dirty" where files differ from it; empty outside of git."""
+    if not (ROOT / ".git").exists():
+        return ""
+    places = ["--", "elman", "tests", "pyproject.toml"]
+    last, changed = (
+        subprocess.run(["git", *words, *places], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+        for words in (["log", "-1", "--format=%h"], ["status", "--porcelain"])
+    )
+    return f"{last}-dirty" if changed else last
+
+
+def page(results: Mapping[Row, str], before: str) -> str:
+    """The page: rows with these last two cells, "tests | commit"; any other has those that it had before."""
     lines = [
         "# Versions",
         "",
         "The layer's tests, `make matrix`, with warnings as errors, on Linux x86-64 and the CPU.",
         "",
-        "| Python | torch | numpy | numba | | tests |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| Python | torch | numpy | numba | | tests | commit |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    lines += [f"| {r.python} | {r.torch} | {r.numpy} | {r.numba} | {r.why} | {said} |" for r, said in results]
+    kept = before.splitlines()
+    for row in ROWS:
+        begin = f"| {row.python} | {row.torch} | {row.numpy} | {row.numba} | {row.why} | "
+        held = next((line for line in kept if line.startswith(begin)), f"{begin}not run: no such Python here | |")
+        lines.append(f"{begin}{results[row]} |" if row in results else held)
     return "\n".join([*lines, ""])
 
 
 def main() -> None:
-    """Runs the rows that are asked for, prints their results, and writes the page when all have been."""
+    """Runs the rows that are asked for, and writes each into the page when all its tests have run."""
     options = argparse.ArgumentParser(prog="python -m tools.versions", description=__doc__)
     options.add_argument("--torch", nargs="+", metavar="VERSION", help="only rows with these")
     options.add_argument("--files", action="store_true", help="only say which files of tests/ they are")
@@ -113,11 +132,15 @@ def main() -> None:
     if asked.files:
         print(*(f"tests/test_{name}.py" for name in asked.tests))
         return
-    rows = [row for row in ROWS if asked.torch is None or row.torch in asked.torch]
-    page = table([(row, result(row, asked.tests)) for row in rows])
-    print(page)
-    if len(rows) == len(ROWS) and asked.tests == TESTS:
-        (ROOT / "docs" / "versions.md").write_text(page, encoding="utf-8")
+    for row in ROWS:
+        if asked.torch is not None and row.torch not in asked.torch:
+            continue
+        tree = commit()  # before, so that what is changed meanwhile is not taken for tested
+        end = said(row, asked.tests)
+        if end is not None and asked.tests == TESTS:
+            before = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
+            PAGE.write_text(page({row: f"{end} | {tree}"}, before), encoding="utf-8")
+    print(PAGE.read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.call.usual import sizes_of, weight_shapes, weights_are_usual
+from elman.call.usual import sizes_of, weights_are_usual
+from elman.kernels.problem import weight_shapes
 from elman.kernels.shapes import check_length_values
 
 if TYPE_CHECKING:

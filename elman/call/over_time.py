@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from elman.autograd import drawing
 from elman.kernels.cells import CELLS
 from elman.kernels.numba_cpu.memory import check_room
 from elman.kernels.numba_cpu.obstacle import PLAIN
@@ -36,10 +37,9 @@ def with_terms(layer: "Recurrent", problem: Problem, given: Given | None, unbatc
         unbatched: whether the call has no batch axis.
     """
     leak = drive = None
+    problem = on_its_cell(layer, problem)
     if given is not None:
-        problem, leak, drive = leaky_problem(layer, problem, given, unbatched)  # type: ignore[arg-type]
-    elif layer.zoneout and problem.cell.layer == "rnn":
-        problem = problem._replace(cell=CELLS[f"leaky_{problem.cell.nonlinearity}"])
+        leak, drive = leaky_terms(layer, problem, given, unbatched)  # type: ignore[arg-type]
     if layer.zoneout:
         kept = _zoneout(layer, problem)
         leak = kept if leak is None else leak * kept
@@ -51,46 +51,84 @@ def with_terms(layer: "Recurrent", problem: Problem, given: Given | None, unbatc
     return problem._replace(terms=terms, recurrent_masks=masks)
 
 
+class OfSteps:
+    """What the steps of a stream read beside x."""
+
+    def __init__(self, layer: "Recurrent", problem: Problem, batched: bool) -> None:
+        """For steps like one, (1, N, I); not `batched`: its input is (I,)."""
+        self._layer, self._batched = layer, batched
+        self._time = 1 if layer.batch_first and batched else 0
+        self.changes = bool(layer.zoneout and layer.training) or bool(getattr(layer, "noise", 0))
+        """Whether it is another at every step, of which none is told a term."""
+        problem = on_its_cell(layer, problem)
+        self.like = problem._replace(terms=(problem.x.new_ones((1,) * 4),))
+        """A step with terms of any numbers."""
+
+    def terms(self, given: dict[str, Any]) -> Problem:
+        """A step with those of its call, a leak or a drive in the shape of its input, and what is drawn for it."""
+        dim = 2 if self._batched else 1
+        of_sequence = {
+            name: term.unsqueeze(self._time) if isinstance(term, Tensor) and term.dim() == dim else term
+            for name, term in given.items()
+        }
+        leaks = self._layer._cell.leaks
+        problem = self.like._replace(states=())
+        return with_terms(self._layer, problem, Given(**of_sequence) if leaks else None, not self._batched)
+
+
 def _zoneout(layer: "Recurrent", problem: Problem) -> Tensor:
     """What zoneout multiplies a leak by: 0 where a unit keeps its state, else 1; in evaluation the expectation."""
     rates = layer.zoneout if isinstance(layer.zoneout, tuple) else (layer.zoneout,)
     widths = (problem.leak_width(),) if len(rates) == 1 else problem.state_widths()
     if layer.training:
-        x, rows = problem.x, (problem.num_layers * problem.num_directions, *problem.x.shape[:-1])
-        fine = torch.promote_types(x.dtype, torch.float32)
-        # a third of the time that a Bernoulli draw takes
-        drawn = [torch.rand((*rows, w), dtype=fine, device=x.device).ge_(p) for p, w in zip(rates, widths, strict=True)]
-        return (drawn[0] if len(drawn) == 1 else torch.cat(drawn, -1)).to(x.dtype)
+        rows = problem.num_layers * problem.num_directions, *problem.x.shape[:-1]
+        drawn = [drawing.moves((*rows, w), p, problem.x) for p, w in zip(rates, widths, strict=True)]
+        return drawn[0] if len(drawn) == 1 else torch.cat(drawn, -1)
     ones = (1,) * problem.x.dim()
     return torch.cat([problem.x.new_full((*ones, w), 1 - p) for p, w in zip(rates, widths, strict=True)], -1)
 
 
-def leaky_problem(
+def leaky_terms(
     layer: "LeakyRNN | LeakyRNNCell", problem: Problem, given: Given, unbatched: bool
-) -> tuple[Problem, Tensor, Tensor | None]:
-    """The problem of a leaky layer or cell, its leak and its drive."""
-    x, potential = problem.x, layer.form == "potential"
+) -> tuple[Tensor, Tensor | None]:
+    """The leak and the drive of a leaky layer or cell, its noise with it."""
+    x = problem.x
     for name, value in given._asdict().items():
         if value is not None and problem.batch_sizes is not None:
             raise ValueError(f"A PackedSequence takes no {name}=: pass a padded tensor with lengths= and {name}=.")
     own = given.leak is None
     leak = layer._leak_of(x) if own else _laid_out(layer, "leak", given.leak, x, unbatched)
     drive = None if given.drive is None else _laid_out(layer, "drive", given.drive, x, unbatched)
-    places = problem.num_layers * problem.num_directions
     if layer.noise:
-        scale = _noise_scale(layer.noise, layer._number if own else None, leak, potential)
-        noise = torch.randn((places, *x.shape[:-1], layer.hidden_size), dtype=x.dtype, device=x.device)
-        noise = noise * scale if isinstance(scale, Tensor) else noise.mul_(scale)
+        scale = _noise_scale(layer.noise, layer._number if own else None, leak, layer.form == "potential")
+        size = problem.num_layers * problem.num_directions, *x.shape[:-1], layer.hidden_size
+        noise = drawing.normal(size, 1.0, x) * scale if isinstance(scale, Tensor) else drawing.normal(size, scale, x)
         drive = noise if drive is None else drive + noise
-    if potential:
-        states, function = problem.states, FUNCTIONS[layer.nonlinearity].of
-        if not states and layer.nonlinearity in ("sigmoid", "softplus"):  # whose value at 0 is not 0
-            states = (x.new_zeros(places, problem.sequences, layer.hidden_size),)
-        if states and type(states[0]) in PLAIN and states[0].is_cpu and torch._C._has_storage(states[0]):
-            check_room(states)  # which torch's operator does not ask for
-        states = (function(states[0]), states[0]) if states else ()
-        problem = problem._replace(cell=CELLS[f"potential_{layer.nonlinearity}"], states=states)
-    return problem, leak, drive
+    return leak, drive
+
+
+def on_its_cell(layer: "Recurrent | LeakyRNNCell", problem: Problem) -> Problem:
+    """The problem on the cell that computes it: RNN with zoneout leaks, form "potential" carries f(v) beside v."""
+    function = problem.cell.nonlinearity or ""
+    if problem.cell.layer == "rnn" and layer.zoneout:
+        return problem._replace(cell=CELLS[f"leaky_{function}"])
+    if problem.cell is not layer._cell or problem.cell.layer != "leaky" or layer.form != "potential":
+        return problem
+    states = problem.states
+    if not states and function in ("sigmoid", "softplus"):  # whose value at 0 is not 0
+        states = (_zero_state(problem, layer.hidden_size),)
+    if states and type(states[0]) in PLAIN and states[0].is_cpu and torch._C._has_storage(states[0]):
+        check_room(states)  # which torch's operator does not ask for
+    states = (FUNCTIONS[function].of(states[0]), states[0]) if states else ()
+    return problem._replace(cell=CELLS[f"potential_{function}"], states=states)
+
+
+def _zero_state(problem: Problem, width: int) -> Tensor:
+    """(L * D, N, H), of which a program that is written down takes N from x."""
+    x, places = problem.x, problem.num_layers * problem.num_directions
+    if problem.batch_sizes is not None:
+        return x.new_zeros(places, problem.sequences, width)
+    return x.detach()[:0].sum(0)[:, :1].expand(places, -1, width).contiguous()
 
 
 def _noise_scale(noise: float, fixed: float | None, leak: Tensor, potential: bool) -> Tensor | float:

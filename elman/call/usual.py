@@ -13,7 +13,7 @@ from elman.autograd import eager
 from elman.autograd.private import looks_like
 from elman.kernels import moment
 from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
-from elman.kernels.problem import Problem
+from elman.kernels.problem import Problem, weight_shapes
 from elman.kernels.table import asked, own_kernels
 
 if TYPE_CHECKING:
@@ -150,22 +150,9 @@ def weights_are_usual(layer: "Recurrent", weights: list[Tensor]) -> bool:
 
 def sizes_of(layer: "Recurrent") -> tuple[Any, ...]:
     """What the shapes of a layer's weights follow from, as `weight_shapes` takes it."""
-    directions = 2 if layer.bidirectional else 1
-    gates = layer._gates
-    return layer.input_size, layer.hidden_size, layer.num_layers, directions, layer.bias, gates, layer.proj_size
+    h, directions = layer.hidden_size, 2 if layer.bidirectional else 1
+    p, projected = layer.proj_size or h, layer.proj_size > 0
+    return layer._gates, layer.num_layers, directions, layer.input_size, h, p, layer.bias, projected
 
 
-def weight_shapes(
-    input_size: int, hidden_size: int, layers: int, directions: int, bias: bool, gates: int, proj_size: int
-) -> list[tuple[int, ...]]:
-    """The shapes of a layer's weights, in the order in which backends take them."""
-    rows, outputs = gates * hidden_size, proj_size or hidden_size
-    shapes: list[tuple[int, ...]] = []
-    for layer in range(layers):
-        inputs = input_size if layer == 0 else directions * outputs
-        one = [(rows, inputs), (rows, outputs), *([(rows,)] * 2 if bias else [])]
-        shapes += [*one, *([(proj_size, hidden_size)] if proj_size else [])] * directions
-    return shapes
-
-
-_shapes = functools.lru_cache(maxsize=256)(weight_shapes)
+_shapes: Any = functools.lru_cache(maxsize=256)(weight_shapes)

@@ -49,7 +49,7 @@ app.command("forecast")(common(forecast.forecast, answers=True))
 app.command("export")(common(export.export))
 app.command("explain")(common(explain.explain))
 app.command("demo")(common(demo.demo))
-app.command("bench")(bench.bench)
+app.command("bench")(common(bench.bench, answers=True))
 
 
 def run(arguments: Sequence[str] | None) -> int:

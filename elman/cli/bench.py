@@ -1,6 +1,6 @@
-"""elman bench: elman.RNN beside torch.nn.RNN on this machine. Agreement comes first, then time."""
+"""elman bench: a layer of elman's beside torch's on this machine. Agreement comes first, then time."""
 
-import json as json_format
+import json
 import os
 import platform
 import time
@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from elman.tasks.errors import SettingError
+from elman.cli import options
+from elman.tasks.errors import SettingError, UserError
+from elman.tasks.files.places import refuse_existing
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,6 +50,7 @@ SIZES = (
     Size("W_hh fills the second cache: the matrix product decides", 50, 64, 256, 512),
 )
 NAMES = ("elman", "torch")
+CELLS = ("rnn", "gru", "lstm")
 
 # Where another process takes a core, torch's threads wait for it at every step: its 0.1 ms call was seen to take 96 ms,
 # beside one thread of elman's that took no longer than usual. Such a ratio says nothing, and it flatters elman.
@@ -78,34 +81,36 @@ class Row:
 
 
 class Problem:
-    """Both layers with the same weights, one input, and the gradients that arrive at their outputs."""
+    """Both layers of a cell with the same weights, one input, and the gradients that arrive at their outputs."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: Size, cell: str) -> None:
         import torch
 
         import elman
 
         torch.manual_seed(0)
         self.layers: dict[str, nn.Module] = {
-            name: cls(size.I, size.H, size.L, bidirectional=size.D == 2)
-            for name, cls in zip(NAMES, (elman.RNN, torch.nn.RNN), strict=True)
+            name: getattr(module, cell.upper())(size.I, size.H, size.L, bidirectional=size.D == 2)
+            for name, module in zip(NAMES, (elman, torch.nn), strict=True)
         }
         self.layers["elman"].load_state_dict(self.layers["torch"].state_dict())
         self.input = torch.randn(size.T, size.N, size.I, requires_grad=True)
         self.wanted = {name: {"x": self.input, **dict(layer.named_parameters())} for name, layer in self.layers.items()}
         rows = size.T * size.N  # weight gradients are sums over them, here of the order of one
+        self.states = ("h_n", "c_n") if cell == "lstm" else ("h_n",)
         self.cotangents = (
             torch.randn(size.T, size.N, size.D * size.H) / rows**0.5,
-            torch.randn(size.L * size.D, size.N, size.H) / size.N**0.5,
+            *(torch.randn(size.L * size.D, size.N, size.H) / size.N**0.5 for _ in self.states),
         )
 
-    def train(self, name: str) -> tuple["Tensor", "Tensor"]:
-        """Forward, and backward from output and h_n to the input and every weight."""
+    def train(self, name: str) -> tuple["Tensor", ...]:
+        """output and the last states; and backward from all of them to the input and every weight."""
         import torch
 
         for tensor in self.wanted[name].values():
             tensor.grad = None
-        outputs: tuple[Tensor, Tensor] = self.layers[name](self.input)
+        output, last = self.layers[name](self.input)
+        outputs = (output, *last) if isinstance(last, tuple) else (output, last)
         torch.autograd.backward(outputs, self.cotangents)
         return outputs
 
@@ -125,10 +130,10 @@ class Problem:
             torch.testing.assert_close(ours[key], value, msg=partial("{}: {}".format, key))
 
     def _values(self, name: str) -> dict[str, "Tensor | None"]:
-        """Both results and every gradient of one training step, by name."""
-        output, h_n = self.train(name)
+        """All results and every gradient of one training step, by name."""
+        results = dict(zip(("output", *self.states), self.train(name), strict=True))
         gradients = {f"d{key}": tensor.grad for key, tensor in self.wanted[name].items()}
-        return {"output": output, "h_n": h_n, **gradients}
+        return {**results, **gradients}
 
 
 def medians(calls: dict[str, "Call"], rounds: int, seconds: float) -> tuple[dict[str, float], int]:
@@ -146,9 +151,9 @@ def medians(calls: dict[str, "Call"], rounds: int, seconds: float) -> tuple[dict
     return {name: median(values) for name, values in times.items()}, min(map(len, times.values()))
 
 
-def measure(size: Size, rounds: int, seconds: float) -> Iterator[Row]:
+def measure(size: Size, cell: str, rounds: int, seconds: float) -> Iterator[Row]:
     """Training and inference at one size; AssertionError, before any timing, where the layers disagree."""
-    problem = Problem(size)
+    problem = Problem(size, cell)
     problem.compare()
     for mode, run in (("training", problem.train), ("inference", problem.infer)):
         start, busy = time.perf_counter(), _busy_elsewhere()
@@ -184,27 +189,28 @@ def machine() -> dict[str, object]:
 
 
 def bench(
-    threads: Annotated[int | None, typer.Option(help="Threads for both layers.  [default: torch's own choice]")] = None,
-    json: Annotated[Path | None, typer.Option(help="Write the figures to this file too.", metavar="FILE")] = None,
+    cell: Annotated[str, typer.Option(help=f"Which layers: {', '.join(CELLS)}.")] = "rnn",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the figures to this file too, as JSON.", metavar="FILE")
+    ] = None,
+    overwrite: options.Overwrite = False,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the time, and rougher figures.")] = False,
-) -> None:
-    """Compare elman.RNN with torch.nn.RNN on this machine: first their numbers, then their time, at eight sizes."""
-    if threads is not None and threads < 1:
-        raise SettingError("threads", "at least 1", threads)
-    import torch
-
-    if threads is not None:
-        torch.set_num_threads(threads)
+) -> dict[str, Any]:
+    """Compare elman's layer with torch's on this machine: first their numbers, then their time, at eight sizes."""
+    if cell not in CELLS:
+        raise SettingError("cell", ", ".join(CELLS), cell)
+    if output is not None:
+        refuse_existing(output, overwrite=overwrite)
     about = machine()
     print("; ".join(f"{key} {value}" for key, value in about.items()))
-    print("float32, median milliseconds a call; every value and gradient agrees before anything is timed\n")
+    print(f"{cell.upper()}, float32, median milliseconds a call; every number agrees before any is timed\n")
     print(f"{'':32}{'training':^28}{'inference':^28}")
     print(f"{'':32}{'elman':>9}{'torch':>9}{'ratio':>8}  {'elman':>9}{'torch':>9}{'ratio':>8}")
     rows: list[Row] = []
     for size in SIZES:
         print(f"{size!s:32}", end="", flush=True)
         try:
-            for row in measure(size, rounds=5 if quick else 15, seconds=0.01 if quick else 0.04):
+            for row in measure(size, cell, rounds=5 if quick else 15, seconds=0.01 if quick else 0.04):
                 print(
                     f"{row.elman_ms:9.3f}{row.torch_ms:9.3f}{row.ratio:7.1f}x{'? ' if row.disturbed else '  '}",
                     end="",
@@ -212,23 +218,32 @@ def bench(
                 )
                 rows.append(row)
         except AssertionError as error:
-            print(f"elman and torch disagree, so nothing is timed\n{error}")
-            raise typer.Exit(1) from error
+            print()
+            raise UserError(f"elman and torch disagree at {size}, so nothing is timed there: {error}") from error
         print()
+    _say_means(rows)
+    figures = {
+        "machine": about,
+        "cell": cell,
+        "rows": [asdict(row) | {"ratio": row.ratio, "disturbed": row.disturbed} for row in rows],
+    }
+    if output is not None:
+        from elman.tasks.training.checkpoint import write_atomically
+
+        write_atomically(output, (json.dumps(figures, indent=1) + "\n").encode())
+    return figures
+
+
+def _say_means(rows: list[Row]) -> None:
+    """The geometric means of the ratios, or why there are none."""
     if any(row.disturbed for row in rows):
         print(
             f"? other processes kept more than {_OTHERS} of a core busy: no mean is given, measure again without them "
             "(README.md, On a busy machine, says what they do to a program)"
         )
-    else:
-        modes = ("training", "inference")
-        from statistics import geometric_mean
+        return
+    from statistics import geometric_mean
 
-        means = [geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in modes]
-        print(f"{'geometric mean of the ratios':50}{means[0]:7.1f}x{'':20}{means[1]:7.1f}x")
-    if json is not None:
-        figures = {
-            "machine": about,
-            "rows": [asdict(row) | {"ratio": row.ratio, "disturbed": row.disturbed} for row in rows],
-        }
-        json.write_text(json_format.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    modes = ("training", "inference")
+    means = [geometric_mean(row.ratio for row in rows if row.mode == mode) for mode in modes]
+    print(f"{'geometric mean of the ratios':50}{means[0]:7.1f}x{'':20}{means[1]:7.1f}x")

@@ -7,7 +7,7 @@ import typer
 
 from elman.cli import options
 from elman.explain._examples import EXAMPLES
-from elman.tasks.errors import UserError
+from elman.tasks.errors import DataError, SettingError, UserError
 from elman.tasks.files.places import free_path, refuse_existing
 
 MOST = 10  # steps that are told
@@ -15,6 +15,7 @@ MOST_BYTES = 4_000_000  # of a page: most of it are the weights, 1.3 MB in a GRU
 
 if TYPE_CHECKING:
     from elman.explain._trace import Trace
+    from elman.tasks.labels.run import Classifier
 
 
 def explain(
@@ -24,8 +25,10 @@ def explain(
     ] = None,
     text: Annotated[str | None, typer.Option(help="What the model reads.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="The file that a series model forecasts from, in place of --text.")
+        Path | None,
+        typer.Option(help="In place of --text: the file that a series model forecasts from, or a labels model reads."),
     ] = None,
+    example: Annotated[int, typer.Option(help="Which example of --data a labels model reads, counted from 1.")] = 1,
     seed: Annotated[
         str | None, typer.Option(help=f"A built-in example in place of RUN: {', '.join(EXAMPLES)}.", metavar="NAME")
     ] = None,
@@ -40,7 +43,9 @@ def explain(
 ) -> dict[str, Any]:
     """Write a page that shows what a model computes, number by number. It needs no network: open it in a browser."""
     if sum(choice is not None for choice in (run, seed, gallery)) != 1:
-        raise UserError("give one of a RUN folder with --text, --seed with the name of an example, or --gallery FOLDER")
+        raise UserError(
+            "give one of a RUN folder with --text or --data, --seed with the name of an example, or --gallery FOLDER"
+        )
     if gallery is not None:
         return {"pages": _write_gallery(gallery)}
     if output is None:
@@ -55,7 +60,7 @@ def explain(
         trace = EXAMPLES[seed]()
     else:
         assert run is not None
-        trace, told = _trace_run(run, text, data, device)
+        trace, told = _trace_run(run, text, data, example, device)
     from elman.explain._page import page
     from elman.tasks.training.checkpoint import write_atomically
 
@@ -69,19 +74,21 @@ def explain(
     return {"pages": [str(output)], **told}
 
 
-def _trace_run(run: Path, text: str | None, data: Path | None, device: str) -> "tuple[Trace, dict[str, Any]]":
+def _trace_run(
+    run: Path, text: str | None, data: Path | None, example: int, device: str
+) -> "tuple[Trace, dict[str, Any]]":
     """The trace of a run's model, and what else there is to say about what it read."""
     from elman.tasks.training.checkpoint import read_task
 
     task = read_task(run)
     if task == "series":
         return _trace_series(run, data, device)
-    if text is None:
-        raise UserError("a RUN folder needs --text: what is the model to read?")
     if task == "labels":
-        return _trace_labels(run, text, device)
+        return _trace_labels(run, text, data, example, device)
     if task != "text":
-        raise UserError(f"{run} was trained for another task: {task}, not text or labels")
+        raise UserError(f"{run} was trained for another task: {task}, not text, labels or series")
+    if text is None:
+        raise UserError(f"{run} was trained on a text: give --text, what it is to read")
 
     from elman.explain._characters import trace_text
     from elman.tasks.text import run as text_runs
@@ -90,18 +97,45 @@ def _trace_run(run: Path, text: str | None, data: Path | None, device: str) -> "
     return trace_text(model, vocabulary, text), {}
 
 
-def _trace_labels(run: Path, text: str, device: str) -> "tuple[Trace, dict[str, Any]]":
+def _trace_labels(
+    run: Path, text: str | None, data: Path | None, example: int, device: str
+) -> "tuple[Trace, dict[str, Any]]":
     from elman.explain._sequences import trace_labels
     from elman.tasks.labels.run import Classifier
 
-    found = trace_labels(Classifier(run, device=device), text)
+    if (text is None) == (data is None):
+        raise UserError(f"{run} tells labels: give --text, or --data with a file that holds an example, and not both")
+    classifier = Classifier(run, device=device)
+    if data is None:
+        found = trace_labels(classifier, text or "")
+    else:
+        found = trace_labels(classifier, _read_example(classifier, data, example), name=str(data))
     print(f"{found.label}: {found.probability:.1%}")
     if found.steps:
-        print(f"steps that mattered, by how likely {found.label} is without them:")
+        print(f"steps that mattered, counted from 0, by how likely {found.label} is without them:")
     for step in sorted(found.steps, key=lambda step: step.without)[:MOST]:
-        print(f"{step.without:7.1%}  {step.token!r}")
-    steps = [{"token": step.token, "without": step.without} for step in found.steps]
-    return found.trace, {"label": found.label, "probability": found.probability, "steps": steps}
+        print(f"{step.without:7.1%}  step {step.step}: {step.token if classifier.numeric else repr(step.token)}")
+    return found.trace, {
+        "label": found.label,
+        "probability": found.probability,
+        "steps": [vars(step) for step in found.steps],
+    }
+
+
+def _read_example(classifier: "Classifier", data: Path, number: int) -> Any:
+    """The text or the numbers of a file's example, counted from 1."""
+    from elman import data as sets
+    from elman.tasks.labels.examples import open_examples
+
+    if number < 1:
+        raise SettingError("example", "at least 1", number)
+    examples = open_examples(sets.find(data), labelled=None, usual=classifier.config["data"].get("columns", ()))
+    count = 0
+    for batch in examples.batches():
+        if number <= batch.first + len(batch.sequences):
+            return batch.sequences[number - 1 - batch.first]
+        count = batch.first + len(batch.sequences)
+    raise DataError(f"{examples.name} holds {count:,} examples: there is no number {number:,}")
 
 
 def _trace_series(run: Path, data: Path | None, device: str) -> "tuple[Trace, dict[str, Any]]":

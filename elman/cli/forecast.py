@@ -56,6 +56,12 @@ def forecast(
         for name, quantiles in zip(forecaster.columns, rows, strict=True):
             writer.writerow([when, name, *as_text(quantiles)])
             forecasts.append({"time": when, **dict(zip(header, (name, *map(float, quantiles)), strict=True))})
+    interval = forecaster.settings.interval
+    if picture is not None:
+        try:
+            forecast_picture(past, found, forecaster.columns, interval, picture)
+        except MissingExtra as error:
+            print(error, file=sys.stderr)
     if output is None:
         print(out.getvalue(), end="")
     else:
@@ -67,12 +73,6 @@ def forecast(
             f"before in their place",
             file=sys.stderr,
         )
-    interval = forecaster.settings.interval
-    if picture is not None:
-        try:
-            forecast_picture(past, found, forecaster.columns, interval, picture)
-        except MissingExtra as error:
-            print(error, file=sys.stderr)
     print(
         f"lower to upper should hold {interval:.0%} of what comes; {run / 'README.md'} says how well it did",
         file=sys.stderr,

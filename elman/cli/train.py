@@ -104,6 +104,8 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
         print(verdict(bits))
     print(f"this model has the weights of step {trainer.best_step:,}, the best of all measured on the way")
     lines = {name: value for name, value in bits.items() if name != text_runs.MODEL}
+    if task.glimpses:  # the curve is of a part, these are of all
+        lines = {f"{name}, on all held-out text": value for name, value in bits.items()}
     training.draw(lambda: loss_picture(trainer, run.folder / "loss.png", lines=lines))
     write_text_readme(run, file.name, bits)
     return bits

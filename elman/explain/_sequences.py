@@ -1,40 +1,48 @@
-"""The trace of a trained labels model reading a text: what it would say after each step, and which steps mattered."""
+"""The trace of a trained labels model reading a sequence: what it would say after each step, and which mattered."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
 import polars as pl
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from elman.explain._labels import GUESSES
 from elman.explain._run import trace
 from elman.explain._trace import Trace
 from elman.tasks.errors import DataError
+from elman.tasks.labels.examples import Given, Numbers
 from elman.tasks.labels.run import Classifier
 from elman.tasks.labels.tokens import split_texts
 
-TITLE = {"en": "A labels model reads “{text}”", "ko": "분류 모델이 “{text}”를 읽는 과정"}
-NOTE = {
-    "en": "The model finds {label} ({p:.0%}). After each step stand the labels that it would give if the text ended "
-    "there. Without “{token}” it would give {label} {without:.0%}.",
-    "ko": "모델의 답은 {label}({p:.0%})입니다. 각 시점에는 글이 거기서 끝났을 때의 답이 있습니다. “{token}” 없이 "
-    "읽으면 {label}의 확률은 {without:.0%}입니다.",
+TITLE = {"en": "A labels model reads {what}", "ko": "분류 모델이 {what} 읽는 과정"}
+TEXT = {"en": "“{text}”", "ko": "“{text}”를"}
+NUMBERS = {"en": "{steps} steps of numbers, {size} a step", "ko": "숫자 {size}개씩 {steps}개 시점을"}
+FOUND = {
+    "en": "The model finds {label} ({p:.0%}). After each step stand the labels that it would give if the sequence "
+    "ended there.",
+    "ko": "모델의 답은 {label}({p:.0%})입니다. 각 시점에는 입력이 거기서 끝났을 때의 답이 있습니다.",
 }
+WITHOUT = {
+    "en": " Without step {place}, “{token}”, it would give {label} {without:.0%}.",
+    "ko": " {place}번째 시점의 “{token}” 없이 읽으면 {label}의 확률은 {without:.0%}입니다.",
+}
+MOST_SHOWN = 4  # numbers of a step
 
 
 @dataclass(frozen=True)
 class Step:
-    """A token, and the probability of the found label if the text had not had it."""
+    """A step, counted from 0, what was read there, and the probability of the found label without it."""
 
+    step: int
     token: str
     without: float
 
 
 @dataclass(frozen=True)
 class Explained:
-    """What a labels model found in a text, and why."""
+    """What a labels model found in a sequence, and why."""
 
     trace: Trace
     label: str
@@ -43,56 +51,57 @@ class Explained:
 
 
 @torch.no_grad()
-def trace_labels(classifier: Classifier, text: str) -> Explained:
-    """The recurrent layer's trace for `text`, a token a step.
+def trace_labels(classifier: Classifier, sequence: str | Numbers, name: str = "--text") -> Explained:
+    """The recurrent layer's trace for a text, a token a step, or for numbers, (T, F).
 
-    A step's weight is told by leaving it out: the text is read once more without it. Source: Li, Monroe and Jurafsky,
-    "Understanding neural networks through representation erasure", 2016.
+    A step's weight is told by leaving it out: the sequence is read once more without it. Source: Li, Monroe and
+    Jurafsky, "Understanding neural networks through representation erasure", 2016.
+
+    Args:
+        classifier: the model.
+        sequence: what it reads.
+        name: what that is called in errors.
 
     Raises:
-        DataError: the model reads numbers, or the text holds nothing to read.
+        DataError: the sequence is not of the kind that the model reads, or there is nothing to read in it.
     """
-    if classifier.tokens is None:
-        raise DataError(f"{classifier.folder} was trained on numbers, and --text is a text")
-    texts = pl.Series([text])
-    ids, _ = classifier.tokens.encode(texts)
-    if not len(ids):
-        raise DataError(f"there is nothing to read in the text {text!r}")
-    tokens = list(text) if classifier.tokens.kind == "characters" else split_texts(texts, "words")[0].to_list()
-    model, read = classifier.model, torch.from_numpy(ids)
-    p = _shares(classifier, [read[: t + 1] for t in range(len(read))])  # of each beginning, (T, K)
+    if not len(sequence):
+        raise DataError(f"there is nothing to read in the text {sequence!r}")
+    ((_, read, _),) = classifier.encoded(Given([sequence], name=name))
+    tokens, T = _tokens(classifier, sequence), len(read)
+    p = classifier.shares(np.concatenate([read[: t + 1] for t in range(T)]), np.arange(1, T + 1))  # after each step
     k = int(p[-1].argmax())
-    left = [torch.cat([read[:t], read[t + 1 :]]) for t in range(len(read))]
-    without = _shares(classifier, left)[:, k].tolist() if len(read) > 1 else []
-    steps = tuple(Step(token, share) for token, share in zip(tokens, without, strict=False))
     label, share = classifier.labels[k], float(p[-1, k])
-    likely = p.topk(min(GUESSES, len(classifier.labels)))
-    predictions = [
-        [(classifier.labels[i], q) for i, q in zip(choices, shares, strict=True)]
-        for choices, shares in zip(likely.indices.tolist(), likely.values.tolist(), strict=True)
-    ]
-    x = model.embedded(read[:, None].to(model.linear.weight.device))[:, 0]  # (T, I)
-    made = trace(cast(nn.RNN, model.rnn), x)
-    about: Mapping[str, Any] = {"text": text, "label": label, "p": share, "token": tokens[0], "without": share}
+    steps: tuple[Step, ...] = ()
+    if T > 1:  # a single step cannot be left out
+        left = np.concatenate([np.delete(read, t, axis=0) for t in range(T)])
+        without = classifier.shares(left, np.full(T, T - 1))[:, k].tolist()
+        steps = tuple(map(Step, range(T), tokens, without))
+    likely = np.argsort(-p, axis=1, kind="stable")[:, :GUESSES]
+    predictions = [[(classifier.labels[i], float(row[i])) for i in best] for row, best in zip(p, likely, strict=True)]
+    model = classifier.model
+    x = model.embedded(torch.from_numpy(read)[:, None].to(model.linear.weight.device))[:, 0]  # (T, I)
+    about: dict[str, Any] = {"label": label, "p": share}
+    said = FOUND
     if steps:
         most = min(steps, key=lambda step: step.without)
-        about = {**about, "token": most.token, "without": most.without}
-    notes = {language: said.format(**about) for language, said in NOTE.items()}
-    if not steps:  # a single token cannot be left out
-        notes = {language: said.split(". ")[0] + "." for language, said in notes.items()}
-    named = made.label(
+        about |= {"place": most.step, "token": most.token, "without": most.without}
+        said = {language: FOUND[language] + WITHOUT[language] for language in FOUND}
+    what = TEXT if isinstance(sequence, str) else NUMBERS
+    size = {"text": sequence, "steps": T, "size": 1 if isinstance(sequence, str) else sequence.shape[1]}
+    named = trace(cast(nn.RNN, model.rnn), x).label(
         tokens=tokens,
-        title={language: said.format(text=text) for language, said in TITLE.items()},
-        note=notes,
+        title={language: TITLE[language].format(what=what[language].format(**size)) for language in TITLE},
+        note={language: words.format(**about) for language, words in said.items()},
         predictions=predictions,
     )
     return Explained(named, label, share, steps)
 
 
-def _shares(classifier: Classifier, sequences: list[Tensor]) -> Tensor:
-    """p(label) of each sequence of ids, (N, K)."""
-    model = classifier.model
-    lengths = torch.tensor([len(ids) for ids in sequences])
-    padded = nn.utils.rnn.pad_sequence(sequences)
-    device = model.linear.weight.device
-    return cast(Tensor, model(padded.to(device), lengths.to(device))).softmax(1).cpu()
+def _tokens(classifier: Classifier, sequence: str | Numbers) -> list[str]:
+    """What each step is called."""
+    if isinstance(sequence, str):
+        words = classifier.settings.tokens == "words"
+        return split_texts(pl.Series([sequence]), "words")[0].to_list() if words else list(sequence)
+    shown = [" ".join(f"{value:.4g}" for value in row[:MOST_SHOWN]) for row in sequence]
+    return [f"{row} …" for row in shown] if sequence.shape[1] > MOST_SHOWN else shown

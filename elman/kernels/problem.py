@@ -24,6 +24,18 @@ class Weights(NamedTuple):
     """(P, H): the projection of an LSTM with proj_size."""
 
 
+def weight_shapes(
+    gates: int, layers: int, directions: int, inputs: int, h: int, p: int, bias: bool, projected: bool
+) -> list[tuple[int, ...]]:
+    """The shapes of all weights, in the order of `Problem.weights`."""
+    shapes: list[tuple[int, ...]] = []
+    for layer in range(layers):
+        k = directions * p if layer else inputs
+        biases = [(gates * h,)] * 2 if bias else []
+        shapes += [(gates * h, k), (gates * h, p), *biases, *([(p, h)] if projected else [])] * directions
+    return shapes
+
+
 class Problem(NamedTuple):
     """One run of a whole layer: L layers, D directions."""
 

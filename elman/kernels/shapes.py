@@ -4,7 +4,7 @@ anything."""
 import torch
 from torch import Tensor
 
-from elman.kernels.problem import Problem
+from elman.kernels.problem import Problem, weight_shapes
 
 
 def checked(problem: Problem) -> Problem:
@@ -20,21 +20,17 @@ def checked(problem: Problem) -> Problem:
     w_ih, w_hh = problem.weights[:2]
     if w_ih.dim() != 2 or w_hh.dim() != 2:
         raise RuntimeError(f"w_ih and w_hh have two axes, got {tuple(w_ih.shape)} and {tuple(w_hh.shape)}.")
-    gates, directions = len(problem.cell.gates), problem.num_directions
-    h, p = problem.hidden_size, problem.output_size
-    count = problem.weights_a_direction
-    for place, weight in enumerate(problem.weights):
-        kind = place % count
-        k = inputs if place < count * directions else directions * p
-        shape = ((gates * h, k), (gates * h, p if problem.projected else h))[kind] if kind < 2 else (gates * h,)
-        if problem.projected and kind == count - 1:
-            shape = (p, h)
+    layers, directions = problem.num_layers, problem.num_directions
+    h, projected = problem.hidden_size, problem.projected
+    p = problem.output_size if projected else h
+    form = len(problem.cell.gates), layers, directions, inputs, h, p, problem.bias, projected
+    for place, (weight, shape) in enumerate(zip(problem.weights, weight_shapes(*form), strict=False)):
         _check(f"weights[{place}]", weight, shape, x)
-    cells = problem.num_layers * directions
+    cells = layers * directions
     for name, state, width in zip(problem.cell.states, problem.states, problem.state_widths(), strict=False):
         _check(f"{name}0", state, (cells, sequences, width), x)
     if problem.masks is not None:
-        _check("masks", problem.masks, (problem.num_layers - 1, steps, sequences, directions * p), x)
+        _check("masks", problem.masks, (layers - 1, steps, sequences, directions * p), x)
     _check_terms(problem)
     if problem.lengths is not None:
         _check_table("lengths", problem.lengths, (sequences,), torch.int64)

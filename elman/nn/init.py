@@ -70,7 +70,8 @@ def echo_state_(
                 f"connections among {len(weight)} units are there at density {density}."
             )
         _set(layer, name, getattr(layer, name) * (radius / now))
-        if abs(spectral_radius(getattr(layer, name)) / radius - 1) > 1e-3:
+        made_anew = parametrize.is_parametrized(layer, name)  # elsewhere the radius is scaled with the matrix
+        if made_anew and abs(spectral_radius(getattr(layer, name)) / radius - 1) > 1e-3:
             raise ValueError(
                 f"The parametrization of {name} does not keep a scale, as orthogonal does not: it gives no "
                 f"spectral radius of {radius}. Start the layer first, or leave the parametrization out."

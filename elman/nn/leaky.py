@@ -51,8 +51,9 @@ class LeakyRNN(Recurrent, Leaking):
             unit (L * D, H). Default: 0.2, as for steps of 20 ms and a time constant of 100 ms.
         learn_leak: whether α is learned, from `leak` on, which then is below 1. It is the logistic function of a
             parameter, so it stays above 0 and at most 1. Default: False.
-        noise: σ, at least 0. Drawn from torch's generator before the run, in evaluation too, since it is part of the
-            system: `layer.noise = 0` turns it off. Default: 0.
+        noise: σ, at least 0. Drawn before the run, on the CPU by Philox4x32-10 on all threads under a key that torch's
+            generator gives, elsewhere by torch. In evaluation too, since it is part of the system: `layer.noise = 0`
+            turns it off. Default: 0.
         recurrent_dropout: probability with which, in training, a unit's output of the step before is zeroed where W_hh
             reads it: one mask for all steps, as in `RNN`. Default: 0.
         zoneout: probability with which, in training, a unit keeps its state of the step before, as in `RNN`.
@@ -174,6 +175,11 @@ class LeakyRNN(Recurrent, Leaking):
     def _cell(self) -> Cell:  # type: ignore[override]
         """What takes the states that the layer takes; form "potential" runs on a cell that carries f(v) beside v."""
         return CELLS[f"leaky_{self.nonlinearity}"]
+
+    @property
+    def _beside_parameters(self) -> tuple[object, ...]:  # type: ignore[override]
+        units = self._buffers.get("leak_units")
+        return self.form, self.noise, self._number, None if units is None else (units.data_ptr(), units._version)
 
     def _beyond_torch(self) -> str:
         return "leak"

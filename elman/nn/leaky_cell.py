@@ -11,7 +11,7 @@ from elman.autograd.run import run
 from elman.call.checks import check_cell_call
 from elman.call.dtypes import in_kernel_dtype
 from elman.call.fx import as_one_node
-from elman.call.over_time import Given, leaky_problem
+from elman.call.over_time import Given, leaky_terms, on_its_cell
 from elman.kernels.cells import CELLS, Cell
 from elman.kernels.problem import Problem
 from elman.nn.leak import Form, Leaking, Nonlinearity
@@ -105,9 +105,9 @@ class LeakyRNNCell(RecurrentCell, Leaking):
         states = () if hx is None else (hx.unsqueeze(0) if batched else hx.view(1, 1, -1),)
         weights = [self.weight_ih, self.weight_hh, *([self.bias_ih, self.bias_hh] if self.bias else [])]
         problem = Problem(self._cell, 1, 1, self.bias, False, x, states, tuple(weights))
-        problem, own_leak, own_drive = leaky_problem(self, problem, Given(leak, drive), not batched)
+        own_leak, own_drive = leaky_terms(self, problem, Given(leak, drive), not batched)
         terms = (own_leak,) if own_drive is None else (own_leak, own_drive)
-        _, last = in_kernel_dtype(run, problem._replace(terms=terms))
+        _, last = in_kernel_dtype(run, on_its_cell(self, problem)._replace(terms=terms))
         return last[-1][0] if batched else last[-1][0, 0]
 
     @property

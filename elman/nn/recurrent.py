@@ -45,6 +45,8 @@ class Recurrent(RNNBase):
 
     _cell: Cell
     """What it computes."""
+    _beside_parameters: tuple[object, ...] = ()
+    """What a stream must know to see that steps are others, besides the parameters and what all layers have."""
 
     _arguments: ClassVar[tuple[str, ...]] = ("lengths", "reset")
     """The keyword arguments of forward, in its order."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from elman import _fork
 from elman.autograd.private import looks_like
 from elman.call.checks import check_call, check_weights
+from elman.call.over_time import OfSteps
 from elman.call.usual import problem_of, weights_are_usual
 from elman.kernels import moment
 from elman.kernels.problem import Problem
@@ -66,7 +67,7 @@ class Stream:
         self._start = tuple(state.detach().clone() for state in start)
         self._steps: StreamOfSteps | None = None
         self._states: States = ()  # none: zeros
-        self._seen: list[object] = []  # what the packed weights, and the way to run, were made from
+        self._seen: list[object] | None = None  # what the packed weights, and the way to run, were made from
         self._turn = threading.Lock()
         self.reset()
 
@@ -141,7 +142,7 @@ class Stream:
     def __getstate__(self) -> dict[str, Any]:
         """Without what holds addresses: a copy packs its own weights."""
         states = tuple(state.clone() for state in self._current())
-        return {**self.__dict__, "_states": states, "_steps": None, "_seen": [], "_turn": None}
+        return {**self.__dict__, "_states": states, "_steps": None, "_seen": None, "_turn": None}
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         self.__dict__.update(kept, _turn=threading.Lock())
@@ -174,6 +175,8 @@ class Stream:
         with torch.inference_mode():  # a state may have been made in it
             for place, state in enumerate(states):
                 state[:, chosen] = self._start[place][:, chosen] if self._start else 0
+            if self._steps is not None:
+                self._steps.was_written_to()
 
     def _current(self) -> States:
         """The states themselves; none before the first step where none was given."""
@@ -194,13 +197,16 @@ class Stream:
 
     def _checked_step(self, x_t: Tensor, weights: list[Tensor], terms: dict[str, Any]) -> Tensor:
         """A step with all checks; from now on the fast one, where it can be."""
-        rnn, states = self._rnn, self._current()
+        rnn, states, steps = self._rnn, self._current(), self._steps
         for name in terms:
             if not rnn._cell.leaks or name not in ("leak", "drive"):
                 raise TypeError(
                     f"A stream of {rnn._kind} got an unexpected keyword argument '{name}': a step of a LeakyRNN takes "
                     "leak and drive. Where sequences end, stream.reset(rows) begins them again."
                 )
+        fits = terms and steps is not None and type(x_t) is Tensor and steps.fits(x_t)
+        if steps is not None and fits and self._seen == _identity(rnn) and nothing_is_asked():
+            return steps(steps.as_read(x_t), terms)
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
             got = f"{tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
             kind = ValueError if isinstance(x_t, Tensor) else AttributeError
@@ -228,9 +234,10 @@ class Stream:
         if self._can_be_fast(problem):
             from elman.kernels.numba_cpu.stream import StreamOfSteps
 
-            self._steps = StreamOfSteps(problem, batched, looks_like)
+            beside = OfSteps(rnn, problem, batched) if rnn._cell.leaks or rnn.zoneout else None
+            self._steps = StreamOfSteps(problem, batched, looks_like, beside)
             self._seen = _identity(rnn)
-            return self._steps(self._steps.as_read(x_t))
+            return self._steps(self._steps.as_read(x_t), terms)
         output: Tensor
         terms = {
             name: term.unsqueeze(time) if isinstance(term, Tensor) and term.dim() == x_t.dim() else term
@@ -244,8 +251,6 @@ class Stream:
 
     def _can_be_fast(self, problem: Problem) -> bool:
         """Whether elman's kernels take the steps, without dropout, from weights whose changes can be seen."""
-        if self._rnn._beyond_torch() is not None:  # its steps read more than x
-            return False
         backend, _ = choose(problem)
         dropout = self._rnn.training and self._rnn.dropout > 0 and self._rnn.num_layers > 1
         # every weight is a parameter, and not one of those that torch.inference_mode made, which have no version
@@ -258,18 +263,25 @@ _address_of: Any = Tensor.data_ptr
 _version_of = operator.attrgetter("_version")
 
 
-def _identity(rnn: Recurrent) -> list[object]:
-    """What changes when a parameter is replaced or written to, or when the layer is to run in another way."""
+def _identity(rnn: Recurrent) -> list[object] | None:
+    """What changes when a parameter is replaced or written to, or when the layer is to run in another way.
+
+    None where a parameter was made by torch.inference_mode: writing to it leaves no trace.
+    """
     parameters = rnn._parameters.values()
-    return [
-        rnn._cell,
-        rnn.training,
-        rnn.dropout,
-        rnn.recurrent_dropout,
-        rnn.zoneout,
-        torch.get_num_threads(),
-        _fork.forked,
-        rnn._replaced,
-        *map(_version_of, parameters),
-        *map(_address_of, parameters),
-    ]
+    try:
+        return [
+            rnn._cell,
+            rnn.training,
+            rnn.dropout,
+            rnn.recurrent_dropout,
+            rnn.zoneout,
+            torch.get_num_threads(),
+            _fork.forked,
+            rnn._replaced,
+            *rnn._beside_parameters,
+            *map(_version_of, parameters),
+            *map(_address_of, parameters),
+        ]
+    except RuntimeError:
+        return None

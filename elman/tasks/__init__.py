@@ -4,11 +4,12 @@ Importing this package imports no torch, so that the command line can show its h
 `SeriesForecaster` are loaded when they are first used.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from elman.tasks.estimators import LabelsClassifier as LabelsClassifier
-    from elman.tasks.estimators import SeriesForecaster as SeriesForecaster
+    from elman.tasks.labels.estimator import LabelsClassifier as LabelsClassifier
+    from elman.tasks.series.estimator import SeriesForecaster as SeriesForecaster
 
 __all__ = ["LabelsClassifier", "SeriesForecaster"]
 
@@ -16,6 +17,5 @@ __all__ = ["LabelsClassifier", "SeriesForecaster"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'elman.tasks' has no attribute '{name}'")
-    from elman.tasks import estimators
-
-    return getattr(estimators, name)
+    task = "labels" if name == "LabelsClassifier" else "series"
+    return getattr(import_module(f"elman.tasks.{task}.estimator"), name)

@@ -2,6 +2,7 @@
 
 import copy
 import re
+from urllib.parse import unquote
 
 import pytest
 import torch
@@ -123,7 +124,7 @@ def test_a_change_is_torchs(tab, tmp_path, cls) -> None:
         field = one.page.locator(f'[data-focus="{name}"]')
         field.fill(str(value))
         field.press("Enter")
-        one.page.wait_for_function("(n) => decodeURIComponent(location.hash).split('edit=').length > n", arg=put.count)
+        one.page.wait_for_url(lambda url: unquote(url).count("edit=") >= put.count)
         put.count += 1
 
     put.count = 1
@@ -197,7 +198,7 @@ def test_influence_and_radius_follow_a_change(tab, tmp_path, cls) -> None:
     one = tab(elman.trace(layer, x).save(tmp_path / "run.html"), "#t=5&row=l1")
 
     def said() -> tuple[list[str], str]:
-        one.page.wait_for_function("document.querySelector('#influence').ariaBusy === 'false'")
+        one.page.locator('#influence[aria-busy="false"]').wait_for(state="attached")
         bars = one.page.locator(".bar").evaluate_all("(all) => all.map((b) => b.title.split(': ')[1])")
         return bars, one.page.locator("#influence-said").inner_text()
 

@@ -38,8 +38,6 @@ def obstacle(problem: Problem) -> str | None:
         if t.layout is not torch.strided:
             return f"it has no kernels for {t.layout}"
     if problem.terms and not problem.cell.leaks:
-        if problem.projected:
-            return "it has no kernels for zoneout of a projected LSTM"
         if problem.cell.layer == "rnn":
             return "it has no kernels for this cell with a leak"
         if problem.terms[0].requires_grad:

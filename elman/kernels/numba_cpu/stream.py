@@ -3,7 +3,7 @@
 import ctypes
 import struct
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,22 +12,36 @@ from elman.kernels.numba_cpu.memory import check_room, no_address, plain, scratc
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
+from elman.kernels.numba_cpu.terms import NO_TERMS, read_terms
 from elman.kernels.problem import Problem
+from elman.kernels.reference.cells import FUNCTIONS
+
+if TYPE_CHECKING:
+    from elman.call.over_time import OfSteps
 
 _empty_like = torch.empty_like
 _write = struct.Struct("7q").pack_into  # what stands side by side in the plan: prepared, x, h0, c0, h_n, c_n, output
-_PREPARED = 8 * FIELDS.index("prepared")
+_write_terms = struct.Struct(f"{len(NO_TERMS)}q").pack_into
+_PREPARED, _LEAK = (8 * FIELDS.index(name) for name in ("prepared", "leak"))
 
 
 class StreamOfSteps:
     """The steps of one batch, with weights as they are when this is made."""
 
     def __init__(
-        self, problem: Problem, batched: bool = True, looks_like: Callable[[Any], Any] = lambda _: None
+        self,
+        problem: Problem,
+        batched: bool = True,
+        looks_like: Callable[[Any], Any] = lambda _: None,
+        beside: "OfSteps | None" = None,
     ) -> None:
         """For inputs like problem.x[0], where problem.x is one step (1, N, I), from problem.states, which are then
         written to. Not `batched`: N is 1, and inputs and outputs have no axis for it. `looks_like` stands in
-        autograd/private.py."""
+        autograd/private.py, `beside`, where steps read more than x, in call/over_time.py."""
+        problem = problem if beside is None else beside.like
+        self._beside, self._terms_are_read = beside, False
+        # of a cell that carries f(v) beside v, the states are v alone
+        self._f = FUNCTIONS[problem.cell.nonlinearity or ""].of if problem.cell.layer == "potential" else None
         self.begun = False  # whether a step was taken since this was made or began again
         self.looks: Callable[[Any], bool] = lambda _: False
         """Whether an input looks like one that was read as it lies, and under the same modes."""
@@ -61,7 +75,7 @@ class StreamOfSteps:
     def states(self) -> tuple[Tensor, ...]:
         """h (L, N, P), and c (L, N, H) where there is one, without N where inputs have none: the states themselves
         after the last step, to read and to write to."""
-        states: tuple[Tensor, ...] = self._turn[0]
+        states: tuple[Tensor, ...] = self._turn[0] if self._f is None else self._turn[0][1:]
         return states if self._batched else tuple(state.squeeze(1) for state in states)
 
     def can_begin(self, states: tuple[Tensor, ...], weights: Sequence[Tensor]) -> bool:
@@ -77,7 +91,21 @@ class StreamOfSteps:
         with torch.inference_mode():  # the own states may have been made in it
             for k, own in enumerate(self.states):
                 own.copy_(states[k]) if states else own.zero_()
-        self.begun = False
+            self.was_written_to()
+        self.begun = self._terms_are_read = False
+
+    def was_written_to(self) -> None:
+        """The states were: what follows from them is made anew."""
+        if self._f is not None:
+            h, v = self._turn[0]
+            h.copy_(self._f(v))
+
+    def _read_terms(self, beside: "OfSteps", given: dict[str, Any] | None) -> None:
+        if given or not self._terms_are_read:
+            problem = beside.terms(given or {})
+            self._terms, at = read_terms(problem, problem.x)
+            _write_terms(self._plan, _LEAK, *at)
+        self._terms_are_read = not (given or beside.changes)
 
     def fits(self, x: Tensor) -> bool:
         """Whether a step can be taken from x."""
@@ -90,10 +118,13 @@ class StreamOfSteps:
             self.looks = self._looks_like([x]) or self.looks
         return read
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), as it is read."""
+    def __call__(self, x: Tensor, terms: dict[str, Any] | None = None) -> Tensor:
+        """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), as it is read, with
+        the terms that its call was given."""
         if x.untyped_storage().nbytes() < self._x_bytes + x.storage_offset() * self._itemsize:
             check_room((x,))
+        if self._beside is not None:
+            self._read_terms(self._beside, terms)
         y = _empty_like(self._like_y)
         _, h, c, h_after, c_after = turn = self._turn
         _write(self._plan, _PREPARED, self.begun, x.data_ptr(), h, c, h_after, c_after, y.data_ptr())

@@ -162,7 +162,12 @@ class Classifier(runs.Opened[LabelsSettings]):
         self.tokens = None if self.numeric else Tokens(self.settings.tokens, self.config["vocabulary"])
 
     def probabilities(self, examples: Examples) -> Iterator[tuple[Batch, Array]]:
-        """Batches of examples with p(label), (N, K), for each.
+        """Batches of examples with p(label), (N, K), for each: see `encoded` for what is raised."""
+        for batch, values, lengths in self.encoded(examples):
+            yield batch, self.shares(values, lengths)
+
+    def encoded(self, examples: Examples) -> Iterator[tuple[Batch, Array, Array]]:
+        """Batches of examples with what the model reads, one sequence after another, and the lengths, (N,).
 
         Raises:
             DataError: an example cannot be read, or is not of the kind that the model was trained on.
@@ -177,11 +182,11 @@ class Classifier(runs.Opened[LabelsSettings]):
                     f"{self.folder} was trained on {len(self.config['mean'])}"
                 )
             values, lengths = encode_batch(batch, self.tokens, examples)
-            yield batch, self._forward(values, lengths)
+            yield batch, values, lengths
 
     @torch.no_grad()
-    def _forward(self, values: Array, lengths: Array) -> Array:
-        """p(label) of sequences that lie one after another."""
+    def shares(self, values: Array, lengths: Array) -> Array:
+        """p(label) of sequences that lie one after another, (N, K)."""
         device = self.model.linear.weight.device
         starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
         found = np.empty((len(lengths), len(self.labels)), dtype=np.float32)

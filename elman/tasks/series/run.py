@@ -76,7 +76,10 @@ class SeriesJob:
         error = naive_error(arrays.values[: parts.train, :count], arrays.known[: parts.train, :count], unit)
         features = _find_features(data.columns, arrays, found.clock, parts)
         groups = _groups(features, arrays, found.clock, recent)
-        above = [bool(column.min() > 0) for column in arrays.values[:, :count].T]
+        least = [float(column.min()) for column in arrays.values[:, :count].T]
+        if settings.positive:
+            self._refuse_negative(data, least)
+        above = [value > 0 for value in least]
         scale, linear, deviation = fit_scale(values, known, groups, settings.horizon, seasons, reach, error, above)
         features, scale = _without_calendar(features, scale)
         np.save(folder / LINEAR, np.concatenate([linear, deviation.T[..., None]], axis=-1))
@@ -106,6 +109,15 @@ class SeriesJob:
                 f"{file} is too short: {parts.end - parts.choose:,} steps held out, where a horizon of "
                 f"{settings.horizon} needs as many; lower --horizon or raise --held-out"
             )
+
+    def _refuse_negative(self, data: Source, least: list[float]) -> None:
+        """Raise if a column that is to be forecast at 0 or above goes below."""
+        for name, value in zip(data.columns.values, least, strict=True):
+            if value < 0:
+                raise DataError(
+                    f"column {name} of {data.table.file} goes down to {value:g}, and --positive forecasts nothing "
+                    f"below 0: leave it out"
+                )
 
     def _refuse_still(self, data: Source, values: Array) -> None:
         """Raise if a column never changes."""

@@ -53,8 +53,10 @@ class TextTask(Task):
         self.units_per_step = settings.batch_size * settings.seq_len
         self.characters = len(open_tokens(tokens))
         self.trained = split(self.characters, settings)
-        whole = self.characters - self.trained <= GLIMPSE
-        self.measured_on = "held-out text" if whole else f"the first {GLIMPSE:,} characters of the held-out text"
+        self.glimpses = self.characters - self.trained > GLIMPSE  # along the way not all held-out text is measured
+        self.measured_on = (
+            f"the first {GLIMPSE:,} characters of the held-out text" if self.glimpses else "held-out text"
+        )
         self.stream = (self.trained - 1) // settings.batch_size
         self.chunks = self.stream // settings.seq_len
         self.steps_per_epoch = self.chunks

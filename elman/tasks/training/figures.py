@@ -18,6 +18,7 @@ from elman.tasks.training.loop import Trainer
 
 READING = "Lower is better. Where the curves part, the model begins to learn the training {data} by heart."
 MATRIX = "A row is a true label, a column what it was taken for: the diagonal is right. Colours are shares of a row."
+STYLES: Any = ("--", ":", "-.", (0, (1, 5)))  # of lines to compare with
 LETTERS = 11  # of a title that fit into an inch
 MOST_NUMBERS = 30  # labels, above which a matrix shows colours only
 
@@ -35,7 +36,7 @@ def loss_picture(trainer: Trainer, path: Path, *, lines: dict[str, float] | None
         axes.plot(*zip(*training, strict=True), color="tab:blue", linewidth=1, label=f"training {trainer.task.data}")
         red: Any = {"color": "tab:red", "marker": "o", "markersize": 4, "label": trainer.task.measured_on}
         axes.plot(*zip(*measured, strict=True), **red)
-        for (name, value), style in zip((lines or {}).items(), ("--", ":", "-."), strict=False):
+        for (name, value), style in zip((lines or {}).items(), STYLES, strict=False):
             axes.axhline(value, color="black", linestyle=style, linewidth=1, label=f"{name}: {value:.2f}")
         axes.set(xlabel="step", ylabel=trainer.task.measure, xlim=(0, trainer.settings.steps))
         axes.set_title(READING.format(data=trainer.task.data), fontsize=10)

@@ -31,9 +31,15 @@ def _step_back(units: Units) -> None:
 
 def _zoned(units: Units) -> None:
     """With zoneout: a unit keeps the share 1 - leak of h, and 1 - leak_c of c, before; h follows from the new c."""
-    c_before, h_before, leak, leak_c = units["c_before"], units["h_before"], units["leak"], units["leak_c"]
-    _step(units)
+    h_before, leak = units["h_before"], units["leak"]
+    _zoned_in_c(units)
     units["h"] = (1 - leak) * h_before + leak * units["h"]
+
+
+def _zoned_in_c(units: Units) -> None:
+    """The same of c alone, where h is projected before it is blended."""
+    c_before, leak_c = units["c_before"], units["leak_c"]
+    _step(units)
     units["c"] = (1 - leak_c) * c_before + leak_c * units["c"]
 
 
@@ -57,20 +63,23 @@ def lstm(dtype: type) -> Room:
     backward = for_units(dtype, ("dh", "carried", "z", "c_before", "c", "dz"), _step_back)
 
     zoned = for_units(dtype, ("z", "h_before", "c_before", "c", "h", "leak", "leak_c"), _zoned)
+    zoned_in_c = for_units(dtype, ("z", "c_before", "c", "h", "leak_c"), _zoned_in_c)
     zoned_back = for_units(dtype, ("dh", "carried", "z", "c_before", "dz", "leak_c"), _zoned_back)
     size = np.dtype(dtype).itemsize
 
     @part
     def step(p, n, z, h_before, c_before, c, h, leak, kept):
-        if leak:
-            zoned(n, p.hidden_size, (z, h_before, c_before, c, h, leak, leak + size * p.hidden_size))
+        if leak and p.projected:
+            zoned_in_c(n, p.hidden_size, (z, c_before, c, h, leak + size * p.output_size))
+        elif leak:
+            zoned(n, p.hidden_size, (z, h_before, c_before, c, h, leak, leak + size * p.output_size))
         else:
             forward(n, p.hidden_size, (z, c_before, c, h))
 
     @part
     def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):
         if leak:
-            zoned_back(n, p.hidden_size, (dh, carried, z, c_before, dz, leak + size * p.hidden_size))
+            zoned_back(n, p.hidden_size, (dh, carried, z, c_before, dz, leak + size * p.output_size))
         else:
             backward(n, p.hidden_size, (dh, carried, z, c_before, c, dz))
 

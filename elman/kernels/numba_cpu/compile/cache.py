@@ -45,26 +45,35 @@ class Code(NamedTuple):
 _loaded: dict[tuple[str, type], dict[str, int]] = {}  # addresses by name, of a cell's functions or the shared ones
 _engines: list[Any] = []  # own the machine code
 _OF_A_CELL, _SHARED = ("backward", "forward"), ("product", "product_t", "pack")  # what takes longest first
-_ALL_CELLS = "all"
+_DRAWING = ("normal", "moves")
+_ALL_CELLS, _RANDOM = "all", "random"
 
 
 def code_for(cell: str, dtype: type) -> Code:
     """A cell's machine code for float32 or float64, compiled or read from the cache at the first call."""
     with _lock:
         if (cell, dtype) not in _loaded:
-            _load(cell, dtype)
+            wanted = {(cell, name) for name in _OF_A_CELL}
+            if (_ALL_CELLS, dtype) not in _loaded:
+                wanted |= {(_ALL_CELLS, name) for name in _SHARED}
+            _load(wanted, cell, dtype)
         return Code(**_loaded[cell, dtype], **_loaded[_ALL_CELLS, dtype])
 
 
-def _load(cell: str, dtype: type) -> None:
-    """Both the cell's functions and those that all cells of the dtype share."""
-    wanted = {(cell, name) for name in _OF_A_CELL}
-    if (_ALL_CELLS, dtype) not in _loaded:
-        wanted |= {(_ALL_CELLS, name) for name in _SHARED}
+def drawing_code_for(dtype: type) -> dict[str, int]:
+    """The addresses of the functions that draw random numbers, by the names of their distributions, likewise."""
+    with _lock:
+        if (_RANDOM, dtype) not in _loaded:
+            _load({(_RANDOM, name) for name in _DRAWING}, _RANDOM, dtype)
+        return _loaded[_RANDOM, dtype]
+
+
+def _load(wanted: set[tuple[str, str]], cell: str, dtype: type) -> None:
+    """Functions by what they are of, a cell or what is shared, and their names."""
     folder, key = _cache_folder(), _key()
     paths = {(of, name): folder / f"{of}-{dtype.__name__}-{name}-{key}.o" for of, name in wanted}
     codes = {which: code for which, path in paths.items() if (code := _read(path)) is not None}
-    missing = [name for name in _OF_A_CELL + _SHARED for which in wanted - {*codes} if which[1] == name]
+    missing = [name for name in _OF_A_CELL + _SHARED + _DRAWING for which in wanted - {*codes} if which[1] == name]
     if missing:
         made = _compile(missing, cell, dtype)
         codes |= {which: made[which[1]] for which in wanted - {*codes}}
@@ -93,8 +102,9 @@ def _foreign() -> dict[str, Any]:
 def _key() -> str:
     """Everything the machine code depends on, in one word."""
     root = Path(__file__).parents[1]
-    files = sorted(root.rglob("*.py"))
-    parts = [part for file in files for part in (str(file.relative_to(root)).encode(), file.read_bytes())]
+    kernels = root.parent
+    files = [*sorted(root.rglob("*.py")), kernels / "reference" / "random.py"]  # which has the generator's constants
+    parts = [part for file in files for part in (str(file.relative_to(kernels)).encode(), file.read_bytes())]
     versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
     cpu = machine_code.processor()
     machine = [platform.machine(), cpu.name, cpu.flags]

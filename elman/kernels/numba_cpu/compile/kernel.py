@@ -14,11 +14,12 @@ from elman.kernels.numba_cpu.matmul.products import make_products
 from elman.kernels.numba_cpu.passes.backward import make_backward
 from elman.kernels.numba_cpu.passes.forward import make_forward
 from elman.kernels.numba_cpu.passes.phases import make_kernel
+from elman.kernels.numba_cpu.random.fill import make_fill
 
 
 def in_llvm(names: Sequence[str], cell: str, dtype: type) -> Iterator[tuple[str, str]]:
-    """LLVM modules of those named of backward(plan), forward(plan), pack, product and product_t, C functions of 64-bit
-    integers.
+    """LLVM modules of those named of backward(plan), forward(plan), pack, product and product_t, and of normal(request)
+    and moves(request), C functions of 64-bit integers.
 
     They come one by one, as each is translated, with their names. Not yet optimised; free of Python, and of numba when
     they run.
@@ -30,6 +31,8 @@ def in_llvm(names: Sequence[str], cell: str, dtype: type) -> Iterator[tuple[str,
 
 def _function(name: str, cell: str, dtype: type) -> tuple[Any, int]:
     """A function to compile, and how many arguments it takes."""
+    if name in ("normal", "moves"):
+        return make_fill(dtype, name), 1
     if name not in ("forward", "backward"):
         return getattr(make_products(dtype), name), 7
     room = getattr(importlib.import_module(f"elman.kernels.numba_cpu.cells.{cell}"), cell)(dtype)

@@ -26,6 +26,8 @@ class Rows(NamedTuple):
     """scale(target, factor, source, n): target = target * factor + source."""
     part_of: Any
     """part_of(target, share, rest, n): target *= share, and rest = the rest of it."""
+    blend: Any
+    """blend(target, share, before, n): target = share * target + the rest of it * before."""
     prefetch: Any
     """prefetch(row, n): asks for a row's cache lines."""
     panels: Any
@@ -49,11 +51,17 @@ def _divide(units: Units) -> None:
     units["target"], units["rest"] = whole * share, whole * (1 - share)
 
 
+def _blend(units: Units) -> None:
+    share = units["share"]
+    units["target"] = (1 - share) * units["before"] + share * units["target"]
+
+
 def make_rows(dtype: type) -> Rows:
     """The operations for float32 or float64."""
     multiplied = for_units(dtype, ("target", "a", "b"), _multiply)
     scaled = for_units(dtype, ("target", "factor", "source"), _scale)
     divided = for_units(dtype, ("target", "share", "rest"), _divide)
+    blended = for_units(dtype, ("target", "share", "before"), _blend)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
     size, most = np.dtype(dtype).itemsize, panel_columns(dtype)
     width = VECTOR_BYTES // size
@@ -88,6 +96,10 @@ def make_rows(dtype: type) -> Rows:
         divided(n, 0, (target, share, rest))
 
     @part
+    def blend(target, share, before, n):
+        blended(n, 0, (target, share, before))
+
+    @part
     def panels(n):
         return (n + most - 1) // most
 
@@ -102,4 +114,4 @@ def make_rows(dtype: type) -> Rows:
             clear(target, size * k * columns)
         call(p.pack, source, row_step, column_step, k, n, target, columns)
 
-    return Rows(add, copy, multiply, scale, part_of, prefetch_row, panels, pack, padded)
+    return Rows(add, copy, multiply, scale, part_of, blend, prefetch_row, panels, pack, padded)

@@ -101,18 +101,22 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                 i = first + k
                 at = z[k] - size * h_size * before_h
                 c = c_at(p, layer, d, q[k], i) if has_c else 0
+                leak, kept = leak_at(p, layer, d, q[k]), kept_z_at(p, layer, d, q[k])
                 if has_c and p.projected:
                     m[k] = m_at(p, layer, d, q[k], i)
-                    step(p, h_size, at, h_before[k], c_before[k], c, m[k], 0, 0)
+                    step(p, h_size, at, h_before[k], c_before[k], c, m[k], leak, kept)
                 else:
-                    leak, kept = leak_at(p, layer, d, q[k]), kept_z_at(p, layer, d, q[k])
                     step(p, h_size, at, h_before[k], c_before[k] if has_c else 0, c, h[k], leak, kept)
-                h_before[k] = h[k]
+                    h_before[k] = h[k]
                 if has_c:
                     c_before[k] = c
             if has_c and p.projected:
                 w_hr = packed_hr_at(p, layer, d)
                 call(p.product, active, m_table, h_size, w_hr, p_size, table_at(p, thread, _ZEROS), h_table)
+                for k in range(active):
+                    if p.leak:
+                        rows.blend(h[k], leak_at(p, layer, d, q[k]), h_before[k], p_size)
+                    h_before[k] = h[k]
             if sealed:
                 for k in range(active):
                     seal_row(p, h[k], p_size, q[k] * p.directions + d, thread)

@@ -15,7 +15,7 @@ from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
 from elman.kernels.numba_cpu.threads import team
-from elman.kernels.problem import Problem
+from elman.kernels.problem import Problem, weight_shapes
 
 _BLOCK = 96  # steps in one task of a product over many steps
 _CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows
@@ -114,6 +114,8 @@ def _prepare(
     kind = KINDS[cell]
     if torch_dtype not in _DTYPES or len(recurrent) != 2 or recurrent[0] % kind.h_gates:
         raise RuntimeError(f"No run follows from {torch_dtype} and W_hh of {tuple(recurrent)}.")
+    if not projected and recurrent[1] * kind.h_gates != recurrent[0]:
+        raise RuntimeError(f"W_hh of {tuple(recurrent)} projects, and the cell does not.")
     if groups and sequences % groups:
         raise ValueError(f"{sequences} sequences cannot be divided into {groups} groups.")
     rows, input_size, weights = math.prod(shape[:-1]), shape[-1], 2 + 2 * bias + projected
@@ -256,7 +258,7 @@ def _prepare(
         scratch,
         (*shape[:-1], width),
         (*states[: 1 + kind.has_c],),
-        _weight_shapes(kind, layers, directions, input_size, h, p, bias, projected),
+        weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected),
         below,
         saved,
         tuple([place for place, shape in enumerate(saved) if shape]),
@@ -273,18 +275,6 @@ def _reads_in_recurrence(
     if masked or (shares == 0 and tasks < threads):  # then a thread alone would read
         return steps == 1 and ragged == 0 and not masked
     return not kind.in_output or (steps == 1 and ragged == 0)
-
-
-def _weight_shapes(
-    kind: Kind, layers: int, directions: int, inputs: int, h: int, p: int, bias: bool, projected: bool
-) -> list[tuple[int, ...]]:
-    """Of all weights, in the order of a problem."""
-    shapes: list[tuple[int, ...]] = []
-    for layer in range(layers):
-        k = directions * p if layer else inputs
-        biases = [(kind.x_gates * h,), (kind.h_gates * h,)] if bias else []
-        shapes += [(kind.x_gates * h, k), (kind.h_gates * h, p), *biases, *([(p, h)] if projected else [])] * directions
-    return shapes
 
 
 def steps_read_at_once(steps: int, sequences: int) -> int:

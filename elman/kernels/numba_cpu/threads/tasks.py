@@ -25,6 +25,10 @@ def _fetch_add_one(_: Any, address: Any) -> Any:
     return types.int64(types.intp), codegen
 
 
+fetch_add_one: Any = _fetch_add_one
+"""The number at an address, which is one more from now on."""
+
+
 @intrinsic
 def _add_to(_: Any, address: Any, number: Any) -> Any:
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
