@@ -229,7 +229,7 @@ def test_busy_processes_come_and_go(
 
     monkeypatch.setattr(subprocess, "Popen", Noted)
     file = tmp_path / "busy.json"
-    line = "--busy 0 2 --waits default GOMP_SPINCOUNT=7 --frameworks elman torch --threads 1 --rounds 2 --seconds 0.001"
+    line = "--busy 0 2 --waits default GOMP_SPINCOUNT=7 wait_briefly --frameworks elman torch --threads 1 --rounds 2 --seconds 0.001"
     what = ["--what", "layers", "command", "--cell", "rnn", "lstm"]
     busy.main([*line.split(), "--sizes", str(TINY), *what, "--json", str(file)])
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
