@@ -270,8 +270,8 @@ def judge_layer(cell: Cell, home: Any) -> tuple[str, list[str]]:
 
 
 def tables(part: str) -> tuple[str, list[str]]:
-    """The square in Markdown, a row a kind of call and a column a capture, of layers that torch has and of LeakyRNN; and
-    the cells that are wrong. Only of layers whose name has this part."""
+    """The square in Markdown, a row a kind of call and a column a capture, of layers that torch has and of LeakyRNN;
+    and the cells that are wrong. Only of layers whose name has this part."""
     found: dict[tuple[bool, str, str], set[str]] = {}
     wrong = []
     for cell in square():
