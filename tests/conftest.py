@@ -32,13 +32,9 @@ settings.register_profile("random", deadline=None, max_examples=1000, print_blob
 settings.load_profile("same")
 
 BACKENDS = ("reference", "numba", "torch")
-LONG = (
-    *("test_captures.py", "test_processes.py", "test_company.py", "test_benchmarks.py", "test_onnx.py"),
-    *("test_compile.py", "test_browser.py", "test_machine_code.py", "test_task_commands.py", "test_gallery_walk.py"),
-    *("test_cli.py", "test_site.py", "test_estimators.py", "test_package.py", "test_leaky_page.py"),
-    *("test_checkpoint.py",),
-)
-"""The files that take longest: they begin first, so that none is left for the end, when other processes are done."""
+LONG = ["captures", "processes", "company", "benchmarks", "onnx", "compile", "browser", "machine_code", "task_commands"]
+LONG += ["gallery_walk", "cli", "site", "estimators", "package", "leaky_page", "checkpoint"]
+"""The test files that take longest: they begin first, so that none is left for the end, when others are done."""
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +89,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    places = {name: place for place, name in enumerate(LONG)}
+    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
     if not config.getoption("every"):
         left_out = set(itertools.chain.from_iterable(map(_not_needed, _functions(items).values())))

@@ -9,17 +9,16 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import combinations
 
 
-def covering(cases: Sequence[Mapping[str, Hashable]], strength: int = 2, seed: str = "") -> list[int]:
+def covering(cases: Sequence[Mapping[str, Hashable]], strength: int = 2) -> list[int]:
     """The places of the cases that are kept, in order, the same at every run.
 
     Args:
         cases: value by parameter, the same parameters in each.
-        strength: so many values of as many parameters meet in a kept case, if they meet in any.
-        seed: of the order in which cases of the same worth are taken.
+        strength: so many values of as many parameters meet in a kept case, if in any; of fewer parameters all.
     """
     order = list(range(len(cases)))
-    random.Random(seed).shuffle(order)
-    groups = [frozenset(combinations(sorted(case.items(), key=lambda item: item[0]), strength)) for case in cases]
+    random.Random(0).shuffle(order)  # of cases of the same worth the first is taken: not the same parameter's each time
+    groups = [frozenset(combinations(sorted(case.items()), min(strength, len(case)))) for case in cases]
     left = set().union(*groups)
     kept = []
     while left:

@@ -20,11 +20,11 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "versions.md"
 # torch's own needs but CUDA's, and what the tests need: the extra `layer-tests`
 PACKAGES = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "setuptools>=77")
-PACKAGES += ("pytest>=8.3", "hypothesis>=6.120", "torchinfo>=1.8")
-TESTS = ("against_torch", "backends", "cell", "compile", "convert", "dropout", "dtypes", "edges", "errors")
+PACKAGES += ("pytest>=8.3", "hypothesis>=6.120", "torchinfo>=1.8", "scipy>=1.14")
+TESTS = ("against_torch", "backends", "cell", "compile", "convert", "drawing", "dropout", "dtypes", "edges", "errors")
 TESTS += ("from_weights", "fx", "gradients", "import", "init", "inplace", "leaky", "lengths", "module", "ops")
-TESTS += ("over_time", "packed", "parametrizations", "reset", "seeds", "stream", "taken_twice", "transforms", "usual")
-TESTS += ("weights",)
+TESTS += ("over_time", "packed", "parametrizations", "reset", "seeds", "stream", "stream_terms", "taken_twice")
+TESTS += ("transforms", "usual", "weights")
 
 
 @dataclass(frozen=True)

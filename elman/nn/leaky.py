@@ -176,7 +176,8 @@ class LeakyRNN(Recurrent, Leaking):
         """What takes the states that the layer takes; form "potential" runs on a cell that carries f(v) beside v."""
         return CELLS[f"leaky_{self.nonlinearity}"]
 
-    def _beside_parameters(self) -> tuple[object, ...]:
+    @property
+    def _beside_parameters(self) -> tuple[object, ...]:  # type: ignore[override]
         units = self._buffers.get("leak_units")
         return self.form, self.noise, self._number, None if units is None else (units.data_ptr(), units._version)
 

@@ -45,6 +45,8 @@ class Recurrent(RNNBase):
 
     _cell: Cell
     """What it computes."""
+    _beside_parameters: tuple[object, ...] = ()
+    """What a stream must know to see that steps are others, besides the parameters and what all layers have."""
 
     _arguments: ClassVar[tuple[str, ...]] = ("lengths", "reset")
     """The keyword arguments of forward, in its order."""
@@ -72,10 +74,6 @@ class Recurrent(RNNBase):
         if given is not None or self.recurrent_dropout or self.zoneout:
             return False
         return not (self.dropout and self.training and self.num_layers > 1)
-
-    def _beside_parameters(self) -> tuple[object, ...]:
-        """What a stream must know to see that steps are others, besides the parameters and what all layers have."""
-        return ()
 
     def _beyond_torch(self) -> str | None:
         """What this layer computes that torch's of its kind cannot; None: nothing."""

@@ -270,19 +270,18 @@ def _identity(rnn: Recurrent) -> list[object] | None:
     """
     parameters = rnn._parameters.values()
     try:
-        versions = [*map(_version_of, parameters)]
+        return [
+            rnn._cell,
+            rnn.training,
+            rnn.dropout,
+            rnn.recurrent_dropout,
+            rnn.zoneout,
+            torch.get_num_threads(),
+            _fork.forked,
+            rnn._replaced,
+            *rnn._beside_parameters,
+            *map(_version_of, parameters),
+            *map(_address_of, parameters),
+        ]
     except RuntimeError:
         return None
-    return [
-        rnn._cell,
-        rnn.training,
-        rnn.dropout,
-        rnn.recurrent_dropout,
-        rnn.zoneout,
-        torch.get_num_threads(),
-        _fork.forked,
-        rnn._replaced,
-        *rnn._beside_parameters(),
-        *versions,
-        *map(_address_of, parameters),
-    ]

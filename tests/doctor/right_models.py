@@ -1,4 +1,4 @@
-"""Seventy-seven small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Seventy-eight small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -702,3 +702,11 @@ def written_into_a_copy():
         return self.fc(self.rnn(x)[0])
 
     return Of(forward, rnn=rnn(), fc=head()), numbers()
+
+
+@right
+def one_step_decoded_from_what_was_read():
+    def forward(self, x):
+        return self.fc(self.decoder(self.rnn(x)[1][-1].unsqueeze(1))[0][:, 0])
+
+    return Of(forward, rnn=gru(), decoder=gru(H), fc=head()), numbers()

@@ -208,7 +208,9 @@ def test_the_input_is_left_too() -> None:
 
     x, h0 = torch.randn(5, 7, I), torch.randn(1, 5, 6)
     kept = x.clone(), h0.clone()
-    elman.doctor(InPlace(nn.GRU, batch_first=True), (x, h0)).raise_if_bad()
+    report = elman.doctor(InPlace(nn.GRU, batch_first=True), (x, h0), lang="en")
+    assert report.codes == ("input-written",)
+    assert "`x.mul_(2)`" in report.findings[0].sentence
     assert torch.equal(x, kept[0])
     assert torch.equal(h0, kept[1])
 

@@ -71,6 +71,35 @@ def test_leaks_that_are_used_are_no_finding(form, leak) -> None:
     assert not OURS & set(elman.doctor(tagger(layer), numbers()).codes)
 
 
+def looped(cell: nn.Module) -> nn.Module:
+    def forward(self, x: Tensor) -> Tensor:
+        state, states = None, []
+        for x_t in x.unbind(1):
+            state = self.rnn(x_t, state)
+            states.append(state)
+        return self.fc(torch.stack(states, 1))
+
+    return Of(forward, rnn=cell, fc=nn.Linear(H, C))
+
+
+@FORMS
+@pytest.mark.parametrize(
+    "trouble", [{"leak": [2e-5, 2e-5, 0.2, 2e-5, 2e-5, 0.5]}, {"noise": 4.0}], ids=["leak", "noise"]
+)
+def test_a_loop_over_a_leaky_cell_is_told_what_the_layer_is(form, trouble) -> None:
+    layer = elman.LeakyRNN(I, H, batch_first=True, form=form, nonlinearity="softplus", **trouble)
+    cell = elman.LeakyRNNCell(I, H, form=form, nonlinearity="softplus", **trouble)
+    with torch.no_grad():
+        for name, parameter in cell.named_parameters():
+            parameter.copy_(getattr(layer, f"{name}_l0"))
+    x, code = numbers(), "stuck-leak" if "leak" in trouble else "loud-noise"
+    of_cell = only(elman.doctor(looped(cell), x, lang="en"), code)
+    of_layer = only(elman.doctor(tagger(layer), x, lang="en"), code)
+    assert of_cell.evidence == of_layer.evidence
+    assert of_cell.sentence == of_layer.sentence.replace("(LeakyRNN)", "(LeakyRNNCell)")
+    assert not OURS & set(elman.doctor(looped(elman.LeakyRNNCell(I, H, form=form)), x).codes)
+
+
 # Noise
 
 
@@ -179,7 +208,9 @@ def test_findings_in_korean() -> None:
 
 def test_layers_that_cannot_be_traced_are_said_to_be_unchecked() -> None:
     report = elman.doctor(tagger(elman.LeakyRNN(I, H, batch_first=True, zoneout=0.1)), numbers(), lang="en")
-    assert dict(report.unchecked)["leak and noise"] == "no LeakyRNN of real numbers, without dropout over time, inside"
+    assert dict(report.unchecked)["leak and noise"] == (
+        "no LeakyRNN or LeakyRNNCell of real numbers, without dropout over time, inside"
+    )
 
 
 def test_packed_input_is_examined() -> None:

@@ -206,6 +206,7 @@ def test_batch_norm_is_named_and_hides_nothing(kind: str, x: Tensor) -> None:
             report.raise_if_bad()
             assert [note.code for note in report.notes] == ["batch-norm"]
             assert "'norm' (BatchNorm1d)" in report.notes[0].sentence
+            assert ("mixes them in evaluation too" in report.notes[0].sentence) == bool(options)
             wrong = Normed(KINDS[kind], **options).train(training)
             wrong.rnn.batch_first = False
             assert elman.doctor(wrong, x).codes == ("batch-mixed",)

@@ -1,4 +1,4 @@
-"""Seventy-three small models with one mistake each, of the kinds that learners and published code make."""
+"""Seventy-eight small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
@@ -679,3 +679,52 @@ def sentences_viewed_into_another_order():
         return self.fc(self.upper(h.transpose(0, 1))[1][-1])
 
     return Of(forward, lower=gru(), upper=nn.GRU(H, H, batch_first=True), fc=head()), torch.randn(N, 3, T, I)
+
+
+# ---------------------------------------------------------------- other arguments, and derivatives of zero
+
+
+@wrong("batch-position", r"`h\.reshape\(2, len\(x\), H\)` .* cuts \(5, 2, 6\) anew.*transpose")
+def first_states_reshaped_into_another_order():
+    def forward(self, x, h):
+        return self.fc(self.rnn(x, h.reshape(2, len(x), H))[0][:, -1])
+
+    return Of(forward, rnn=gru(num_layers=2), fc=head()), (numbers(), torch.randn(N, 2, H))
+
+
+@wrong("not-causal", r"'rnn' \(GRU\) starts from a state that has read later steps", causal=True)
+def second_pass_from_the_end_of_the_first():
+    def forward(self, x):
+        output, state = self.rnn(self.inwards(x))
+        return self.fc(self.rnn(output, state)[0])
+
+    return Of(forward, inwards=nn.Linear(I, H), rnn=nn.GRU(H, H, batch_first=True), fc=head()), numbers()
+
+
+@wrong("no-gradient", r"score\.weight.*torch\.round.*whose derivative is zero everywhere")
+def gate_that_is_rounded():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        return self.fc((torch.round(torch.sigmoid(self.score(output))) * output).sum(1))
+
+    return Of(forward, rnn=gru(), score=nn.Linear(H, 1), fc=head()), numbers()
+
+
+@wrong("no-gradient", r"inwards\.weight.*torch\.relu\(self\.inwards\(x\)\)` .* gives the same numbers")
+def front_layer_that_never_fires():
+    model = Of(
+        lambda self, x: self.fc(self.rnn(torch.relu(self.inwards(x)))[0]),
+        inwards=nn.Linear(I, H),
+        rnn=nn.GRU(H, H, batch_first=True),
+        fc=head(),
+    )
+    nn.init.constant_(model.inwards.bias, -50.0)
+    return model, numbers()
+
+
+@wrong("no-memory", r"is not given the state of the step before.*output, state = layer\(step, state\)")
+def layer_stepped_without_its_state():
+    def forward(self, x):
+        return self.fc(torch.cat([self.rnn(x[:, t : t + 1])[0] for t in range(x.shape[1])], 1))
+
+    return Of(forward, rnn=elman.RNN(I, H, batch_first=True), fc=head()), numbers()

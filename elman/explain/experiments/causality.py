@@ -98,6 +98,21 @@ def _culprit(patient: Patient, name: str, cut: int) -> tuple[str, str, str]:
                         f"bidirectional=False. {general}",
                         where,
                     )
+                if isinstance(module, nn.RNNBase | nn.RNNCellBase) and _starts_ahead(record, changed):
+                    return (
+                        say(
+                            f"{label} starts from a state that has read later steps",
+                            f"{label}의 첫 상태가 이미 뒤 시점을 읽은 상태입니다",
+                        ),
+                        say(
+                            "Start each layer from a state of its own: h_n of one layer is where it ended, and no "
+                            "first state for the layer above. ",
+                            "층마다 자기 첫 상태에서 시작하세요. 한 층의 h_n은 그 층이 끝난 상태이지 위층의 첫 상태가 "
+                            "아닙니다. ",
+                        )
+                        + general,
+                        where,
+                    )
                 if isinstance(module, _ATTENTION):
                     return (
                         say(f"{label} attends to later steps", f"{label}의 어텐션이 뒤 시점을 봅니다"),
@@ -156,6 +171,19 @@ def _by_operation(patient: Patient, operation: Operation, general: str) -> tuple
             f"됩니다. {general}",
         ),
         patient.names.get(operation.owner, "") if operation.owner is not None else "",
+    )
+
+
+def _starts_ahead(record: Record, changed: Record) -> bool:
+    """Whether the state that a layer is given, which has the shape of the one it returns, knows of later steps."""
+    shapes = [value.shape for value in list(record.outputs.values())[-1:]]
+    given = list(record.inputs.items())[1:]
+    return any(
+        value.shape in shapes
+        and name in changed.inputs
+        and changed.inputs[name].shape == value.shape
+        and bool(moved(value, changed.inputs[name]).any())
+        for name, value in given
     )
 
 

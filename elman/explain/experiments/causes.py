@@ -8,7 +8,7 @@ from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.words import listed
 
-_RESHAPES = {"view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "ravel", "chunk", "split"}
+RESHAPES = {"view", "reshape", "flatten", "unflatten", "view_as", "reshape_as", "ravel", "chunk", "split"}
 TAKES = {"__getitem__", "select", "narrow", "index_select", "take", "unbind", "gather", "squeeze"}
 PRODUCTS = {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "einsum", "tensordot", "cdist", "baddbmm", "addmm"}
 ELEMENTWISE = {"add", "sub", "mul", "div", "rsub", "pow", "where", "maximum", "minimum", "eq", "lt", "gt"}
@@ -34,7 +34,7 @@ def cause_of(way: list[Watched]) -> Cause | None:
         return None
     if result.reordered is not None:
         return _another_order(watched)
-    if name in _RESHAPES:
+    if name in RESHAPES:
         return _reshape(watched)
     if name in TAKES and len(result.movers()) == 1:
         return _one_sample(watched)
@@ -116,10 +116,15 @@ def _reshape(watched: Watched) -> Cause:
             f"수가 "
             f"섞입니다. {lie}. transpose를 쓰려던 것이 아닌가요?",
         ),
-        say(
-            "Swap axes with transpose, permute or movedim, never with view or reshape.",
-            "축을 바꿀 때는 view나 reshape 말고 transpose, permute, movedim을 쓰세요.",
-        ),
+        swap_axes(),
+    )
+
+
+def swap_axes() -> str:
+    """The mend of a view or reshape where a transpose was meant."""
+    return say(
+        "Swap axes with transpose, permute or movedim, never with view or reshape.",
+        "축을 바꿀 때는 view나 reshape 말고 transpose, permute, movedim을 쓰세요.",
     )
 
 

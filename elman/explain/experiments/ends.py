@@ -14,7 +14,7 @@ from elman.explain.experiments.timeline import time_axes
 from elman.explain.experiments.trial import Seen, trial_of
 from elman.explain.experiments.words import MOST, listed
 
-PLAIN = 1e-3  # of the largest number: what the second step moves, if it is not that all fades on the way
+PLAIN = 8000  # of the rounding: what the second step must move, so that it is not that all fades on the way
 
 
 def whose_lengths(patient: Patient) -> list[Finding]:
@@ -89,22 +89,28 @@ def unread(patient: Patient) -> list[Finding]:
             say("no result is of a whole sequence, or all end with padding", "시퀀스 전체에 대한 결과가 없습니다")
         )
     findings = []
-    if _is_unread(patient, before, names, last, earlier, 0.0):
+    if _is_unread(patient, before, names, last, earlier):
         findings.append(_last(call.lengths is not None, names))
     first, second = ~call.of_steps(1), call.of_steps(1) & ~call.of_steps(2)
-    if _is_unread(patient, before, names, first, second, PLAIN):
+    eps = max(torch.finfo(value.dtype).eps if value.is_floating_point() else 0.0 for value in before.values())
+    if _is_unread(patient, before, names, first, second, (0.0, PLAIN * eps)):
         findings.append(_first(names))
     return findings
 
 
 def _is_unread(
-    patient: Patient, before: Results, names: list[str], where: Tensor, beside: Tensor, least: float
+    patient: Patient,
+    before: Results,
+    names: list[str],
+    where: Tensor,
+    beside: Tensor,
+    tolerances: tuple[float | None, float | None] = (None, None),
 ) -> bool:
-    """Whether these steps move nothing in any draw, and those beside them do, by more than `least` of the largest."""
+    """Whether these steps move nothing in any draw, and those beside them do; with a tolerance for each."""
     for draw in range(DRAWS):
-        if _moves(patient, before, names, where):
+        if _moves(patient, before, names, where, tolerances[0]):
             return False
-        if draw == 0 and not any(_moves(patient, before, names, beside, least) for _ in range(DRAWS)):
+        if draw == 0 and not any(_moves(patient, before, names, beside, tolerances[1]) for _ in range(DRAWS)):
             return False
     return True
 
@@ -165,11 +171,11 @@ def _changes(patient: Patient, where: Tensor) -> tuple[Tensor, bool]:
     return values, not torch.equal(values, call.values)
 
 
-def _moves(patient: Patient, before: Results, names: list[str], where: Tensor, least: float = 0.0) -> bool:
+def _moves(patient: Patient, before: Results, names: list[str], where: Tensor, tolerance: float | None = None) -> bool:
     after = patient.run(patient.call.with_values(_changes(patient, where)[0]))
     return any(
         name not in after
         or after[name].shape != before[name].shape
-        or bool(moved(before[name], after[name], least or None).any())
+        or bool(moved(before[name], after[name], tolerance).any())
         for name in names
     )

@@ -12,7 +12,11 @@ from elman.explain._run import trace
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, hooked
 from elman.explain.experiments.words import listed
+from elman.kernels.reference.cells import FUNCTIONS
 from elman.nn.leaky import LeakyRNN
+from elman.nn.leaky_cell import LeakyRNNCell
+
+Leaky = LeakyRNN | LeakyRNNCell
 
 MOST = 0.5  # the share of the units from which a leak that stays is worth a warning
 SMALL = 1e-4  # a time constant of 10,000 steps, as for the gates; and where a logistic function has next to no slope
@@ -32,13 +36,14 @@ class Seen(NamedTuple):
 
 def examine(patient: Patient) -> list[Finding]:
     """The findings stuck-leak and loud-noise."""
-    layers = [module for module in patient.names if isinstance(module, LeakyRNN)]
-    layers = [layer for layer in layers if not (layer.zoneout or layer.recurrent_dropout or _is_complex(layer))]
+    layers = [
+        module for module in patient.names if isinstance(module, LeakyRNN | LeakyRNNCell) and _can_be_seen(module)
+    ]
     if not layers:
         raise NotChecked(
             say(
-                "no LeakyRNN of real numbers, without dropout over time, inside",
-                "안에 살펴볼 수 있는 LeakyRNN이 없습니다",
+                "no LeakyRNN or LeakyRNNCell of real numbers, without dropout over time, inside",
+                "안에 살펴볼 수 있는 LeakyRNN이나 LeakyRNNCell이 없습니다",
             )
         )
     findings: list[Finding] = []
@@ -58,11 +63,15 @@ def examine(patient: Patient) -> list[Finding]:
     return findings
 
 
-def _is_complex(layer: nn.Module) -> bool:
-    return any(parameter.is_complex() for parameter in layer.parameters())
+def _can_be_seen(layer: Leaky) -> bool:
+    if isinstance(layer, LeakyRNN) and (layer.zoneout or layer.recurrent_dropout):
+        return False
+    return not any(parameter.is_complex() for parameter in layer.parameters())
 
 
 def _of_call(layer: nn.Module, input: Any, hx: Any = None, **more: Any) -> Seen:
+    if isinstance(layer, LeakyRNNCell):
+        return _of_step(layer, input, hx, **more)
     assert isinstance(layer, LeakyRNN)
     more.pop("reset", None)  # it starts a state anew, and changes no leak
     traced = trace(layer, input, hx, **more)
@@ -74,7 +83,18 @@ def _of_call(layer: nn.Module, input: Any, hx: Any = None, **more: Any) -> Seen:
     return Seen(leak, moved, traced.pre_activation[:, :, there].double().flatten())
 
 
-def _stuck(patient: Patient, layer: LeakyRNN, calls: list[Seen]) -> Iterator[Finding]:
+def _of_step(cell: LeakyRNNCell, input: Tensor, hx: Tensor | None = None, leak: Any = None, drive: Any = None) -> Seen:
+    x = input if input.dim() == 2 else input[None]
+    state = x.new_zeros(len(x), cell.hidden_size) if hx is None else hx.reshape(len(x), cell.hidden_size)
+    h = FUNCTIONS[cell.nonlinearity].of(state) if cell.form == "potential" else state
+    sums = nn.functional.linear(x, cell.weight_ih, cell.bias_ih) + nn.functional.linear(h, cell.weight_hh, cell.bias_hh)
+    sums = sums if drive is None else sums + drive
+    given = torch.as_tensor(cell.leak if leak is None else leak, device=sums.device).double()
+    alpha = given.broadcast_to(sums.shape)
+    return Seen(alpha, alpha.amax(0), sums.double().flatten())
+
+
+def _stuck(patient: Patient, layer: Leaky, calls: list[Seen]) -> Iterator[Finding]:
     leak = torch.cat([call.leak for call in calls])
     largest, smallest = leak.amax(0), leak.amin(0)
     moved = 1 - torch.stack([1 - call.moved for call in calls]).prod(0)
@@ -121,7 +141,7 @@ def _stuck(patient: Patient, layer: LeakyRNN, calls: list[Seen]) -> Iterator[Fin
         )
 
 
-def _loud(patient: Patient, layer: LeakyRNN, calls: list[Seen]) -> Iterator[Finding]:
+def _loud(patient: Patient, layer: Leaky, calls: list[Seen]) -> Iterator[Finding]:
     if not (given := patient.noise[layer]):
         return
     sums = float(torch.cat([call.sums for call in calls]).square().mean().sqrt())

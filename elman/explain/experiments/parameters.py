@@ -29,10 +29,10 @@ def all_zero(found: Gradients) -> set[str]:
     return {name for name, gradient in found.items() if gradient is not None and not gradient.any()}
 
 
-def move_results(patient: Patient, names: set[str]) -> bool:
+def move_results(patient: Patient, names: set[str], sizes: tuple[float, ...] = FARTHER) -> bool:
     """Whether other numbers in the place of these parameters move a result, close by or, past an argmax, far off."""
     before = patient.run()
-    for size in FARTHER:
+    for size in sizes:
         after = patient.attempt(patient.call, during=jittered(patient.model, 1, names, size))
         if after is not None and any(bool(moved(before[n], after[n]).any()) for n in before if n in after):
             return True

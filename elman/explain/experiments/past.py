@@ -25,8 +25,9 @@ def examine(patient: Patient) -> list[Finding]:
     if not calls:
         raise NotChecked(say("no recurrent layer or cell inside", "안에 순환층이나 셀이 없습니다"))
     findings = []
+    one_step = {module for module, records in calls.items() if _is_one_step(patient, records)}
     for module, records in calls.items():
-        if _is_one_step(patient, records):
+        if module in one_step and (len(records) > 1 or len(one_step) == len(calls)):  # else another one has the memory
             _explain_recurrent_weights(patient, module)
             findings.append(_one_step(patient, records))
         elif _starts_anew(patient, records):
@@ -143,6 +144,18 @@ def _one_step(patient: Patient, records: Calls) -> Finding:
         mend = say(
             "Hand the state on from step to step: h = cell(x_t, h).",
             "상태를 시점에서 시점으로 넘기세요: h = cell(x_t, h).",
+        )
+    elif count > 1:
+        said = say(
+            f"{label} reads one step at a time, {shape}, and is not given the state of the step before: it starts from "
+            f"zeros each time",
+            f"{label} 층이 {shape} 모양으로 한 시점씩 읽는데 앞 시점의 상태를 받지 못해 매번 0에서 시작합니다",
+        )
+        mend = say(
+            "Hand the state on from step to step: output, state = layer(step, state); or give the layer all steps at "
+            "once.",
+            "상태를 시점에서 시점으로 넘기세요: output, state = layer(step, state). 또는 모든 시점을 한꺼번에 "
+            "넣으세요.",
         )
     else:
         said = say(

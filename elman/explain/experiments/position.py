@@ -7,8 +7,10 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments import pairs
 from elman.explain.experiments.call import Call
+from elman.explain.experiments.causes import RESHAPES, swap_axes
 from elman.explain.experiments.influence import labelings, largest_difference, moved
 from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.trial import Trial, trial_of
@@ -44,7 +46,10 @@ def examine(patient: Patient) -> list[Finding]:
     if after[name].shape == before[name].shape and _permuted_along_two(before[name], after[name], order):
         return _pairs(patient, trial, way, order, name, before)
     value, other = before[name], after[name]
-    place, where = _first_place(patient, trial, way, order)
+    operation = _first_place(patient, trial, way, order)
+    said, mend = _said(operation)
+    place = operation.place if operation else say("something", "어딘가")
+    where = patient.names.get(operation.owner, "") if operation and operation.owner is not None else ""
     index = _index(value, axes_of_samples[name], order)
     difference = largest_difference(value.index_select(axes_of_samples[name], index), other)
     return [
@@ -52,8 +57,8 @@ def examine(patient: Patient) -> list[Finding]:
             "batch-position",
             "error",
             say(
-                f"A sample's results depend on its place in the batch: {place} treats the samples by their places.",
-                f"샘플의 결과가 배치 안의 자리에 따라 달라집니다. {place}에서 샘플을 자리에 따라 다르게 다룹니다.",
+                f"A sample's results depend on its place in the batch: {place} {said[0]}.",
+                f"샘플의 결과가 배치 안의 자리에 따라 달라집니다. {place}에서 {said[1]}.",
             ),
             say(
                 f"with the samples in another order, {name} {axes(value)} was not the same in that order: it differed "
@@ -62,13 +67,7 @@ def examine(patient: Patient) -> list[Finding]:
                 f"샘플의 순서를 바꾸어 넣었더니 {name} {axes(value)}의 값이 순서만 바뀐 것이 아니라 최대 "
                 f"{difference:.2g}만큼 달라졌습니다.",
             ),
-            say(
-                "What belongs to a step (a position's embedding, a time) must lie along the axis of time: of (batch, "
-                "time, feature) it is table[:T], and not table[:batch, None].",
-                "시점에 딸린 것(위치 임베딩, 시각)은 시간 축을 따라 놓여야 합니다. (배치, 시간, 특성)이라면 "
-                "table[:batch, None]이 아니라 "
-                "table[:T]입니다.",
-            ),
+            mend,
             where,
         )
     ]
@@ -131,17 +130,40 @@ def _index(value: Tensor, axis: int, order: Tensor) -> Tensor:
     return _indices(value.shape[axis], order)[0].to(value.device)
 
 
-def _first_place(patient: Patient, trial: Trial, way: Call, order: Tensor) -> tuple[str, str]:
+def _first_place(patient: Patient, trial: Trial, way: Call, order: Tensor) -> Operation | None:
     """The first operation that is not the same in the other order although what it reads is."""
     pairs = zip(patient.operations(trial.changed[0]), patient.operations(way), strict=False)
     for one, other in pairs:
         if one.name != other.name:
-            break
+            return None
         if not all(map(_alike, one.outputs, other.outputs, [order] * len(one.outputs))) and all(
             map(_alike, one.inputs, other.inputs, [order] * len(one.inputs))
         ):
-            return one.place, patient.names.get(one.owner, "") if one.owner is not None else ""
-    return say("something", "어딘가"), ""
+            return one
+    return None
+
+
+def _said(operation: Operation | None) -> tuple[tuple[str, str], str]:
+    """What the operation does, in both languages, and what to do."""
+    if operation is not None and operation.name in RESHAPES:
+        shapes = axes(operation.inputs[0]), axes(operation.outputs[0])
+        return (
+            (
+                f"cuts {shapes[0]} anew as {shapes[1]}, in the order in which the numbers lie, and swaps no axes",
+                f"{shapes[0]} 모양의 수를 놓인 순서대로 {shapes[1]} 모양으로 다시 끊어 읽어 축이 바뀌지 않습니다",
+            ),
+            swap_axes(),
+        )
+    return (
+        ("treats the samples by their places", "샘플을 자리에 따라 다르게 다룹니다"),
+        say(
+            "What belongs to a step (a position's embedding, a time) must lie along the axis of time: of (batch, time, "
+            "feature) it is table[:T], and not table[:batch, None].",
+            "시점에 딸린 것(위치 임베딩, 시각)은 시간 축을 따라 놓여야 합니다. (배치, 시간, 특성)이라면 "
+            "table[:batch, None]이 아니라 "
+            "table[:T]입니다.",
+        ),
+    )
 
 
 def _alike(before: Tensor, after: Tensor, order: Tensor) -> bool:

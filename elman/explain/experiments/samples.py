@@ -51,15 +51,20 @@ def _batch_norms(trial: Trial) -> list[Finding]:
         return []
     name = next(iter(mixed))
     norms = listed([patient.label(norm) for norm in patient.norms])
+    always = [patient.label(norm) for norm in patient.norms if norm.running_mean is None]
+    too = say(
+        f" {listed(always)}, without running statistics, mixes them in evaluation too.",
+        f" {listed(always)}에는 이동 통계가 없어서 평가할 때도 섞입니다.",
+    )
     return [
         Finding(
             "batch-norm",
             "note",
             say(
                 f"In training the samples influence each other through {norms}, as batch norm does by design; nothing "
-                f"else mixes them.",
+                f"else mixes them.{too if always else ''}",
                 f"학습할 때는 {norms} 때문에 샘플끼리 영향을 줍니다. 배치 정규화는 원래 그런 것이고, 그 밖에는 섞이는 "
-                f"곳이 없습니다.",
+                f"곳이 없습니다.{too if always else ''}",
             ),
             say(
                 f"with the batch's own statistics {evidence(name, mixed[name], *runs)}; without, none.",

@@ -8,10 +8,11 @@ from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import moved
 from elman.explain.experiments.operations import Operation
-from elman.explain.experiments.parameters import Gradients, all_zero, gradients, jittered, move_results
+from elman.explain.experiments.parameters import SCALES, Gradients, all_zero, gradients, jittered, move_results
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.words import listed
 
+FLAT = {"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside", "floor_divide", "__floordiv__", "bucketize"}
 ALIKE = 1e-6  # of the largest number: sums of the same numbers may round differently from unit to unit
 
 
@@ -165,11 +166,17 @@ def _where_it_ends(patient: Patient, names: set[str]) -> str:
         "Look for dead or saturated units behind them, a product with zero, and steps or states never used.",
         "그 뒤에 죽거나 포화된 유닛, 0과의 곱, 쓰지 않는 시점이나 상태가 없는지 보세요.",
     )
-    if move_results(patient, names):
-        return general
     pairs = zip(patient.operations(), patient.operations(during=jittered(patient.model, 1, names)), strict=False)
-    ends = [one for one, other in pairs if one.name == other.name and _makes_the_same(one, other)]
-    if not ends:
+    reached = [(one, other) for one, other in pairs if one.name == other.name and _differ(one.inputs, other.inputs)]
+    if flat := [one for one, _ in reached if one.name in FLAT]:
+        return say(
+            f"It ends at {flat[0].place}, whose derivative is zero everywhere: learn through a smooth one, or pass the "
+            f"gradient by with x + (x.round() - x).detach().",
+            f"{flat[0].place}에서 끊깁니다. 미분값이 어디서나 0인 연산입니다. 매끄러운 함수를 쓰거나 "
+            f"x + (x.round() - x).detach()처럼 기울기만 지나가게 하세요.",
+        )
+    ends = [one for one, other in reached if _makes_the_same(one, other)]
+    if not ends or move_results(patient, names, SCALES[:1]):
         return general
     said = say(
         f"It ends at {ends[-1].place}, which gives the same numbers whatever they are.",
@@ -186,9 +193,9 @@ def _where_it_ends(patient: Patient, names: set[str]) -> str:
 
 
 def _makes_the_same(one: Operation, other: Operation) -> bool:
-    """Whether what went in differs between two runs, and the numbers that came out do not."""
+    """Whether the numbers that came out are the same in two runs."""
     came_out = [output for output in one.outputs if output.is_floating_point()]
-    return bool(came_out) and _differ(one.inputs, other.inputs) and not _differ(one.outputs, other.outputs)
+    return bool(came_out) and not _differ(one.outputs, other.outputs)
 
 
 def _differ(ones: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
