@@ -139,6 +139,8 @@ def command(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             with busy(count):
                 seconds = {}
                 for setting in options.waits:
+                    if setting == "wait_briefly":
+                        continue  # the command does by itself
                     with waiting(setting):
                         seconds[setting] = train(file, STEPS + 1) - train(file, 1)
             yield {"command": STEPS, "busy": count, "seconds": seconds}
