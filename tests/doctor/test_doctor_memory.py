@@ -1,5 +1,8 @@
 """State that one batch leaves to the next."""
 
+from typing import Any
+
+import pytest
 import torch
 from doctor_models import KINDS, H, Stateful, StatefulByDesign, Tagger, kinds
 from torch import Tensor, nn
@@ -54,3 +57,49 @@ def test_a_reset_deep_inside(x: Tensor) -> None:
     report = elman.doctor(Inner(), x)
     report.raise_if_bad()
     assert "layers.0.init_hidden() clears it" in report.notes[0].sentence
+
+
+class Windows(StatefulByDesign):
+    """Goes on from the state of the window before, detached or not; or lets the training loop detach it."""
+
+    def __init__(self, kind: str, cut: bool = False) -> None:
+        super().__init__(KINDS[kind])
+        self.cut = cut
+
+    def forward(self, x: Tensor) -> Tensor:
+        output, state = self.rnn(x, self.state)
+        self.state = detached(state) if self.cut else state
+        return self.fc(output)
+
+
+class DetachedByTheLoop(Windows):
+    def detach_state(self) -> None:
+        self.state = detached(self.state)
+
+
+def detached(state: Any) -> Any:
+    return tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
+
+
+@kinds
+def test_a_state_kept_with_its_graph(kind: str, x: Tensor) -> None:
+    report = elman.doctor(Windows(kind), x)
+    assert report.codes == ("state-keeps-graph",)
+    assert "goes on from state" in report.findings[0].sentence
+    assert "detach" in report.findings[0].mend
+    assert [note.code for note in report.notes] == ["state-by-design"]
+    model = Windows(kind)
+    model(x).sum().backward()
+    with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+        model(x).sum().backward()
+    for right in (Windows(kind, cut=True), DetachedByTheLoop(kind)):
+        elman.doctor(right, x).raise_if_bad()
+
+
+def test_a_state_kept_to_be_looked_at_keeps_no_graph_that_matters(x: Tensor) -> None:
+    class Shown(Tagger):
+        def forward(self, x: Tensor) -> Tensor:
+            output, self.shown = self.rnn(x)
+            return self.fc(output)
+
+    elman.doctor(Shown(nn.GRU, batch_first=True), x).raise_if_bad()

@@ -266,18 +266,21 @@ def hooked(module: nn.Module, hook: BareHook, *, before: bool = False, with_kwar
     return _hooked([module], hook, before=before, with_kwargs=with_kwargs)
 
 
-def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor]) -> list[Tensor | None]:
+def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor], retain: bool = True) -> list[Tensor | None]:
     """The gradient of the outputs, weighed at random, to each input; None where nothing leads to it.
+
+    With retain=False the graph is freed, as backward() frees it. Outputs without a gradient are left out.
 
     Raises:
         NotChecked: no output carries a gradient.
         Refused: autograd cannot go through the model.
     """
-    if not any(output.requires_grad for output in outputs):
+    outputs = [output for output in outputs if output.requires_grad]
+    if not outputs:
         raise NotChecked(say("what is looked at carries no gradient", "살펴볼 값에 기울기가 없습니다"))
     weights = [torch.randn(output.shape, dtype=output.dtype, device=output.device) for output in outputs]
     try:
-        return list(torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=True))
+        return list(torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=retain))
     except RuntimeError as error:
         raise Refused(error) from error
 

@@ -1,13 +1,12 @@
 """Are there weights that no optimizer would see? The graph of the results is searched for leaves besides parameters."""
 
-from typing import Any
-
 from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, Results
+from elman.explain.experiments.graph import leaves
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.words import listed
 
@@ -19,7 +18,7 @@ def examine(patient: Patient) -> list[Finding]:
     if not any(result.requires_grad for result in patient.run(grad=True).values()):
         raise NotChecked(say("no result carries a gradient", "기울기를 지닌 결과가 없습니다"))
     known = {id(parameter) for parameter in patient.model.parameters()}
-    first, second = (_leaves(patient.run(grad=True)) for _ in range(2))
+    first, second = (leaves(patient.run(grad=True)) for _ in range(2))
     again = {id(leaf) for leaf in second}
     lost = [leaf for leaf in first if id(leaf) not in known and id(leaf) in again]
     if not lost:
@@ -52,20 +51,6 @@ def examine(patient: Patient) -> list[Finding]:
             ),
         )
     ]
-
-
-def _leaves(results: Results) -> list[Tensor]:
-    """The tensors that gradients of the results arrive at."""
-    waiting: list[Any] = [result.grad_fn for result in results.values() if result.grad_fn is not None]
-    seen, leaves = set(waiting), []
-    while waiting:
-        node = waiting.pop()
-        if hasattr(node, "variable"):
-            leaves.append(node.variable)
-        following = {one for one, _ in node.next_functions if one is not None} - seen
-        seen |= following
-        waiting += following
-    return leaves
 
 
 def _name_of(tensor: Tensor, value: object, path: str = "", depth: int = 0) -> str:
