@@ -1,4 +1,4 @@
-"""Seventy-eight small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Eighty-one small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -710,3 +710,38 @@ def one_step_decoded_from_what_was_read():
         return self.fc(self.decoder(self.rnn(x)[1][-1].unsqueeze(1))[0][:, 0])
 
     return Of(forward, rnn=gru(), decoder=gru(H), fc=head()), numbers()
+
+
+@right
+def decoder_stepped_through_another_argument():
+    def forward(self, source, target):
+        _, (h, _) = self.encoder(self.embedding(source))
+        state, outputs = (h, torch.zeros_like(h)), []  # h alone starts the decoder
+        for step in self.embedding(target).split(1, 1):
+            output, state = self.decoder(step, state)
+            outputs.append(self.fc(output))
+        return torch.cat(outputs, 1)
+
+    layers = dict(encoder=nn.LSTM(I, H, batch_first=True), decoder=nn.LSTM(I, H, batch_first=True))
+    return Of(forward, embedding=nn.Embedding(V, I), **layers, fc=nn.Linear(H, V)), (ids(), ids(steps=4))
+
+
+@right
+def one_lstm_that_reads_two_sequences_apart():
+    def forward(self, x, y):
+        return self.fc(torch.cat([self.rnn(one)[1][0][-1] for one in (x, y, x.flip(1))], -1))
+
+    rnn = nn.LSTM(I, H, batch_first=True)
+    return Of(forward, rnn=rnn, fc=head(3 * H)), (numbers(), numbers(steps=3))
+
+
+@right
+def state_of_a_cell_kept_where_a_sequence_has_ended():
+    def forward(self, x, lengths):
+        h = c = x.new_zeros(len(x), H)
+        for t, x_t in enumerate(x.unbind(1)):
+            going = (t < lengths)[:, None]
+            h, c = (torch.where(going, new, old) for new, old in zip(self.cell(x_t, (h, c)), (h, c), strict=True))
+        return self.fc(h)
+
+    return with_lengths(forward, cell=nn.LSTMCell(I, H), fc=head())

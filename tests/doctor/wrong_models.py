@@ -1,4 +1,4 @@
-"""Seventy-eight small models with one mistake each, of the kinds that learners and published code make."""
+"""Eighty-one small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
@@ -389,7 +389,7 @@ def random_first_state():
     return Of(forward, rnn=elman.RNN(I, H, batch_first=True), fc=head()), numbers()
 
 
-@wrong("random-in-evaluation", r"in __init__")
+@wrong("made-in-forward", r"class Linear is made anew.*`nn\.Linear\(H, C\)`.*in __init__: self\.layer = Linear")
 def head_made_in_forward():
     return Of(lambda self, x: nn.Linear(H, C)(self.rnn(x)[1][-1]), rnn=gru()), numbers()
 
@@ -728,3 +728,54 @@ def layer_stepped_without_its_state():
         return self.fc(torch.cat([self.rnn(x[:, t : t + 1])[0] for t in range(x.shape[1])], 1))
 
     return Of(forward, rnn=elman.RNN(I, H, batch_first=True), fc=head()), numbers()
+
+
+# ---------------------------------------------------------------- what is handed on by half, or not at all
+
+
+@wrong("no-memory", r"'decoder' \(GRU\) reads the sequence in 4 parts.*output, state = layer\(part, state\)")
+def decoder_of_another_argument_that_starts_anew():
+    def forward(self, source, target):
+        _, state = self.encoder(self.embedding(source))
+        steps = self.embedding(target).split(1, 1)
+        return self.fc(torch.cat([self.decoder(step, state)[0] for step in steps], 1))
+
+    parts = dict(embedding=nn.Embedding(V, I), encoder=gru(), decoder=gru(), fc=nn.Linear(H, V))
+    return Of(forward, **parts), (ids(), ids(steps=4))
+
+
+@wrong("no-memory", r"c of 'cell' \(LSTMCell\) is not carried.*starts from zeros.*h, c = cell\(x_t, \(h, c\)\)")
+def cell_state_left_behind():
+    def forward(self, x):
+        h = c = torch.zeros(len(x), H)
+        for x_t in x.unbind(1):
+            h, _ = self.cell(x_t, (h, c))
+        return self.fc(h)
+
+    return Of(forward, cell=elman.LSTMCell(I, H), fc=head()), numbers()
+
+
+@wrong("no-memory", r"h of 'rnn' \(LSTM\) is not carried.*output, \(h, c\) = lstm\(step, \(h, c\)\)")
+def hidden_state_left_behind():
+    def forward(self, x):
+        h, c = self.first.expand(2, 1, len(x), H).contiguous()
+        outputs = []
+        for step in x.split(1, 1):
+            output, (_, c) = self.rnn(step, (h, c))
+            outputs.append(self.fc(output))
+        return torch.cat(outputs, 1)
+
+    first = nn.Parameter(torch.randn(2, 1, 1, H))
+    return Of(forward, rnn=nn.LSTM(I, H, batch_first=True), first=first, fc=head()), numbers()
+
+
+@wrong(
+    "batch-mixed",
+    r"`self\.embedding\(x\)\.view\(-1, 1, I\)` \(.*\) puts all samples one behind another.*an axis of their own",
+)
+def batch_viewed_as_one_sequence():
+    def forward(self, x):
+        output, _ = self.rnn(self.embedding(x).view(-1, 1, I))
+        return self.fc(output.view(*x.shape, H))
+
+    return Of(forward, embedding=nn.Embedding(V, I), rnn=nn.LSTM(I, H), fc=head()), ids()

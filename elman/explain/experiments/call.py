@@ -187,6 +187,17 @@ class Call:
             ways.append(way)
         return ways
 
+    def of_others(self) -> list["Call"]:
+        """The same call seen from each further argument that may hold sequences of these samples."""
+        return [
+            dataclasses.replace(self, place=place, time_dim=1 - self.batch_dim, lengths=None)
+            for place, leaf in enumerate(self.leaves)
+            if self.batch_dim in (0, 1)
+            and self._is_other(place)
+            and leaf.dim() >= 2
+            and leaf.shape[self.batch_dim] == self.samples
+        ]
+
     def _index(self, axis: int | None) -> Tensor:
         assert axis is not None
         shape = [1] * self.values.dim()

@@ -74,6 +74,21 @@ class Trail:
         given, own = found.main  # on an axis of their own before, and with something else after
         return [found] if own.axis is not None and given.shape[own.axis] == self._trial.call.samples else []
 
+    def joining(self, read: Tensor) -> Operation | None:
+        """The operation on the way to this tensor that put the samples, on an axis of their own before, onto one with
+        something else; None where there is none."""
+        place, count = self._walk.maker_of(read), self._trial.call.samples
+        while place is not None:
+            one = self.watched[place]
+            if one.main is None or one.main[1].axis is None:
+                return None
+            tensor, influence = one.main
+            if tensor.shape[influence.axis] == count:
+                return one.operation if tensor.shape != one.operation.outputs[0].shape else None
+            number = next(k for k, input in enumerate(one.inputs) if input is influence)
+            place = self._walk.maker(one.operation.read[number], place)
+        return None
+
     def _way(self, last: int, bad: Test, end: int | None = None) -> list[Watched]:
         """From the first operation whose inputs are good, along bad ones, to the last."""
         places = self._walk.back(

@@ -60,6 +60,8 @@ def _swapped_axes(trial: Trial, layers: dict[nn.Module, Reading], evidence: str)
         said = say(
             "each sample was read as one step of a single sequence", "샘플 하나하나를 한 시퀀스의 시점으로 읽었습니다"
         )
+    elif (joined := _joined(trial, layers)) is not None:
+        said, mend = joined
     else:
         mend = _flip(trial, list(layers))
         said = say(
@@ -74,6 +76,38 @@ def _swapped_axes(trial: Trial, layers: dict[nn.Module, Reading], evidence: str)
         mend,
         trial.patient.names[next(iter(layers))],
     )
+
+
+def _joined(trial: Trial, layers: dict[nn.Module, Reading]) -> tuple[str, str] | None:
+    """What is to say where the samples lie one behind another in one sequence: the other value of batch_first would
+    keep them apart and make each step a sequence of its own, without any memory."""
+    for record in trial.patient.record(trial.call):
+        if record.module not in layers:
+            continue
+        reading = layers[record.module]
+        shape = record.first.shape
+        if reading.batch is None or record.packed or shape[reading.batch] != 1:
+            return None
+        if shape[reading.time] == trial.call.samples:  # samples of one step each
+            return None
+        operation = Trail(trial).joining(record.first)
+        by = "" if operation is None else say(f"{operation.place} puts ", f"{operation.place}에서 ")
+        return (
+            say(
+                f"{by}all samples {'' if by else 'lie '}one behind another in one sequence, and each reads on where "
+                f"the one before it ended",
+                f"{by}모든 샘플이 한 시퀀스로 이어져서, 앞 샘플이 끝난 상태에서 다음 샘플을 이어 읽습니다",
+            ),
+            say(
+                "Leave the samples an axis of their own: the layer wants (batch, time, feature) with batch_first=True, "
+                "or (time, batch, feature). view(-1, 1, feature) is for one sequence alone; batch_first=True with it "
+                "would make each step a sequence of its own.",
+                "샘플에 따로 축을 두세요. 층에 넣을 모양은 batch_first=True이면 (배치, 시간, 특성), 아니면 (시간, 배치, "
+                "특성)입니다. view(-1, 1, 특성)은 시퀀스가 하나일 때만 맞습니다. 거기에 batch_first=True를 쓰면 시점 "
+                "하나하나가 따로 한 시퀀스가 됩니다.",
+            ),
+        )
+    return None
 
 
 def _flip(trial: Trial, layers: list[Any]) -> str:

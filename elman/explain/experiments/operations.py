@@ -100,7 +100,7 @@ class Operations(TorchFunctionMode):
         return returned
 
     def _note(self, name: str, given: list[Tensor], inputs: tuple[Tensor, ...], results: list[Tensor]) -> None:
-        code, line, owner = _source()
+        code, line, owner = source()
         self._alive += [*given, *results]
         outputs = tuple(map(self._copied, results))
         made = tuple(map(id, results))
@@ -117,7 +117,7 @@ def _tensors(value: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor) and not isinstance(leaf, nn.Parameter)]
 
 
-def _source() -> tuple[str, str, nn.Module | None]:
+def source() -> tuple[str, str, nn.Module | None]:
     """The innermost code that is neither torch's nor elman's: its expression, its line, and the module it is in."""
     frame: FrameType | None = sys._getframe(3)
     while frame is not None:

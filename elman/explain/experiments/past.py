@@ -4,12 +4,14 @@ from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments import half_carried
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import moved
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Record, Results
 from elman.explain.experiments.reading import reading_of
+from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.timeline import time_axes
 
 Calls = list[Record]
@@ -30,8 +32,10 @@ def examine(patient: Patient) -> list[Finding]:
         if module in one_step and (len(records) > 1 or len(one_step) == len(calls)):  # else another one has the memory
             _explain_recurrent_weights(patient, module)
             findings.append(_one_step(patient, records))
-        elif _starts_anew(patient, records):
-            findings.append(_anew(patient, records))
+        elif (call := _starts_anew(patient, records)) is not None:
+            findings.append(_anew(patient, records, call))
+        elif (lost := half_carried.lost(records)) is not None:
+            findings.append(half_carried.finding(patient, records, lost))
     return findings
 
 
@@ -82,7 +86,17 @@ def _handed_on(patient: Patient, records: Calls) -> bool:
     return any(result.shape == state.shape and not moved(result, state).any() for result in results for state in states)
 
 
-def _starts_anew(patient: Patient, records: Calls) -> bool:
+def _starts_anew(patient: Patient, records: Calls) -> Call | None:
+    """The call, seen from the argument that the calls read part by part, if the last part's results know nothing of
+    those before."""
+    for call in (patient.call, *patient.call.of_others()):
+        with patient.looking_at(call):
+            if _forgets(patient, records):
+                return call
+    return None
+
+
+def _forgets(patient: Patient, records: Calls) -> bool:
     """Whether the calls read the sequence part by part, and the last part's results know nothing of those before."""
     call = patient.call
     parts = [_steps(patient, record) for record in records]
@@ -188,8 +202,10 @@ def _one_step(patient: Patient, records: Calls) -> Finding:
     )
 
 
-def _anew(patient: Patient, records: Calls) -> Finding:
-    module, label, steps = records[0].module, patient.label(records[0].module), patient.call.steps
+def _anew(patient: Patient, records: Calls, call: Call) -> Finding:
+    module, label, steps = records[0].module, patient.label(records[0].module), call.steps
+    own = call.place == patient.call.place
+    of = "" if own else say(f" of the argument {axes(call.values)}", f"인자 {axes(call.values)}의 ")
     first = steps - _steps(patient, records[-1])
     return Finding(
         "no-memory",
@@ -201,14 +217,16 @@ def _anew(patient: Patient, records: Calls) -> Finding:
             f"상태를 잇지 않고 매번 새로 시작합니다.",
         ),
         say(
-            f"changing all steps before step {first} moved nothing at the end, in {DRAWS} draws; it moved what the "
+            f"changing all steps{of} before step {first} moved nothing at the end, in {DRAWS} draws; it moved what the "
             f"parts before the last one read.",
-            f"시점 {first}보다 앞을 {DRAWS}번 바꾸어도 끝의 결과가 달라지지 않았습니다. 마지막 부분보다 앞의 호출이 "
+            f"{of}시점 {first}보다 앞을 {DRAWS}번 바꾸어도 끝의 결과가 달라지지 않았습니다. 마지막 부분보다 앞의 호출이 "
             f"읽은 값은 달라졌습니다.",
         ),
         say(
-            "Make the first state before the loop and hand it on: output, state = layer(part, state).",
-            "첫 상태는 반복문 앞에서 만들고 계속 넘기세요: output, state = layer(part, state).",
+            "Make the first state before the loop and hand it on: output, state = layer(part, state). Where each part "
+            "is to start from the same state, accept it: raise_if_bad(ignore=['no-memory']).",
+            "첫 상태는 반복문 앞에서 만들고 계속 넘기세요: output, state = layer(part, state). 부분마다 같은 상태에서 "
+            "시작하려던 것이라면 raise_if_bad(ignore=['no-memory'])로 받아들이세요.",
         ),
         patient.names[module],
     )

@@ -162,7 +162,7 @@ class Patient:
     @property
     def hindered(self) -> str:
         """What was found that makes a sample differ from itself elsewhere in the batch, or alone; "" for nothing."""
-        if self.known & {"random-in-evaluation"}:
+        if self.known & {"random-in-evaluation", "made-in-forward"}:
             return say("the model draws random numbers", "모델이 난수를 씁니다")
         if self.known & {"state-carried", "state-by-design"}:
             return say("the model holds a state of each sample", "모델이 샘플마다 상태를 지니고 있습니다")
@@ -183,6 +183,15 @@ class Patient:
             if self.attempt(way) is not None:
                 self.call = way
                 return
+
+    @contextlib.contextmanager
+    def looking_at(self, call: Call) -> Iterator[None]:
+        """Within the block another argument's samples and steps are those that count."""
+        own, self.call = self.call, call
+        try:
+            yield
+        finally:
+            self.call = own
 
     def attempt(self, call: Call, **options: Any) -> Results | None:
         """A run that the model may refuse: None where it raises. Only for calls that nobody asked it to take."""

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments import made
 from elman.explain.experiments.influence import largest_difference, moved
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient
@@ -14,7 +15,7 @@ _INITIALISES = {"uniform_", "normal_", "kaiming_uniform_", "xavier_uniform_", "o
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The finding random-in-evaluation."""
+    """The finding random-in-evaluation, or made-in-forward."""
     first, second = patient.run(), patient.run(seed=1)
     for name, value in first.items():
         other = second.get(name)
@@ -28,8 +29,14 @@ def _differ(value: Tensor, other: Tensor) -> bool:
 
 
 def _finding(patient: Patient, name: str, value: Tensor, other: Tensor) -> Finding:
-    drawing = _first_drawing(patient)
     difference = f"{largest_difference(value, other):.2g}" if value.shape == other.shape else say("its shape", "모양")
+    evidence = say(
+        f"with two seeds {name} {axes(value)} differed by up to {difference}.",
+        f"시드를 둘로 바꾸어 실행했더니 {name} {axes(value)}의 차이는 최대 {difference}입니다.",
+    )
+    if layers := made.layers(patient):
+        return made.finding(patient, layers[0], evidence)
+    drawing = _first_drawing(patient)
     place = drawing.place if drawing else say("the model", "모델 안")
     owner = drawing.owner if drawing else None
     return Finding(
@@ -40,10 +47,7 @@ def _finding(patient: Patient, name: str, value: Tensor, other: Tensor) -> Findi
             f"another result each time.",
             f"eval()을 호출한 평가 상태에서도 난수를 써서 같은 입력에도 결과가 매번 다릅니다: {place}.",
         ),
-        say(
-            f"with two seeds {name} {axes(value)} differed by up to {difference}.",
-            f"시드를 둘로 바꾸어 실행했더니 {name} {axes(value)}의 차이는 최대 {difference}입니다.",
-        ),
+        evidence,
         _mend(drawing),
         patient.names.get(owner, "") if owner is not None else "",
     )
@@ -69,10 +73,10 @@ def _mend(drawing: Operation | None) -> str:
             "nn.Dropout을 __init__에서 한 번 만들어 eval()이 닿게 하거나, F.dropout(x, p, training=self.training)을 "
             "쓰세요.",
         )
-    if name in _INITIALISES or name == "linear":
+    if name in _INITIALISES:
         return say(
-            "Make layers and weights once, in __init__: those made in forward are new and untrained at every call.",
-            "층과 가중치는 __init__에서 한 번만 만드세요. forward에서 만들면 부를 때마다 학습되지 않은 새것이 됩니다.",
+            "Make weights once, in __init__: those made in forward are new and untrained at every call.",
+            "가중치는 __init__에서 한 번만 만드세요. forward에서 만들면 부를 때마다 학습되지 않은 새것이 됩니다.",
         )
     if name in ("randn", "rand", "randn_like", "rand_like", "normal", "empty"):
         return say(
