@@ -1,4 +1,4 @@
-"""Eighty-one small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Eighty-two small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -745,3 +745,13 @@ def state_of_a_cell_kept_where_a_sequence_has_ended():
         return self.fc(h)
 
     return with_lengths(forward, cell=nn.LSTMCell(I, H), fc=head())
+
+
+@right
+def decoder_whose_gate_to_the_encoder_starts_at_zero():
+    def forward(self, source, target):
+        _, state = self.encoder(self.embedding(source))
+        return self.fc(self.decoder(self.embedding(target), self.gain * state)[0])
+
+    layers = dict(encoder=gru(), decoder=gru(), gain=nn.Parameter(torch.zeros(1)))
+    return Of(forward, embedding=nn.Embedding(V, I), **layers, fc=nn.Linear(H, V)), (ids(), ids(steps=4))

@@ -1,4 +1,4 @@
-"""Eighty-one small models with one mistake each, of the kinds that learners and published code make."""
+"""Eighty-three small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
@@ -779,3 +779,16 @@ def batch_viewed_as_one_sequence():
         return self.fc(output.view(*x.shape, H))
 
     return Of(forward, embedding=nn.Embedding(V, I), rnn=nn.LSTM(I, H), fc=head()), ids()
+
+
+@wrong(
+    "input-dropped",
+    r"input \(5, 7\) has no influence.*`self\.encoder\(self\.embedding\(source\)\)`.*'decoder' .* starts from zeros",
+)
+def decoder_without_the_encoders_state():
+    def forward(self, source, target):
+        self.encoder(self.embedding(source))
+        return self.fc(self.decoder(self.embedding(target))[0])
+
+    parts = dict(embedding=nn.Embedding(V, I), encoder=gru(), decoder=gru(), fc=nn.Linear(H, V))
+    return Of(forward, **parts), (ids(), ids(steps=4))

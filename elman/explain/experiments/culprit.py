@@ -71,23 +71,26 @@ class Trail:
         found = None if maker is None else self.watched[maker]
         if found is None or found.main is None:
             return []
-        given, own = found.main  # on an axis of their own before, and with something else after
-        return [found] if own.axis is not None and given.shape[own.axis] == self._trial.call.samples else []
+        return [found] if self._apart(*found.main) else []  # on an axis of their own before
 
     def joining(self, read: Tensor) -> Operation | None:
         """The operation on the way to this tensor that put the samples, on an axis of their own before, onto one with
         something else; None where there is none."""
-        place, count = self._walk.maker_of(read), self._trial.call.samples
+        place = self._walk.maker_of(read)
         while place is not None:
             one = self.watched[place]
-            if one.main is None or one.main[1].axis is None:
+            if one.main is None or self._apart(one.operation.outputs[0], one.outputs[0]):
                 return None
-            tensor, influence = one.main
-            if tensor.shape[influence.axis] == count:
-                return one.operation if tensor.shape != one.operation.outputs[0].shape else None
-            number = next(k for k, input in enumerate(one.inputs) if input is influence)
+            if self._apart(*one.main):
+                return one.operation
+            number = next(k for k, influence in enumerate(one.inputs) if influence is one.main[1])
             place = self._walk.maker(one.operation.read[number], place)
         return None
+
+    def _apart(self, tensor: Tensor, influence: Influence | None) -> bool:
+        """Whether the samples lie on an axis of their own."""
+        axis = None if influence is None else influence.axis
+        return axis is not None and tensor.shape[axis] == self._trial.call.samples
 
     def _way(self, last: int, bad: Test, end: int | None = None) -> list[Watched]:
         """From the first operation whose inputs are good, along bad ones, to the last."""

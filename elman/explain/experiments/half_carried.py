@@ -62,7 +62,7 @@ def finding(patient: Patient, records: list[Record], name: str) -> Finding:
         say(
             f"{name} of {label} is not carried from step to step: {other} is handed on, and {name} starts from "
             f"{start} in each call. It is {means}.",
-            f"{label}의 {name}가 다음 시점으로 넘어가지 않습니다. {other}는 이어지는데 {name}는 부를 때마다 {start}에서 "
+            f"{label}의 {name}가 다음 시점으로 넘어가지 않습니다. {other}는 이어지고 {name}는 부를 때마다 {start}에서 "
             f"시작합니다. {name}는 {means}입니다.",
         ),
         say(

@@ -76,14 +76,14 @@ def _held(patient: Patient) -> dict[str, Tensor]:
 
 
 def _finding(names: list[str]) -> Finding:
-    what = listed(names) if names else say("what is kept", "남겨 둔 값")
+    what = listed(names) if names else say("what is kept", "이름 모를 값")
     attribute = names[0] if len(names) == 1 and names[0].isidentifier() else "state"
     return Finding(
         "state-keeps-graph",
         "warning",
         say(
             f"The model goes on from {what} of the call before with its graph: the second backward() fails.",
-            f"앞 호출에서 남긴 값({what})을 계산 그래프가 붙은 채로 이어 씁니다. 그래서 두 번째 backward()가 실패합니다.",
+            f"앞 호출에서 남긴 값({what})을 그래프가 붙은 채로 이어 씁니다. 그래서 두 번째 backward()가 실패합니다.",
         ),
         say(
             "two calls were made in training mode, with a backward pass after each: the second one led back into the "

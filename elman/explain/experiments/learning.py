@@ -21,7 +21,7 @@ def examine(patient: Patient) -> list[Finding]:
     found = gradients(patient, results)
     if found is None:
         return [_cut_off()]
-    missing = [name for name, gradient in found.items() if gradient is None]
+    missing = [name for name, gradient in found.items() if gradient is None and name not in patient.explained]
     if missing:
         missing = _missing_in_training_too(patient, missing)
     cut = _cut_on_the_way(patient, missing) if missing else []

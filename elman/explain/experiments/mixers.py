@@ -102,8 +102,8 @@ def _joined(trial: Trial, layers: dict[nn.Module, Reading]) -> tuple[str, str] |
                 "Leave the samples an axis of their own: the layer wants (batch, time, feature) with batch_first=True, "
                 "or (time, batch, feature). view(-1, 1, feature) is for one sequence alone; batch_first=True with it "
                 "would make each step a sequence of its own.",
-                "샘플에 따로 축을 두세요. 층에 넣을 모양은 batch_first=True이면 (배치, 시간, 특성), 아니면 (시간, 배치, "
-                "특성)입니다. view(-1, 1, 특성)은 시퀀스가 하나일 때만 맞습니다. 거기에 batch_first=True를 쓰면 시점 "
+                "샘플에 축을 따로 두세요. 층에는 batch_first=True이면 (배치, 시간, 특성), 아니면 (시간, 배치, "
+                "특성) 모양을 넣습니다. view(-1, 1, 특성)은 시퀀스가 하나일 때만 맞습니다. 거기에 batch_first=True를 쓰면 시점 "
                 "하나하나가 따로 한 시퀀스가 됩니다.",
             ),
         )

@@ -219,7 +219,7 @@ def _anew(patient: Patient, records: Calls, call: Call) -> Finding:
         say(
             f"changing all steps{of} before step {first} moved nothing at the end, in {DRAWS} draws; it moved what the "
             f"parts before the last one read.",
-            f"{of}시점 {first}보다 앞을 {DRAWS}번 바꾸어도 끝의 결과가 달라지지 않았습니다. 마지막 부분보다 앞의 호출이 "
+            f"{of}시점 {first}보다 앞을 {DRAWS}번 바꾸어도 끝의 결과가 달라지지 않았습니다. 마지막보다 앞의 호출이 "
             f"읽은 값은 달라졌습니다.",
         ),
         say(

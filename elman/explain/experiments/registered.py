@@ -4,8 +4,8 @@ from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.graph import leaves
+from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.words import listed

@@ -1,0 +1,79 @@
+"""Does the input reach a result at all? Where nothing moves, what is made of it and then read by nothing is named."""
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from elman.explain._language import say
+from elman.explain._report import Finding
+from elman.explain.experiments.changes import DRAWS
+from elman.explain.experiments.influence import moved
+from elman.explain.experiments.operations import Operation
+from elman.explain.experiments.parameters import jittered
+from elman.explain.experiments.patient import Patient, Record
+from elman.explain.experiments.tensors import axes
+
+
+def examine(patient: Patient) -> list[Finding]:
+    """The finding input-dropped: something is computed of the input, and nothing reads what came of it."""
+    if any(_moves(patient, draw) for draw in range(DRAWS)):
+        return []
+    before, after = patient.operations(), patient.operations(patient.changes.all(patient.call))
+    pairs = [pair for pair in zip(before, after, strict=False) if pair[0].name == pair[1].name]
+    reading = [(one, other) for one, other in pairs if _differ(one.inputs, other.inputs)]
+    if (
+        not reading
+        or len(before) != len(after)
+        or not all(_differ(one.outputs, other.outputs) for one, other in reading)
+    ):
+        return []
+    return [_finding(patient, reading[-1][0])]
+
+
+def _moves(patient: Patient, draw: int) -> bool:
+    """Whether another input moves a result, with the model's parameters at first and with others then."""
+    calls = patient.call, patient.changes.all(patient.call)
+    one, other = (patient.attempt(call, during=jittered(patient.model, draw) if draw else None) for call in calls)
+    return one is None or other is None or _differ(one.values(), other.values())
+
+
+def _differ(ones: Iterable[Tensor], others: Iterable[Tensor]) -> bool:
+    return any(a.shape != b.shape or bool(moved(a, b).any()) for a, b in zip(ones, others, strict=False))
+
+
+def _finding(patient: Patient, last: Operation) -> Finding:
+    changed = patient.record(patient.changes.all(patient.call))
+    pairs = list(zip(patient.record(), changed, strict=True))
+    reached = [one for one, other in pairs if _differ(one.outputs.values(), other.outputs.values())]
+    patient.explained |= {
+        f"{record.name}.{name}".lstrip(".") for record in reached for name, _ in record.module.named_parameters()
+    }
+    anew = [patient.label(one.module) for one, _ in pairs if _starts_from_zeros(one) and one not in reached]
+    shape = axes(patient.call.values)
+    also = say(f", and {anew[0]} starts from zeros", f" {anew[0]} 층은 0에서 시작합니다.") if anew else ""
+    return Finding(
+        "input-dropped",
+        "error",
+        say(
+            f"The input {shape} has no influence on any result: nothing reads what {last.place} makes of it{also}.",
+            f"입력 {shape}에 따라 달라지는 결과가 하나도 없습니다. {last.place}에서 만든 값을 아무도 읽지 않습니다."
+            f"{also}",
+        ),
+        say(
+            f"other input moved no result in {DRAWS} draws, with other parameters too; it moved what is made there, "
+            f"and no operation after it.",
+            f"입력을 {DRAWS}번, 파라미터까지 바꾸어 가며 바꿔 보아도 결과는 그대로였습니다. 거기서 만든 값은 "
+            f"달라졌지만 그 뒤의 연산은 달라지지 않았습니다.",
+        ),
+        say(
+            "Use it: of an encoder hand the state to the decoder, output, state = decoder(words, state).",
+            "그 값을 쓰세요. 인코더라면 상태를 디코더에 넘깁니다: output, state = decoder(words, state).",
+        ),
+        patient.names.get(last.owner, "") if last.owner is not None else "",
+    )
+
+
+def _starts_from_zeros(record: Record) -> bool:
+    """Whether it is a call of a recurrent layer or cell without a state."""
+    given = list(record.inputs.values())[1:]
+    return isinstance(record.module, nn.RNNBase | nn.RNNCellBase) and not any(state.any() for state in given)
