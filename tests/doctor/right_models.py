@@ -1,4 +1,4 @@
-"""Eighty-two small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Eighty-four small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -755,3 +755,20 @@ def decoder_whose_gate_to_the_encoder_starts_at_zero():
 
     layers = dict(encoder=gru(), decoder=gru(), gain=nn.Parameter(torch.zeros(1)))
     return Of(forward, embedding=nn.Embedding(V, I), **layers, fc=nn.Linear(H, V)), (ids(), ids(steps=4))
+
+
+@right
+def channels_turned_into_features():
+    def forward(self, x):
+        y = torch.relu(self.conv(x.transpose(1, 2))).transpose(1, 2)
+        return self.fc(self.rnn(y.reshape(len(x), -1, 9))[0][:, -1])
+
+    return Of(forward, conv=nn.Conv1d(I, 9, 3), rnn=gru(9), fc=head()), numbers()
+
+
+@right
+def steps_halved_into_twice_as_many():
+    def forward(self, x):
+        return self.fc(self.rnn(self.wide(x).view(len(x), 8, 2))[0])
+
+    return Of(forward, wide=nn.Linear(I, 4), rnn=gru(2), fc=head()), numbers(steps=4)

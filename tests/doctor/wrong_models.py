@@ -1,4 +1,4 @@
-"""Eighty-three small models with one mistake each, of the kinds that learners and published code make."""
+"""Eighty-seven small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
@@ -792,3 +792,44 @@ def decoder_without_the_encoders_state():
 
     parts = dict(embedding=nn.Embedding(V, I), encoder=gru(), decoder=gru(), fc=nn.Linear(H, V))
     return Of(forward, **parts), (ids(), ids(steps=4))
+
+
+@wrong("steps-scattered", r"`y\.view\(len\(x\), -1, 9\)` \(.*\) cuts \(5, 9, 7\) anew as \(5, 7, 9\).*transpose")
+def channels_viewed_as_steps():
+    def forward(self, x):
+        y = torch.relu(self.conv(x.transpose(1, 2)))
+        return self.fc(self.rnn(y.view(len(x), -1, 9))[0][:, -1])
+
+    parts = dict(conv=nn.Conv1d(I, 9, 3, padding=1), rnn=nn.LSTM(9, H, batch_first=True), fc=head())
+    return Of(forward, **parts), numbers()
+
+
+@wrong("padding-read", r"masked_fill\(real, -1e9\)` \(.*\) hides the real steps.*the wrong way round", lengths=LENGTHS)
+def attention_to_the_padding_alone():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(x)
+        real = torch.arange(x.shape[1]) < lengths[:, None]
+        weights = self.score(output)[..., 0].masked_fill(real, -1e9).softmax(1)
+        return self.fc((weights[..., None] * output).sum(1))
+
+    return WithLengths(forward, rnn=gru(), score=nn.Linear(H, 1), fc=head()), padded()
+
+
+@wrong("padding-read", r"self\.attention\(.*hides the real steps.*key_padding_mask", lengths=[3, 6, 5, 2, 4])
+def key_padding_mask_turned_round():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(x)
+        real = torch.arange(x.shape[1]) < lengths[:, None]
+        return self.fc(self.attention(output[:, :1], output, output, key_padding_mask=real)[0][:, 0])
+
+    return WithLengths(forward, rnn=gru(), attention=nn.MultiheadAttention(H, 1, batch_first=True), fc=head()), padded()
+
+
+@wrong("padding-read", r"`output \* past` \(.*\) hides the real steps", lengths=LENGTHS)
+def mean_of_the_padding_alone():
+    def forward(self, x, lengths):
+        output, _ = self.rnn(x)
+        past = (torch.arange(x.shape[1]) >= lengths[:, None])[..., None]
+        return self.fc((output * past).sum(1) / lengths[:, None])
+
+    return WithLengths(forward, rnn=gru(), fc=head()), padded()

@@ -103,8 +103,8 @@ def _joined(trial: Trial, layers: dict[nn.Module, Reading]) -> tuple[str, str] |
                 "or (time, batch, feature). view(-1, 1, feature) is for one sequence alone; batch_first=True with it "
                 "would make each step a sequence of its own.",
                 "샘플에 축을 따로 두세요. 층에는 batch_first=True이면 (배치, 시간, 특성), 아니면 (시간, 배치, "
-                "특성) 모양을 넣습니다. view(-1, 1, 특성)은 시퀀스가 하나일 때만 맞습니다. 거기에 batch_first=True를 쓰면 시점 "
-                "하나하나가 따로 한 시퀀스가 됩니다.",
+                "특성) 모양을 넣습니다. view(-1, 1, 특성)은 시퀀스가 하나일 때만 맞고, 거기에 batch_first=True를 쓰면 "
+                "시점 하나하나가 따로 한 시퀀스가 됩니다.",
             ),
         )
     return None

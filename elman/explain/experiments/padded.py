@@ -14,6 +14,8 @@ from elman.explain.experiments.words import listed
 
 Said = tuple[str, str, str]
 
+HIDDEN = -1e3  # what a mask puts in the place of a score lies below this, and no score does
+
 
 def padded_places(patient: Patient, shape: torch.Size, time: TimeAxis | None) -> list[Tensor]:
     """True where a result is of padding: past the end of a sample's sequence, for every way its axes may be read."""
@@ -30,6 +32,9 @@ def padded_places(patient: Patient, shape: torch.Size, time: TimeAxis | None) ->
 
 def whose_padding(patient: Patient, name: str) -> Said:
     """Who takes the padding in on the way to a result, what to do, and the module that it stands in."""
+    if (mask := _inverted_mask(patient)) is not None:
+        where = patient.names.get(mask.owner, "") if mask.owner is not None else ""
+        return (*_by_masking(mask), where)
     operation = _operation(patient, name)
     if operation is not None and operation.name not in {type(layer).__name__ for layer in patient.recurrent}:
         where = patient.names.get(operation.owner, "") if operation.owner is not None else ""
@@ -43,6 +48,45 @@ def whose_padding(patient: Patient, name: str) -> Said:
     if not patient.recurrent:
         said = say("the model reads past the sequences' ends", "모델이 시퀀스가 끝난 뒤까지 읽습니다")
     return said, _mask(), ""
+
+
+def _inverted_mask(patient: Patient) -> Operation | None:
+    """The first operation that hides the real steps of every sequence and leaves the padded ones."""
+    for operation in patient.operations():
+        for output in filter(torch.is_floating_point, operation.outputs):
+            for time in possible_times(patient, output.shape):
+                for places in padded_places(patient, output.shape, time):
+                    if bool(places.any()) and _hides_the_rest(operation, output.cpu(), places):
+                        return operation
+    return None
+
+
+def _hides_the_rest(operation: Operation, output: Tensor, places: Tensor) -> bool:
+    """Whether the numbers elsewhere than at these places are far below zero, or were something and are zero now."""
+    rest, kept = output[~places], output[places]
+    if not rest.numel():
+        return False
+    if bool((rest < HIDDEN).all()) and bool((kept > HIDDEN).all()):
+        return True
+    given = [input.cpu() for input in operation.inputs if input.shape == output.shape]
+    return not rest.any() and any(input[~places].any() and torch.equal(input[places], kept) for input in given)
+
+
+def _by_masking(operation: Operation) -> tuple[str, str]:
+    return (
+        say(
+            f"{operation.place} hides the real steps and leaves the padded ones: the mask is the wrong way round",
+            f"{operation.place}에서 실제 시점을 가리고 패딩을 남깁니다. 마스크가 뒤집혔습니다",
+        ),
+        say(
+            "Turn the mask round. masked_fill hides where its mask is True, so it must be True at the padding: ~mask, "
+            "or steps >= lengths[:, None]; so must key_padding_mask of nn.MultiheadAttention. A mask to multiply with "
+            "is 1 at the real steps.",
+            "마스크를 뒤집으세요. masked_fill은 참인 자리를 가리므로 패딩에서 참이어야 합니다: ~mask, 또는 "
+            "steps >= lengths[:, None]. nn.MultiheadAttention의 key_padding_mask도 그렇습니다. 곱하는 마스크는 실제 "
+            "시점에서 1입니다.",
+        ),
+    )
 
 
 def _operation(patient: Patient, name: str) -> Operation | None:
