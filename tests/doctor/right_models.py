@@ -1,4 +1,4 @@
-"""Eighty-four small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Eighty-five small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -772,3 +772,11 @@ def steps_halved_into_twice_as_many():
         return self.fc(self.rnn(self.wide(x).view(len(x), 8, 2))[0])
 
     return Of(forward, wide=nn.Linear(I, 4), rnn=gru(2), fc=head()), numbers(steps=4)
+
+
+@right
+def learned_first_state_viewed_into_shape():
+    def forward(self, x):
+        return self.fc(self.rnn(x, self.first.view(1, 1, H).expand(1, len(x), H).contiguous())[0])
+
+    return Of(forward, rnn=gru(), first=nn.Parameter(torch.randn(H, 1)), fc=head()), numbers()

@@ -23,8 +23,11 @@ def examine(patient: Patient) -> list[Finding]:
         raise NotChecked(patient.hindered)
     if not patient.recurrent:
         raise NotChecked(say("no recurrent layer of torch's kind inside", "안에 torch 방식의 순환층이 없습니다"))
+    before = patient.operations()
+    if not any(map(_turns_axes, before)):
+        return []
     ends = [patient.changes.step(call, step) for step in (0, call.steps - 1)]
-    if (cut := _cut(patient.operations(), *(patient.operations(end) for end in ends))) is None:
+    if (cut := _cut(before, *map(patient.operations, ends))) is None:
         return []
     readers = zip(patient.record(), *(patient.record(end) for end in ends), strict=False)
     for record, first, last in readers:
@@ -37,18 +40,23 @@ def examine(patient: Patient) -> list[Finding]:
     return []
 
 
+def _turns_axes(one: Operation) -> bool:
+    """Whether it is a view or reshape that gives (..., time, feature) the shape of (..., feature, time)."""
+    if one.name not in ("view", "reshape") or not one.inputs or one.inputs[0].dim() < 2:
+        return False
+    given, made = one.inputs[0].shape, one.outputs[0].shape
+    return made == (*given[:-2], given[-1], given[-2]) != given
+
+
 def _cut(*runs: list[Operation]) -> Operation | None:
     """The first view or reshape that makes (..., time, feature) of (..., feature, time) and scatters the steps."""
     for one, first, last in zip(*runs, strict=False):
         if not one.name == first.name == last.name:
             return None
-        if one.name not in ("view", "reshape") or one.inputs[0].dim() < 2:
-            continue
-        given, made = one.inputs[0], one.outputs[0]
-        if made.shape != given.transpose(-1, -2).shape or made.shape == given.shape:
-            continue
-        if _apart(given, first.inputs[0], last.inputs[0], -1) and not _apart(
-            made, first.outputs[0], last.outputs[0], -2
+        if (
+            _turns_axes(one)
+            and _apart(one.inputs[0], first.inputs[0], last.inputs[0], -1)
+            and not _apart(one.outputs[0], first.outputs[0], last.outputs[0], -2)
         ):
             return one
     return None
