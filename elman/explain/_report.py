@@ -10,12 +10,13 @@ from elman.explain._language import say, speaking
 Severity = Literal["error", "warning", "note"]
 
 CODES = (
-    *("input-not-finite", "input-uninitialised", "input-written", "not-repeatable", "random-in-evaluation", "nan"),
+    *("input-not-finite", "input-uninitialised", "input-written", "input-dropped", "nan"),
+    *("not-repeatable", "random-in-evaluation", "made-in-forward"),
     *("batch-mixed", "batch-lost", "batch-order", "batch-position", "h_n-as-batch", "batch-norm"),
     "compared-samples",
     *("not-causal", "padding-read", "lengths-mismatched", "last-step-unread", "first-step-unread"),
-    *("two-direction-last-step", "first-step-only", "backward-not-turned", "no-memory"),
-    *("state-carried", "state-by-design"),
+    *("two-direction-last-step", "first-step-only", "backward-not-turned", "steps-scattered", "no-memory"),
+    *("state-carried", "state-by-design", "state-keeps-graph"),
     *("not-registered", "no-gradient", "state-detached", "saturated-units", "dead-units", "alike-units"),
     *("stuck-gate", "saturated-gates", "states-swapped", "cell-state-read"),
     *("stuck-leak", "loud-noise", "broken-signs"),

@@ -103,3 +103,12 @@ def test_a_state_kept_to_be_looked_at_keeps_no_graph_that_matters(x: Tensor) -> 
             return self.fc(output)
 
     elman.doctor(Shown(nn.GRU, batch_first=True), x).raise_if_bad()
+
+
+def test_a_graph_that_was_there_before_is_left_there(x: Tensor) -> None:
+    model = Windows("nn.GRU")
+    loss = model(x).sum()
+    report = elman.doctor(model, x, lang="en")
+    report.raise_if_bad()
+    assert "the graph of an earlier call" in dict(report.unchecked)["state without its graph"]
+    loss.backward()

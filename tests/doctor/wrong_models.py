@@ -1,4 +1,4 @@
-"""Eighty-seven small models with one mistake each, of the kinds that learners and published code make."""
+"""Eighty-nine small models with one mistake each, of the kinds that learners and published code make."""
 
 from typing import Any
 
@@ -787,8 +787,8 @@ def batch_viewed_as_one_sequence():
 )
 def decoder_without_the_encoders_state():
     def forward(self, source, target):
-        self.encoder(self.embedding(source))
-        return self.fc(self.decoder(self.embedding(target))[0])
+        _, state = self.encoder(self.embedding(source))
+        return self.fc(self.decoder(self.embedding(target), torch.zeros_like(state))[0])
 
     parts = dict(embedding=nn.Embedding(V, I), encoder=gru(), decoder=gru(), fc=nn.Linear(H, V))
     return Of(forward, **parts), (ids(), ids(steps=4))
@@ -833,3 +833,32 @@ def mean_of_the_padding_alone():
         return self.fc((output * past).sum(1) / lengths[:, None])
 
     return WithLengths(forward, rnn=gru(), fc=head()), padded()
+
+
+@wrong("state-keeps-graph", r"goes on from h of the call before.*self\.h = h\.detach\(\)")
+def windows_that_are_never_cut():
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.h = gru(), None
+
+        def reset(self) -> None:
+            self.h = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            output, self.h = self.rnn(x, self.h)
+            return output
+
+    return Windows(), numbers()
+
+
+@wrong("no-memory", r"c of 'cell' \(LSTMCell\) is not carried.*starts from zeros")
+def cell_state_made_anew_after_the_first_step():
+    def forward(self, x):
+        state = None
+        for x_t in x.unbind(1):
+            h, _ = self.cell(x_t, state)
+            state = h, torch.zeros_like(h)
+        return self.fc(h)
+
+    return Of(forward, cell=nn.LSTMCell(I, H), fc=head()), numbers()

@@ -13,28 +13,30 @@ from elman.explain.experiments.parameters import jittered
 from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.tensors import axes
 
+_FILLS = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
+"""What reads a shape and no numbers."""
+
 
 def examine(patient: Patient) -> list[Finding]:
     """The finding input-dropped: something is computed of the input, and nothing reads what came of it."""
     if any(_moves(patient, draw) for draw in range(DRAWS)):
         return []
     before, after = patient.operations(), patient.operations(patient.changes.all(patient.call))
-    pairs = [pair for pair in zip(before, after, strict=False) if pair[0].name == pair[1].name]
+    pairs = [(a, b) for a, b in zip(before, after, strict=False) if a.name == b.name and a.name not in _FILLS]
     reading = [(one, other) for one, other in pairs if _differ(one.inputs, other.inputs)]
-    if (
-        not reading
-        or len(before) != len(after)
-        or not all(_differ(one.outputs, other.outputs) for one, other in reading)
-    ):
-        return []
-    return [_finding(patient, reading[-1][0])]
+    absorbed = any(not _differ(one.outputs, other.outputs) for one, other in reading)
+    return [] if absorbed or not reading or len(before) != len(after) else [_finding(patient, reading[-1][0])]
 
 
 def _moves(patient: Patient, draw: int) -> bool:
     """Whether another input moves a result, with the model's parameters at first and with others then."""
     calls = patient.call, patient.changes.all(patient.call)
-    one, other = (patient.attempt(call, during=jittered(patient.model, draw) if draw else None) for call in calls)
-    return one is None or other is None or _differ(one.values(), other.values())
+    if draw == 0:
+        one, other = map(patient.run, calls)
+        return _differ(one.values(), other.values())
+    runs = [patient.attempt(call, during=jittered(patient.model, draw)) for call in calls]
+    results = [run.values() for run in runs if run is not None]
+    return len(results) < len(calls) or _differ(*results)
 
 
 def _differ(ones: Iterable[Tensor], others: Iterable[Tensor]) -> bool:
@@ -43,12 +45,14 @@ def _differ(ones: Iterable[Tensor], others: Iterable[Tensor]) -> bool:
 
 def _finding(patient: Patient, last: Operation) -> Finding:
     changed = patient.record(patient.changes.all(patient.call))
-    pairs = list(zip(patient.record(), changed, strict=True))
-    reached = [one for one, other in pairs if _differ(one.outputs.values(), other.outputs.values())]
+    reached: list[Record] = []
+    others: list[Record] = []
+    for one, other in zip(patient.record(), changed, strict=False):
+        (reached if _differ(one.outputs.values(), other.outputs.values()) else others).append(one)
     patient.explained |= {
         f"{record.name}.{name}".lstrip(".") for record in reached for name, _ in record.module.named_parameters()
     }
-    anew = [patient.label(one.module) for one, _ in pairs if _starts_from_zeros(one) and one not in reached]
+    anew = [patient.label(record.module) for record in others if _starts_from_zeros(record)]
     shape = axes(patient.call.values)
     also = say(f", and {anew[0]} starts from zeros", f" {anew[0]} 층은 0에서 시작합니다.") if anew else ""
     return Finding(

@@ -1,5 +1,6 @@
 """Is an LSTM's state handed on whole? Of h and c one may be carried from call to call and the other left behind."""
 
+import torch
 from torch import Tensor, nn
 
 from elman.explain._language import say
@@ -30,6 +31,8 @@ def _states(record: Record) -> tuple[list[Tensor], list[Tensor]] | None:
     if not isinstance(record.module, nn.LSTM | nn.LSTMCell):
         return None
     given, returned = list(record.inputs.values())[1:3], list(record.outputs.values())[-2:]
+    if not given:
+        given = [torch.zeros_like(state) for state in returned]
     return (given, returned) if len(given) == len(returned) == 2 else None
 
 
@@ -47,7 +50,8 @@ def _same(one: Tensor, other: Tensor) -> bool:
 def finding(patient: Patient, records: list[Record], name: str) -> Finding:
     """The finding no-memory for one of the two states."""
     label, other = patient.label(records[0].module), "c" if name == "h" else "h"
-    zeros = not list(records[0].inputs.values())[1 if name == "h" else 2].any()
+    given = _states(records[0])
+    zeros = given is not None and not given[0]["hc".index(name)].any()
     start = say("zeros", "0") if zeros else say("the same first values", "같은 첫 값")
     means = (
         say("the memory of an LSTM, which its forget gate keeps", "LSTM의 기억이고 망각 게이트가 지키는 값")

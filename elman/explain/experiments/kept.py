@@ -7,18 +7,22 @@ from torch import Tensor
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.graph import nodes
+from elman.explain.experiments.memory import required
+from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Refused, Results, differentiate
 from elman.explain.experiments.tensors import tensors_in
 from elman.explain.experiments.words import listed
 
 DETACHES = (
     *("detach", "detach_", "detach_state", "detach_states", "detach_hidden", "detach_hidden_state", "detach_memory"),
-    *("repackage", "repackage_hidden", "repackage_state", "truncate"),
+    *("repackage", "repackage_hidden", "repackage_state"),
 )
 
 
 def examine(patient: Patient) -> list[Finding]:
     """The finding state-keeps-graph, unless a method of the model's own, such as detach(), cuts the graph off."""
+    patient.restart()
+    found = nodes(_held(patient))
     calls = _two_calls(patient, detached=False)
     if calls is None:
         return []
@@ -26,6 +30,13 @@ def examine(patient: Patient) -> list[Finding]:
     earlier, later = nodes(first), nodes(second)
     if all(hasattr(node, "variable") for node in earlier & later):
         return []
+    if found & earlier:  # a backward pass would free what the user may still need
+        raise NotChecked(
+            say(
+                "the model holds the graph of an earlier call: try a fresh one",
+                "모델에 앞 호출의 계산 그래프가 남아 있습니다. 새로 만든 모델을 넣어 보세요",
+            )
+        )
     parameters = [parameter for parameter in patient.model.parameters() if parameter.requires_grad]
     differentiate(list(first.values()), parameters, retain=False)
     try:
@@ -62,7 +73,8 @@ def _can_detach(patient: Patient) -> bool:
 
 
 def _detaches(module: Any) -> list[Any]:
-    return [method for name in DETACHES if callable(method := getattr(module, name, None))]
+    methods = [getattr(module, name, None) for name in DETACHES]
+    return [method for method in methods if callable(method) and not required(method)]
 
 
 def _held(patient: Patient) -> dict[str, Tensor]:
@@ -77,7 +89,9 @@ def _held(patient: Patient) -> dict[str, Tensor]:
 
 def _finding(names: list[str]) -> Finding:
     what = listed(names) if names else say("what is kept", "이름 모를 값")
-    attribute = names[0] if len(names) == 1 and names[0].isidentifier() else "state"
+    attributes = {name.split("[")[0].split(".")[-1] for name in names}
+    attribute = attributes.pop() if len(attributes) == 1 else "state"
+    detached = f"`tuple(s.detach() for s in {attribute})`" if len(names) > 1 else "h.detach()"
     return Finding(
         "state-keeps-graph",
         "warning",
@@ -92,11 +106,9 @@ def _finding(names: list[str]) -> Finding:
             "들어가서 오류가 났습니다.",
         ),
         say(
-            f"Detach what is kept: self.{attribute} = h.detach(), of an LSTM's state both: tuple(s.detach() for s "
-            f"in state). Each call then learns from its own steps, as truncated BPTT does. retain_graph=True is no "
-            f"mend: it goes back through all calls before.",
-            f"이어 쓸 값은 떼어 두세요: self.{attribute} = h.detach(). LSTM의 상태는 둘 다 떼어 냅니다: "
-            f"tuple(s.detach() for s in state). 그러면 호출마다 자기 시점에서만 배웁니다(잘린 BPTT). "
-            f"retain_graph=True로는 고쳐지지 않습니다. 앞의 모든 호출까지 거슬러 올라가게 됩니다.",
+            f"Detach what is kept: self.{attribute} = {detached}. Each call then learns from its own steps, as "
+            f"truncated BPTT does. retain_graph=True is no mend: it goes back through all calls before.",
+            f"이어 쓸 값은 떼어 두세요: self.{attribute} = {detached}. 그러면 호출마다 자기 시점에서만 배웁니다(잘린 "
+            f"BPTT). retain_graph=True로는 고쳐지지 않습니다. 앞의 모든 호출까지 거슬러 올라가게 됩니다.",
         ),
     )

@@ -104,12 +104,13 @@ def _resets(patient: Patient) -> list[tuple[nn.Module, str]]:
     for module in patient.names:
         for name in RESETS:
             method = getattr(module, name, None)
-            if callable(method) and len(_required(method)) <= 1:
+            if callable(method) and len(required(method)) <= 1:
                 found.append((module, name))
     return found
 
 
-def _required(method: Any) -> list[str]:
+def required(method: Any) -> list[str]:
+    """The arguments without which it cannot be called."""
     parameters = inspect.signature(method).parameters.values()
     kinds = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind not in kinds]
@@ -118,7 +119,7 @@ def _required(method: Any) -> list[str]:
 def _call(patient: Patient, reset: tuple[nn.Module, str] | None) -> None:
     if reset is not None:
         method = getattr(*reset)
-        method(*[patient.call.samples] * len(_required(method)))
+        method(*[patient.call.samples] * len(required(method)))
 
 
 def _held(patient: Patient) -> dict[str, Any]:

@@ -80,10 +80,10 @@ def _by_masking(operation: Operation) -> tuple[str, str]:
         ),
         say(
             "Turn the mask round. masked_fill hides where its mask is True, so it must be True at the padding: ~mask, "
-            "or steps >= lengths[:, None]; so must key_padding_mask of nn.MultiheadAttention. A mask to multiply with "
+            "or `steps >= lengths[:, None]`; so must key_padding_mask of nn.MultiheadAttention. A mask that multiplies "
             "is 1 at the real steps.",
             "마스크를 뒤집으세요. masked_fill은 참인 자리를 가리므로 패딩에서 참이어야 합니다: ~mask, 또는 "
-            "steps >= lengths[:, None]. nn.MultiheadAttention의 key_padding_mask도 그렇습니다. 곱하는 마스크는 실제 "
+            "`steps >= lengths[:, None]`. nn.MultiheadAttention의 key_padding_mask도 그렇습니다. 곱하는 마스크는 실제 "
             "시점에서 1입니다.",
         ),
     )
