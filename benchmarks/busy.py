@@ -44,9 +44,9 @@ def busy(count: int) -> Iterator[None]:
 
 @contextmanager
 def waiting(setting: str) -> Iterator[None]:
-    """While it lasts, a process that is started waits as the setting says: "default", or "NAME=VALUE" for OpenMP."""
+    """While it lasts, a process that is started waits as the setting says, if that is "NAME=VALUE" for OpenMP."""
     before = {name: os.environ.pop(name, None) for name in WAITS}
-    if setting != "default":
+    if "=" in setting:
         name, value = setting.split("=")
         os.environ[name] = value
     try:
@@ -77,6 +77,8 @@ def layers(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             with waiting(setting):
                 workers[name, setting] = Worker(name, FRAMEWORKS[name].module, options.threads)
             stack.callback(workers[name, setting].close)
+            if setting == "wait_briefly":
+                workers[name, setting].ask("wait_briefly")
         for size in sizes:
             variants = {
                 entrant: next(iter(worker.ask("prepare", "train", size))) for entrant, worker in workers.items()
@@ -137,6 +139,8 @@ def command(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
             with busy(count):
                 seconds = {}
                 for setting in options.waits:
+                    if setting == "wait_briefly":
+                        continue  # the command does by itself
                     with waiting(setting):
                         seconds[setting] = train(file, STEPS + 1) - train(file, 1)
             yield {"command": STEPS, "busy": count, "seconds": seconds}
@@ -161,9 +165,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file too")
     made.add_argument("--what", nargs="+", choices=list(MEASURES), default=list(MEASURES))
     made.add_argument("--busy", nargs="+", type=int, default=[0, 1, 2 * cores, 6 * cores], metavar="PROCESSES")
-    made.add_argument(
-        "--waits", nargs="+", default=["default"], metavar="SETTING", help='such as "GOMP_SPINCOUNT=2000"'
-    )
+    said = 'or "wait_briefly", or such as "GOMP_SPINCOUNT=2000"'
+    made.add_argument("--waits", nargs="+", default=["default"], metavar="SETTING", help=said)
     made.add_argument("--frameworks", nargs="+", default=["elman", "torch", "JAX"], choices=FRAMEWORKS)
     made.add_argument("--sizes", nargs="+", metavar="SIZE", help=f"default: {'; '.join(SIZES)}")
     made.add_argument("--cell", nargs="+", choices=CELLS, default=["rnn"], help="the layers; default: rnn")

@@ -4,6 +4,7 @@ import gc
 import time
 from importlib import import_module
 
+import elman
 from benchmarks.frameworks import Call
 from benchmarks.memory import peak
 from benchmarks.problem import Problem, Values
@@ -29,6 +30,10 @@ class Session:
     def truth(self, mode: str, size: Size) -> dict[str, Values]:
         """The numbers in float64, which torch's module has."""
         return self.framework.truth(mode, Problem(size))
+
+    def wait_briefly(self) -> bool:
+        """From now on."""
+        return elman.wait_briefly()
 
     def peak(self, size: Size) -> float:
         """MB of a training step's peak."""

@@ -229,13 +229,13 @@ def test_busy_processes_come_and_go(
 
     monkeypatch.setattr(subprocess, "Popen", Noted)
     file = tmp_path / "busy.json"
-    line = "--busy 0 2 --waits default GOMP_SPINCOUNT=7 --frameworks elman torch --threads 1 --rounds 2 --seconds 0.001"
-    what = ["--what", "layers", "command", "--cell", "rnn", "lstm"]
+    line = "--busy 0 2 --waits default GOMP_SPINCOUNT=7 wait_briefly --frameworks elman torch --threads 1 --rounds 2"
+    what = ["--seconds", "0.001", "--what", "layers", "command", "--cell", "rnn", "lstm"]
     busy.main([*line.split(), "--sizes", str(TINY), *what, "--json", str(file)])
     rows = json.loads(file.read_text(encoding="utf-8"))["rows"]
     assert [row["busy"] for row in rows] == [0, 2, 0, 2, 0, 2]
     assert [row.get("size") for row in rows[1:5]] == [str(TINY), f"LSTM {TINY}", f"LSTM {TINY}", None]
-    waits = ("default", "GOMP_SPINCOUNT=7")
+    waits = ("default", "GOMP_SPINCOUNT=7", "wait_briefly")
     assert set(rows[0]["ms"]) == {f"{name} {how}" for name in ("elman", "torch") for how in waits}
     assert rows[5]["seconds"] == {"default": busy.STEPS, "GOMP_SPINCOUNT=7": busy.STEPS}
     assert len(started) == 6

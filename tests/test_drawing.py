@@ -161,6 +161,16 @@ def test_opcheck_is_clean(name: str) -> None:
     opcheck(operator, (torch.tensor([3, 4]), (3, 5), 2, torch.float32))
     with pytest.raises(RuntimeError, match="takes keys"):
         operator(torch.tensor([3.0]), (3, 5), 2, torch.float32)
+    freed = torch.arange(1000)
+    freed.untyped_storage().resize_(0)
+    with pytest.raises(RuntimeError, match="not allocated"):
+        operator(freed, (3, 5), 2, torch.float32)
+
+
+def test_a_threshold_is_held_to_its_range() -> None:
+    for threshold in (-1, (1 << 32) + 1):
+        with pytest.raises(RuntimeError, match="takes a threshold"):
+            torch.ops.elman.moves(KEYS, (3,), threshold, torch.float32)
 
 
 def test_programs_hold_the_draw_and_not_the_numbers() -> None:

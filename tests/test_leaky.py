@@ -312,3 +312,12 @@ def test_a_state_whose_memory_was_freed_is_refused_in_both_forms() -> None:
         h_0.untyped_storage().resize_(0)
         with pytest.raises(RuntimeError):
             layer(torch.randn(2, 500, 3), h_0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_compiled_whole_from_a_state_and_from_none(form: str) -> None:
+    layer = elman.LeakyRNN(3, 5, form=form, nonlinearity="softplus")
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    x, start = torch.randn(6, 4, 3), torch.randn(1, 4, 5)
+    torch.testing.assert_close(compiled(x, start), layer(x, start))
+    torch.testing.assert_close(compiled(x), layer(x))

@@ -70,6 +70,8 @@ class _Distribution:
                 f"elman::{self.name} takes keys (keys,) of torch.int64, and draws torch.float32 or torch.float64; got "
                 f"{keys.dtype} {tuple(keys.shape)} and {dtype}."
             )
+        if self.name == "moves" and not 0 <= parameter <= 1 << 32:
+            raise RuntimeError(f"elman::moves takes a threshold from 0 to 2^32, got {parameter}.")
         rows, count = keys.shape[0], math.prod(size)
         if not keys.is_cpu or asked() not in (None, OWN) or OWN.unavailable() is not None:
             found: Tensor = self._definition(keys, count, parameter, dtype)

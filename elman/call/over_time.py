@@ -117,7 +117,8 @@ def on_its_cell(layer: "Recurrent | LeakyRNNCell", problem: Problem) -> Problem:
     states = problem.states
     if not states and function in ("sigmoid", "softplus"):  # whose value at 0 is not 0
         states = (_zero_state(problem, layer.hidden_size),)
-    if states and type(states[0]) in PLAIN and states[0].is_cpu and torch._C._has_storage(states[0]):
+    plain = states and not torch.compiler.is_compiling() and type(states[0]) in PLAIN and states[0].is_cpu
+    if plain and torch._C._has_storage(states[0]):
         check_room(states)  # which torch's operator does not ask for
     states = (FUNCTIONS[function].of(states[0]), states[0]) if states else ()
     return problem._replace(cell=CELLS[f"potential_{function}"], states=states)

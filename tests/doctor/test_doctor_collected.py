@@ -1,4 +1,4 @@
-"""A hundred small models: of the wrong ones the mistake and its cause are named, of the right ones nothing is said."""
+"""Many small models: the wrong ones are found with their cause, and of the right ones nothing is said."""
 
 import re
 

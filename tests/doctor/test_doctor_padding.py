@@ -12,20 +12,20 @@ import elman
 @kinds
 def test_padding_that_is_read(kind: str, padded: Tensor) -> None:
     layer = KINDS[kind]
-    for model in (
-        Classifier(layer, lambda o, h: h[-1], batch_first=True),
-        Classifier(layer, lambda o, h: o[:, -1], batch_first=True),
-        Classifier(layer, lambda o, h: o.mean(1), batch_first=True),
-        Tagger(layer, batch_first=True, bidirectional=True),
-        Words(layer, batch_first=True, bidirectional=False, padding_idx=0),
+    for model, words in (
+        (Classifier(layer, lambda o, h: h[-1], batch_first=True), "'rnn' ({}) read every sequence to the end"),
+        (Classifier(layer, lambda o, h: o[:, -1], batch_first=True), "`o[:, -1]`"),
+        (Classifier(layer, lambda o, h: o.mean(1), batch_first=True), "`o.mean(1)`"),
+        (Tagger(layer, batch_first=True, bidirectional=True), "'rnn' ({}) read every sequence to the end"),
+        (Words(layer, batch_first=True, bidirectional=False, padding_idx=0), ""),
     ):
         input = padded if isinstance(model, Tagger) else IDS * (torch.arange(T) < torch.tensor(LENGTHS)[:, None])
-        report = elman.doctor(model, input, lengths=LENGTHS)
+        report = elman.doctor(model, input, lengths=LENGTHS, lang="en")
         if isinstance(model, Words):
             report.raise_if_bad()  # one direction, every step: what follows a sequence's end does not reach it
         else:
             assert report.codes == ("padding-read",)
-            assert "'rnn'" in report.findings[0].sentence
+            assert words.format(layer.__name__) in report.findings[0].sentence
     elman.doctor(Tagger(layer, batch_first=True), padded, lengths=LENGTHS).raise_if_bad()
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.numba_cpu.compile.cache import drawing_code_for
-from elman.kernels.numba_cpu.memory import plain
+from elman.kernels.numba_cpu.memory import check_room, plain
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.reference.random import COUNTERS
 
@@ -29,6 +29,7 @@ def fill(name: str, keys: Tensor, output: Tensor, parameter: float) -> Tensor:
         parameter: the factor, or the threshold.
     """
     keys, (rows, count) = plain(keys), output.shape
+    check_room((keys,))
     words = 2 if name == "normal" and output.itemsize == 8 else 4
     tasks = -(-count // (words * COUNTERS * BLOCKS_A_TASK))
     form = "q" if name == "moves" else "f4x" if output.itemsize == 4 else "d"
