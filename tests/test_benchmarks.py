@@ -131,7 +131,7 @@ def test_cells_stand_apart_in_one_file(
     brief: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "results.json"
-    monkeypatch.setattr(suite, "peaks", lambda size, frameworks, threads: {"elman": 1.0, "torch": 2.0})
+    monkeypatch.setattr(suite, "peaks", lambda *_: {"elman": 1.0, "torch": 2.0})
     frameworks = {name: FRAMEWORKS[name] for name in ("elman", "torch")}
     options = [str(file), "--modes", "train", "rate", "memory", "--threads", "1"]
     main.main([*options, "--cell", "gru", "lstm"], frameworks)

@@ -226,3 +226,27 @@ def test_what_torch_cannot_compute_is_never_dropped(kind: str) -> None:
     dropping = getattr(elman, kind)(3, 4, recurrent_dropout=0.2)
     with pytest.raises(RuntimeError, match="Recurrent dropout has one mask"):
         elman.Stream(dropping)(torch.randn(2, 3))
+
+
+OVER_TIME = {
+    "zoneout": lambda: elman.RNN(5, 6, zoneout=0.3),
+    "recurrent dropout": lambda: elman.RNN(5, 6, recurrent_dropout=0.3),
+    "both of a GRU": lambda: elman.GRU(5, 6, zoneout=0.3, recurrent_dropout=0.2),
+    "one zoneout of an LSTM": lambda: elman.LSTM(5, 6, zoneout=0.3),
+    "two of an LSTM": lambda: elman.LSTM(5, 6, zoneout=(0.3, 0.2), recurrent_dropout=0.2),
+    "leak": lambda: elman.LeakyRNN(5, 6),
+    "leak and noise of a potential": lambda: elman.LeakyRNN(5, 6, form="potential", noise=0.1),
+    "a leaky cell": lambda: elman.LeakyRNNCell(5, 6, form="potential", noise=0.1),
+}
+
+
+@pytest.mark.parametrize("name", OVER_TIME)
+def test_what_is_drawn_for_all_steps_compiles_without_a_break(name: str) -> None:
+    """Before 2.10 torch.compile follows less of a record."""
+    layer, x = OVER_TIME[name](), torch.randn(4, 3, 5)
+    given = x[0] if isinstance(layer, elman.LeakyRNNCell) else x
+    found = []
+    for run in (layer, torch.compile(layer, fullgraph=True, backend="eager")):
+        torch.manual_seed(1)
+        found.append(run(given))
+    torch.testing.assert_close(found[1], found[0])

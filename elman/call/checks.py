@@ -97,7 +97,7 @@ def check_cell_call(cell: "RecurrentCell", input: Tensor, states: tuple[Tensor, 
     for state in states:
         _check_is_tensor(kind, "hx", state)
     names = ("hidden",) if len(states) == 1 else ("hx[0]", "hx[1]")
-    hidden = [(name, state, "hidden_size") for name, state in zip(names, states, strict=False)]
+    hidden = [(name, state, "hidden_size") for name, state in zip(names[: len(states)], states, strict=True)]
     for name, tensor, axis in (("input", input, "input_size"), *hidden):
         if tensor.dim() not in (1, 2):
             raise ValueError(

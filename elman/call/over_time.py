@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from elman.autograd import drawing
-from elman.kernels.cells import CELLS
+from elman.kernels.cells import CELLS, Cell
 from elman.kernels.numba_cpu.memory import check_room
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.problem import Problem
@@ -48,7 +48,7 @@ def with_terms(layer: "Recurrent", problem: Problem, given: Given | None, unbatc
         shape = problem.num_layers * problem.num_directions, problem.sequences, problem.output_size
         masks = F.dropout(problem.x.new_ones(shape), layer.recurrent_dropout, True)
     terms = () if leak is None else (leak,) if drive is None else (leak, drive)
-    return problem._replace(terms=terms, recurrent_masks=masks)
+    return changed(problem, problem.cell, problem.states, terms, masks)
 
 
 class OfSteps:
@@ -79,7 +79,8 @@ class OfSteps:
 def _zoneout(layer: "Recurrent", problem: Problem) -> Tensor:
     """What zoneout multiplies a leak by: 0 where a unit keeps its state, else 1; in evaluation the expectation."""
     rates = layer.zoneout if isinstance(layer.zoneout, tuple) else (layer.zoneout,)
-    widths = (problem.leak_width(),) if len(rates) == 1 else problem.state_widths()
+    own = layer._state_widths()  # the layer's: torch.compile adds up no sizes of a record before torch 2.10
+    widths = (sum(own),) if len(rates) == 1 else own
     if layer.training:
         rows = problem.num_layers * problem.num_directions, *problem.x.shape[:-1]
         drawn = [drawing.moves((*rows, w), p, problem.x) for p, w in zip(rates, widths, strict=True)]
@@ -93,7 +94,7 @@ def leaky_terms(
 ) -> tuple[Tensor, Tensor | None]:
     """The leak and the drive of a leaky layer or cell, its noise with it."""
     x = problem.x
-    for name, value in given._asdict().items():
+    for name, value in (("leak", given.leak), ("drive", given.drive)):
         if value is not None and problem.batch_sizes is not None:
             raise ValueError(f"A PackedSequence takes no {name}=: pass a padded tensor with lengths= and {name}=.")
     own = given.leak is None
@@ -111,7 +112,8 @@ def on_its_cell(layer: "Recurrent | LeakyRNNCell", problem: Problem) -> Problem:
     """The problem on the cell that computes it: RNN with zoneout leaks, form "potential" carries f(v) beside v."""
     function = problem.cell.nonlinearity or ""
     if problem.cell.layer == "rnn" and layer.zoneout:
-        return problem._replace(cell=CELLS[f"leaky_{function}"])
+        cell = CELLS[f"leaky_{function}"]
+        return changed(problem, cell, problem.states, problem.terms, problem.recurrent_masks)
     if problem.cell is not layer._cell or problem.cell.layer != "leaky" or layer.form != "potential":
         return problem
     states = problem.states
@@ -121,7 +123,18 @@ def on_its_cell(layer: "Recurrent | LeakyRNNCell", problem: Problem) -> Problem:
     if plain and torch._C._has_storage(states[0]):
         check_room(states)  # which torch's operator does not ask for
     states = (FUNCTIONS[function].of(states[0]), states[0]) if states else ()
-    return problem._replace(cell=CELLS[f"potential_{function}"], states=states)
+    cell = CELLS[f"potential_{function}"]
+    return changed(problem, cell, states, problem.terms, problem.recurrent_masks)
+
+
+def changed(
+    problem: Problem, cell: Cell, states: tuple[Tensor, ...], terms: tuple[Tensor, ...], masks: Tensor | None
+) -> Problem:
+    """The problem with another cell, other states, terms and recurrent masks."""
+    # field by field: torch.compile follows no `_replace` of a record before torch 2.10
+    form = problem.num_layers, problem.num_directions, problem.bias, problem.projected
+    tables = problem.lengths, problem.reset, problem.masks, problem.batch_sizes
+    return Problem(cell, *form, problem.x, states, problem.weights, *tables, terms, masks)
 
 
 def _zero_state(problem: Problem, width: int) -> Tensor:

@@ -11,7 +11,7 @@ from elman.autograd.run import run
 from elman.call.checks import check_cell_call
 from elman.call.dtypes import in_kernel_dtype
 from elman.call.fx import as_one_node
-from elman.call.over_time import Given, leaky_terms, on_its_cell
+from elman.call.over_time import Given, changed, leaky_terms, on_its_cell
 from elman.kernels.cells import CELLS, Cell
 from elman.kernels.problem import Problem
 from elman.nn.leak import Form, Leaking, Nonlinearity
@@ -107,7 +107,8 @@ class LeakyRNNCell(RecurrentCell, Leaking):
         problem = Problem(self._cell, 1, 1, self.bias, False, x, states, tuple(weights))
         own_leak, own_drive = leaky_terms(self, problem, Given(leak, drive), not batched)
         terms = (own_leak,) if own_drive is None else (own_leak, own_drive)
-        _, last = in_kernel_dtype(run, on_its_cell(self, problem)._replace(terms=terms))
+        problem = on_its_cell(self, problem)
+        _, last = in_kernel_dtype(run, changed(problem, problem.cell, problem.states, terms, None))
         return last[-1][0] if batched else last[-1][0, 0]
 
     @property
