@@ -48,9 +48,9 @@ def _turns_axes(one: Operation) -> bool:
     return made == (*given[:-2], given[-1], given[-2]) != given
 
 
-def _cut(*runs: list[Operation]) -> Operation | None:
+def _cut(before: list[Operation], firsts: list[Operation], lasts: list[Operation]) -> Operation | None:
     """The first view or reshape that makes (..., time, feature) of (..., feature, time) and scatters the steps."""
-    for one, first, last in zip(*runs, strict=False):
+    for one, first, last in zip(before, firsts, lasts, strict=False):
         if not one.name == first.name == last.name:
             return None
         if (
