@@ -28,6 +28,7 @@ def field(one, name: str):
 def set_number(one, name: str, value: float) -> None:
     field(one, name).fill(str(value))
     field(one, name).press("Enter")
+    one.page.evaluate("() => new Promise((done) => setTimeout(done))")  # the page changes in a task after the event
 
 
 def close(shown: torch.Tensor, expected: torch.Tensor) -> None:
