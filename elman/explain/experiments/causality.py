@@ -170,7 +170,7 @@ def _by_operation(patient: Patient, operation: Operation, general: str) -> tuple
             f"시점마다 그때까지 아는 것만 쓰세요. 그 시점에서 끝나는 창, 누적 평균, softmax 앞의 인과 마스크를 쓰면 "
             f"됩니다. {general}",
         ),
-        patient.names.get(operation.owner, "") if operation.owner is not None else "",
+        patient.where(operation),
     )
 
 

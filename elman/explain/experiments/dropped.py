@@ -1,17 +1,16 @@
 """Does the input reach a result at all? Where nothing moves, what is made of it and then read by nothing is named."""
 
-from collections.abc import Iterable
-
-from torch import Tensor, nn
+from torch import nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differ
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.parameters import jittered
 from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.tensors import axes
+from elman.explain.experiments.walk import reached
 
 _FILLS = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
 """What reads a shape and no numbers."""
@@ -22,9 +21,8 @@ def examine(patient: Patient) -> list[Finding]:
     if any(_moves(patient, draw) for draw in range(DRAWS)):
         return []
     before, after = patient.operations(), patient.operations(patient.changes.all(patient.call))
-    pairs = [(a, b) for a, b in zip(before, after, strict=False) if a.name == b.name and a.name not in _FILLS]
-    reading = [(one, other) for one, other in pairs if _differ(one.inputs, other.inputs)]
-    absorbed = any(not _differ(one.outputs, other.outputs) for one, other in reading)
+    reading = [(one, other) for one, other in reached(before, after) if one.name not in _FILLS]
+    absorbed = any(not any(map(differ, one.outputs, other.outputs)) for one, other in reading)
     return [] if absorbed or not reading or len(before) != len(after) else [_finding(patient, reading[-1][0])]
 
 
@@ -33,25 +31,20 @@ def _moves(patient: Patient, draw: int) -> bool:
     calls = patient.call, patient.changes.all(patient.call)
     if draw == 0:
         one, other = map(patient.run, calls)
-        return _differ(one.values(), other.values())
+        return any(map(differ, one.values(), other.values()))
     runs = [patient.attempt(call, during=jittered(patient.model, draw)) for call in calls]
     results = [run.values() for run in runs if run is not None]
-    return len(results) < len(calls) or _differ(*results)
-
-
-def _differ(ones: Iterable[Tensor], others: Iterable[Tensor]) -> bool:
-    return any(a.shape != b.shape or bool(moved(a, b).any()) for a, b in zip(ones, others, strict=False))
+    return len(results) < len(calls) or any(map(differ, *results))
 
 
 def _finding(patient: Patient, last: Operation) -> Finding:
     changed = patient.record(patient.changes.all(patient.call))
-    reached: list[Record] = []
     others: list[Record] = []
     for one, other in zip(patient.record(), changed, strict=False):
-        (reached if _differ(one.outputs.values(), other.outputs.values()) else others).append(one)
-    patient.explained |= {
-        f"{record.name}.{name}".lstrip(".") for record in reached for name, _ in record.module.named_parameters()
-    }
+        if any(map(differ, one.outputs.values(), other.outputs.values())):
+            patient.explained |= {*patient.parameters_of(one.module)}
+        else:
+            others.append(one)
     anew = [patient.label(record.module) for record in others if _starts_from_zeros(record)]
     shape = axes(patient.call.values)
     also = say(f", and {anew[0]} starts from zeros", f" {anew[0]} 층은 0에서 시작합니다.") if anew else ""
@@ -73,7 +66,7 @@ def _finding(patient: Patient, last: Operation) -> Finding:
             "Use it: of an encoder hand the state to the decoder, output, state = decoder(words, state).",
             "그 값을 쓰세요. 인코더라면 상태를 디코더에 넘깁니다: output, state = decoder(words, state).",
         ),
-        patient.names.get(last.owner, "") if last.owner is not None else "",
+        patient.where(last),
     )
 
 

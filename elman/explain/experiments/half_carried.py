@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differ
 from elman.explain.experiments.patient import Patient, Record
 
 HANDED_ON = 2  # times, at least: a decoder that starts from an encoder's h alone, once, is a design
@@ -19,8 +19,8 @@ def lost(records: list[Record]) -> str | None:
     given, returned = zip(*(pair for pair in pairs if pair is not None), strict=True)
     for place, name in enumerate("hc"):
         own, other = ([states[place] for states in given], [states[1 - place] for states in given])
-        left = all(_same(state, own[0]) for state in own)
-        changed = any(not _same(states[place], own[0]) for states in returned)
+        left = not any(differ(state, own[0]) for state in own)
+        changed = any(differ(states[place], own[0]) for states in returned)
         if left and changed and _is_handed_on(other, [states[1 - place] for states in returned]):
             return name
     return None
@@ -38,13 +38,9 @@ def _states(record: Record) -> tuple[list[Tensor], list[Tensor]] | None:
 
 def _is_handed_on(given: list[Tensor], returned: list[Tensor]) -> bool:
     """Whether each call is given what the one before returned, or starts again from what the first was given."""
-    on = [_same(before, after) for before, after in zip(returned, given[1:], strict=False)]
-    again = [_same(given[0], after) for after in given[1:]]
+    on = [not differ(before, after) for before, after in zip(returned, given[1:], strict=False)]
+    again = [not differ(given[0], after) for after in given[1:]]
     return sum(on) >= HANDED_ON and all(one or other for one, other in zip(on, again, strict=True))
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and not bool(moved(one, other).any())
 
 
 def finding(patient: Patient, records: list[Record], name: str) -> Finding:

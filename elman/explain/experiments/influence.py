@@ -1,5 +1,6 @@
 """Which numbers of a tensor moved when one sample was changed, and whether they lie along one axis."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +21,16 @@ def moved(before: Tensor, after: Tensor, tolerance: float | None = None) -> Tens
     allowed = tolerance * float(finite.max()) if finite.numel() else 0.0
     same = (before == after) | (difference <= allowed) | (before.isnan() & after.isnan())
     return ~same
+
+
+def differ(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have different shapes, or numbers that moved."""
+    return one.shape != other.shape or bool(moved(one, other).any())
+
+
+def differing(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:
+    """The names of what differs in the second run, or is missing there."""
+    return [name for name, value in before.items() if name not in after or differ(value, after[name])]
 
 
 def largest_difference(before: Tensor, after: Tensor) -> float:

@@ -64,5 +64,5 @@ def finding(patient: Patient, made: Made, evidence: str) -> Finding:
             f"Make it once, in __init__: self.layer = {made.kind}(...), and call self.layer in forward.",
             f"__init__에서 한 번만 만들고(self.layer = {made.kind}(...)) forward에서는 self.layer를 부르세요.",
         ),
-        patient.names.get(made.owner, "") if made.owner is not None else "",
+        patient.where(made),
     )

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments.influence import largest_difference, moved
+from elman.explain.experiments.influence import differ, differing, largest_difference
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.tensors import axes, tensors_in
 from elman.explain.experiments.words import listed
@@ -21,14 +21,14 @@ RESETS = (
 def examine(patient: Patient) -> list[Finding]:
     """The finding state-carried, or the note state-by-design where a reset of the model's own clears it."""
     first, again, names = _twice(patient, None)
-    moved_names = _differing(first, again)
+    moved_names = differing(first, again)
     if not moved_names:
         return []
     name = moved_names[0]
     evidence = _evidence(name, first, again, names)
     for module, reset in _resets(patient):
         fresh, later, _ = _twice(patient, (module, reset))
-        if not _differing(fresh, later):
+        if not differing(fresh, later):
             call = f"{patient.names[module]}.{reset}()".lstrip(".")
             return [
                 Finding(
@@ -139,13 +139,5 @@ def _held(patient: Patient) -> dict[str, Any]:
 
 def _same(before: Any, after: Any) -> bool:
     if isinstance(before, Tensor) and isinstance(after, Tensor):
-        return before.shape == after.shape and not moved(before, after).any()
+        return not differ(before, after)
     return before is after
-
-
-def _differing(first: Results, again: Results) -> list[str]:
-    return [
-        name
-        for name, value in first.items()
-        if name not in again or again[name].shape != value.shape or bool(moved(value, again[name]).any())
-    ]

@@ -1,13 +1,13 @@
 """Who mixes the samples: a layer that reads them as time, a loop over them, or an operation in the model's code."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments import batch_as_time
 from elman.explain.experiments.causes import cause_of
 from elman.explain.experiments.culprit import Trail, Watched
-from elman.explain.experiments.influence import Influence, moved
+from elman.explain.experiments.influence import Influence, differ
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.trial import Seen, Trial
 from elman.explain.experiments.words import listed
@@ -106,8 +106,7 @@ def _by_operation(trial: Trial, seen: list[Seen], bad: Bad, way: list[Watched], 
         return _elsewhere(trial, seen, bad, evidence, None)
     first = way[0]
     code, said = _said(trial, bad)
-    owner = first.operation.owner
-    where = trial.patient.names.get(owner, "") if owner is not None else ""
+    where = trial.patient.where(first.operation)
     return Finding(code, "error", _because(said, cause.said), f"{evidence}.", cause.mend, where)
 
 
@@ -145,13 +144,9 @@ def _whose_state(seen: list[Seen], watched: Watched) -> Seen | None:
     for s in seen:
         if isinstance(s.record.module, nn.RNNBase) and influence.axis == 1:
             states = list(s.record.outputs.values())[1:]
-            if any(_same(state, tensor) for state in states):
+            if not all(differ(state, tensor) for state in states):
                 return s
     return None
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    return one.shape == other.shape and not bool(moved(one, other).any())
 
 
 def _state_as_batch(patient: Patient, seen: Seen, place: str, evidence: str) -> Finding:

@@ -33,12 +33,11 @@ def padded_places(patient: Patient, shape: torch.Size, time: TimeAxis | None) ->
 def whose_padding(patient: Patient, name: str) -> Said:
     """Who takes the padding in on the way to a result, what to do, and the module that it stands in."""
     if (mask := _inverted_mask(patient)) is not None:
-        where = patient.names.get(mask.owner, "") if mask.owner is not None else ""
-        return (*_by_masking(mask), where)
+        return (*_by_masking(mask), patient.where(mask))
     operation = _operation(patient, name)
     if operation is not None and operation.name not in {type(layer).__name__ for layer in patient.recurrent}:
-        where = patient.names.get(operation.owner, "") if operation.owner is not None else ""
-        return (*(_by_taking if operation.name in TAKES else _by_mixing)(patient, operation), where)
+        said_by = _by_taking if operation.name in TAKES else _by_mixing
+        return (*said_by(patient, operation), patient.where(operation))
     readers = _readers(patient)
     if readers:
         return (*_by_reading(readers), "")

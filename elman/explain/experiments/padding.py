@@ -7,7 +7,7 @@ from torch.nn.utils.rnn import PackedSequence
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import labelings, largest_difference, moved
+from elman.explain.experiments.influence import differ, labelings, largest_difference, moved
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.padded import padded_places, whose_padding
 from elman.explain.experiments.patient import Patient, Results
@@ -83,7 +83,7 @@ def _taken_past_the_end(patient: Patient, before: Results, names: list[str]) -> 
 def _moves(patient: Patient, before: Results, name: str, sample: int) -> bool:
     """Whether a sample moves a result, however it is changed."""
     runs = (patient.run(patient.changes.sample(patient.call, sample)) for _ in range(DRAWS))
-    return any(run[name].shape != before[name].shape or bool(moved(before[name], run[name]).any()) for run in runs)
+    return any(differ(before[name], run[name]) for run in runs)
 
 
 def _past_the_end(patient: Patient, name: str, short: list[int]) -> Finding:

@@ -62,7 +62,7 @@ def note(patient: Patient, name: str, before: Results, operation: Operation) -> 
             "Where samples should be apart, multiply within each sample.",
             "샘플이 서로 떨어져 있어야 한다면 샘플 안에서만 곱하세요.",
         ),
-        patient.names.get(operation.owner, "") if operation.owner is not None else "",
+        patient.where(operation),
     )
 
 
@@ -82,5 +82,5 @@ def broadcast_pairs(patient: Patient, name: str, before: Results, operation: Ope
             f"만든 값입니다.",
         ),
         cause.mend,
-        patient.names.get(operation.owner, "") if operation.owner is not None else "",
+        patient.where(operation),
     )

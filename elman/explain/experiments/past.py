@@ -7,7 +7,7 @@ from elman.explain._report import Finding
 from elman.explain.experiments import half_carried
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differ, differing
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Record, Results
 from elman.explain.experiments.reading import reading_of
@@ -30,7 +30,7 @@ def examine(patient: Patient) -> list[Finding]:
     one_step = {module for module, records in calls.items() if _is_one_step(patient, records)}
     for module, records in calls.items():
         if module in one_step and (len(records) > 1 or len(one_step) == len(calls)):  # else another one has the memory
-            _explain_recurrent_weights(patient, module)
+            patient.explained |= {*patient.parameters_of(module, "weight_hh")}  # a state of zeros does not use them
             findings.append(_one_step(patient, records))
         elif (call := _starts_anew(patient, records)) is not None:
             findings.append(_anew(patient, records, call))
@@ -83,7 +83,7 @@ def _handed_on(patient: Patient, records: Calls) -> bool:
         for record in records
         for state in list(record.outputs.values())[0 if isinstance(record.module, nn.RNNCellBase) else 1 :]
     ]
-    return any(result.shape == state.shape and not moved(result, state).any() for result in results for state in states)
+    return not all(differ(result, state) for result in results for state in states)
 
 
 def _starts_anew(patient: Patient, records: Calls) -> Call | None:
@@ -107,7 +107,7 @@ def _forgets(patient: Patient, records: Calls) -> bool:
     if not last or not _read_part_by_part(patient, records, patient.changes.past(call, first)):
         return False
     pasts = (patient.changes.past(call, first) for _ in range(DRAWS))
-    return not any(_moves(last, _last_results(patient, patient.run(past))) for past in pasts)
+    return not any(differing(last, _last_results(patient, patient.run(past))) for past in pasts)
 
 
 def _read_part_by_part(patient: Patient, records: Calls, past: Call) -> bool:
@@ -115,8 +115,8 @@ def _read_part_by_part(patient: Patient, records: Calls, past: Call) -> bool:
     changed = [record for record in patient.record(past) if record.module is records[0].module]
     if len(changed) != len(records):
         return False
-    differ = [_differ(one.first, other.first) for one, other in zip(records, changed, strict=True)]
-    return all(differ[:-1]) and not differ[-1]
+    changes = [differ(one.first, other.first) for one, other in zip(records, changed, strict=True)]
+    return all(changes[:-1]) and not changes[-1]
 
 
 def _last_results(patient: Patient, results: Results) -> Results:
@@ -128,23 +128,6 @@ def _last_results(patient: Patient, results: Results) -> Results:
         elif results[name].shape[time.axis] == time.steps:
             last[name] = results[name].select(time.axis, time.steps - 1)
     return last
-
-
-def _moves(before: Results, after: Results) -> bool:
-    return any(name not in after or _differ(value, after[name]) for name, value in before.items())
-
-
-def _differ(one: Tensor, other: Tensor) -> bool:
-    return one.shape != other.shape or bool(moved(one, other).any())
-
-
-def _explain_recurrent_weights(patient: Patient, module: nn.Module) -> None:
-    """A state of zeros does not use them, so that their gradient is zero."""
-    patient.explained |= {
-        f"{patient.names[module]}.{name}".lstrip(".")
-        for name, _ in module.named_parameters()
-        if name.startswith("weight_hh")
-    }
 
 
 def _one_step(patient: Patient, records: Calls) -> Finding:

@@ -6,7 +6,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,14 @@ FEW = 4  # samples of a large model's batch that are examined
 HEAVY = 10**9  # multiplications, roughly, of a run that is large
 
 _BARE = {"output[0]": "output", "output[1]": "h_n", "output[1][0]": "h_n", "output[1][1]": "c_n"}
+
+
+class Located(Protocol):
+    """What stands in the forward of a module, if that can be told."""
+
+    @property
+    def owner(self) -> nn.Module | None:
+        """The module."""
 
 
 class Refused(NotChecked):
@@ -264,6 +272,15 @@ class Patient:
         """How the text names a module inside: 'encoder.rnn' (GRU)."""
         kind, name = type(module).__name__, self.names[module]
         return f"'{name}' ({kind})" if name else say(f"the model ({kind})", f"모델({kind})")
+
+    def where(self, code: Located | None) -> str:
+        """The name of the module inside whose forward something stands; "" where that cannot be told."""
+        return "" if code is None or code.owner is None else self.names.get(code.owner, "")
+
+    def parameters_of(self, module: nn.Module, begin: str | tuple[str, ...] = "") -> list[str]:
+        """The names, as the model has them, of a module's parameters, or of those whose own names begin so."""
+        own = self.names[module]
+        return [f"{own}.{name}".lstrip(".") for name, _ in module.named_parameters() if name.startswith(begin)]
 
     def _without_statistics(self) -> list[nn.Module]:
         """Batch norms that would mix the samples in eval mode too."""

@@ -49,7 +49,7 @@ def examine(patient: Patient) -> list[Finding]:
     operation = _first_place(patient, trial, way, order)
     said, mend = _said(operation)
     place = operation.place if operation else say("something", "어딘가")
-    where = patient.names.get(operation.owner, "") if operation and operation.owner is not None else ""
+    where = patient.where(operation)
     index = _index(value, axes_of_samples[name], order)
     difference = largest_difference(value.index_select(axes_of_samples[name], index), other)
     return [

@@ -5,7 +5,7 @@ from torch import Tensor
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments import made
-from elman.explain.experiments.influence import largest_difference, moved
+from elman.explain.experiments.influence import differ, largest_difference
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.tensors import axes
@@ -19,13 +19,9 @@ def examine(patient: Patient) -> list[Finding]:
     first, second = patient.run(), patient.run(seed=1)
     for name, value in first.items():
         other = second.get(name)
-        if other is not None and _differ(value, other):
+        if other is not None and differ(value, other):
             return [_finding(patient, name, value, other)]
     return []
-
-
-def _differ(value: Tensor, other: Tensor) -> bool:
-    return value.shape != other.shape or bool(moved(value, other).any())
 
 
 def _finding(patient: Patient, name: str, value: Tensor, other: Tensor) -> Finding:
@@ -38,7 +34,6 @@ def _finding(patient: Patient, name: str, value: Tensor, other: Tensor) -> Findi
         return made.finding(patient, layers[0], evidence)
     drawing = _first_drawing(patient)
     place = drawing.place if drawing else say("the model", "모델 안")
-    owner = drawing.owner if drawing else None
     return Finding(
         "random-in-evaluation",
         "warning",
@@ -49,7 +44,7 @@ def _finding(patient: Patient, name: str, value: Tensor, other: Tensor) -> Findi
         ),
         evidence,
         _mend(drawing),
-        patient.names.get(owner, "") if owner is not None else "",
+        patient.where(drawing),
     )
 
 
@@ -60,7 +55,7 @@ def _first_drawing(patient: Patient) -> Operation | None:
             return None
         if one.name.startswith("empty"):  # whatever the memory held
             continue
-        if any(map(_differ, one.outputs, other.outputs)) and not any(map(_differ, one.inputs, other.inputs)):
+        if any(map(differ, one.outputs, other.outputs)) and not any(map(differ, one.inputs, other.inputs)):
             return one
     return None
 

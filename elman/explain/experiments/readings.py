@@ -10,7 +10,7 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.altering import on_output, on_padded
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differing
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.reading import Reading, reading_of
@@ -92,10 +92,7 @@ def _changes(
     after = patient.altered(record.module, alter, turn=turn)
     output = next(iter(record.outputs.values()))
     made_of_it = {name: value for name, value in before.items() if not _is_the_output(value, output)}
-    return any(
-        name not in after or after[name].shape != value.shape or bool(moved(value, after[name]).any())
-        for name, value in (made_of_it or before).items()
-    )
+    return bool(differing(made_of_it or before, after))
 
 
 def _is_the_output(result: Tensor, output: Tensor) -> bool:
@@ -163,8 +160,5 @@ def _first_step(patient: Patient, record: Record) -> Finding:
 
 def _explain_weights_of_the_state(patient: Patient, record: Record, reverse: bool) -> None:
     """One step from h_0 = 0 does not use them, so that their gradient is zero."""
-    patient.explained |= {
-        f"{record.name}.{name}".lstrip(".")
-        for name, _ in record.module.named_parameters()
-        if name.startswith("weight_hh") and name.endswith("_reverse") == reverse
-    }
+    names = patient.parameters_of(record.module, "weight_hh")
+    patient.explained |= {name for name in names if name.endswith("_reverse") == reverse}

@@ -93,5 +93,5 @@ def _finding(patient: Patient, cut: Operation, record: Record) -> Finding:
             "읽는 값에서는 같은 시점이 달라집니다.",
         ),
         swap_axes(),
-        patient.names.get(cut.owner, "") if cut.owner is not None else "",
+        patient.where(cut),
     )

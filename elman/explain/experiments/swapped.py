@@ -13,7 +13,7 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.altering import on_output
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differing
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Results, hooked
 
@@ -87,10 +87,7 @@ def _on_state(module: nn.Module, place: int) -> Callable[[Any], Any]:
 
 def _moves(patient: Patient, before: Results, module: nn.Module, turn: int, alter: Callable[[Any], Any]) -> bool:
     after = patient.altered(module, alter, turn=turn)
-    return any(
-        name not in after or after[name].shape != value.shape or bool(moved(value, after[name]).any())
-        for name, value in before.items()
-    )
+    return bool(differing(before, after))
 
 
 def _swapped(patient: Patient, module: nn.Module) -> Finding:

@@ -4,10 +4,16 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differ
 from elman.explain.experiments.operations import Operation
 
 Judge = Callable[[Tensor, Tensor], bool]
+
+
+def reached(ones: Sequence[Operation], others: Sequence[Operation]) -> list[tuple[Operation, Operation]]:
+    """The operations of two runs that read other numbers in the second, side by side."""
+    pairs = [(one, other) for one, other in zip(ones, others, strict=False) if one.name == other.name]
+    return [(one, other) for one, other in pairs if any(map(differ, one.inputs, other.inputs))]
 
 
 class Walk:
@@ -36,7 +42,7 @@ class Walk:
         """The place of the last operation that put out these numbers."""
         for place in reversed(range(len(self.operations))):
             for output in self.operations[place].outputs:
-                if output.shape == result.shape and not moved(output, result).any():
+                if not differ(output, result):
                     return place
         return None
 

@@ -6,7 +6,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differ
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.tensors import axes
@@ -18,13 +18,12 @@ def examine(patient: Patient) -> list[Finding]:
     patient.run(given=given)
     pairs = zip(patient.call.leaves, patient.call.tree.flatten_up_to(given), strict=True)
     numbers = [(_numbers(leaf), _numbers(after)) for leaf, after in pairs]
-    written = [leaf for leaf, after in numbers if leaf is not None and after is not None and _differ(leaf, after)]
+    written = [leaf for leaf, after in numbers if leaf is not None and after is not None and differ(leaf, after)]
     if not written:
         return []
     value = written[0]
     operation = _writing(patient, value)
     place = operation.place if operation else say("forward", "forward")
-    owner = operation.owner if operation else None
     return [
         Finding(
             "input-written",
@@ -43,7 +42,7 @@ def examine(patient: Patient) -> list[Finding]:
                 "새 텐서를 만드세요. x -= m 대신 x = x - m, x.masked_fill_(...) 대신 x.masked_fill(...)을 쓰고, "
                 "x[:, 0] = 0 앞에서는 x = x.clone()을 하세요. 입력에 바로 inplace=True를 쓰지 마세요.",
             ),
-            patient.names.get(owner, "") if owner is not None else "",
+            patient.where(operation),
         )
     ]
 
@@ -53,10 +52,6 @@ def _numbers(argument: object) -> Tensor | None:
     if isinstance(argument, PackedSequence):
         return argument.data
     return argument if isinstance(argument, Tensor) else None
-
-
-def _differ(leaf: Tensor, after: Tensor) -> bool:
-    return leaf.shape != after.shape or bool(moved(leaf, after).any())
 
 
 def _writing(patient: Patient, value: Tensor) -> Operation | None:

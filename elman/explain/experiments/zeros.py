@@ -6,10 +6,11 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differ, moved
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.parameters import SCALES, Gradients, all_zero, gradients, jittered, move_results
 from elman.explain.experiments.patient import Patient
+from elman.explain.experiments.walk import reached
 from elman.explain.experiments.words import listed
 
 FLAT = {"round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside", "floor_divide", "__floordiv__", "bucketize"}
@@ -76,12 +77,7 @@ def _alike(patient: Patient, found: Gradients) -> list[Finding]:
     for module in patient.names:
         if not isinstance(module, nn.RNNBase | nn.RNNCellBase) or module.hidden_size < 2:
             continue
-        names = [
-            name
-            for own, _ in module.named_parameters()
-            if own.startswith(("weight_ih", "weight_hh"))
-            and (name := f"{patient.names[module]}.{own}".lstrip(".")) in parameters
-        ]
+        names = [name for name in patient.parameters_of(module, ("weight_ih", "weight_hh")) if name in parameters]
         if not names or "dead-units" in patient.known:
             continue
         given = [found.get(name) for name in names]
@@ -166,16 +162,15 @@ def _where_it_ends(patient: Patient, names: set[str]) -> str:
         "Look for dead or saturated units behind them, a product with zero, and steps or states never used.",
         "그 뒤에 죽거나 포화된 유닛, 0과의 곱, 쓰지 않는 시점이나 상태가 없는지 보세요.",
     )
-    pairs = zip(patient.operations(), patient.operations(during=jittered(patient.model, 1, names)), strict=False)
-    reached = [(one, other) for one, other in pairs if one.name == other.name and _differ(one.inputs, other.inputs)]
-    if flat := [one for one, _ in reached if one.name in FLAT]:
+    pairs = reached(patient.operations(), patient.operations(during=jittered(patient.model, 1, names)))
+    if flat := [one for one, _ in pairs if one.name in FLAT]:
         return say(
             f"It ends at {flat[0].place}, whose derivative is zero everywhere: learn through a smooth one, or pass the "
             f"gradient by with x + (x.round() - x).detach().",
             f"{flat[0].place}에서 끊깁니다. 미분값이 어디서나 0인 연산입니다. 매끄러운 함수를 쓰거나 "
             f"x + (x.round() - x).detach()처럼 기울기만 지나가게 하세요.",
         )
-    ends = [one for one, other in reached if _makes_the_same(one, other)]
+    ends = [one for one, other in pairs if _makes_the_same(one, other)]
     if not ends or move_results(patient, names, SCALES[:1]):
         return general
     said = say(
@@ -195,13 +190,7 @@ def _where_it_ends(patient: Patient, names: set[str]) -> str:
 def _makes_the_same(one: Operation, other: Operation) -> bool:
     """Whether the numbers that came out are the same in two runs."""
     came_out = [output for output in one.outputs if output.is_floating_point()]
-    return bool(came_out) and not _differ(one.outputs, other.outputs)
-
-
-def _differ(ones: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
-    return any(
-        one.shape != other.shape or bool(moved(one, other).any()) for one, other in zip(ones, others, strict=False)
-    )
+    return bool(came_out) and not any(map(differ, one.outputs, other.outputs))
 
 
 def _hidden_weights_of_one_step(patient: Patient, call: Call) -> set[str]:
@@ -215,11 +204,7 @@ def _hidden_weights_of_one_step(patient: Patient, call: Call) -> set[str]:
         elif isinstance(module, nn.RNNCellBase):
             steps[module] = steps.get(module, 0) + 1
     return {
-        f"{patient.names[module]}.{name}".lstrip(".")
-        for module, count in steps.items()
-        if count == 1
-        for name, _ in module.named_parameters()
-        if name.startswith("weight_hh")
+        name for module, count in steps.items() if count == 1 for name in patient.parameters_of(module, "weight_hh")
     }
 
 
