@@ -9,6 +9,7 @@ from commands import exit_code
 
 import elman
 from elman.cli import bench
+from elman.tasks.settings import CELLS
 
 TINY = (bench.Size("quick to run", 4, 2, 3, 5), bench.Size("two layers, both directions", 3, 2, 3, 4, L=2, D=2))
 
@@ -18,7 +19,7 @@ def test_eight_sizes_each_with_a_reason() -> None:
     assert all(size.why for size in bench.SIZES)
 
 
-@pytest.mark.parametrize("cell", bench.CELLS)
+@pytest.mark.parametrize("cell", CELLS)
 def test_table_and_file_hold_the_same_figures(
     cell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -38,7 +39,7 @@ def test_table_and_file_hold_the_same_figures(
         assert f"{row['elman_ms']:9.3f}{row['torch_ms']:9.3f}{row['ratio']:7.1f}x" in printed
 
 
-@pytest.mark.parametrize("cell", bench.CELLS)
+@pytest.mark.parametrize("cell", CELLS)
 def test_disagreement_is_named_and_not_timed(
     cell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

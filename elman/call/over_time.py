@@ -66,14 +66,17 @@ class OfSteps:
 
     def terms(self, given: dict[str, Any]) -> Problem:
         """A step with those of its call, a leak or a drive in the shape of its input, and what is drawn for it."""
-        dim = 2 if self._batched else 1
-        of_sequence = {
-            name: term.unsqueeze(self._time) if isinstance(term, Tensor) and term.dim() == dim else term
-            for name, term in given.items()
-        }
-        leaks = self._layer._cell.leaks
+        of_call = Given(**in_a_sequence(given, 2 if self._batched else 1, self._time))
         problem = self.like._replace(states=())
-        return with_terms(self._layer, problem, Given(**of_sequence) if leaks else None, not self._batched)
+        return with_terms(self._layer, problem, of_call if self._layer._cell.leaks else None, not self._batched)
+
+
+def in_a_sequence(terms: dict[str, Any], dim: int, time: int) -> dict[str, Any]:
+    """The terms of a step for a sequence of that step alone: those of as many axes as its input get one of time."""
+    return {
+        name: term.unsqueeze(time) if isinstance(term, Tensor) and term.dim() == dim else term
+        for name, term in terms.items()
+    }
 
 
 def _zoneout(layer: "Recurrent", problem: Problem) -> Tensor:

@@ -15,6 +15,7 @@ import typer
 from elman.cli import options
 from elman.tasks.errors import SettingError, UserError
 from elman.tasks.files.places import refuse_existing
+from elman.tasks.settings import CELLS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -50,7 +51,6 @@ SIZES = (
     Size("W_hh fills the second cache: the matrix product decides", 50, 64, 256, 512),
 )
 NAMES = ("elman", "torch")
-CELLS = ("rnn", "gru", "lstm")
 
 # Where another process takes a core, torch's threads wait for it at every step: its 0.1 ms call was seen to take 96 ms,
 # beside one thread of elman's that took no longer than usual. Such a ratio says nothing, and it flatters elman.

@@ -11,7 +11,7 @@ from torch import Tensor
 from elman import _fork
 from elman.autograd.private import looks_like
 from elman.call.checks import check_call, check_weights
-from elman.call.over_time import OfSteps
+from elman.call.over_time import OfSteps, in_a_sequence
 from elman.call.usual import problem_of, weights_are_usual
 from elman.kernels import moment
 from elman.kernels.problem import Problem
@@ -239,11 +239,8 @@ class Stream:
             self._seen = _identity(rnn)
             return self._steps(self._steps.as_read(x_t), terms)
         output: Tensor
-        terms = {
-            name: term.unsqueeze(time) if isinstance(term, Tensor) and term.dim() == x_t.dim() else term
-            for name, term in terms.items()
-        }
-        output, after = rnn(sequence, states[0] if len(states) == 1 else states, **terms)
+        of_sequence = in_a_sequence(terms, x_t.dim(), time)
+        output, after = rnn(sequence, states[0] if len(states) == 1 else states, **of_sequence)
         last = (after,) if isinstance(after, Tensor) else after
         # autocast gives them back shorter
         self._states = tuple(new.to(old.dtype) for new, old in zip(last, states, strict=True))

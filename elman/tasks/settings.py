@@ -26,7 +26,8 @@ def _one_of(*allowed: str) -> dict[str, Any]:
 
 
 COUNT = _rule("a whole number of at least 1", lambda value: _is_int(value) and value >= 1)
-CELL = _one_of("rnn", "gru", "lstm")
+CELLS = ("rnn", "gru", "lstm")
+CELL = _one_of(*CELLS)
 SEED = _rule("a whole number from 0 to 2**63 - 1", lambda value: _is_int(value) and 0 <= value < 2**63)
 POSITIVE = _rule("a number above 0", lambda value: _is_number(value) and value > 0)
 SHARE = _rule("at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
