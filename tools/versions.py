@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +19,10 @@ from tools import cuda_stubs
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "versions.md"
-# torch's own needs but CUDA's, and what the tests need: the extra `layer-tests`
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+# torch's own needs but CUDA's, and what the tests need
 PACKAGES = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "setuptools>=77")
-PACKAGES += ("pytest>=8.3", "hypothesis>=6.120", "torchinfo>=1.8", "scipy>=1.14")
+PACKAGES += (*EXTRAS["layer-tests"],)
 TESTS = ("against_torch", "backends", "cell", "compile", "convert", "drawing", "dropout", "dtypes", "edges", "errors")
 TESTS += ("from_weights", "fx", "gradients", "import", "init", "inplace", "leaky", "lengths", "module", "ops")
 TESTS += ("over_time", "packed", "parametrizations", "reset", "seeds", "stream", "stream_terms", "taken_twice")
