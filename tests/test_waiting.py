@@ -37,29 +37,43 @@ def several(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_plans()
 
 
-def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def note(company: team.Company, wall: int, ran: int, now: int = 5_000 * MS) -> None:
+    """A run that ends now."""
+    company.note(now - wall, now, ran)
+
+
+def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time() -> None:
     now = 5_000 * MS
-    monkeypatch.setattr(team.time, "perf_counter_ns", lambda: now)
     company = team.Company()
-    company.note(15 * MS, 1 * MS)
+    note(company, 15 * MS, 1 * MS, now)
     assert not company.apart(now), "a single long run says nothing"
     spans = []
     for _ in range(7):
-        company.note(25 * MS, 5 * MS)
+        note(company, 25 * MS, 5 * MS, now)
         assert company.apart(now)
         spans.append(next(ms for ms in range(10_000) if not company.apart(now + ms * MS)))
         now += spans[-1] * MS
     assert spans == [100, 200, 400, 800, 1600, 1600, 1600]
-    company.note(25 * MS, 24 * MS)
+    note(company, 25 * MS, 24 * MS, now)
     assert not company.apart(now)
-    company.note(25 * MS, 5 * MS)
+    note(company, 25 * MS, 5 * MS, now)
     assert not company.apart(now + 100 * MS), "after a run that was not kept waiting it begins anew"
+
+
+@pytest.mark.parametrize(("wall", "pause"), [(10_000, 70_000), (100_000, 700_000), (30 * MS, MS)])
+def test_after_a_run_that_was_looked_at_none_is_for_seven_times_as_long(wall: int, pause: int) -> None:
+    """A sample of one eighth of the time, whatever the runs' lengths; to look at each would cost small ones 2 %."""
+    company, now = team.Company(), 5_000 * MS
+    assert company.looks(now)
+    note(company, wall, wall, now)
+    assert not company.looks(now + pause - 1)
+    assert company.looks(now + pause)
 
 
 def test_advice_is_said_once(company: team.Company, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="elman"):
         for _ in range(3):
-            company.note(25 * MS, 10 * MS)
+            note(company, 25 * MS, 10 * MS)
     (record,) = caplog.records
     assert record.levelno == logging.INFO
     assert "60 %" in record.getMessage()
@@ -75,7 +89,8 @@ def test_one_thread_finishes_what_was_planned_for_several(
     torch.set_num_threads(2)
     layer, input = case.layer(elman.RNN), case.input()
     noted: list[int] = []
-    monkeypatch.setattr(company, "note", lambda wall, ran: noted.append(wall))  # and decides nothing, busy as it may be
+    monkeypatch.setattr(company, "looks", lambda now: True)
+    monkeypatch.setattr(company, "note", lambda begin, *_: noted.append(begin))  # and decides nothing, busy as it may be
     together = run(layer, input)
     assert noted, "it did not run in the team"
     monkeypatch.setattr(company, "apart", lambda now: True)

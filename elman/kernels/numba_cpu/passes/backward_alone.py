@@ -116,6 +116,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 after[k] = after_span + h_bytes * i
                 active += 1
         padded, resets = p.ragged != 2, p.reset != 0
+        z_first, kept_first, leak_first = z_at(p, layer, d, 0), kept_z_at(p, layer, d, 0), leak_at(p, layer, d, 0)
+        z_bytes = z_at(p, layer, d, 1) - z_first  # from a row to the next one
+        kept_bytes, leak_bytes = kept_z_at(p, layer, d, 1) - kept_first, leak_at(p, layer, d, 1) - leak_first
         earlier = p.sequences * (1 if d else -1)  # from a row to that of the step read before
         for s in range(s1 - 1, s0 - 1, -1):
             running = active
@@ -173,16 +176,13 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 if carries:
                     carried_i = carried + size * h_size * i
                 dh_k = dm[k] if projected else dh[k]
-                leak, kept = leak_at(p, layer, d, q[k]), kept_z_at(p, layer, d, q[k])
-                d_leak = d_leak_at(p, layer, d, q[k], place_of(p, i), size)
-                z = z_at(p, layer, d, q[k])
+                z, kept, leak = z_first + z_bytes * q[k], kept_first + kept_bytes * q[k], leak_first + leak_bytes * q[k]
+                d_leak = d_leak_at(p, layer, d, q[k], place_of(p, i), size) if leak_first else 0
                 step_back(p, h_size, dh_k, carried_i, z, h_before, c_before, c, dz[k], leak, d_leak, kept)
                 if p.d_drive:
                     rows.copy(d_drive_at(p, layer, d, q[k], size), dz[k], h_size)
                 after[k] = dz[k] + size * h_size * before_h
                 x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q[k])
-                if sealed:
-                    seal_row(p, output + width * q[k], p_size, q[k] * p.directions + d, thread)
                 if projected:
                     m_rows[r] = m_at(p, layer, d, q[k])
                 if again:
@@ -194,6 +194,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                     if h_kept:
                         rows.add(h_to_start + size * p_size * i, h_carried + size * p_size * i, p_size)
                         clear(h_carried + size * p_size * i, size * p_size)
+            for k in range(active if sealed else 0):
+                seal_row(p, output + width * q[k], p_size, q[k] * p.directions + d, thread)
         if sealed:
             end_seal(p, thread)
         if s0 > 0:

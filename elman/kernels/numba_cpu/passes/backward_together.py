@@ -11,6 +11,7 @@ from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.backward_places import Places, below_at, first_row
 from elman.kernels.numba_cpu.passes.seal import Seal
 from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again, turned_row
+from elman.kernels.numba_cpu.passes.together import step_done, wait_for_steps
 from elman.kernels.numba_cpu.plan.addresses import (
     clear,
     d_drive_at,
@@ -40,9 +41,9 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
     seal_row = seal.add_row
 
     @part
-    def step_together(p, layer, d, share, k, s0, s1, thread):
-        """dz of the k-th step before s1 of all sequences, once that of the step after is done; last of all, as the step
-        before step 0, the gradients at the initial states."""
+    def step_together(p, plan, layer, d, share, before, k, s0, s1, thread):
+        """dz of the k-th step before s1 of all sequences; last of all, as the step before step 0, the gradients at the
+        initial states."""
         s = s1 - 1 - k
         j0, j1 = units_of(p, share, panel)
         n, h_size = j1 - j0, p.hidden_size
@@ -92,6 +93,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 after[i] = zeros
             else:
                 after[i] = p.memory + p.dz + dz_bytes * (r + p.sequences) + size * h_size * before_h
+        wait_for_steps(p, plan, d, before + k)
         if s < p.steps - 1 and (s >= 0 or p.d_h0):
             if p.recurrent:
                 zeros_table = table_at(p, thread, _ZEROS)
@@ -107,8 +109,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             if has_c and p.d_c0:
                 for i in range(p.sequences):
                     rows.copy(p.d_c0 + size * (h_size * (states + i) + j0), to_start + size * h_size * i, n)
+            step_done(p, plan, d, share, before + k)
             return
-        sealed = p.seal != 0 and layer == p.layers - 1
         for i in range(p.sequences):
             carried_i = carried + size * h_size * i if carries else 0
             if s == p.steps - 1:
@@ -140,8 +142,6 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 rows.part_of(dh[i], leak, h_carried + size * h_size * i, n)
             z, h_own = z_at(p, layer, d, q) + size * j0, h_before + size * j0
             step_back(p, n, dh[i], carried_i, z, h_own, c_before, c, dz[i], leak, d_leak, kept)
-            if p.d_drive:
-                rows.copy(d_drive_at(p, layer, d, q, size) + size * j0, dz[i], n)
             for gate in range(h_gates):
                 of_gate = size * (h_size * gate + j0)
                 dz_gate = dz[i] + size * h_size * (before_h + gate)
@@ -155,9 +155,19 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             if h_kept and again:
                 rows.add(h_to_start + size * h_size * i, h_carried + size * h_size * i, n)
                 clear(h_carried + size * h_size * i, size * n)
+        step_done(p, plan, d, share, before + k)
+        sealed = p.seal != 0 and layer == p.layers - 1
+        for i in range(p.sequences):
+            q = row_of(p, t, i)
+            if p.d_drive:
+                rows.copy(d_drive_at(p, layer, d, q, size) + size * j0, dz[i], n)
             if sealed:
                 seal_row(p, output + width * q + size * j0, n, q * p.directions + d, thread)
             if j0 == 0:
+                again = s == 0 or starts_again(p, d, t, i)
+                h_before = (
+                    h0_at(p, of_direction, i, size) if again else output + width * row_of(p, t + 1 if d else t - 1, i)
+                )
                 r = (s - s0) * p.sequences + i
                 x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q)
                 h_rows[r] = h_before

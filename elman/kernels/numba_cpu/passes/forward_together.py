@@ -12,9 +12,11 @@ from elman.kernels.numba_cpu.passes.places import Places
 from elman.kernels.numba_cpu.passes.reading import Reading
 from elman.kernels.numba_cpu.passes.seal import Seal
 from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again
+from elman.kernels.numba_cpu.passes.together import step_done, wait_for_steps
 from elman.kernels.numba_cpu.plan.addresses import leak_at, mask_at, output_at, packed_hh_at, table_at, units_of
 
-_BEFORE, _Z = range(2)  # a thread's tables of addresses: the states before a step, its rows z
+# A thread's tables of addresses: the states before a step, its rows z from the slots of W_hh and from the first on, h
+_BEFORE, _Z, _FIRST, _H = range(4)
 _MASKED = 10  # and with recurrent dropout those of the states before times their masks
 
 
@@ -27,11 +29,12 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
     seal_row = seal.add_row
 
     @part
-    def step_together(p, layer, d, share, s, s0, s1, thread):
-        """Step s of all sequences, of which all steps before are done."""
+    def step_together(p, plan, layer, d, share, before, s, s0, s1, thread):
+        """Step s of all sequences."""
         j0, j1 = units_of(p, share, panel)
         before_table, z_table = table_at(p, thread, _BEFORE), table_at(p, thread, _Z)
         h_before, z = addresses(before_table), addresses(z_table)
+        first, h = addresses(table_at(p, thread, _FIRST)), addresses(table_at(p, thread, _H))
         h_size = p.hidden_size
         of_direction = layer * p.directions + d
         output = output_at(p, layer, size) + size * h_size * d
@@ -39,17 +42,21 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
         t = p.steps - 1 - s if d else s
         earlier = t + 1 if d else t - 1
         scratch = d * p.span * p.sequences  # the first row z of this direction
-        if p.fused and s % p.span == 0:
+        in_span = scratch + s % p.span * p.sequences
+        if p.fused and in_span == scratch:
             read_span(p, layer, d, s, 0, p.sequences, scratch, j0, j1, thread)
         for i in range(p.sequences):
-            at = z_at(p, layer, d, row_of(p, t, i), scratch + s % p.span * p.sequences + i)
-            z[i] = at + size * (h_size * before_h + j0)
+            q = row_of(p, t, i)
+            first[i] = z_at(p, layer, d, q, in_span + i) + size * j0
+            z[i] = first[i] + size * h_size * before_h
+            h[i] = output + row_bytes * q + size * j0
             if fresh:
-                begin_slots(p, layer, d, at + size * j0, j0, j1)
+                begin_slots(p, layer, d, first[i], j0, j1)
             if s == 0 or starts_again(p, d, t, i):
                 h_before[i] = h0_at(p, of_direction, i, size)
             else:
                 h_before[i] = output + row_bytes * row_of(p, earlier, i)
+        wait_for_steps(p, plan, d, before + s)
         read_table = before_table
         if p.recurrent:
             read_table = table_at(p, thread, _MASKED)
@@ -58,11 +65,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
                 masked[i] = p.memory + p.masked + size * h_size * (thread * p.most + i)
                 rows.multiply(masked[i], h_before[i], mask_at(p, of_direction, i, size), h_size)
         product(p, p.sequences, read_table, h_size, packed_hh_at(p, layer, d), h_gates, j0, j1, z_table, z_table)
-        sealed = p.seal != 0 and layer == p.layers - 1
         for i in range(p.sequences):
             q = row_of(p, t, i)
-            at = z_at(p, layer, d, q, scratch + s % p.span * p.sequences + i) + size * j0
-            h = output + row_bytes * q + size * j0
             c, c_before = 0, 0
             if has_c:
                 c = c_at(p, layer, d, q, i) + size * j0
@@ -72,13 +76,17 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
                     c_before = c_at(p, layer, d, row_of(p, earlier, i), i) + size * j0
             leak, kept = leak_at(p, layer, d, q), kept_z_at(p, layer, d, q)
             leak, kept = leak + size * j0 if leak else 0, kept + size * j0 if kept else 0
-            step(p, j1 - j0, at, h_before[i] + size * j0, c_before, c, h, leak, kept)
-            if sealed:
-                seal_row(p, h, j1 - j0, q * p.directions + d, thread)
-            if s == p.steps - 1:
+            step(p, j1 - j0, first[i], h_before[i] + size * j0, c_before, c, h[i], leak, kept)
+            if s == p.steps - 1 and has_c:
                 place = size * (h_size * (of_direction * p.sequences + i) + j0)
-                rows.copy(p.h_n + place, h, j1 - j0)
-                if has_c and c != p.c_n + place:
+                if c != p.c_n + place:
                     rows.copy(p.c_n + place, c, j1 - j0)
+        step_done(p, plan, d, share, before + s)
+        sealed, last = p.seal != 0 and layer == p.layers - 1, s == p.steps - 1
+        for i in range(p.sequences if sealed or last else 0):
+            if sealed:
+                seal_row(p, h[i], j1 - j0, row_of(p, t, i) * p.directions + d, thread)
+            if last:
+                rows.copy(p.h_n + size * (h_size * (of_direction * p.sequences + i) + j0), h[i], j1 - j0)
 
     return step_together

@@ -137,7 +137,7 @@ def take_step(plan, share, step):
 
 
 @part
-def step_done(plan, share, step):
+def say_step_done(plan, share, step):
     """Says that a share of a step is finished."""
     _store_release(_counter(plan, 1 + share), 2 * step + 2)
 

@@ -22,7 +22,8 @@ _TEAM_STEP = 150_000  # the same for a single step of one sequence, which takes 
 _STEP_OF_SEVERAL = 2  # times as many for a single step of several sequences
 _POOL_WORK = 10_000_000  # the same for Python threads
 
-_WINDOW = 20_000_000  # ns of runs in the team, after which it is asked how much of them the calling thread ran
+_LOOK = 7, 1_000_000  # a run is looked at, then no other for 7 times as long, at most 1 ms: to look costs 1.5 us
+_WINDOW = 20_000_000  # ns of runs that were looked at, after which it is asked how much the calling thread ran
 _LOST = (
     0.25  # the share that it did not run from which on it runs alone: 0.01 on an idle machine, 0.4 to 0.9 among others
 )
@@ -60,7 +61,7 @@ class Company:
     """
 
     def __init__(self) -> None:
-        self._wall = self._ran = self._apart_until = 0
+        self._wall = self._ran = self._apart_until = self._next_look = 0
         self._apart = _APART[0]
         self._said = False
 
@@ -68,8 +69,15 @@ class Company:
         """Whether to run alone at this time, in ns."""
         return now < self._apart_until
 
-    def note(self, wall: int, ran: int) -> None:
-        """A run in the team took so many ns, in which the calling thread ran for so many."""
+    def looks(self, now: int) -> bool:
+        """Whether to take the time of a run that begins now, for `note`."""
+        return now >= self._next_look
+
+    def note(self, begin: int, end: int, ran: int) -> None:
+        """A run in the team, from one time to another, in which the calling thread ran for so many ns."""
+        wall = end - begin
+        times, most = _LOOK
+        self._next_look = end + min(times * wall, most)
         self._wall += wall
         self._ran += ran
         if self._wall < _WINDOW:
@@ -78,7 +86,7 @@ class Company:
         if lost < _LOST:
             self._apart = _APART[0]
             return
-        self._apart_until = time.perf_counter_ns() + self._apart
+        self._apart_until = end + self._apart
         self._apart = min(2 * self._apart, _APART[1])
         if not self._said:
             self._said = True
@@ -95,9 +103,12 @@ def _run(kernel: int, threads: int, plan: Any) -> None:
         if company.apart(begin):
             _function(kernel)(plan)
             return
+        if not company.looks(begin):
+            parallel(kernel, plan, threads, 0)
+            return
         ran = time.thread_time_ns()
         parallel(kernel, plan, threads, 0)
-        company.note(time.perf_counter_ns() - begin, time.thread_time_ns() - ran)
+        company.note(begin, time.perf_counter_ns(), time.thread_time_ns() - ran)
         return
     function = _function(kernel)
     others = [_pool(os.getpid(), threads).submit(function, plan) for _ in range(threads - 1)]
