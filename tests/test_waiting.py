@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -46,28 +47,33 @@ def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time() -> None
     now = 5_000 * MS
     company = team.Company()
     note(company, 15 * MS, 1 * MS, now)
-    assert not company.apart(now), "a single long run says nothing"
+    assert not company.alone, "a single long run says nothing"
     spans = []
     for _ in range(7):
         note(company, 25 * MS, 5 * MS, now)
-        assert company.apart(now)
-        spans.append(next(ms for ms in range(10_000) if not company.apart(now + ms * MS)))
-        now += spans[-1] * MS
+        assert company.alone
+        spans.append((company.until - now) // MS)
+        now = company.until
     assert spans == [100, 200, 400, 800, 1600, 1600, 1600]
     note(company, 25 * MS, 24 * MS, now)
-    assert not company.apart(now)
+    assert not company.alone
     note(company, 25 * MS, 5 * MS, now)
-    assert not company.apart(now + 100 * MS), "after a run that was not kept waiting it begins anew"
+    assert company.until == now + 100 * MS, "after a run that was not kept waiting it begins anew"
 
 
-@pytest.mark.parametrize(("wall", "pause"), [(10_000, 70_000), (100_000, 700_000), (30 * MS, MS)])
-def test_after_a_run_that_was_looked_at_none_is_for_seven_times_as_long(wall: int, pause: int) -> None:
-    """A sample of one eighth of the time, whatever the runs' lengths; to look at each would cost small ones 2 %."""
-    company, now = team.Company(), 5_000 * MS
-    assert company.looks(now)
-    note(company, wall, wall, now)
-    assert not company.looks(now + pause - 1)
-    assert company.looks(now + pause)
+@needs_openmp
+def test_runs_are_looked_at_now_and_then(company: team.Company, several: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample of the time, since to look at each run would cost small ones 2 %."""
+    torch.set_num_threads(2)
+    now, noted = 5_000 * MS, []
+    monkeypatch.setattr(team.time, "perf_counter_ns", lambda: now)
+    monkeypatch.setattr(company, "note", lambda *run: noted.append(run) or team.Company.note(company, *run))
+    layer, input = elman.RNN(3, 40), torch.zeros(5, 8, 3)
+    with torch.no_grad():
+        for _ in range(20):
+            layer(input)
+            now += MS // 10
+    assert len(noted) == 4, "of twenty runs in 2 ms"
 
 
 def test_advice_is_said_once(company: team.Company, caplog: pytest.LogCaptureFixture) -> None:
@@ -89,11 +95,12 @@ def test_one_thread_finishes_what_was_planned_for_several(
     torch.set_num_threads(2)
     layer, input = case.layer(elman.RNN), case.input()
     noted: list[int] = []
-    monkeypatch.setattr(company, "looks", lambda now: True)
-    monkeypatch.setattr(company, "note", lambda begin, *_: noted.append(begin))  # and decides nothing, busy as it may be
+    monkeypatch.setattr(
+        company, "note", lambda begin, *_: noted.append(begin)
+    )  # and decides nothing, busy as it may be
     together = run(layer, input)
     assert noted, "it did not run in the team"
-    monkeypatch.setattr(company, "apart", lambda now: True)
+    company.alone, company.until = True, time.perf_counter_ns() + 3_600_000 * MS
     monkeypatch.setattr(company, "note", lambda *_: pytest.fail("it ran in the team"))
     apart = run(layer, input)
     assert apart.keys() == together.keys()

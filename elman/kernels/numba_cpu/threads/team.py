@@ -22,7 +22,7 @@ _TEAM_STEP = 150_000  # the same for a single step of one sequence, which takes 
 _STEP_OF_SEVERAL = 2  # times as many for a single step of several sequences
 _POOL_WORK = 10_000_000  # the same for Python threads
 
-_LOOK = 7, 1_000_000  # a run is looked at, then no other for 7 times as long, at most 1 ms: to look costs 1.5 us
+_PAUSE = 500_000  # ns for which no run is looked at after one that was: to look costs 1.5 us
 _WINDOW = 20_000_000  # ns of runs that were looked at, after which it is asked how much the calling thread ran
 _LOST = (
     0.25  # the share that it did not run from which on it runs alone: 0.01 on an idle machine, 0.4 to 0.9 among others
@@ -61,24 +61,18 @@ class Company:
     """
 
     def __init__(self) -> None:
-        self._wall = self._ran = self._apart_until = self._next_look = 0
+        self.alone = False
+        """Whether a run goes on the calling thread alone; else in the team."""
+        self.until = 0
+        """The time, in ns, from which on a run goes in the team and is looked at, for `note`."""
+        self._wall = self._ran = 0
         self._apart = _APART[0]
         self._said = False
 
-    def apart(self, now: int) -> bool:
-        """Whether to run alone at this time, in ns."""
-        return now < self._apart_until
-
-    def looks(self, now: int) -> bool:
-        """Whether to take the time of a run that begins now, for `note`."""
-        return now >= self._next_look
-
     def note(self, begin: int, end: int, ran: int) -> None:
         """A run in the team, from one time to another, in which the calling thread ran for so many ns."""
-        wall = end - begin
-        times, most = _LOOK
-        self._next_look = end + min(times * wall, most)
-        self._wall += wall
+        self.alone, self.until = False, end + _PAUSE
+        self._wall += end - begin
         self._ran += ran
         if self._wall < _WINDOW:
             return
@@ -86,7 +80,7 @@ class Company:
         if lost < _LOST:
             self._apart = _APART[0]
             return
-        self._apart_until = end + self._apart
+        self.alone, self.until = True, end + self._apart
         self._apart = min(2 * self._apart, _APART[1])
         if not self._said:
             self._said = True
@@ -100,11 +94,11 @@ def _run(kernel: int, threads: int, plan: Any) -> None:
     parallel = _parallel()
     if parallel is not None:
         begin = time.perf_counter_ns()
-        if company.apart(begin):
-            _function(kernel)(plan)
-            return
-        if not company.looks(begin):
-            parallel(kernel, plan, threads, 0)
+        if begin < company.until:
+            if company.alone:
+                _function(kernel)(plan)
+            else:
+                parallel(kernel, plan, threads, 0)
             return
         ran = time.thread_time_ns()
         parallel(kernel, plan, threads, 0)
