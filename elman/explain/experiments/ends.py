@@ -6,8 +6,9 @@ from torch import Tensor
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differing, moved
 from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.parameters import jittered
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.timeline import time_axes
@@ -88,6 +89,8 @@ def unread(patient: Patient) -> list[Finding]:
         raise NotChecked(
             say("no result is of a whole sequence, or all end with padding", "시퀀스 전체에 대한 결과가 없습니다")
         )
+    if _first_alone(patient, names):
+        return [_one_step(names)]
     findings = []
     if _is_unread(patient, before, names, last, earlier):
         findings.append(_last(call.lengths is not None, names))
@@ -96,6 +99,43 @@ def unread(patient: Patient) -> list[Finding]:
     if _is_unread(patient, before, names, first, second, (0.0, PLAIN * eps)):
         findings.append(_first(names))
     return findings
+
+
+def _first_alone(patient: Patient, names: list[str]) -> bool:
+    """Whether all steps but the first move nothing in any draw, with other parameters too, and the first does."""
+    others, first = patient.call.of_steps(1), ~patient.call.of_steps(1)
+    return not any(_moves_jittered(patient, names, others, draw) for draw in range(DRAWS)) and any(
+        _moves_jittered(patient, names, first, draw) for draw in range(DRAWS)
+    )
+
+
+def _moves_jittered(patient: Patient, names: list[str], where: Tensor, draw: int) -> bool:
+    """The same with other parameters, but for the first draw: a maximum over time may lie at the first step."""
+    calls = patient.call, patient.call.with_values(_changes(patient, where)[0])
+    runs = [patient.attempt(call, during=jittered(patient.model, draw) if draw else None) for call in calls]
+    before, after = ({} if run is None else {name: run[name] for name in names if name in run} for run in runs)
+    return bool(differing(before, after))
+
+
+def _one_step(names: list[str]) -> Finding:
+    return Finding(
+        "last-step-unread",
+        "error",
+        say(
+            "The first step alone is read: no step after it moves anything.",
+            "첫 시점만 읽습니다. 그 뒤의 시점은 결과를 움직이지 않습니다.",
+        ),
+        say(
+            f"changing all steps but the first moved nothing of {listed(names)} in {DRAWS} draws; changing the first "
+            f"did.",
+            f"첫 시점만 빼고 {DRAWS}번 바꾸어도 {listed(names)}의 값이 달라지지 않았고, 첫 시점을 바꾸면 달라졌습니다.",
+        ),
+        say(
+            "Look for an index that stays the same in the loop, x[:, 0] in the place of x[:, t], or a slice such as "
+            "x[:, :1].",
+            "반복문 안에서 바뀌지 않는 인덱스가 있는지 보세요. x[:, t] 자리의 x[:, 0], 또는 x[:, :1] 같은 것입니다.",
+        ),
+    )
 
 
 def _is_unread(

@@ -2,7 +2,7 @@
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments import zeros
+from elman.explain.experiments import cancelled, zeros
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.parameters import gradients, move_results
 from elman.explain.experiments.patient import Patient
@@ -28,7 +28,8 @@ def examine(patient: Patient) -> list[Finding]:
     unused = [name for name in missing if name not in cut]
     findings = [_cut(cut)] if cut else []
     findings += [_unused(patient, unused)] if unused else []
-    return findings + zeros.examine(patient, found)
+    findings += zeros.examine(patient, found)
+    return findings or cancelled.examine(patient, found)
 
 
 def _missing_in_training_too(patient: Patient, missing: list[str]) -> list[str]:

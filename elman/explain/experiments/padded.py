@@ -14,6 +14,7 @@ from elman.explain.experiments.words import listed
 
 Said = tuple[str, str, str]
 
+SHARE = 1e-6  # of a softmax: what is hidden gets less
 HIDDEN = -1e3  # what a mask puts in the place of a score lies below this, and no score does
 
 
@@ -38,6 +39,8 @@ def whose_padding(patient: Patient, name: str) -> Said:
     if operation is not None and operation.name not in {type(layer).__name__ for layer in patient.recurrent}:
         said_by = _by_taking if operation.name in TAKES else _by_mixing
         return (*said_by(patient, operation), patient.where(operation))
+    if (softmax := _weighing_padding(patient)) is not None:
+        return (*_by_weighing(softmax), patient.where(softmax))
     readers = _readers(patient)
     if readers:
         return (*_by_reading(readers), "")
@@ -101,6 +104,37 @@ def _operation(patient: Patient, name: str) -> Operation | None:
     compared = Compared(patient.operations(), patient.operations(changed), bad)
     way = compared.first(patient.run()[name])
     return compared.operations[way[0]] if way else None
+
+
+def _weighing_padding(patient: Patient) -> Operation | None:
+    """The first softmax over the steps that gives padded ones a share."""
+    for one in patient.operations():
+        if one.name != "softmax" or not one.inputs or one.inputs[0].shape != one.outputs[0].shape:
+            continue
+        output = one.outputs[0].cpu()
+        for time in possible_times(patient, output.shape):
+            over_steps = ((output.double().sum(time.axis) - 1).abs() < 1e-3).all()
+            if bool(over_steps) and all(
+                bool((output[places] > SHARE).any()) for places in padded_places(patient, output.shape, time)
+            ):
+                return one
+    return None
+
+
+def _by_weighing(operation: Operation) -> tuple[str, str]:
+    return (
+        say(
+            f"{operation.place} gives the padded steps a share",
+            f"{operation.place}에서 패딩된 시점에도 가중치를 줍니다",
+        ),
+        say(
+            "Fill the scores of the padding with float('-inf') before the softmax: a score of 0 still weighs exp(0) = "
+            "1, and what is set to 0 after it leaves the others with a sum below one.",
+            "softmax 앞에서 패딩의 점수를 float('-inf')로 채우세요. 점수 0은 exp(0) = 1만큼의 몫을 갖고, softmax "
+            "뒤에서 "
+            "0으로 바꾸면 나머지의 합이 1보다 작아집니다.",
+        ),
+    )
 
 
 def _by_reading(readers: list[str]) -> tuple[str, str]:
