@@ -13,6 +13,7 @@ from elman.explain._report import Finding, Report, ordered
 from elman.explain.experiments import (
     aligned,
     arguments,
+    batch_size,
     causality,
     detached,
     discarded,
@@ -63,6 +64,7 @@ _EXPERIMENTS: tuple[tuple[str, str, Experiment], ...] = (
     ("state without its graph", "그래프를 떼어 낸 상태", kept.examine),
     ("samples apart", "서로 섞이지 않는 샘플", samples.examine),
     ("place in the batch", "배치 안의 자리", position.examine),
+    ("number of samples", "샘플의 수", batch_size.examine),
     ("further arguments", "다른 인수", arguments.examine),
     ("steps in their order", "흩어지지 않은 시점", scattered.examine),
     ("time as time", "시간 축으로 읽는 시간", features_as_time.examine),

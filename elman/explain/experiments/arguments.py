@@ -8,7 +8,6 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments import pairs
 from elman.explain.experiments.call import Call
-from elman.explain.experiments.causes import PRODUCTS
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.evidence import evidence
 from elman.explain.experiments.influence import differing
@@ -30,8 +29,11 @@ def examine(patient: Patient) -> list[Finding]:
         raise NotChecked(patient.hindered)
     findings: list[Finding] = []
     for place in others:
-        if _unused(patient, place):
+        evaluated, trained = _moving(patient, place)
+        if not evaluated and not trained:
             findings.append(_finding(patient, place))
+        elif not trained:
+            findings.append(_turned_round(patient, place))
         elif not patient.hindered and (mixed := _mixed(patient, place)):
             findings.append(mixed)
     return findings
@@ -52,13 +54,12 @@ def _looking(call: Call, place: int, axis: int | None = None) -> Call:
     return dataclasses.replace(call, place=place, batch_dim=axis, time_dim=None, lengths=None)
 
 
-def _unused(patient: Patient, place: int) -> bool:
-    """Whether other numbers in an argument's place move nothing, in evaluation or in training."""
+def _moving(patient: Patient, place: int) -> tuple[bool, bool]:
+    """Whether other numbers in an argument's place move a result in evaluation, and whether they do in training."""
     call = _looking(patient.call, place)
-    return not any(
-        _moves(patient, call, training, seed)
-        for training in (False, True)
-        for seed in range(SEEDS if training else DRAWS)
+    return (
+        any(_moves(patient, call, False, seed) for seed in range(DRAWS)),
+        any(_moves(patient, call, True, seed) for seed in range(SEEDS)),
     )
 
 
@@ -71,10 +72,8 @@ def _moves(patient: Patient, call: Call, training: bool, seed: int) -> bool:
 def _mixed(patient: Patient, place: int) -> Finding | None:
     """The finding for an argument whose samples are apart along none of the axes that may be theirs."""
     found = None
-    if any(
-        one.name in PRODUCTS and one.outputs[0].shape.count(patient.call.samples) > 1 for one in patient.operations()
-    ):
-        return None  # samples of both arguments are compared, each with all
+    if pairs.multiplied(patient):  # samples of both arguments are compared, each with all
+        return None
     for axis in patient.call._axes_of_samples(patient.call.leaves[place]):
         with patient.looking_at(_looking(patient.call, place, axis)):
             if patient.call.samples < 2:
@@ -111,5 +110,28 @@ def _finding(patient: Patient, place: int) -> Finding:
         say(
             "Use it, or take it out of forward's signature: a first state goes to the layer, rnn(x, h_0).",
             "쓰거나 forward의 인수에서 빼세요. 첫 상태라면 층에 넘깁니다: rnn(x, h_0).",
+        ),
+    )
+
+
+def _turned_round(patient: Patient, place: int) -> Finding:
+    shape = axes(patient.call.leaves[place])
+    return Finding(
+        "argument-unused",
+        "warning",
+        say(
+            f"The argument {shape} is used in evaluation and not in training: is a condition on self.training the "
+            f"wrong "
+            f"way round?",
+            f"인수 {shape}를 평가할 때는 쓰고 학습할 때는 쓰지 않습니다. self.training 조건이 뒤집힌 것은 아닌가요?",
+        ),
+        say(
+            f"other numbers in its place moved results in evaluation, and none in training with {SEEDS} seeds.",
+            f"그 자리에 다른 수를 넣으면 평가 상태에서는 결과가 달라지고, 학습 상태에서는 시드 {SEEDS}개에서 "
+            f"그대로였습니다.",
+        ),
+        say(
+            "Teacher forcing is for training: `if self.training`, and the model's own output else.",
+            "교사 강요는 학습할 때의 것입니다. `if self.training`일 때만 정답을 넣고, 아니면 모델의 출력을 넣으세요.",
         ),
     )

@@ -1,44 +1,49 @@
-"""Is anything computed and thrown away? The expressions of the model's code are looked at whose values nobody reads."""
+"""Is anything computed and thrown away? The expressions of the model's code are looked at of which
+no result is made."""
 
+import torch
 from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments.dropped import FILLS
 from elman.explain.experiments.influence import differ
 from elman.explain.experiments.operations import Operation, Operations
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.tensors import tensors_in
-from elman.explain.experiments.walk import reached
+from elman.explain.experiments.walk import Walk, reached
 
 Expression = tuple[str, str]
+Last = dict[Expression, Operation]
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The finding result-discarded: an expression made of the input that is read neither in training nor else."""
-    thrown: dict[Expression, Operation] = {}
+    """The finding result-discarded: an expression made of the input of which no result is made, neither in training "
+    "nor else."""
+    thrown: Last = {}
     used: set[Expression] = set()
     for training in (False, True):
         now_thrown, now_used = _expressions(patient, training)
         thrown |= now_thrown
         used |= now_used
     left = [operation for expression, operation in thrown.items() if expression not in used]
-    return [_finding(patient, left[0])] if left else []
+    return [_finding(patient, left[-1])] if left else []
 
 
-def _expressions(patient: Patient, training: bool) -> tuple[dict[Expression, Operation], set[Expression]]:
-    """The expressions whose values nobody reads, each with its last operation, and those that are read."""
+def _expressions(patient: Patient, training: bool) -> tuple[Last, set[Expression]]:
+    """The expressions of which nothing reaches a result, each with its last operation, and those of which it does."""
     watched = patient.watch(training=training)
     changed = patient.watch(patient.changes.all(patient.call), training=training)
-    last: dict[Expression, Operation] = {}
+    last: Last = {}
     for operation, _ in reached(watched.noted, changed.noted):
-        if operation.code and not _in_place(operation) and any(map(_counts, operation.outputs)):
-            last[operation.code, operation.line] = operation
-    read = _readers(watched)
-    used = {one for one in last if any(_is_read(made, one, read) for made in _made(watched, one))}
-    kept = [*patient.run(training=training).values(), *_held(patient)]
-    for expression, operation in last.items():
-        if expression not in used and any(not differ(out, one) for out in operation.outputs for one in kept):
-            used.add(expression)
+        if operation.code and not _says_nothing(operation):
+            last.pop(expression := (operation.code, operation.line), None)  # so that they stand in order
+            last[expression] = operation
+    results = list(patient.run(training=training).values())
+    arrives = _arriving(watched, [*results, *_held(patient)])
+    if not all(any(not differ(out, one) for k in arrives for out in watched.noted[k].outputs) for one in results):
+        return {}, set(last)  # a result is made by what cannot be watched
+    used = {(watched.noted[k].code, watched.noted[k].line) for k in arrives}
     return {one: operation for one, operation in last.items() if one not in used}, used
 
 
@@ -47,28 +52,32 @@ def _in_place(operation: Operation) -> bool:
     return set(operation.made) <= set(operation.read)
 
 
-def _counts(output: Tensor) -> bool:
-    """Whether a value is one to learn from, or a mask: a position that is not needed says nothing."""
-    return output.is_floating_point() or output.is_complex() or output.dtype.itemsize == 1
+def _says_nothing(operation: Operation) -> bool:
+    """Whether it wrote into something, read no more than a shape, or made whole numbers: a position that is not needed
+    is no mistake."""
+    numbers = [
+        one for one in operation.outputs if one.dtype == torch.bool or one.is_floating_point() or one.is_complex()
+    ]
+    return _in_place(operation) or operation.name in FILLS or not numbers
 
 
-def _made(watched: Operations, expression: Expression) -> list[int]:
-    """What an expression made, each time it was evaluated."""
-    return [made for one in watched.noted if (one.code, one.line) == expression for made in one.made]
-
-
-def _readers(watched: Operations) -> dict[int, set[Expression | None]]:
-    """Which expressions read what; None where Python looked at it."""
-    read: dict[int, set[Expression | None]] = {one: {None} for one in watched.looked_at}
-    for operation in watched.noted:
-        for one in operation.read:
-            read.setdefault(one, set()).add((operation.code, operation.line))
-    return read
-
-
-def _is_read(made: int, expression: Expression, read: dict[int, set[Expression | None]]) -> bool:
-    """Whether another expression reads what this one made."""
-    return bool(read.get(made, set()) - {expression})
+def _arriving(watched: Operations, kept: list[Tensor]) -> set[int]:
+    """The places of the operations from which a way leads to what is kept, looked at, or written into."""
+    walk = Walk(watched.noted)
+    waiting = [
+        place
+        for place, one in enumerate(watched.noted)
+        if _in_place(one)
+        or watched.looked_at & {*one.made}
+        or any(not differ(out, other) for out in one.outputs for other in kept)
+    ]
+    seen = set(waiting)
+    while waiting:
+        place = waiting.pop()
+        before = {maker for read in walk.operations[place].read for maker in walk.makers(read, place)} - seen
+        seen |= before
+        waiting += before
+    return seen
 
 
 def _held(patient: Patient) -> list[Tensor]:
@@ -85,18 +94,18 @@ def _finding(patient: Patient, operation: Operation) -> Finding:
         "result-discarded",
         "warning",
         say(
-            f"Nothing reads what {operation.place} returns: the model goes on with what it had before.",
-            f"{operation.place}의 결과를 아무도 읽지 않습니다. 모델은 그 전의 값으로 계속합니다.",
+            f"Nothing comes of what {operation.place} returns: no result is made with it.",
+            f"{operation.place}의 결과가 어디에도 쓰이지 않습니다. 그것으로 만든 결과가 없습니다.",
         ),
         say(
-            "the model was run in training and in evaluation, and no operation, result or attribute held it.",
-            "학습 상태와 평가 상태로 실행해 보았는데, 어느 연산도 결과도 속성도 그 값을 쓰지 않았습니다.",
+            "the model was run in training and in evaluation, and no way leads from there to a result or an attribute.",
+            "학습 상태와 평가 상태로 실행해 보았는데, 거기에서 결과나 속성에 이르는 길이 없었습니다.",
         ),
         say(
-            "transpose, masked_fill, relu, dropout and the like return a new tensor and leave the old one as it is: "
-            "x = x.transpose(0, 1). Take out what is not needed.",
-            "transpose, masked_fill, relu, dropout 같은 연산은 새 텐서를 돌려주고 원래 텐서는 그대로 둡니다: "
-            "x = x.transpose(0, 1). 필요 없는 계산이라면 지우세요.",
+            "Was another name meant further on? transpose, masked_fill, relu, dropout and the like return a new tensor "
+            "and leave the old one as it is: x = x.transpose(0, 1). Take out what is not needed.",
+            "뒤에서 다른 이름을 쓰려던 것이 아닌가요? transpose, masked_fill, relu, dropout 같은 연산은 새 텐서를 "
+            "돌려주고 원래 텐서는 그대로 둡니다: x = x.transpose(0, 1). 필요 없는 계산이라면 지우세요.",
         ),
         patient.where(operation),
     )

@@ -12,7 +12,7 @@ from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.walk import reached
 
-_FILLS = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
+FILLS = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
 """What reads a shape and no numbers."""
 
 
@@ -21,7 +21,7 @@ def examine(patient: Patient) -> list[Finding]:
     if any(_moves(patient, draw) for draw in range(DRAWS)):
         return []
     before, after = patient.operations(), patient.operations(patient.changes.all(patient.call))
-    reading = [(one, other) for one, other in reached(before, after) if one.name not in _FILLS]
+    reading = [(one, other) for one, other in reached(before, after) if one.name not in FILLS]
     absorbing = [one for one, other in reading if not any(map(differ, one.outputs, other.outputs))]
     if absorbing:
         return [_absorbed(patient, absorbing[0])] if _knows_no_parameter(patient, absorbing[0], before) else []

@@ -6,12 +6,13 @@ from torch import Tensor
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import differing, moved
+from elman.explain.experiments.influence import differ, differing, moved
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.parameters import jittered
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.reading import reading_of
-from elman.explain.experiments.timeline import time_axes
+from elman.explain.experiments.tensors import axes
+from elman.explain.experiments.timeline import TimeAxis, time_axes
 from elman.explain.experiments.trial import Seen, trial_of
 from elman.explain.experiments.words import MOST, listed
 
@@ -83,7 +84,10 @@ def unread(patient: Patient) -> list[Finding]:
             say("what is read of the sequences is wrong already", "시퀀스를 읽는 방식에 이미 잘못이 있습니다")
         )
     before = patient.run()
-    names = [name for name, time in time_axes(patient, before).items() if time is None and before[name].numel() > 1]
+    timed = time_axes(patient, before)
+    if name := next((name for name, time in timed.items() if time and _is_unwritten(patient, name, time)), None):
+        return [_unwritten(name, before[name])]
+    names = [name for name, time in timed.items() if time is None and before[name].numel() > 1]
     last, earlier = call.of_ends(back=1), call.of_ends(back=2) & ~call.of_ends(back=1)
     if not names or not _changes(patient, last)[1]:
         raise NotChecked(
@@ -99,6 +103,39 @@ def unread(patient: Patient) -> list[Finding]:
     if _is_unread(patient, before, names, first, second, (0.0, PLAIN * eps)):
         findings.append(_first(names))
     return findings
+
+
+def _is_unwritten(patient: Patient, name: str, time: TimeAxis) -> bool:
+    """Whether the last step of a result stays the same whatever the input and the parameters are, and the one before
+    it does not."""
+    runs = [
+        patient.attempt(call, during=jittered(patient.model, draw))
+        for draw, call in enumerate((patient.call, *(patient.changes.all(patient.call) for _ in range(3))))
+    ]
+    values = [run[name] for run in runs if run is not None and name in run]
+    if len(values) < len(runs) or any(value.shape[time.axis] != time.steps for value in values) or time.steps < 3:
+        return False
+    last, earlier = ([value.select(time.axis, time.steps - back) for value in values] for back in (1, 2))
+    return not any(differ(last[0], one) for one in last[1:]) and all(differ(earlier[0], one) for one in earlier[1:])
+
+
+def _unwritten(name: str, value: Tensor) -> Finding:
+    return Finding(
+        "last-step-unread",
+        "error",
+        say(
+            f"The last step of {name} {axes(value)} is the same whatever goes in: nothing is written there.",
+            f"{name} {axes(value)}의 마지막 시점은 무엇을 넣어도 같습니다. 거기에는 아무것도 쓰지 않습니다.",
+        ),
+        say(
+            "other input and other parameters moved the step before it, and not the last one.",
+            "입력과 파라미터를 바꾸면 그 앞 시점은 달라지고 마지막 시점은 그대로였습니다.",
+        ),
+        say(
+            "Look for a loop that ends one step early, range(T - 1), or that writes one step further on.",
+            "한 시점 일찍 끝나는 반복문(range(T - 1))이나 한 시점 밀려서 쓰는 곳이 있는지 보세요.",
+        ),
+    )
 
 
 def _first_alone(patient: Patient, names: list[str]) -> bool:

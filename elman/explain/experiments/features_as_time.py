@@ -1,6 +1,5 @@
 """Does a layer run over the features, with the steps as its features? One step after another is changed."""
 
-import torch
 from torch import Tensor, nn
 
 from elman.explain._language import say
@@ -11,6 +10,7 @@ from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.tensors import axes
 
+_NORMS = (nn.BatchNorm1d, nn.InstanceNorm1d)
 MOST = 8  # steps that are changed
 
 
@@ -48,27 +48,27 @@ def _axes(patient: Patient, record: Record) -> tuple[int, int] | None:
     """The axis along which a recurrent layer or a convolution runs, and that of its features."""
     if isinstance(record.module, nn.RNNBase) and not record.packed:
         return reading_of(patient, record).time, record.first.dim() - 1
-    if isinstance(record.module, nn.Conv1d) and record.module.kernel_size[0] > 1:
+    convolution = isinstance(record.module, nn.Conv1d) and record.module.kernel_size[0] > 1
+    if convolution or (isinstance(record.module, _NORMS) and record.first.dim() == 3):
         return record.first.dim() - 1, record.first.dim() - 2
     return None
 
 
 def _moves_one_feature(places: Tensor, along: int, across: int, step: int) -> bool:
-    """Whether a step moved its own feature alone, and that all along the axis over which the layer runs."""
+    """Whether a step moved its own feature all along the axis over which the layer runs, and none before it: a layer
+    below may carry it on to later ones."""
     table = places.movedim((along, across), (0, 1)).flatten(2).any(2)
-    own = torch.arange(table.shape[1], device=table.device) == step
-    return bool(table[:, own].all()) and not bool(table[:, ~own].any())
+    return bool(table[:, step].all()) and not bool(table[:, :step].any())
 
 
 def _finding(patient: Patient, record: Record) -> Finding:
     label, shape, steps = patient.label(record.module), axes(record.first), patient.call.steps
-    convolution = isinstance(record.module, nn.Conv1d)
     mend = (
         say(
-            "A convolution runs over its last axis: it wants (batch, feature, time), x.transpose(1, 2).",
-            "합성곱은 마지막 축을 따라갑니다. (배치, 특성, 시간) 모양으로 x.transpose(1, 2)를 넣으세요.",
+            "Convolutions and norms over channels want (batch, feature, time), x.transpose(1, 2).",
+            "합성곱과 채널별 정규화에는 (배치, 특성, 시간) 모양으로 x.transpose(1, 2)를 넣으세요.",
         )
-        if convolution
+        if not isinstance(record.module, nn.RNNBase)
         else say(
             "Give the layer (batch, time, feature), without the transpose before it, and let input_size be the number "
             "of features.",

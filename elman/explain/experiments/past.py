@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments import half_carried
+from elman.explain.experiments import chained, half_carried
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import differ, differing
@@ -36,6 +36,8 @@ def examine(patient: Patient) -> list[Finding]:
             findings.append(_anew(patient, records, call))
         elif (lost := half_carried.lost(records)) is not None:
             findings.append(half_carried.finding(patient, records, lost))
+        elif chained.starts_again(patient, records):
+            findings.append(chained.finding(patient, records))
     return findings
 
 

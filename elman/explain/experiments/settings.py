@@ -1,7 +1,9 @@
 """Is the model set up as it says? Its modes after a run, layers that are held twice, and a dropout of one layer."""
 
 from collections import Counter
+from typing import Any
 
+import torch
 from torch import nn
 
 from elman.explain._language import say
@@ -9,11 +11,12 @@ from elman.explain._report import Finding
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.words import listed
 
+EVEN = (0.4, 0.6)  # the mean size, of the bound, of numbers that lie evenly below it
 _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The findings mode-changed, layers-shared and dropout-unused."""
+    """The findings mode-changed, layers-shared and dropout-unused, and the note frozen-at-random."""
     changed = _changed_modes(patient)
     findings = [_mode(patient, changed)] if changed else []
     for module, name in patient.names.items():
@@ -21,7 +24,22 @@ def examine(patient: Patient) -> list[Finding]:
             findings.append(_shared(patient, name, *shared))
         if isinstance(module, nn.RNNBase) and module.dropout and module.num_layers == 1:
             findings.append(_dropout(patient, module))
-    return findings
+    return findings + ([_frozen(patient, frozen)] if (frozen := _frozen_at_random(patient)) else [])
+
+
+def _frozen_at_random(patient: Patient) -> list[nn.Module]:
+    """Layers with gates none of whose parameters learns, at what torch starts them with, while others learn."""
+    if not any(p.requires_grad for p in patient.model.parameters()):
+        return []
+    gated = [one for one in patient.names if isinstance(one, nn.LSTM | nn.GRU | nn.LSTMCell | nn.GRUCell)]
+    return [one for one in gated if not any(p.requires_grad for p in one.parameters()) and _as_torch_starts(one)]
+
+
+def _as_torch_starts(layer: Any) -> bool:
+    """Whether its numbers are spread as torch draws them, evenly between -1 / sqrt(hidden) and that."""
+    values = torch.cat([p.detach().flatten().double().abs() for p in layer.parameters()])
+    bound = layer.hidden_size**-0.5
+    return bool(values.max() <= bound) and EVEN[0] < float(values.mean()) / bound < EVEN[1]
 
 
 def _changed_modes(patient: Patient) -> list[nn.Module]:
@@ -80,6 +98,29 @@ def _shared(patient: Patient, name: str, module: nn.Module, count: int) -> Findi
             "쓰는 것이라면 raise_if_bad(ignore=['layers-shared'])로 받아들이세요.",
         ),
         name,
+    )
+
+
+def _frozen(patient: Patient, layers: list[nn.Module]) -> Finding:
+    labels = listed([patient.label(layer) for layer in layers])
+    return Finding(
+        "frozen-at-random",
+        "note",
+        say(
+            f"{labels} learn{'s' if len(layers) == 1 else ''} nothing, and hold{'s' if len(layers) == 1 else ''} the "
+            f"random "
+            f"numbers that torch starts with.",
+            f"{labels}: 학습하지 않게 얼려 두었는데, 값이 torch가 처음에 넣는 난수 그대로입니다.",
+        ),
+        say(
+            "all of its parameters have requires_grad=False, and lie evenly between ±1 / sqrt(hidden).",
+            "파라미터가 모두 requires_grad=False이고, 값이 ±1 / sqrt(hidden) 사이에 고르게 퍼져 있습니다.",
+        ),
+        say(
+            "Freeze what was trained before alone: for p in self.embedding.parameters(), not in self.parameters().",
+            "미리 학습된 것만 얼리세요. self.parameters()가 아니라 self.embedding.parameters()입니다.",
+        ),
+        patient.names[layers[0]],
     )
 
 
