@@ -13,7 +13,7 @@ CODES = (
     *("input-not-finite", "input-uninitialised", "input-written", "input-dropped", "nan"),
     *("not-repeatable", "random-in-evaluation", "made-in-forward"),
     *("mode-changed", "layers-shared", "dropout-unused", "argument-unused", "result-discarded"),
-    "frozen-at-random",
+    *("frozen-at-random", "padding-id-used"),
     *("batch-mixed", "batch-lost", "batch-order", "batch-position", "h_n-as-batch", "batch-norm"),
     "compared-samples",
     *("not-causal", "padding-read", "lengths-mismatched", "last-step-unread", "first-step-unread"),

@@ -1,9 +1,10 @@
-"""44 more wrong models: states handed to the wrong place, values thrown away, axes, losses and settings."""
+"""48 more wrong models: states handed to the wrong place, values thrown away, axes, losses and settings."""
 
 import torch
 import torch.nn.functional as F
 from collected import LENGTHS, C, H, I, N, Of, T, V, WithLengths, ids, numbers, padded
 from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from wrong_models import WRONG, gru, head, packed, wrong
 
 __all__ = ["WRONG"]
@@ -240,6 +241,16 @@ def padding_that_the_embedding_tells_of():
     return Of(lambda self, x: self.fc(self.rnn(self.words(x))[0][:, -1]), words=words_of, rnn=gru(), fc=head()), words
 
 
+@wrong("batch-order", r"pad_packed_sequence\(.*lacks sorted_indices and unsorted_indices.*_replace")
+def packed_sequence_put_together_anew():
+    def forward(self, x, lengths):
+        given = packed(x, lengths)
+        given = PackedSequence(self.linear(given.data), given.batch_sizes)
+        return self.fc(pad_packed_sequence(self.rnn(given)[0], batch_first=True)[0])
+
+    return WithLengths(forward, linear=nn.Linear(I, I), rnn=gru(), fc=head()), padded(), {"lengths": LENGTHS}
+
+
 # ---------------------------------------------------------------- what is not used
 
 
@@ -386,6 +397,29 @@ def squared_differences_of_all_pairs():
 
 
 # ---------------------------------------------------------------- settings
+
+
+@wrong("padding-id-used", r"'words' \(Embedding\) calls id 0 padding.*Leave padding_idx out")
+def first_letter_called_padding():
+    letters = ids()
+    letters[:2, 3] = 0
+    parts = dict(words=nn.Embedding(V, I, padding_idx=0), rnn=gru(), fc=nn.Linear(H, V))
+    return Of(lambda self, x: self.fc(self.rnn(self.words(x))[0]), **parts), letters
+
+
+@wrong("alike-units", r"All units of 'rnn' \(GRU\) start with the same weights.*at random")
+def layer_that_starts_at_a_tenth():
+    rnn = gru()
+    for name, parameter in rnn.named_parameters():
+        nn.init.constant_(parameter, 0.1 if "weight" in name else 0.0)
+    return Of(lambda self, x: self.fc(self.rnn(x)[0][:, -1]), rnn=rnn, fc=head()), numbers()
+
+
+@wrong("exploding-gradient", r"explode over the 12 steps")
+def relu_with_large_weights():
+    rnn = nn.RNN(I, 32, nonlinearity="relu", batch_first=True)
+    nn.init.normal_(rnn.weight_hh_l0)
+    return Of(lambda self, x: self.fc(self.rnn(x)[0][:, -1]), rnn=rnn, fc=head(32)), numbers(5, 12)
 
 
 @wrong("saturated-units", r"6 of the 6 units of `torch\.tanh\(.*` .* stay beyond")

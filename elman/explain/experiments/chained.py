@@ -9,6 +9,7 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.influence import differ
 from elman.explain.experiments.patient import Patient, Record, hooked
+from elman.explain.experiments.reading import reading_of
 
 TURNS = 3  # calls, at least
 
@@ -18,6 +19,8 @@ def starts_again(patient: Patient, records: list[Record]) -> bool:
     before, as a decoder does that is fed its own words."""
     if len(records) < TURNS or not all(_start_alike(records[0], record) for record in records[1:]):
         return False
+    if not _states(records[0]) and any(_steps(patient, record) > 1 for record in records):
+        return False  # one layer that is used as several, each over the whole sequence
     module = records[0].module
     turns = iter(range(len(records)))
 
@@ -30,9 +33,19 @@ def starts_again(patient: Patient, records: list[Record]) -> bool:
     )
 
 
+def _states(record: Record) -> list[Tensor]:
+    return list(record.inputs.values())[1:]
+
+
+def _steps(patient: Patient, record: Record) -> int:
+    """How many steps a call read."""
+    layer = isinstance(record.module, nn.RNNBase)
+    return int(record.first.shape[reading_of(patient, record).time]) if layer else 1
+
+
 def _start_alike(one: Record, other: Record) -> bool:
     """Whether two calls are given the same states."""
-    states, others = (list(record.inputs.values())[1:] for record in (one, other))
+    states, others = _states(one), _states(other)
     return len(states) == len(others) and not any(map(differ, states, others))
 
 

@@ -6,10 +6,12 @@ from torch import Tensor
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
+from elman.explain.experiments.detached import tapped
 from elman.explain.experiments.influence import differ, differing, moved
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.parameters import jittered
-from elman.explain.experiments.patient import Patient, Results
+from elman.explain.experiments.patient import Patient, Results, differentiate
+from elman.explain.experiments.reach import Taps
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.timeline import TimeAxis, time_axes
@@ -96,7 +98,7 @@ def unread(patient: Patient) -> list[Finding]:
     if _first_alone(patient, names):
         return [_one_step(names)]
     findings = []
-    if _is_unread(patient, before, names, last, earlier):
+    if _is_unread(patient, before, names, last, earlier) and not _has_gradient(patient, last):
         findings.append(_last(call.lengths is not None, names))
     first, second = ~call.of_steps(1), call.of_steps(1) & ~call.of_steps(2)
     eps = max(torch.finfo(value.dtype).eps if value.is_floating_point() else 0.0 for value in before.values())
@@ -173,6 +175,20 @@ def _one_step(names: list[str]) -> Finding:
             "반복문 안에서 바뀌지 않는 인덱스가 있는지 보세요. x[:, t] 자리의 x[:, 0], 또는 x[:, :1] 같은 것입니다.",
         ),
     )
+
+
+def _has_gradient(patient: Patient, where: Tensor) -> bool:
+    """Whether the results have a gradient there: then the steps are read, and what they add is lost in rounding."""
+    taps = Taps()
+    with tapped(patient, taps) as during:
+        results = patient.attempt(patient.call, grad=True, during=during)
+    if results is None or len(taps.taps) != 1 or not any(result.requires_grad for result in results.values()):
+        return False
+    (gradient,) = differentiate(list(results.values()), taps.taps)
+    if gradient is None or gradient.shape[: where.dim()] != patient.call.values.shape[: where.dim()]:
+        return False
+    places = where.expand(patient.call.values.shape)
+    return bool(gradient[places if gradient.shape == places.shape else places[..., None].expand(gradient.shape)].any())
 
 
 def _is_unread(

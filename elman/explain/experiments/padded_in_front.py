@@ -11,6 +11,8 @@ from elman.explain.experiments.call import Call
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.words import listed, samples
 
+OFTEN = 2  # sequences in which an id that pads stands among words: one may be a slip of the data
+
 
 def in_front(patient: Patient) -> list[int]:
     """The shorter samples whose padding stands before their steps, where lengths say that it stands behind; none unless
@@ -69,5 +71,45 @@ def _pads(patient: Patient) -> Tensor | None:
     values = call.values.detach().cpu().movedim((call.batch_dim, call.time_dim), (0, 1))
     if values.is_floating_point():
         return (values == 0).flatten(2).all(2) if values.dim() > 2 else None
-    ids = {one.padding_idx for one in patient.names if isinstance(one, nn.Embedding)} - {None}
-    return values == ids.pop() if len(ids) == 1 and values.dim() == 2 else None
+    embeddings = [one for one in patient.names if isinstance(one, nn.Embedding)]
+    ids = {int(one.padding_idx) for one in embeddings if one.padding_idx is not None}
+    return values.eq(ids.pop()) if len(ids) == 1 and values.dim() == 2 else None
+
+
+def used_as_a_word(patient: Patient) -> list[Finding]:
+    """The finding padding-id-used: the id that an embedding calls padding stands among the words of several "
+    "sequences."""
+    pads = _pads(patient)
+    if pads is None or patient.call.values.is_floating_point() or not pads.any():
+        return []
+    real = ~pads
+    among = pads & (real.cumsum(1) > 0) & (real.flip(1).cumsum(1).flip(1) > 0)
+    at_the_ends = bool((pads & ~among).any())
+    if at_the_ends or int(among.any(1).sum()) < OFTEN:
+        return []
+    embedding = next(one for one in patient.names if isinstance(one, nn.Embedding) and one.padding_idx is not None)
+    label = patient.label(embedding)
+    return [
+        Finding(
+            "padding-id-used",
+            "warning",
+            say(
+                f"{label} calls id {embedding.padding_idx} padding, and the input uses it as a word: its vector is "
+                f"zero "
+                f"and never gets a gradient.",
+                f"{label}에서 id {embedding.padding_idx}은 패딩인데 입력에서는 보통 단어로 쓰입니다. 그 벡터는 0이고 "
+                f"기울기도 "
+                f"받지 못합니다.",
+            ),
+            say(
+                f"it stands between other words in {int(among.any(1).sum())} of {len(pads)} sequences, and at no end.",
+                f"시퀀스 {len(pads)}개 가운데 {int(among.any(1).sum())}개에서 다른 단어들 사이에 있고, 끝에는 "
+                f"없습니다.",
+            ),
+            say(
+                "Leave padding_idx out, or give padding an id of its own and the words those after it.",
+                "padding_idx를 빼거나, 패딩에 따로 id를 주고 단어에는 그다음 id를 쓰세요.",
+            ),
+            patient.names[embedding],
+        )
+    ]

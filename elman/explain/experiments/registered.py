@@ -1,5 +1,7 @@
 """Are there weights that no optimizer would see? The graph of the results is searched for leaves besides parameters."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from elman.explain._language import say
@@ -97,7 +99,7 @@ def _plain(weights: dict[str, Tensor]) -> Finding:
     )
 
 
-def _made_anew(patient: Patient, new: list[Tensor]) -> Finding:
+def _made_anew(patient: Patient, new: Sequence[Tensor]) -> Finding:
     layers = made.layers(patient)
     shapes = listed([axes(leaf) for leaf in new])
     evidence = say(

@@ -8,6 +8,7 @@ from torch import nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments import padded_in_front
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.words import listed
 
@@ -16,9 +17,10 @@ _CONTAINERS = (nn.ModuleList, nn.ModuleDict, nn.Sequential)
 
 
 def examine(patient: Patient) -> list[Finding]:
-    """The findings mode-changed, layers-shared and dropout-unused, and the note frozen-at-random."""
+    """The findings mode-changed, layers-shared, dropout-unused and padding-id-used, and the note frozen-at-random."""
     changed = _changed_modes(patient)
     findings = [_mode(patient, changed)] if changed else []
+    findings += padded_in_front.used_as_a_word(patient)
     for module, name in patient.names.items():
         if isinstance(module, _CONTAINERS) and (shared := _held_often(module)):
             findings.append(_shared(patient, name, *shared))

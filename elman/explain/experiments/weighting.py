@@ -52,7 +52,7 @@ def _weighed(walk: Walk) -> Iterator[tuple[Operation, Operation, Tensor, int]]:
                 fits = softmax is not None and weights.dim() > 2 and _compares(walk, softmax, weights)
                 if softmax is not None and fits and _normalised_elsewhere(other, (-2, -1)[k]) is None:
                     yield softmax, one, weights, axis
-        elif one.name in _SUMS and len(one.inputs) == 1 and (axis := _summed_axis(one)) is not None:
+        elif one.name in _SUMS and len(one.inputs) == 1 and (summed := _summed_axis(one)) is not None:
             product = walk.maker(one.read[0], place)
             if product is None or walk.operations[product].name not in ("mul", "__mul__", "__rmul__"):
                 continue
@@ -61,7 +61,7 @@ def _weighed(walk: Walk) -> Iterator[tuple[Operation, Operation, Tensor, int]]:
                 softmax = _softmax_behind(walk, factors, k, product)
                 others = [other for n, other in enumerate(factors.inputs) if n != k]
                 if softmax is not None and others and _are_states(factors.inputs[k], others[0]):
-                    yield softmax, one, factors.inputs[k], axis
+                    yield softmax, one, factors.inputs[k], summed
 
 
 def _softmax_behind(walk: Walk, one: Operation, k: int, place: int) -> Operation | None:
