@@ -430,7 +430,7 @@ def recurrent_weights_that_are_all_positive():
             h = torch.tanh(self.i2h(x_t) + h @ self.w)
         return self.fc(h)
 
-    return Of(forward, i2h=nn.Linear(I, H), w=nn.Parameter(2 + torch.rand(H, H)), fc=head()), numbers(5, 20)
+    return Of(forward, i2h=nn.Linear(I, H), w=nn.Parameter(0.5 + torch.rand(H, H)), fc=head()), numbers(5, 20)
 
 
 @wrong("made-in-forward", r"A parameter \(1, 5, 6\) is made anew.*in __init__")

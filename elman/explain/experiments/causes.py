@@ -28,7 +28,7 @@ def cause_of(way: list[Watched]) -> Cause | None:
     """What the first operation of the way did, told by its name, its shapes and what moved."""
     watched = _leaving_the_packed(way)
     if watched is not way[0]:
-        return _packed_rows(watched)
+        return packed_rows(watched)
     name, result = watched.operation.name, next((one for one in watched.outputs if one and one.judged), None)
     if watched.main is None or watched.main[1].axis is None or result is None:
         return None
@@ -70,7 +70,8 @@ def _where(watched: Watched) -> tuple[str, str, int]:
     return watched.operation.place, lie, axis
 
 
-def _packed_rows(watched: Watched) -> Cause:
+def packed_rows(watched: Watched) -> Cause:
+    """What is to say of an operation that reads a packed sequence's data as if it were padded."""
     place = watched.operation.place
     if watched.operation.name in ("pad_packed_sequence", "_pad_packed_sequence"):
         return Cause(

@@ -43,12 +43,17 @@ def _expressions(patient: Patient, training: bool) -> tuple[Last, set[Expression
     arrives = _arriving(watched, [*results, *_held(patient)])
     if not all(any(not differ(out, one) for k in arrives for out in watched.noted[k].outputs) for one in results):
         return {}, set(last)  # a result is made by what cannot be watched
-    used = {(watched.noted[k].code, watched.noted[k].line) for k in arrives}
+    used = {(watched.noted[k].code, watched.noted[k].line) for k in arrives if not _does_nothing(watched.noted[k])}
     return {one: operation for one, operation in last.items() if one not in used}, used
 
 
+def _does_nothing(operation: Operation) -> bool:
+    """Whether it returned what it was given, as a dropout in evaluation does."""
+    return _in_place(operation) and not differ(operation.inputs[0], operation.outputs[0])
+
+
 def _in_place(operation: Operation) -> bool:
-    """Whether what came out is what went in: written to, or a dropout that does nothing."""
+    """Whether what came out is what went in: written to, or left as it is."""
     return set(operation.made) <= set(operation.read)
 
 

@@ -30,6 +30,7 @@ class Activation:
     label: str
     where: str
     kind: str  # "saturated" or "dead": what its units can be
+    by_hand: bool = False
 
 
 def examine(patient: Patient) -> list[Finding]:
@@ -62,12 +63,14 @@ def _states(patient: Patient, calls: list[Call]) -> dict[Activation, Tensor]:
                 one = Activation(patient.label(record.module), record.name, kind)
                 turns.setdefault(one, []).append(_later(patient, record, kind))
         for operation in patient.operations(call):
-            if operation.name == "tanh" and operation.outputs[0].dim() == 2 and operation.code:
-                one = Activation(operation.place, patient.where(operation), "saturated")
-                turns.setdefault(one, []).append(operation.outputs[0])
+            if operation.name in ("tanh", "sigmoid") and operation.outputs[0].dim() == 2 and operation.code:
+                one = Activation(operation.place, patient.where(operation), "saturated", by_hand=True)
+                output = operation.outputs[0]
+                turns.setdefault(one, []).append(output if operation.name == "tanh" else 2 * output - 1)
         for one, outputs in turns.items():
-            is_loop = len(outputs) >= LOOP
-            if is_loop or not one.label.startswith("`"):
+            if one.by_hand and len(outputs) >= LOOP:  # a loop by hand is seen to its end, and takes time to get there
+                states.setdefault(one, []).extend(outputs[-max(2, len(outputs) // 4) :])
+            elif not one.by_hand:
                 states.setdefault(one, []).extend(outputs[len(outputs) // 2 :] if one.kind == "saturated" else outputs)
     return {one: torch.cat(outputs) for one, outputs in states.items()}
 
