@@ -8,6 +8,10 @@ from torch import Tensor
 from elman.kernels.cells import Cell
 
 
+Tables = tuple[Tensor | None, ...]
+"""The masks, the recurrent masks, reset, and the lengths or the batch sizes of a problem; () of one without any."""
+
+
 class Weights(NamedTuple):
     """Those of one direction of one layer, with K inputs (I in the first layer, D * P above), G gates, and P = H
     outputs where nothing is projected."""
@@ -78,6 +82,12 @@ class Problem(NamedTuple):
     def drive(self) -> Tensor | None:
         """What is added to the pre-activation of a leaky cell."""
         return self.terms[1] if len(self.terms) > 1 else None
+
+    @property
+    def tables(self) -> Tables:
+        """What it has beside the tensors that gradients flow to."""
+        lengths = self.lengths if self.batch_sizes is None else self.batch_sizes
+        return self.masks, self.recurrent_masks, self.reset, lengths
 
     @property
     def steps(self) -> int:
