@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import addressed, as_it_lies, check_room, fits, plain, scratch_for
+from elman.kernels.numba_cpu.memory import addressed, as_it_lies, check_own_room, check_room, fits, plain, scratch_for
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import (
     NO_TERMS,
@@ -173,8 +173,12 @@ def _tables(prepared: Prepared, problem: Problem, x: Tensor) -> tuple[Tables, Se
 
 def addresses_of_tables(tables: Tables) -> list[int]:
     """In memory that is there; 0 of none."""
-    check_room([table for table in tables if table is not None])
-    return [0 if table is None else table.data_ptr() for table in tables]
+    at = []
+    for table in tables:
+        if table is not None:
+            check_own_room(table)
+        at.append(0 if table is None else table.data_ptr())
+    return at
 
 
 def launch_forward(

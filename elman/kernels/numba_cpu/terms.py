@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import check_room, fits, plain
+from elman.kernels.numba_cpu.memory import check_own_room, fits, plain
 from elman.kernels.problem import Problem
 from elman.kernels.reference.by_hand import summed
 
@@ -54,9 +54,12 @@ def read_terms(rows: Sequence[Rows], terms: Sequence[Tensor]) -> tuple[list[Tens
     """The terms as they are read, and the plan's fields from `leak` on, of which those of gradients are 0."""
     if not terms:
         return [], NO_TERMS
-    kept = [plain(term if term.shape == of.shape else term.expand(of.shape)) for of, term in zip(rows, terms, strict=True)]
-    check_room(kept)
-    at = [field for of, read in zip(rows, kept, strict=True) for field in (read.data_ptr(), of.place, of.row)]
+    kept, at = [], []
+    for (shape, place, row, _), term in zip(rows, terms, strict=True):
+        read = plain(term if term.shape == shape else term.expand(shape))
+        check_own_room(read)
+        kept.append(read)
+        at += read.data_ptr(), place, row
     return kept, at + [0] * (len(NO_TERMS) - len(at))
 
 
