@@ -5,8 +5,9 @@ on all threads. So they follow torch's seed and what torch.func is told of rando
 not matter: the key is drawn by torch's operator, and the numbers are a function of it.
 """
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -41,7 +42,14 @@ def moves(size: Sequence[int], rate: float, like: Tensor, factor: float = 1.0) -
 
 def _is_torchs(like: Tensor) -> bool:
     """Whether torch's own operators draw: on other devices, and into traces, which are to run without elman."""
-    return like.device.type != "cpu" or not like.dtype.is_floating_point or _tracing_state() is not None
+    return not (like.is_cpu and like.is_floating_point()) or _tracing_state() is not None
+
+
+@functools.cache
+def _fill() -> Callable[..., Tensor]:
+    from elman.kernels.numba_cpu.random.request import fill
+
+    return fill
 
 
 class _Distribution:
@@ -84,10 +92,8 @@ class _Distribution:
         if not keys.is_cpu or asked() not in (None, OWN) or OWN.unavailable() is not None:
             found: Tensor = self._definition(keys, math.prod(shape) // max(1, len(keys)), *rest)
             return found.view(shape)
-        from elman.kernels.numba_cpu.random.request import fill
-
         *parameters, dtype = rest
-        return fill(self.name, keys, torch.empty(shape, dtype=dtype, device="cpu"), *parameters)
+        return _fill()(self.name, keys, torch.empty(shape, dtype=dtype, device=keys.device), *parameters)
 
     def fake(self, keys: Tensor, size: Sequence[int], *rest: Any) -> Tensor:
         return keys.new_empty((keys.shape[0], *size), dtype=rest[-1])

@@ -100,12 +100,11 @@ class _KnownLayer(torch.autograd.Function):
     def forward(ctx: Any, call: "tuple[Known, Held, Tables]", *inputs: Tensor) -> tuple[Tensor, ...]:
         known, held, tables = call
         first, end = known.count, known.end
-        others, terms = inputs[:first], inputs[end:]
+        others, weights, terms = inputs[:first], inputs[first:end], inputs[end:]
         (output, last, saved), seal = known.forward(inputs[0], others[1:], held, terms, tables, True)
         kept = [a for a in saved if a is not None]
-        weights = inputs[first:end]
-        ctx.save_for_backward(*map(_alias, (*others, *terms)), output, *kept, *weights, *_results(inputs))
-        ctx.call = known, held, tables, seal, len(others) + len(terms) + 1 + len(kept)
+        ctx.save_for_backward(*map(_alias, others + terms), output, *kept, *weights, *_results(inputs))
+        ctx.call = known, held, tables, seal, known.place_of_output + 1 + len(kept)
         ctx.set_materialize_grads(False)
         return output, *last
 

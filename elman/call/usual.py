@@ -61,7 +61,7 @@ class Usual:
             beside = [*states, *terms, *[table for table in tables if table is not None]]
             key = more.cell.name, len(terms), *[table is None for table in tables]
         form = self._forms.get(key)
-        if form is None or not form.looks(*beside):
+        if form is None or (beside and not form.looks(*beside)):
             if more is not None and OWN.obstacle(more) is not None:
                 return None
             form = self._forms[key] = _Form(looks_like(beside), self.PATIENCE)

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from elman.kernels.cells import Cell
 
-
 Tables = tuple[Tensor | None, ...]
 """The masks, the recurrent masks, reset, and the lengths or the batch sizes of a problem; () of one without any."""
 

@@ -25,7 +25,7 @@ from elman.kernels.numba_cpu.api import (
 )
 from elman.kernels.numba_cpu.memory import as_it_lies, check_bytes, check_own_room, check_room, fits, plain
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
-from elman.kernels.numba_cpu.terms import gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
+from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
 from elman.kernels.problem import Problem, Run, Tables
 
 _storage_of: Any = Tensor.untyped_storage
@@ -89,7 +89,7 @@ class Known:
             check_room(states)
             at_states = two(states)
         at_tables = addresses_of_tables(tables) if tables else NO_TABLES
-        read, at_terms = read_terms(self._of_terms, terms)
+        read, at_terms = read_terms(self._of_terms, terms) if terms else ((), NO_TERMS)
         prepared = self._ahead.get(save)
         if prepared is None:
             problem = self.problem([x, *states, *self._weights, *terms], tables)
@@ -136,10 +136,11 @@ class Known:
             check_room(states)
             at_states = two(states)
         at_tables = addresses_of_tables(tables) if tables else NO_TABLES
-        read, at_terms = read_terms(self._of_terms[:1], terms[:1])  # on the way back nothing reads the drive
-        d_terms: Sequence[Tensor | None] = ()
-        if True in needs[self.end :]:
-            d_terms, at_terms = room_for_gradients(self._of_terms, needs[self.end :], x, at_terms)
+        at_terms: Sequence[int] = NO_TERMS
+        if terms:
+            of_terms, needs, needs_terms = self._of_terms, needs[: self.end], needs[self.end :]
+            read, at_terms = read_terms(of_terms[:1], terms[:1])  # on the way back nothing reads the drive
+            d_terms, at_terms = room_for_gradients(of_terms, needs_terms, x, at_terms)
         x_turned, d_output_turned = self._turned, False
         if x_turned and needs[0]:  # whose gradient lies as itself
             x, x_turned = plain(x), False
@@ -176,15 +177,17 @@ class Known:
                 at_saved,
                 d_output,
                 at_d_last,
-                needs[: self.end],
+                needs,
                 0,
                 seal,
                 at_terms,
             )
         except OutputChanged:
             return None
-        del read  # kept until the kernel was back
-        return found + (gradients_of_terms(terms, d_terms) if d_terms else [None] * len(terms))
+        if terms:
+            del read  # kept until the kernel was back
+            found += gradients_of_terms(terms, d_terms)
+        return found
 
     def all_saved(self, there: Sequence[Tensor]) -> Saved:
         """What `launch_forward` saved, of what of it is there."""

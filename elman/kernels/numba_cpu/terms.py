@@ -52,9 +52,8 @@ def rows_of_terms(problem: Problem, x: Tensor) -> tuple[Rows, ...]:
 
 def read_terms(rows: Sequence[Rows], terms: Sequence[Tensor]) -> tuple[list[Tensor], Sequence[int]]:
     """The terms as they are read, and the plan's fields from `leak` on, of which those of gradients are 0."""
-    if not terms:
-        return [], NO_TERMS
-    kept, at = [], []
+    kept: list[Tensor] = []
+    at: list[int] = []
     for (shape, place, row, _), term in zip(rows, terms, strict=True):
         read = plain(term if term.shape == shape else term.expand(shape))
         check_own_room(read)
