@@ -1,4 +1,4 @@
-"""A run that is known is the run of a first call to the last bit, whatever its steps read; and what is replaced before the
+"""A run that is known is that of a first call to the last bit, whatever its steps read; and what is replaced before the
 way back neither ends the process nor changes a gradient."""
 
 from collections.abc import Callable, Iterator

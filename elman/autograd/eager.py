@@ -54,7 +54,7 @@ def run_known(
     if held is None:
         return None
     if not (known.asks and torch.is_grad_enabled()):
-        (output, last, _), _ = known.forward(x, states, held, terms, tables, False)
+        output, last, _, _ = known.forward(x, states, held, terms, tables, False)
         return output, last
     if saved_tensor_hooks():
         return None
@@ -101,7 +101,7 @@ class _KnownLayer(torch.autograd.Function):
         known, held, tables = call
         first, end = known.count, known.end
         others, weights, terms = inputs[:first], inputs[first:end], inputs[end:]
-        (output, last, saved), seal = known.forward(inputs[0], others[1:], held, terms, tables, True)
+        output, last, saved, seal = known.forward(inputs[0], others[1:], held, terms, tables, True)
         kept = [a for a in saved if a is not None]
         ctx.save_for_backward(*map(_alias, others + terms), output, *kept, *weights, *_results(inputs))
         ctx.call = known, held, tables, seal, known.place_of_output + 1 + len(kept)

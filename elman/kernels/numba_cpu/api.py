@@ -56,7 +56,7 @@ def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_te
     states, at_states = _states(prepared, problem, x)
     tables, at_tables = _tables(prepared, problem, x)
     terms, at_terms = read_terms(rows_of_terms(problem, x), problem.terms)
-    (output, last, saved), seal = launch_forward(prepared, x, at_states, at_weights, at_tables, sealed, at_terms)
+    output, last, saved, seal = launch_forward(prepared, x, at_states, at_weights, at_tables, sealed, at_terms)
     del states, tables, terms  # what was made contiguous was kept until the kernel was back
     return Run(output, last, (saved or (None,) * len(prepared.saved)) if save else ()), seal
 
@@ -189,8 +189,8 @@ def launch_forward(
     at_tables: Sequence[int],
     sealed: bool,
     at_terms: Sequence[int] = NO_TERMS,
-) -> tuple[Run, int]:
-    """The run and, if asked for, the seal of its output, on memory that was asked for already.
+) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
+    """Output, last states, what is saved and, if asked for, a seal of the output, on memory that was asked for already.
 
     Args:
         prepared: for this run.
@@ -207,7 +207,7 @@ def launch_forward(
     saved: Saved = ()
     if prepared.places:
         saved = tuple([new(*shape) if shape else None for shape in prepared.saved])
-    seal = ctypes.c_int64()
+    seal = ctypes.c_int64() if sealed else None
     scratch = scratch_for(prepared.scratch)
     plan = prepared.rest.pack(
         scratch.data_ptr(),
@@ -219,14 +219,14 @@ def launch_forward(
         output.data_ptr(),
         *(addresses_of(saved) if saved else NOTHING_SAVED),
         *at_tables,
-        ctypes.addressof(seal) if sealed else 0,
+        0 if seal is None else ctypes.addressof(seal),
         *_NO_GRADIENTS,
         *at_terms,
         *at_weights,
         *at_weights,  # which stand where backward has those of their gradients
     )
     prepared.start(prepared.head + plan)
-    return Run(output, last, saved), seal.value & prepared.seal_bits
+    return output, last, saved, 0 if seal is None else seal.value & prepared.seal_bits
 
 
 def launch_backward(

@@ -26,7 +26,7 @@ from elman.kernels.numba_cpu.api import (
 from elman.kernels.numba_cpu.memory import as_it_lies, check_bytes, check_own_room, check_room, fits, plain
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
-from elman.kernels.problem import Problem, Run, Tables
+from elman.kernels.problem import Problem, Tables
 
 _storage_of: Any = Tensor.untyped_storage
 _offset_of = Tensor.storage_offset
@@ -81,8 +81,8 @@ class Known:
 
     def forward(
         self, x: Tensor, states: Sequence[Tensor], held: Held, terms: Sequence[Tensor], tables: Tables, save: bool
-    ) -> tuple[Run, int]:
-        """The run, if saved with a seal of its output."""
+    ) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
+        """Output, last states, what is saved and then a seal of the output."""
         check_own_room(x)
         at_states: Sequence[int] = NO_STATES
         if states:
