@@ -59,7 +59,8 @@ class Usual:
         if more is not None:
             states, terms, tables = more.states, more.terms, more.tables
             beside = [*states, *terms, *[table for table in tables if table is not None]]
-            key = more.cell.name, len(terms), *[table is None for table in tables]
+            # what is computed for a call asks for gradients only where they are enabled
+            key = more.cell.name, len(terms), torch.is_grad_enabled(), *[table is None for table in tables]
         form = self._forms.get(key)
         if form is None or (beside and not form.looks(*beside)):
             if more is not None and OWN.obstacle(more) is not None:
