@@ -12,15 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import register_decomposition
 
+from elman.autograd.registered import DRAWN
 from elman.kernels import moment
 from elman.kernels.numba_cpu.memory import check_room, plain
 from elman.kernels.numba_cpu.obstacle import DTYPES
 from elman.kernels.reference import random
 from elman.kernels.table import OWN, asked
 
-_LIBRARY: Any = torch.library.Library("elman", "FRAGMENT")  # type: ignore[no-untyped-call]
 _tracing_state = torch._C._get_tracing_state
 _KEYS = (1 << 63) - 1  # what torch's generator gives at most
 
@@ -29,7 +28,7 @@ def normal(size: Sequence[int], factor: float, like: Tensor) -> Tensor:
     """Normal numbers of the standard deviation `factor`, of the dtype and device of `like`."""
     if _is_torchs(like):
         return torch.randn(size, dtype=like.dtype, device=like.device).mul_(factor)
-    return _NORMAL.draw(size, like, float(factor))
+    return OPERATORS["normal"].draw(size, like, float(factor))
 
 
 def moves(size: Sequence[int], rate: float, like: Tensor, factor: float = 1.0) -> Tensor:
@@ -37,7 +36,7 @@ def moves(size: Sequence[int], rate: float, like: Tensor, factor: float = 1.0) -
     if _is_torchs(like):
         dtype = torch.promote_types(like.dtype, torch.float32)
         return torch.rand(size, dtype=dtype, device=like.device).ge_(rate).mul_(factor).to(like.dtype)
-    return _MOVES.draw(size, like, float(factor), round(rate * (1 << 32)))
+    return OPERATORS["moves"].draw(size, like, float(factor), round(rate * (1 << 32)))
 
 
 def _is_torchs(like: Tensor) -> bool:
@@ -56,15 +55,9 @@ class _Distribution:
     """One operator, of keys (keys,) and a size, and what kernels/reference/random.py takes besides; it returns (keys,
     *size)."""
 
-    def __init__(self, name: str, *parameters: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name, self._definition = name, getattr(random, name)
-        schema = f"{name}(Tensor keys, SymInt[] size, {', '.join(parameters)}, ScalarType dtype) -> Tensor"
-        _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
         self.operator = getattr(torch.ops.elman, name).default
-        _LIBRARY.impl(name, self.compute, "CompositeExplicitAutograd")
-        torch.library.register_fake(f"elman::{name}", self.fake, lib=_LIBRARY)
-        torch.library.register_vmap(f"elman::{name}", self.map, lib=_LIBRARY)
-        register_decomposition(self.operator)(self.in_pieces)
 
     def draw(self, size: Sequence[int], like: Tensor, *parameters: Any) -> Tensor:
         keys = torch.randint(_KEYS, (1,), device=like.device)
@@ -113,5 +106,4 @@ class _Distribution:
         return found.unflatten(0, (info.batch_size, -1)), 0
 
 
-_NORMAL = _Distribution("normal", "float factor")
-_MOVES = _Distribution("moves", "float factor", "int threshold")
+OPERATORS = {name: _Distribution(name) for name in DRAWN}
