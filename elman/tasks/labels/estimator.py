@@ -9,7 +9,7 @@ import numpy as np
 from elman.tasks.errors import DataError
 from elman.tasks.estimators import Array, Estimator
 from elman.tasks.labels import run as labels_runs
-from elman.tasks.labels.examples import Given, as_list
+from elman.tasks.labels.given import Given, as_list
 from elman.tasks.labels.run import Classifier
 from elman.tasks.settings import LABELS_LOOP, LabelsSettings
 

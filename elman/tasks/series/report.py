@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from elman.tasks.files.places import quoted
 from elman.tasks.series.clock import DIGITS, Clock
 from elman.tasks.series.run import MODEL, Measured, Run
 from elman.tasks.series.task import Parts
@@ -58,7 +59,7 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
         lines.append(f"left out, for they hold no numbers: {', '.join(about['left_out'])}")
     if about.get("index"):  # not there in runs of older versions
         lines.append(
-            f"left out, for it has no name and numbers the rows: column {' and '.join(map(repr, about['index']))}"
+            f"left out, for it numbers the rows or has no name: column {' and '.join(map(repr, about['index']))}"
         )
     if doubtful(clock.form):
         lines.append(f"the times are read as {clock.form}, the first is {clock.at(0)}; --time-format says it otherwise")
@@ -104,7 +105,7 @@ def verdict(measured: Measured, interval: float) -> str:
     """By MASE, in a sentence, which baselines the model beats and which it does not; and whether its interval holds."""
     errors = {name: float(found.mase.mean()) for name, found in measured.errors.items()}
     own = errors.pop(MODEL)
-    says, best = standing(own, errors, same=SAME * own, lower=True)
+    says, best = standing(own, errors, same=dict.fromkeys(errors, SAME * own), lower=True)
     advice = f": use {best}, or train on more data" if best else ""
     held = float(measured.errors[MODEL].coverage.mean())
     if abs(held - interval) <= NEAR:
@@ -194,13 +195,14 @@ def write_series_readme(run: Run, measured: Measured) -> None:
         f"{verdict(measured, run.settings.interval)} MASE and the pinball loss are means over all columns, in units of "
         f"{unit_in_words(run.config)}."
     )
+    here = quoted(run.folder)
     readme.write_readme(
         run.folder,
         f"Forecasts of {about['file']}",
         what,
         readme.table(header, rows) + "\n\n" + words,
         [
-            f"elman forecast {run.folder} DATA --steps {run.settings.horizon}",
-            f"elman export {run.folder} -o model.onnx",
+            f"elman forecast {here} DATA --steps {run.settings.horizon}",
+            f"elman export {here} -o model.onnx",
         ],
     )
