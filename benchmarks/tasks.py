@@ -210,7 +210,7 @@ def memory(folder: Path, gigabytes: float) -> None:
     labels = "".join(f"{name},{'abcd'[len(name) % 4]}\n" for name in names)
     files = {
         "text": ("text.txt", "", lambda part: text, ["--held-out", "0.001"]),
-        "labels": ("labels.csv", "text,label\n", lambda part: labels, []),
+        "labels": ("labels.csv", "text,label\n", lambda part: labels, ["--held-out", "0.001"]),
         "series": ("series.csv", "time,y,z\n", _minutes, ["--held-out", "0.001"]),
     }
     for task, (name, header, part, options) in files.items():

@@ -1,5 +1,6 @@
 """The series task: times and gaps, scaling, the model's forecasts, rolling origins, measures and baselines."""
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -575,6 +576,9 @@ def test_an_interval_that_does_not_hold_is_in_the_verdict():
         "asked for."
     )
     assert verdict(measured, 0.1) == "By MASE this model is better than naive."
+    errors["exact"] = dataclasses.replace(errors["naive"], mase=np.array([1e-9]))
+    errors[MODEL] = dataclasses.replace(errors[MODEL], mase=np.array([1e-6]))
+    assert verdict(measured, 0.1) == "By MASE this model is better than naive; as good as exact."
 
 
 def test_it_is_said_where_the_network_adds_nothing():

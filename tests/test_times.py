@@ -126,6 +126,8 @@ def test_any_format_can_be_given(tmp_path):
     table = open_table(file)
     found = read_series(table, choose_columns(table, None, None, "%d %b %y"), tmp_path)
     assert [found.clock.at(0), found.clock.at(60)] == ["20 Dec 23", "18 Feb 24"]
+    with pytest.raises(SettingError, match="time_format must be a format with date and time, not %Y minute %M"):
+        read_series(table, choose_columns(table, None, None, "%Y minute %M"), tmp_path)
     with pytest.raises(SettingError, match="time_format must be number, YYYY-MM, "):
         read_series(table, choose_columns(table, None, None, "YYMMDD"), tmp_path)
 

@@ -25,6 +25,9 @@ class Given:
         self._sequences = as_list(sequences, "the sequences")
         if not self._sequences:
             raise DataError("there is no example: give at least one")
+        first = self._sequences[0]
+        if first is None or (isinstance(first, list | tuple | np.ndarray) and len(first) and isinstance(first[0], str)):
+            raise DataError(f"{self.place(0)} must be a text or a sequence of numbers, not {shortened(_plain(first))}")
         self.labels: list[str] | None = None
         self.values: dict[str, Any] = {}  # the labels as they were given, by name
         if labels is not None:

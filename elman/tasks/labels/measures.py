@@ -80,10 +80,16 @@ def repeated(arrays: LabelledArrays) -> int:
 
     def marks(which: int) -> Array:
         examples = arrays.part(which)
-        ends = zip(arrays.starts[examples], arrays.lengths[examples], strict=True)
-        return np.fromiter((hash(values[s : s + n].tobytes()) for s, n in ends), np.int64, len(examples))
+        found = np.empty(len(examples), dtype=np.int64)
+        for rows in blocks(len(examples)):
+            ends = zip(arrays.starts[examples[rows]], arrays.lengths[examples[rows]], strict=True)
+            found[rows] = [hash(values[s : s + n].tobytes()) for s, n in ends]
+        return found
 
-    return int(np.isin(marks(MEASURE), marks(TRAIN)).sum())
+    seen, measured = marks(TRAIN), marks(MEASURE)
+    seen.sort()  # in place: there may be tens of millions
+    place = np.searchsorted(seen, measured).clip(max=len(seen) - 1)
+    return int((seen[place] == measured).sum())
 
 
 def majority(arrays: LabelledArrays) -> tuple[Array, Array]:

@@ -112,7 +112,9 @@ def _first_of_times(table: Table, head: pl.DataFrame) -> str:
 def _counts_rows(column: pl.Series) -> bool:
     """Whether a column holds 0, 1, 2 and so on, or 1, 2, 3."""
     numbers = Reading(NUMBER).times(column)
-    return numbers[0] in (0, 1) and bool((numbers - numbers[0] == pl.int_range(len(numbers), eager=True)).all())
+    if numbers.null_count() or numbers[0] not in (0, 1):
+        return False
+    return bool((numbers - numbers[0] == pl.int_range(len(numbers), eager=True)).all())
 
 
 def _is_row(time: str, values: list[str], head: pl.DataFrame) -> bool:
@@ -160,6 +162,10 @@ def _readings(table: Table, column: pl.Series) -> list[Reading]:
 def _asked_for(form: str, found: list[Reading]) -> Reading:
     """The reading of this form, a name or a format with % signs."""
     if "%" in form:
+        try:
+            Reading(form).times(pl.Series([""]))
+        except pl.exceptions.ComputeError as error:  # minutes without an hour, for instance
+            raise SettingError("time_format", "a format with date and time", form) from error
         return Reading(form)
     known = {name.lower(): name for name in [*FORMS, NUMBER]}
     if form.lower() not in known:

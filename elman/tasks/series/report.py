@@ -21,6 +21,7 @@ from elman.tasks.training.verdict import standing
 LEAST_DIGITS = 6
 NEAR = 0.1  # to the share that was asked for, within which an interval holds
 SAME = 0.02  # of an error, within which two forecasters count as equally good
+SMALL = 0.001  # of MASE, within which they do as well: the last digit that is shown
 
 
 def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
@@ -105,7 +106,7 @@ def verdict(measured: Measured, interval: float) -> str:
     """By MASE, in a sentence, which baselines the model beats and which it does not; and whether its interval holds."""
     errors = {name: float(found.mase.mean()) for name, found in measured.errors.items()}
     own = errors.pop(MODEL)
-    says, best = standing(own, errors, same=dict.fromkeys(errors, SAME * own), lower=True)
+    says, best = standing(own, errors, same=dict.fromkeys(errors, max(SAME * own, SMALL)), lower=True)
     advice = f": use {best}, or train on more data" if best else ""
     held = float(measured.errors[MODEL].coverage.mean())
     if abs(held - interval) <= NEAR:
