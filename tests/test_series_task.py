@@ -189,8 +189,13 @@ UNNAMED = {
     "rows numbered, time by another name": (",day_of,y\n0,2020-01-01,1\n1,2020-01-02,2\n", "day_of", ["y"], [""]),
     "times without a name": (",y\n2020-01-01,1\n2020-01-02,2\n", "", ["y"], []),
     "read and written again": ("date,Unnamed: 0,y\n2020-01-01,0,1\n2020-01-02,1,2\n", "date", ["y"], ["Unnamed: 0"]),
-    "an id that numbers the rows": ("id,date,y\n1,2020-01-01,5\n2,2020-01-02,7\n", "date", ["y"], ["id"]),
-    "nothing but a count": ("date,y\n2020-01-01,0\n2020-01-02,1\n2020-01-03,2\n", "date", ["y"], []),
+    "an id that numbers the rows": (
+        "id,date,y\n" + "".join(f"{i + 1},2020-01-{i + 1:02d},{i % 5}\n" for i in range(12)),
+        "date",
+        ["y"],
+        ["id"],
+    ),
+    "nothing but a count": ("date,y\n" + "".join(f"2020-01-{i + 1:02d},{i}\n" for i in range(12)), "date", ["y"], []),
     "no time at all": (",y\n0,1\n1,2\n", "", ["y"], []),
 }
 

@@ -17,6 +17,7 @@ TIMES = (
 )
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
 LOOK = 1000  # rows that decide which columns hold numbers
+SURE = 10  # rows from which on a column of 1, 2, 3 and so on is taken for their numbers
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def choose_columns(
         raise DataError(f"column {time!r} of {table.file} is the time: it cannot be given as {named[time]} as well")
     others = [name for name in table.columns if name != time and named.get(name) in (None, "--column")]
     numbers = [name for name in others if not is_index(name) and head.height and _holds_numbers(head[name])]
-    counting = [name for name in numbers if _counts_rows(head[name])]
+    counting = [name for name in numbers if head.height >= SURE and _counts_rows(head[name])]
     chosen = values or [name for name in numbers if name not in counting] or numbers
     if not chosen:
         first = head[others[0]][0] if others and head.height else None
