@@ -11,14 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._decomp import register_decomposition
 
+from elman.autograd.registered import DRAWN
 from elman.kernels import moment
 from elman.kernels.numba_cpu.obstacle import DTYPES
 from elman.kernels.reference import random
 from elman.kernels.table import OWN, asked
 
-_LIBRARY: Any = torch.library.Library("elman", "FRAGMENT")  # type: ignore[no-untyped-call]
 _tracing_state = torch._C._get_tracing_state
 _KEYS = (1 << 63) - 1  # what torch's generator gives at most
 
@@ -27,7 +26,7 @@ def normal(size: Sequence[int], scale: float, like: Tensor) -> Tensor:
     """Normal numbers of the standard deviation `scale`, of the dtype and device of `like`."""
     if _is_torchs(like):
         return torch.randn(size, dtype=like.dtype, device=like.device).mul_(scale)
-    return _NORMAL.draw(size, float(scale), like)
+    return OPERATORS["normal"].draw(size, float(scale), like)
 
 
 def moves(size: Sequence[int], rate: float, like: Tensor) -> Tensor:
@@ -35,7 +34,7 @@ def moves(size: Sequence[int], rate: float, like: Tensor) -> Tensor:
     if _is_torchs(like):
         dtype = torch.promote_types(like.dtype, torch.float32)
         return torch.rand(size, dtype=dtype, device=like.device).ge_(rate).to(like.dtype)
-    return _MOVES.draw(size, round(rate * (1 << 32)), like)
+    return OPERATORS["moves"].draw(size, round(rate * (1 << 32)), like)
 
 
 def _is_torchs(like: Tensor) -> bool:
@@ -46,15 +45,9 @@ def _is_torchs(like: Tensor) -> bool:
 class _Distribution:
     """One operator, of keys (keys,) and a size; it returns (keys, *size)."""
 
-    def __init__(self, name: str, parameter: str) -> None:
+    def __init__(self, name: str) -> None:
         self.name, self._definition = name, getattr(random, name)
-        schema = f"{name}(Tensor keys, SymInt[] size, {parameter}, ScalarType dtype) -> Tensor"
-        _LIBRARY.define(schema, tags=torch.Tag.pt2_compliant_tag)
         self.operator = getattr(torch.ops.elman, name).default
-        _LIBRARY.impl(name, self.compute, "CompositeExplicitAutograd")
-        torch.library.register_fake(f"elman::{name}", self.fake, lib=_LIBRARY)
-        torch.library.register_vmap(f"elman::{name}", self.map, lib=_LIBRARY)
-        register_decomposition(self.operator)(self.in_pieces)
 
     def draw(self, size: Sequence[int], parameter: float, like: Tensor) -> Tensor:
         keys = torch.randint(_KEYS, (1,), device=like.device)
@@ -99,4 +92,4 @@ class _Distribution:
         return found.unflatten(0, (info.batch_size, -1)), 0
 
 
-_NORMAL, _MOVES = _Distribution("normal", "float scale"), _Distribution("moves", "int threshold")
+OPERATORS = {name: _Distribution(name) for name in DRAWN}

@@ -9,7 +9,6 @@ from torch import Tensor
 from elman.autograd import rule
 from elman.autograd.private import apply_of, saved_tensor_hooks, unpack_saved
 from elman.kernels.problem import Problem
-from elman.kernels.reference import by_hand
 from elman.kernels.table import OWN, Backend
 
 if TYPE_CHECKING:
@@ -140,7 +139,7 @@ def _back(
     needs = ctx.needs_input_grad[1:]
     if rule.must_stay_visible(d_output, d_last):
         inputs = read if results is None else _in_the_graph(ctx.next_functions, read, results)
-        return by_hand.backward(problem.with_inputs(inputs), d_output, d_last, needs)
+        return rule.by_hand(problem.with_inputs(inputs), d_output, d_last, needs)
     return rule.backward_on(backend, problem.with_inputs(read), *run, d_output, d_last, needs, checked)
 
 

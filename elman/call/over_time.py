@@ -12,7 +12,6 @@ from elman.kernels.cells import CELLS, Cell
 from elman.kernels.numba_cpu.memory import check_room
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.problem import Problem
-from elman.kernels.reference.cells import FUNCTIONS
 
 if TYPE_CHECKING:
     from elman.nn.leaky import LeakyRNN
@@ -125,6 +124,8 @@ def on_its_cell(layer: "Recurrent | LeakyRNNCell", problem: Problem) -> Problem:
     plain = states and not torch.compiler.is_compiling() and type(states[0]) in PLAIN and states[0].is_cpu
     if plain and torch._C._has_storage(states[0]):
         check_room(states)  # which torch's operator does not ask for
+    from elman.kernels.reference.cells import FUNCTIONS
+
     states = (FUNCTIONS[function].of(states[0]), states[0]) if states else ()
     cell = CELLS[f"potential_{function}"]
     return changed(problem, cell, states, problem.terms, problem.recurrent_masks)

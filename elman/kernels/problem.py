@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from elman.kernels.cells import Cell
@@ -119,6 +120,14 @@ class Problem(NamedTuple):
     def state_widths(self) -> tuple[int, ...]:
         """The width of each state: P of h, H of what else the cell carries."""
         return (self.output_size, *[self.hidden_size] * (len(self.cell.states) - 1))
+
+    def where_there(self) -> Tensor | None:
+        """Whether each step of each sequence of a padded problem is there, (T, N, 1); None: all are."""
+        lengths = self.lengths
+        if lengths is None:
+            return None
+        steps = torch.arange(self.x.shape[0], device=lengths.device)
+        return (steps.unsqueeze(1) < lengths).unsqueeze(-1).to(self.x.device)
 
     # One flattening: what gradients flow to, then what else is a tensor.
 

@@ -9,7 +9,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import addressed, as_it_lies, check_room, fits, plain, scratch_for
+from elman.kernels.numba_cpu.memory import (
+    addressed,
+    as_it_lies,
+    ask_for_huge_pages,
+    check_room,
+    fits,
+    plain,
+    scratch_for,
+)
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients
 from elman.kernels.problem import Problem, Run
@@ -191,6 +199,8 @@ def launch_forward(
     saved: Saved = ()
     if prepared.places:
         saved = tuple([new(*shape) if shape else None for shape in prepared.saved])
+    if prepared.large:
+        ask_for_huge_pages([output, *[array for array in saved if array is not None]])
     seal = ctypes.c_int64()
     scratch = scratch_for(prepared.scratch)
     plan = prepared.rest.pack(

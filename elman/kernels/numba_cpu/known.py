@@ -117,7 +117,7 @@ class Known:
             if d_output is given:
                 check_own_room(given)
         at_d_last: Sequence[int] = NO_STATES
-        if d_last.count(None) < len(d_last):
+        if any(d is not None for d in d_last):
             d_last = tuple([d if d is None else plain(d) for d in d_last])
             for d, shape in zip(d_last, ahead.states, strict=True):
                 if d is not None:

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from elman.kernels.numba_cpu.memory import check_room, fits, plain
 from elman.kernels.problem import Problem
-from elman.kernels.reference.by_hand import summed
 
 NO_TERMS = (0,) * 9
 """The plan's fields from `leak` to `recurrent`, of a run without."""
@@ -68,4 +67,6 @@ def gradients_of_terms(problem: Problem, found: Sequence[Tensor | None], groups:
 def _like(term: Tensor, d: Tensor, groups: int | None, packed: bool) -> Tensor:
     if packed and d.dim() == 4:  # (L * D, 1, N, H): added up for each sequence
         d = d.sum(2)
+    from elman.kernels.reference.by_hand import summed
+
     return summed(d, term, groups)
