@@ -1,4 +1,4 @@
-"""Eighty-five small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Ninety-six small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -780,3 +780,122 @@ def learned_first_state_viewed_into_shape():
         return self.fc(self.rnn(x, self.first.view(1, 1, H).expand(1, len(x), H).contiguous())[0])
 
     return Of(forward, rnn=gru(), first=nn.Parameter(torch.randn(H, 1)), fc=head()), numbers()
+
+
+# ---------------------------------------------------------------- what is handed on, left unread, or cut into parts
+
+
+@right
+def choice_of_a_decoder_that_its_last_step_leaves_unread():
+    def forward(self, x):
+        word, h, outputs = x[:, 0], self.encoder(x)[1][-1], []
+        for _ in range(4):
+            h = self.decoder(word, h)
+            outputs.append(self.fc(h))
+            word = self.words(outputs[-1].argmax(-1))
+        return torch.stack(outputs, 1)
+
+    return Of(forward, encoder=gru(), decoder=nn.GRUCell(I, H), words=nn.Embedding(C, I), fc=head()), numbers()
+
+
+@right
+def weights_of_several_hops_handed_back():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        weights = self.score(output).softmax(1)
+        return self.fc((weights.transpose(1, 2) @ output).flatten(1)), weights
+
+    return Of(forward, rnn=gru(), score=nn.Linear(H, 3), fc=head(3 * H)), numbers()
+
+
+@right
+def clusters_that_steps_belong_to():
+    def forward(self, x):
+        output, _ = self.rnn(x)
+        belong = self.cluster(output).softmax(-1)
+        return self.fc((belong.transpose(1, 2) @ output).flatten(1))
+
+    return Of(forward, rnn=gru(), cluster=nn.Linear(H, 2), fc=head(2 * H)), numbers()
+
+
+@right
+def probabilities_averaged_over_the_real_steps():
+    def forward(self, x, lengths):
+        mask = mask_of(lengths, x.shape[1])
+        return (self.fc(self.rnn(x)[0]).softmax(-1) * mask).sum(1) / lengths[:, None]
+
+    return with_lengths(forward, rnn=gru(), fc=head())
+
+
+@right
+def contrastive_loss_of_two_arguments():
+    def forward(self, x, y):
+        one, other = (_unit(self.rnn(z)[1][-1]) for z in (x, y))
+        return F.cross_entropy(one @ other.T, torch.arange(len(x)), reduction="none")
+
+    return Of(forward, rnn=gru()), (numbers(), numbers(N, 3))
+
+
+@right
+def loss_of_targets_flattened_alike():
+    def forward(self, x, y):
+        return F.cross_entropy(self.fc(self.rnn(x)[0]).flatten(0, 1), y.flatten())
+
+    return Of(forward, rnn=gru(), fc=head()), (numbers(), torch.randint(C, (N, T)))
+
+
+@right
+def parts_folded_into_the_batch():
+    def forward(self, x):
+        parts = self.low(x.reshape(-1, 4, I))[1][-1].view(len(x), -1, H)
+        return self.fc(self.high(parts)[0][:, -1])
+
+    return Of(forward, low=gru(), high=gru(H), fc=head()), numbers(4, 12)
+
+
+@right
+def heads_split_and_transposed():
+    def forward(self, x):
+        query = self.query(self.rnn(x)[0]).view(len(x), -1, 2, H // 2).transpose(1, 2)
+        weights = (query @ query.transpose(-1, -2)).softmax(-1)
+        return self.fc((weights @ query).transpose(1, 2).flatten(2))
+
+    return Of(forward, rnn=gru(), query=nn.Linear(H, H), fc=head()), numbers()
+
+
+@right
+def two_loops_side_by_side():
+    def forward(self, x):
+        there = back = torch.zeros(len(x), H)
+        outputs = [], []
+        for x_t in x.unbind(1):
+            outputs[0].append(there := self.there(x_t, there))
+        for x_t in reversed(x.unbind(1)):
+            outputs[1].insert(0, back := self.back(x_t, back))
+        return self.fc(torch.cat([torch.stack(steps, 1) for steps in outputs], -1))
+
+    return Of(forward, there=nn.GRUCell(I, H), back=nn.GRUCell(I, H), fc=head(2 * H)), numbers()
+
+
+@right
+def targets_that_are_fed_in_training_alone():
+    def forward(self, x, y):
+        h, fed, outputs = self.encoder(x)[1][-1], torch.zeros(len(x), C), []
+        for y_t in y.unbind(1):
+            h = self.decoder(fed, h)
+            outputs.append(self.fc(h))
+            fed = y_t if self.training else outputs[-1]
+        return torch.stack(outputs, 1)
+
+    return Of(forward, encoder=gru(), decoder=nn.GRUCell(C, H), fc=head()), (numbers(), torch.randn(N, 4, C))
+
+
+@right
+def state_of_both_directions_joined_for_a_stack():
+    def forward(self, x):
+        _, h = self.encoder(x)
+        h = h.view(2, 2, len(x), H)
+        return self.fc(self.decoder(x, torch.cat([h[:, 0], h[:, 1]], -1))[0])
+
+    decoder = nn.GRU(I, 2 * H, 2, batch_first=True)
+    return Of(forward, encoder=gru(num_layers=2, bidirectional=True), decoder=decoder, fc=head(2 * H)), numbers()

@@ -43,7 +43,7 @@ def test_a_limit_of_zero_makes_no_experiment() -> None:
     Counting.runs = 0
     report = elman.doctor(model, torch.randn(N, T, I), time_limit=0, causal=True)
     assert (Counting.runs, report.checked, model.training) == (0, (), before)
-    assert len(report.unchecked) == 24
+    assert len(report.unchecked) == 34
 
 
 def test_without_a_limit_everything_is_tried(a_second_a_look: None) -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from collected import Case
 from right_models import RIGHT
-from wrong_models import WRONG
+from wrong_handling import WRONG
 
 import elman
 

@@ -61,3 +61,12 @@ def test_gradients_that_are_zero_or_missing_by_design(x: Tensor) -> None:
     nn.init.zeros_(model.fc.weight)  # a last layer that starts at zero lets no gradient through at first
     elman.doctor(model, x).raise_if_bad()
     elman.doctor(elman.RNN(I, H, 2, batch_first=True), x[:, :1]).raise_if_bad()  # one step: weight_hh meets zeros
+
+
+def test_a_layer_that_was_frozen_at_random_is_a_note(x: Tensor) -> None:
+    model = Tagger(nn.LSTM, batch_first=True)
+    model.rnn.requires_grad_(False)
+    assert [note.code for note in elman.doctor(model, x).notes] == ["frozen-at-random"]
+    for parameter in model.rnn.parameters():
+        parameter.data *= 1.5
+    assert not elman.doctor(model, x).notes

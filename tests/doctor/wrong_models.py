@@ -286,7 +286,7 @@ def two_directions_reshaped_as_rows():
 # ---------------------------------------------------------------- steps that are not read, or should not be
 
 
-@wrong("padding-read", "divide by the lengths")
+@wrong("padding-read", r"`output\.mean\(1\)` .* whose zeros count.*lengths\[:, None\]")
 def mean_over_unpacked_zeros():
     def forward(self, x, lengths):
         output, _ = pad_packed_sequence(self.rnn(packed(x, lengths))[0], batch_first=True)
@@ -295,7 +295,7 @@ def mean_over_unpacked_zeros():
     return WithLengths(forward, rnn=gru(), fc=head()), padded(), {"lengths": LENGTHS}
 
 
-@wrong("padding-read", "Mask the padding")
+@wrong("padding-read", r"softmax\(1\)` .* gives the padded steps a share.*before the softmax")
 def attention_over_elmans_zeros():
     def forward(self, x, lengths):
         output, _ = self.rnn(x, lengths=lengths)

@@ -1,5 +1,6 @@
 """Do two layers that read in opposite directions stand at the same steps? One step is changed, and what moves tells."""
 
+from collections.abc import Iterator
 from itertools import chain
 
 import torch
@@ -23,19 +24,16 @@ def examine(patient: Patient) -> list[Finding]:
         raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
     if bool((call.ends < call.steps).any()):
         raise NotChecked(say("the sequences end at different steps", "시퀀스마다 끝나는 시점이 다릅니다"))
-    layers = [layer for layer in patient.recurrent if not layer.bidirectional]
-    if len(layers) < 2 or all(time is None for time in time_axes(patient, patient.run()).values()):
-        raise NotChecked(
-            say(
-                "no two layers of one direction, or no result of every step",
-                "한 방향 층이 둘이 아니거나 시점마다의 결과가 없습니다",
-            )
-        )
+    if all(time is None for time in time_axes(patient, patient.run()).values()):
+        raise NotChecked(say("there is no result of every step", "시점마다의 결과가 없습니다"))
     watched = Watched(patient)
-    turned = [place for place, record in enumerate(watched.before) if watched.reads_backwards(place)]
-    if not turned or not any(watched.stands_at_both_ends(place) for place in range(len(watched.before))):
-        return []
-    return [_finding(patient, watched.before[turned[0]], len(watched.picks))]
+    places = range(len(watched.before))
+    turned = [watched.before[place] for place in places if watched.reads_backwards(place)]
+    if any(map(watched.stands_at_both_ends, places)):
+        return [_finding(patient, turned[0] if turned else None, len(watched.picks))]
+    if not turned and any(map(watched.turned_for_nothing, places)):
+        return [_turned_for_nothing(patient, len(watched.picks))]
+    return []
 
 
 class Watched:
@@ -65,16 +63,28 @@ class Watched:
 
         Step t moves such a tensor from the earlier of t and T - 1 - t on, and nothing before.
         """
+        both = self._own | self._own.flip(1)
+        return any(
+            bool(along[both].all()) and not bool((along & (both.cumsum(1) == 0)).any()) for along in self._tables(place)
+        )
+
+    def turned_for_nothing(self, place: int) -> bool:
+        """Whether such a tensor holds at step p what was read up to p, and what was read up to T - 1 - p.
+
+        Step t moves it from t on and up to T - 1 - t, and nothing between the two.
+        """
+        both = self._own | self._own.flip(1)
+        between = (self._own.cumsum(1) == 0) & (self._own.flip(1).cumsum(1) > 0) & ~both
+        return any(bool(along[both].all()) and not bool((along & between).any()) for along in self._tables(place))
+
+    def _tables(self, place: int) -> Iterator[Tensor]:
+        """(changed steps, T): what each changed step moved, along every axis of T of what goes in and comes out."""
         record = self.before[place]
         for name, value in chain(record.inputs.items(), record.outputs.items()):
             for axis in [axis for axis, size in enumerate(value.shape) if size == self._steps]:
                 along = self._along(place, name, axis)
-                if along is None:
-                    continue
-                both = self._own | self._own.flip(1)
-                if bool(along[both].all()) and not bool((along & (both.cumsum(1) == 0)).any()):
-                    return True
-        return False
+                if along is not None:
+                    yield along
 
     @property
     def _own(self) -> Tensor:
@@ -91,20 +101,20 @@ class Watched:
             value = {**record.inputs, **record.outputs}[name]
             if values is None or name not in values or values[name].shape != value.shape:
                 return None
-            rows.append(moved(value, values[name]).movedim(axis, 0).flatten(1).any(1).cpu())
+            rows.append(moved(value, values[name]).movedim(axis, 0)[..., None].flatten(1).any(1).cpu())
         return torch.stack(rows)
 
 
-def _finding(patient: Patient, record: Record, changed: int) -> Finding:
-    label = patient.label(record.module)
+def _finding(patient: Patient, record: Record | None, changed: int) -> Finding:
+    reader = patient.label(record.module) if record else say("A loop", "반복문")
     return Finding(
         "backward-not-turned",
         "error",
         say(
-            f"{label} reads the sequence turned round, and its output is not turned back: at each step it stands "
+            f"{reader} reads the sequence turned round, and its output is not turned back: at each step it stands "
             f"beside the forward output of another step.",
-            f"{label} 층이 뒤집은 시퀀스를 읽는데 그 출력을 다시 뒤집지 않았습니다. 시점마다 다른 시점의 정방향 출력과 "
-            f"나란히 놓입니다.",
+            f"{reader}{' 층' if record else ''}이 뒤집은 시퀀스를 읽는데 그 출력을 다시 뒤집지 않았습니다. 시점마다 "
+            f"다른 시점의 정방향 출력과 나란히 놓입니다.",
         ),
         say(
             f"changing one step t moved what stands at the places t and T - 1 - t, and nothing before the earlier of "
@@ -113,8 +123,35 @@ def _finding(patient: Patient, record: Record, changed: int) -> Finding:
             f"않았습니다(시점 {changed}개를 바꿔 보았습니다).",
         ),
         say(
-            "Turn the output round once more before the two are joined: of (batch, time, feature) output.flip(1).",
-            "둘을 합치기 전에 출력을 다시 뒤집으세요. (배치, 시간, 특성)이라면 output.flip(1)입니다.",
+            "Turn the output round once more before the two are joined: of (batch, time, feature) output.flip(1), of a "
+            "list of steps outputs[::-1].",
+            "둘을 합치기 전에 출력을 다시 뒤집으세요. (배치, 시간, 특성)이라면 output.flip(1), 시점의 리스트라면 "
+            "outputs[::-1]입니다.",
         ),
-        record.name,
+        record.name if record else "",
+    )
+
+
+def _turned_for_nothing(patient: Patient, changed: int) -> Finding:
+    return Finding(
+        "backward-not-turned",
+        "error",
+        say(
+            "Of two outputs that are joined one was turned round although it reads the sequence forwards: its input "
+            "was "
+            "not turned, so that at each step it stands beside the output of another step, and nothing reads "
+            "backwards.",
+            "나란히 놓은 두 출력 가운데 하나를 뒤집었는데, 그 층은 시퀀스를 뒤집지 않고 앞에서부터 읽습니다. 시점마다 "
+            "다른 시점의 출력과 나란히 놓이고, 뒤에서부터 읽는 층은 없습니다.",
+        ),
+        say(
+            f"changing one step t moved what stands from t on and up to T - 1 - t, and nothing between the two "
+            f"({changed} steps were tried).",
+            f"시점 t 하나를 바꾸면 t번부터, 그리고 T - 1 - t번까지의 값이 달라지고 그 사이는 달라지지 않았습니다"
+            f"(시점 {changed}개를 바꿔 보았습니다).",
+        ),
+        say(
+            "Turn the input of the backward layer round too: backward(x.flip(1))[0].flip(1).",
+            "역방향 층의 입력도 뒤집으세요: backward(x.flip(1))[0].flip(1).",
+        ),
     )

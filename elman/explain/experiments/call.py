@@ -187,14 +187,15 @@ class Call:
             ways.append(way)
         return ways
 
-    def of_others(self) -> list["Call"]:
-        """The same call seen from each further argument that may hold sequences of these samples."""
+    def of_others(self, dims: int = 2) -> list["Call"]:
+        """The same call seen from each further argument that may hold sequences of these samples; of at least so many
+        axes."""
         return [
             dataclasses.replace(self, place=place, time_dim=1 - self.batch_dim, lengths=None)
             for place, leaf in enumerate(self.leaves)
             if self.batch_dim in (0, 1)
             and self._is_other(place)
-            and leaf.dim() >= 2
+            and leaf.dim() >= dims
             and leaf.shape[self.batch_dim] == self.samples
         ]
 

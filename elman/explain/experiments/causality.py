@@ -198,13 +198,16 @@ def _looks_ahead(patient: Patient, record: Record, changed: Record, cut: int) ->
         places, inputs, outputs = [reading_of(patient, record).time], inputs[:1], outputs[:1]
     else:
         places = sorted({axis for value, _ in outputs for axis, size in enumerate(value.shape) if size == steps})
-    return any(
-        any(
-            value.shape[axis : axis + 1] == (steps,) and _moved_early(value, after, axis, cut)
-            for value, after in outputs
+    return (
+        bool(places)
+        and all(  # on every axis that may be time
+            any(
+                value.shape[axis : axis + 1] == (steps,) and _moved_early(value, after, axis, cut)
+                for value, after in outputs
+            )
+            and not any(_moved_early(value, after, axis, cut) for value, after in inputs)
+            for axis in places
         )
-        and not any(_moved_early(value, after, axis, cut) for value, after in inputs)
-        for axis in places
     )
 
 

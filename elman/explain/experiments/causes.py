@@ -72,6 +72,21 @@ def _where(watched: Watched) -> tuple[str, str, int]:
 
 def _packed_rows(watched: Watched) -> Cause:
     place = watched.operation.place
+    if watched.operation.name in ("pad_packed_sequence", "_pad_packed_sequence"):
+        return Cause(
+            say(
+                f"{place} unpacks the samples in the order in which they were packed, the longest first: the packed "
+                f"sequence was put together anew and lacks sorted_indices and unsorted_indices",
+                f"{place}에서 샘플이 패킹한 순서(긴 것부터)로 풀립니다. 패킹된 시퀀스를 새로 만들면서 sorted_indices와 "
+                f"unsorted_indices를 빠뜨렸습니다",
+            ),
+            say(
+                "Change the data alone, packed._replace(data=...), or hand on all four: PackedSequence(data, "
+                "packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices).",
+                "data만 바꾸세요: packed._replace(data=...). 또는 넷을 다 넘기세요: PackedSequence(data, "
+                "packed.batch_sizes, packed.sorted_indices, packed.unsorted_indices).",
+            ),
+        )
     return Cause(
         say(
             f"{place} takes rows of a packed sequence's data, where the steps of all samples lie one below another, "
@@ -91,8 +106,12 @@ def _packed_rows(watched: Watched) -> Cause:
 def _another_order(watched: Watched) -> Cause:
     place, lie, _ = _where(watched)
     mend = say(
-        "Undo the sorting: pack with enforce_sorted=False, or index the results with the inverse permutation.",
-        "정렬을 되돌리세요. enforce_sorted=False로 패킹하거나, 역순열로 결과를 되돌려 놓으면 됩니다.",
+        "Undo the sorting once: pack with enforce_sorted=False, whose results are in the batch's order already, or "
+        "index "
+        "the results with the inverse permutation.",
+        "정렬을 한 번만 되돌리세요. enforce_sorted=False로 패킹하면 결과가 이미 배치의 순서이고, 직접 정렬했다면 "
+        "역순열로 "
+        "되돌려 놓습니다.",
     )
     name = watched.operation.name
     if name in _TURNS:

@@ -75,7 +75,7 @@ def _last_step_alone(patient: Patient) -> bool:
     call = patient.call
     taps = Taps()
     sequences = patient.changes.some(call)
-    with _tapped(patient, taps) as during:
+    with tapped(patient, taps) as during:
         results = patient.attempt(sequences, grad=True, during=during)
     last = last_results(patient, results) if results else []
     if not last or len(taps.taps) != 1 or taps.taps[0].shape[: call.values.dim()] != call.values.shape:
@@ -95,7 +95,7 @@ def _last_step_alone(patient: Patient) -> bool:
 
 
 @contextlib.contextmanager
-def _tapped(patient: Patient, taps: Taps) -> Iterator[Any]:
+def tapped(patient: Patient, taps: Taps) -> Iterator[Any]:
     """Hooks that give the input, or the embedding of its ids, a gradient."""
     if patient.call.values.is_floating_point():
         yield taps.on(patient.model)

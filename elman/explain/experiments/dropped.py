@@ -12,7 +12,7 @@ from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.walk import reached
 
-_FILLS = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
+FILLS = {"zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty"}
 """What reads a shape and no numbers."""
 
 
@@ -21,9 +21,19 @@ def examine(patient: Patient) -> list[Finding]:
     if any(_moves(patient, draw) for draw in range(DRAWS)):
         return []
     before, after = patient.operations(), patient.operations(patient.changes.all(patient.call))
-    reading = [(one, other) for one, other in reached(before, after) if one.name not in _FILLS]
-    absorbed = any(not any(map(differ, one.outputs, other.outputs)) for one, other in reading)
-    return [] if absorbed or not reading or len(before) != len(after) else [_finding(patient, reading[-1][0])]
+    reading = [(one, other) for one, other in reached(before, after) if one.name not in FILLS]
+    absorbing = [one for one, other in reading if not any(map(differ, one.outputs, other.outputs))]
+    if absorbing:
+        return [_absorbed(patient, absorbing[0])] if _knows_no_parameter(patient, absorbing[0], before) else []
+    return [_finding(patient, reading[-1][0])] if reading and len(before) == len(after) else []
+
+
+def _knows_no_parameter(patient: Patient, one: Operation, before: list[Operation]) -> bool:
+    """Whether what an operation reads is the input alone: else the parameters before it get no gradient, and are
+    told of so."""
+    other = patient.operations(during=jittered(patient.model, 1))
+    place = next(k for k, operation in enumerate(before) if operation is one)
+    return len(other) > place and not any(map(differ, one.inputs, other[place].inputs))
 
 
 def _moves(patient: Patient, draw: int) -> bool:
@@ -67,6 +77,32 @@ def _finding(patient: Patient, last: Operation) -> Finding:
             "그 값을 쓰세요. 인코더라면 상태를 디코더에 넘깁니다: output, state = decoder(words, state).",
         ),
         patient.where(last),
+    )
+
+
+def _absorbed(patient: Patient, one: Operation) -> Finding:
+    values = patient.call.values
+    return Finding(
+        "input-dropped",
+        "error",
+        say(
+            f"The input {axes(values)} has no influence on any result: {one.place} makes the same of whatever it "
+            f"reads.",
+            f"입력 {axes(values)}에 따라 달라지는 결과가 하나도 없습니다. {one.place}에서 무엇을 읽든 같은 값이 "
+            f"나옵니다.",
+        ),
+        say(
+            f"other input moved no result in {DRAWS} draws, and nothing that is made there.",
+            f"입력을 {DRAWS}번 바꾸어도 결과도, 거기서 나온 값도 그대로였습니다.",
+        ),
+        say(
+            "Look at the input's scale and type there: whole numbers of what lies between 0 and 1 are all 0; a product "
+            "with zero, a clamp and a mask that hides all do the same.",
+            "거기서 입력의 크기와 자료형을 보세요. 0과 1 사이의 수를 정수로 바꾸면 모두 0입니다. 0을 곱하거나 "
+            "clamp하거나 "
+            "모두 가리는 마스크도 마찬가지입니다.",
+        ),
+        patient.where(one),
     )
 
 

@@ -6,11 +6,15 @@ from torch import Tensor
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.detached import tapped
+from elman.explain.experiments.influence import differ, differing, moved
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, Results
+from elman.explain.experiments.parameters import jittered
+from elman.explain.experiments.patient import Patient, Results, differentiate
+from elman.explain.experiments.reach import Taps
 from elman.explain.experiments.reading import reading_of
-from elman.explain.experiments.timeline import time_axes
+from elman.explain.experiments.tensors import axes
+from elman.explain.experiments.timeline import TimeAxis, time_axes
 from elman.explain.experiments.trial import Seen, trial_of
 from elman.explain.experiments.words import MOST, listed
 
@@ -82,20 +86,109 @@ def unread(patient: Patient) -> list[Finding]:
             say("what is read of the sequences is wrong already", "시퀀스를 읽는 방식에 이미 잘못이 있습니다")
         )
     before = patient.run()
-    names = [name for name, time in time_axes(patient, before).items() if time is None and before[name].numel() > 1]
+    timed = time_axes(patient, before)
+    if name := next((name for name, time in timed.items() if time and _is_unwritten(patient, name, time)), None):
+        return [_unwritten(name, before[name])]
+    names = [name for name, time in timed.items() if time is None and before[name].numel() > 1]
     last, earlier = call.of_ends(back=1), call.of_ends(back=2) & ~call.of_ends(back=1)
     if not names or not _changes(patient, last)[1]:
         raise NotChecked(
             say("no result is of a whole sequence, or all end with padding", "시퀀스 전체에 대한 결과가 없습니다")
         )
+    if _first_alone(patient, names):
+        return [_one_step(names)]
     findings = []
-    if _is_unread(patient, before, names, last, earlier):
+    if _is_unread(patient, before, names, last, earlier) and not _has_gradient(patient, last):
         findings.append(_last(call.lengths is not None, names))
     first, second = ~call.of_steps(1), call.of_steps(1) & ~call.of_steps(2)
     eps = max(torch.finfo(value.dtype).eps if value.is_floating_point() else 0.0 for value in before.values())
     if _is_unread(patient, before, names, first, second, (0.0, PLAIN * eps)):
         findings.append(_first(names))
     return findings
+
+
+def _is_unwritten(patient: Patient, name: str, time: TimeAxis) -> bool:
+    """Whether the last step of a result stays the same whatever the input and the parameters are, and the one before
+    it does not."""
+    runs = [
+        patient.attempt(call, during=jittered(patient.model, draw))
+        for draw, call in enumerate((patient.call, *(patient.changes.all(patient.call) for _ in range(3))))
+    ]
+    values = [run[name] for run in runs if run is not None and name in run]
+    if len(values) < len(runs) or any(value.shape[time.axis] != time.steps for value in values) or time.steps < 3:
+        return False
+    last, earlier = ([value.select(time.axis, time.steps - back) for value in values] for back in (1, 2))
+    return not any(differ(last[0], one) for one in last[1:]) and all(differ(earlier[0], one) for one in earlier[1:])
+
+
+def _unwritten(name: str, value: Tensor) -> Finding:
+    return Finding(
+        "last-step-unread",
+        "error",
+        say(
+            f"The last step of {name} {axes(value)} is the same whatever goes in: nothing is written there.",
+            f"{name} {axes(value)}의 마지막 시점은 무엇을 넣어도 같습니다. 거기에는 아무것도 쓰지 않습니다.",
+        ),
+        say(
+            "other input and other parameters moved the step before it, and not the last one.",
+            "입력과 파라미터를 바꾸면 그 앞 시점은 달라지고 마지막 시점은 그대로였습니다.",
+        ),
+        say(
+            "Look for a loop that ends one step early, range(T - 1), or that writes one step further on.",
+            "한 시점 일찍 끝나는 반복문(range(T - 1))이나 한 시점 밀려서 쓰는 곳이 있는지 보세요.",
+        ),
+    )
+
+
+def _first_alone(patient: Patient, names: list[str]) -> bool:
+    """Whether all steps but the first move nothing in any draw, with other parameters too, and the first does."""
+    others, first = patient.call.of_steps(1), ~patient.call.of_steps(1)
+    return not any(_moves_jittered(patient, names, others, draw) for draw in range(DRAWS)) and any(
+        _moves_jittered(patient, names, first, draw) for draw in range(DRAWS)
+    )
+
+
+def _moves_jittered(patient: Patient, names: list[str], where: Tensor, draw: int) -> bool:
+    """The same with other parameters, but for the first draw: a maximum over time may lie at the first step."""
+    calls = patient.call, patient.call.with_values(_changes(patient, where)[0])
+    runs = [patient.attempt(call, during=jittered(patient.model, draw) if draw else None) for call in calls]
+    before, after = ({} if run is None else {name: run[name] for name in names if name in run} for run in runs)
+    return bool(differing(before, after))
+
+
+def _one_step(names: list[str]) -> Finding:
+    return Finding(
+        "last-step-unread",
+        "error",
+        say(
+            "The first step alone is read: no step after it moves anything.",
+            "첫 시점만 읽습니다. 그 뒤의 시점은 결과를 움직이지 않습니다.",
+        ),
+        say(
+            f"changing all steps but the first moved nothing of {listed(names)} in {DRAWS} draws; changing the first "
+            f"did.",
+            f"첫 시점만 빼고 {DRAWS}번 바꾸어도 {listed(names)}의 값이 달라지지 않았고, 첫 시점을 바꾸면 달라졌습니다.",
+        ),
+        say(
+            "Look for an index that stays the same in the loop, x[:, 0] in the place of x[:, t], or a slice such as "
+            "x[:, :1].",
+            "반복문 안에서 바뀌지 않는 인덱스가 있는지 보세요. x[:, t] 자리의 x[:, 0], 또는 x[:, :1] 같은 것입니다.",
+        ),
+    )
+
+
+def _has_gradient(patient: Patient, where: Tensor) -> bool:
+    """Whether the results have a gradient there: then the steps are read, and what they add is lost in rounding."""
+    taps = Taps()
+    with tapped(patient, taps) as during:
+        results = patient.attempt(patient.call, grad=True, during=during)
+    if results is None or len(taps.taps) != 1 or not any(result.requires_grad for result in results.values()):
+        return False
+    (gradient,) = differentiate(list(results.values()), taps.taps)
+    if gradient is None or gradient.shape[: where.dim()] != patient.call.values.shape[: where.dim()]:
+        return False
+    places = where.expand(patient.call.values.shape)
+    return bool(gradient[places if gradient.shape == places.shape else places[..., None].expand(gradient.shape)].any())
 
 
 def _is_unread(

@@ -2,7 +2,7 @@
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments import zeros
+from elman.explain.experiments import cancelled, zeros
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.parameters import gradients, move_results
 from elman.explain.experiments.patient import Patient
@@ -21,6 +21,8 @@ def examine(patient: Patient) -> list[Finding]:
     found = gradients(patient, results)
     if found is None:
         return [_cut_off()]
+    if broken := [name for name, g in found.items() if g is not None and not bool(g.isfinite().all())]:
+        return [_not_finite(broken)] if all(bool(r.isfinite().all()) for r in results.values()) else []
     missing = [name for name, gradient in found.items() if gradient is None and name not in patient.explained]
     if missing:
         missing = _missing_in_training_too(patient, missing)
@@ -28,7 +30,30 @@ def examine(patient: Patient) -> list[Finding]:
     unused = [name for name in missing if name not in cut]
     findings = [_cut(cut)] if cut else []
     findings += [_unused(patient, unused)] if unused else []
-    return findings + zeros.examine(patient, found)
+    findings += zeros.examine(patient, found)
+    return findings or cancelled.examine(patient, found)
+
+
+def _not_finite(names: list[str]) -> Finding:
+    return Finding(
+        "nan",
+        "error",
+        say(
+            f"The gradients of {listed(names)} are NaN or infinite although the results are finite: one step of an "
+            f"optimizer makes NaN of the model.",
+            f"결과는 유한한데 {listed(names)}의 기울기가 NaN이거나 무한대입니다. 옵티마이저가 한 번만 움직여도 "
+            f"모델이 NaN이 "
+            f"됩니다.",
+        ),
+        say("all results were differentiated together.", "모든 결과를 한꺼번에 미분했습니다."),
+        say(
+            "Look for sqrt, norm, std or a division at zero, log of zero, and torch.where around them, whose other "
+            "branch "
+            "is differentiated too: put eps inside, sqrt(x + eps), or mask what goes in.",
+            "0에서의 sqrt, norm, std, 나눗셈, log(0), 그리고 그것을 감싼 torch.where를 찾아보세요. 고르지 않은 쪽도 "
+            "미분됩니다. sqrt(x + eps)처럼 eps를 안에 넣거나 들어가는 값을 가리세요.",
+        ),
+    )
 
 
 def _missing_in_training_too(patient: Patient, missing: list[str]) -> list[str]:

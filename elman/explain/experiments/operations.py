@@ -64,6 +64,7 @@ class Operations(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.noted: list[Operation] = []
+        self.looked_at: set[int] = set()  # the identities of tensors that Python looked at: a condition, a shape
         self._alive: list[Any] = []  # an identity means something only while its object lives
         self._bytes, self._inside = 0, 0
         self._given: list[tuple[list[Tensor], tuple[Tensor, ...]]] = []
@@ -86,10 +87,12 @@ class Operations(TorchFunctionMode):
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        full = self._bytes > MOST_BYTES or len(self.noted) >= MOST_OPERATIONS
-        if self._inside or full or name in _LOOKED_AT or (name.startswith("is_") and not name.startswith("is_in")):
+        if self._inside or self._bytes > MOST_BYTES or len(self.noted) >= MOST_OPERATIONS:
             return func(*args, **kwargs)
         given = _tensors((args, kwargs))
+        if name in _LOOKED_AT or (name.startswith("is_") and not name.startswith("is_in")):
+            self.looked_at |= set(map(id, given))
+            return func(*args, **kwargs)
         inputs = tuple(map(self._copied, given))
         returned = func(*args, **kwargs)
         results = _tensors(returned)
@@ -97,6 +100,8 @@ class Operations(TorchFunctionMode):
             results = [given[0]] if given else []
         if results:
             self._note(name, given, inputs, results)
+        else:
+            self.looked_at |= set(map(id, given))
         return returned
 
     def _note(self, name: str, given: list[Tensor], inputs: tuple[Tensor, ...], results: list[Tensor]) -> None:

@@ -14,6 +14,8 @@ from elman.explain.experiments.words import listed
 
 Said = tuple[str, str, str]
 
+_REDUCES = {"mean", "max", "amax", "min", "amin", "std", "var", "median", "adaptive_avg_pool1d", "adaptive_max_pool1d"}
+SHARE = 1e-6  # of a softmax: what is hidden gets less
 HIDDEN = -1e3  # what a mask puts in the place of a score lies below this, and no score does
 
 
@@ -38,6 +40,10 @@ def whose_padding(patient: Patient, name: str) -> Said:
     if operation is not None and operation.name not in {type(layer).__name__ for layer in patient.recurrent}:
         said_by = _by_taking if operation.name in TAKES else _by_mixing
         return (*said_by(patient, operation), patient.where(operation))
+    if (softmax := _weighing_padding(patient)) is not None:
+        return (*_by_weighing(softmax), patient.where(softmax))
+    if (mean := _over_padding(patient)) is not None:
+        return (*_by_averaging(mean), patient.where(mean))
     readers = _readers(patient)
     if readers:
         return (*_by_reading(readers), "")
@@ -101,6 +107,67 @@ def _operation(patient: Patient, name: str) -> Operation | None:
     compared = Compared(patient.operations(), patient.operations(changed), bad)
     way = compared.first(patient.run()[name])
     return compared.operations[way[0]] if way else None
+
+
+def _weighing_padding(patient: Patient) -> Operation | None:
+    """The first softmax over the steps that gives padded ones a share."""
+    for one in patient.operations():
+        if one.name != "softmax" or not one.inputs or one.inputs[0].shape != one.outputs[0].shape:
+            continue
+        output = one.outputs[0].cpu()
+        for time in possible_times(patient, output.shape):
+            over_steps = ((output.double().sum(time.axis) - 1).abs() < 1e-3).all()
+            if bool(over_steps) and all(
+                bool((output[places] > SHARE).any()) for places in padded_places(patient, output.shape, time)
+            ):
+                return one
+    return None
+
+
+def _by_weighing(operation: Operation) -> tuple[str, str]:
+    return (
+        say(
+            f"{operation.place} gives the padded steps a share",
+            f"{operation.place}에서 패딩된 시점에도 가중치를 줍니다",
+        ),
+        say(
+            "Fill the scores of the padding with float('-inf') before the softmax: a score of 0 still weighs exp(0) = "
+            "1, and what is set to 0 after it leaves the others with a sum below one.",
+            "softmax 앞에서 패딩의 점수를 float('-inf')로 채우세요. 점수 0은 exp(0) = 1만큼의 몫을 갖고, softmax "
+            "뒤에서 "
+            "0으로 바꾸면 나머지의 합이 1보다 작아집니다.",
+        ),
+    )
+
+
+def _over_padding(patient: Patient) -> Operation | None:
+    """The first mean, maximum or the like over steps among which there are zeros for padding."""
+    for one in patient.operations():
+        if one.name not in _REDUCES or not one.inputs or not one.inputs[0].is_floating_point():
+            continue
+        given = one.inputs[0].cpu()
+        for time in possible_times(patient, given.shape):
+            gone = one.outputs[0].shape[: time.axis + 1] != given.shape[: time.axis + 1]
+            padded = padded_places(patient, given.shape, time)
+            if gone and any(bool(places.any()) and not bool(given[places].any()) for places in padded):
+                return one
+    return None
+
+
+def _by_averaging(operation: Operation) -> tuple[str, str]:
+    return (
+        say(
+            f"{operation.place} runs over the padded steps too, whose zeros count",
+            f"{operation.place}에서 패딩된 시점까지 함께 계산하고, 거기의 0도 값으로 칩니다",
+        ),
+        say(
+            "Divide the sum by the sequences' own lengths, output.sum(1) / lengths[:, None]; fill the padding with "
+            "float('-inf') before a maximum.",
+            "합을 시퀀스 자신의 길이로 나누세요: output.sum(1) / lengths[:, None]. 최댓값 앞에서는 패딩을 "
+            "float('-inf')로 "
+            "채우세요.",
+        ),
+    )
 
 
 def _by_reading(readers: list[str]) -> tuple[str, str]:

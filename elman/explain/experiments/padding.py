@@ -6,6 +6,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments import padded_in_front
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import differ, labelings, largest_difference, moved
 from elman.explain.experiments.not_checked import NotChecked
@@ -22,6 +23,9 @@ MORE_STEPS = 1e-4  # of the largest number: products over more rows round differ
 def examine(patient: Patient) -> list[Finding]:
     """The finding padding-read."""
     call = patient.call
+    if call.lengths is None and (told := padded_in_front.said_by_embedding(patient)) is not None:
+        with patient.looking_at(told):
+            return _examined(patient, said=True)
     if call.lengths is None:
         packed = isinstance(call.sequences, PackedSequence)
         raise NotChecked(
@@ -31,13 +35,22 @@ def examine(patient: Patient) -> list[Finding]:
         )
     if patient.known & {"lengths-mismatched"}:
         raise NotChecked(say("the lengths are those of other samples", "길이가 다른 샘플의 것입니다"))
+    if places := padded_in_front.in_front(patient):
+        return [padded_in_front.finding(patient, places)]
+    return _examined(patient, said=False)
+
+
+def _examined(patient: Patient, said: bool) -> list[Finding]:
+    """The finding for lengths that were given, or `said` by an embedding's padding_idx alone: then ids that pad "
+    "stay."""
+    call = patient.call
     before = patient.run()
     timed = time_axes(patient, before)
     past = [name for name, time in timed.items() if time is None and before[name].is_floating_point()]
     if short := _taken_past_the_end(patient, before, past):
         return [_past_the_end(patient, *short)]
     longer = None if call.masks else patient.attempt(call.longer(call.steps))
-    if call.told or longer is None:
+    if call.told or (longer is None and not said):
         if not bool((call.ends < call.steps).any()) and longer is None:
             raise NotChecked(
                 say(

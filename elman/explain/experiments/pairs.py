@@ -44,6 +44,12 @@ def by_purpose(operation: Operation) -> bool:
     return operation.name in ELEMENTWISE and len({tensor.dim() for tensor in operation.inputs}) == 1
 
 
+def multiplied(patient: Patient) -> bool:
+    """Whether a product makes a number for each pair of samples, be they of two arguments."""
+    count = patient.call.samples
+    return any(one.name in PRODUCTS and one.outputs[0].shape.count(count) > 1 for one in patient.operations())
+
+
 def note(patient: Patient, name: str, before: Results, operation: Operation) -> Finding:
     """The note compared-samples."""
     return Finding(

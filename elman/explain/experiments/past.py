@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments import half_carried
+from elman.explain.experiments import chained, half_carried
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import differ, differing
@@ -36,6 +36,8 @@ def examine(patient: Patient) -> list[Finding]:
             findings.append(_anew(patient, records, call))
         elif (lost := half_carried.lost(records)) is not None:
             findings.append(half_carried.finding(patient, records, lost))
+        elif chained.starts_again(patient, records):
+            findings.append(chained.finding(patient, records))
     return findings
 
 
@@ -103,11 +105,11 @@ def _forgets(patient: Patient, records: Calls) -> bool:
     if call.lengths is not None or len(parts) < 2 or sum(parts) != call.steps:
         return False
     before = patient.run()
-    last, first = _last_results(patient, before), call.steps - parts[-1]
+    last, first = at_the_end(patient, before), call.steps - parts[-1]
     if not last or not _read_part_by_part(patient, records, patient.changes.past(call, first)):
         return False
     pasts = (patient.changes.past(call, first) for _ in range(DRAWS))
-    return not any(differing(last, _last_results(patient, patient.run(past))) for past in pasts)
+    return not any(differing(last, at_the_end(patient, patient.run(past))) for past in pasts)
 
 
 def _read_part_by_part(patient: Patient, records: Calls, past: Call) -> bool:
@@ -119,7 +121,7 @@ def _read_part_by_part(patient: Patient, records: Calls, past: Call) -> bool:
     return all(changes[:-1]) and not changes[-1]
 
 
-def _last_results(patient: Patient, results: Results) -> Results:
+def at_the_end(patient: Patient, results: Results) -> Results:
     """The last step of results that have one, and the others as they are."""
     last: Results = {}
     for name, time in time_axes(patient, results).items():

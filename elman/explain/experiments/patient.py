@@ -247,6 +247,12 @@ class Patient:
 
     def operations(self, call: Call | None = None, seed: int = 0, during: Setting | None = None) -> list[Operation]:
         """Every operation on tensors, in the order in which they are made."""
+        return self.watch(call, seed, during).noted
+
+    def watch(
+        self, call: Call | None = None, seed: int = 0, during: Setting | None = None, training: bool = False
+    ) -> Operations:
+        """The same, with what Python looked at."""
         if not self._operated:  # what is imported or prepared at first is no operation of the model's
             self._operated = True
             self.operations()
@@ -254,8 +260,9 @@ class Patient:
         layers: list[nn.Module] = [one for one in self.names if isinstance(one, nn.RNNBase | nn.RNNCellBase)]
         entering = _hooked(layers, operations.enter, before=True, with_kwargs=True)
         leaving = _hooked(layers, operations.leave, with_kwargs=True)
-        self.run(call, during=_both(during, _both(_both(entering, leaving), operations)), seed=seed)
-        return operations.noted
+        hooks = _both(_both(entering, leaving), operations)
+        self.run(call, during=_both(during, hooks), seed=seed, training=training)
+        return operations
 
     def altered(
         self, module: nn.Module, alter: Callable[[Any], Any], call: Call | None = None, turn: int | None = None

@@ -41,7 +41,8 @@ def examine(patient: Patient) -> list[Finding]:
 
 
 def _batch_norms(trial: Trial) -> list[Finding]:
-    """The note that batch norm mixes the samples in training, where there is one and it does."""
+    """The note that batch norm mixes the samples in training, where there is one and it does; a warning where it does
+    so in evaluation too."""
     patient = trial.patient
     runs = trial.attempt(statistics=True) if patient.norms else None
     if runs is None:
@@ -59,7 +60,7 @@ def _batch_norms(trial: Trial) -> list[Finding]:
     return [
         Finding(
             "batch-norm",
-            "note",
+            "warning" if always else "note",
             say(
                 f"In training the samples influence each other through {norms}, as batch norm does by design; nothing "
                 f"else mixes them.{too if always else ''}",
@@ -71,7 +72,12 @@ def _batch_norms(trial: Trial) -> list[Finding]:
                 f"배치 자신의 통계로 계산하면 {evidence(name, mixed[name], *runs)}. 그러지 않으면 아무것도 달라지지 "
                 f"않습니다.",
             ),
-            "",
+            say(
+                "Leave track_running_stats=True, so that evaluation uses what training gathered.",
+                "평가할 때 학습에서 모은 통계를 쓰도록 track_running_stats=True로 두세요.",
+            )
+            if always
+            else "",
             patient.names[patient.norms[0]],
         )
     ]

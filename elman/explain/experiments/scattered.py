@@ -1,17 +1,21 @@
-"""Are steps cut apart within a sample? The first and the last step are changed, and what each moves is followed."""
+"""Are steps cut apart within a sample? Where the steps lie before a view or reshape and after it is compared."""
+
+from math import prod
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.causes import swap_axes
-from elman.explain.experiments.influence import moved
+from elman.explain.experiments.influence import differ, moved
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.operations import Operation
-from elman.explain.experiments.patient import Patient, Record
-from elman.explain.experiments.reading import reading_of
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.tensors import axes
+
+_CUTS = ("view", "reshape", "view_as", "reshape_as")
+_PASSES_ON = {*_CUTS, "flatten", "unflatten", "contiguous", "transpose", "permute", "unsqueeze", "squeeze"}
 
 
 def examine(patient: Patient) -> list[Finding]:
@@ -21,76 +25,110 @@ def examine(patient: Patient) -> list[Finding]:
         raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
     if patient.hindered:
         raise NotChecked(patient.hindered)
-    if not patient.recurrent:
-        raise NotChecked(say("no recurrent layer of torch's kind inside", "안에 torch 방식의 순환층이 없습니다"))
-    before = patient.operations()
-    if not any(map(_turns_axes, before)):
+    operations = patient.operations()
+    cuts = [one for one in operations if one.name in _CUTS and one.inputs and one.inputs[0].dim() > 1]
+    if not cuts:
         return []
-    ends = [patient.changes.step(call, step) for step in (0, call.steps - 1)]
-    if (cut := _cut(before, *map(patient.operations, ends))) is None:
-        return []
-    readers = zip(patient.record(), *(patient.record(end) for end in ends), strict=False)
-    for record, first, last in readers:
-        if isinstance(record.module, nn.RNNBase) and not record.packed and record.first.dim() == cut.outputs[0].dim():
-            time = reading_of(patient, record).time
-            if record.first.shape[time] == cut.outputs[0].shape[-2] and not _apart(
-                record.first, first.first, last.first, time
-            ):
-                return [_finding(patient, cut, record)]
+    shorter = _of_fewer_steps(patient, operations)
+    for one in cuts:
+        axis = _axis_of_steps(patient, one, shorter)
+        if axis is not None and _scatters(one, axis, call.steps) and _is_read_so(patient, one, operations):
+            return [_finding(patient, one, axis)]
     return []
 
 
-def _turns_axes(one: Operation) -> bool:
-    """Whether it is a view or reshape that gives (..., time, feature) the shape of (..., feature, time)."""
-    if one.name not in ("view", "reshape") or not one.inputs or one.inputs[0].dim() < 2:
-        return False
-    given, made = one.inputs[0].shape, one.outputs[0].shape
-    return made == (*given[:-2], given[-1], given[-2]) != given
+def _of_fewer_steps(patient: Patient, operations: list[Operation]) -> dict[int, Operation]:
+    """The same operations of a run of fewer steps, by the identity of what the first one made; none where the model
+    does other things then."""
+    call = patient.call.shorter(patient.call.steps - 1)
+    if patient.attempt(call) is None:
+        return {}
+    fewer = patient.operations(call)
+    alike = len(fewer) == len(operations) and all(
+        one.name == other.name for one, other in zip(operations, fewer, strict=True)
+    )
+    return {one.made[0]: other for one, other in zip(operations, fewer, strict=True)} if alike else {}
 
 
-def _cut(before: list[Operation], firsts: list[Operation], lasts: list[Operation]) -> Operation | None:
-    """The first view or reshape that makes (..., time, feature) of (..., feature, time) and scatters the steps."""
-    for one, first, last in zip(before, firsts, lasts, strict=False):
-        if not one.name == first.name == last.name:
-            return None
-        if (
-            _turns_axes(one)
-            and _apart(one.inputs[0], first.inputs[0], last.inputs[0], -1)
-            and not _apart(one.outputs[0], first.outputs[0], last.outputs[0], -2)
-        ):
-            return one
-    return None
+def _axis_of_steps(patient: Patient, one: Operation, shorter: dict[int, Operation]) -> int | None:
+    """The axis of the steps in what a view reads: the one that shrinks with them; where the model takes one number of
+    steps only, the one along which the first step lies before the last."""
+    given, steps = one.inputs[0].shape, patient.call.steps
+    if (other := shorter.get(one.made[0])) is not None:
+        pairs = enumerate(zip(given, other.inputs[0].shape, strict=True))
+        shrunk = [axis for axis, (size, less) in pairs if (size, less) == (steps, steps - 1)]
+        return shrunk[0] if len(shrunk) == 1 else None
+    first, last = (_moved(patient, one, step) for step in (0, steps - 1))
+    return next((axis for axis, size in enumerate(given) if size == steps and _apart(first, last, axis)), None)
 
 
-def _apart(tensor: Tensor, first: Tensor, last: Tensor, axis: int) -> bool:
+def _moved(patient: Patient, one: Operation, step: int) -> Tensor:
+    """What a step moves of what an operation reads; found by the line, of which the first evaluation counts."""
+    changed = patient.operations(patient.changes.step(patient.call, step))
+    other = next((o for o in changed if (o.name, o.code, o.line) == (one.name, one.code, one.line)), None)
+    if other is None or other.inputs[0].shape != one.inputs[0].shape:
+        return torch.zeros(one.inputs[0].shape, dtype=torch.bool)
+    return moved(one.inputs[0], other.inputs[0])
+
+
+def _apart(first: Tensor, last: Tensor, axis: int) -> bool:
     """Whether along an axis all that the first step moves lies before what the last step moves."""
-    before, after = _places(tensor, first, axis), _places(tensor, last, axis)
+    before, after = (one.movedim(axis, 0).flatten(1).any(1).nonzero().flatten() for one in (first, last))
     return len(before) > 0 and len(after) > 0 and int(before.max()) < int(after.min())
 
 
-def _places(tensor: Tensor, other: Tensor, axis: int) -> Tensor:
-    """Where along an axis two tensors differ."""
-    if tensor.shape != other.shape:
-        return torch.zeros(0)
-    return moved(tensor, other).movedim(axis, 0).flatten(1).any(1).nonzero().flatten()
+def _scatters(one: Operation, axis: int, steps: int) -> bool:
+    """Whether an axis of the view has as many places as there are steps, and none of these axes holds them."""
+    given, made = one.inputs[0], one.outputs[0]
+    shape = [1] * given.dim()
+    shape[axis] = -1
+    labels = torch.arange(steps).view(shape).expand(given.shape).reshape(made.shape)
+    sized = [place for place, size in enumerate(made.shape) if size == steps]
+    if not sized or len(sized) == len(made.shape):  # or all sizes are alike
+        return False
+    return not any(_lie_along(labels, place) for place in sized) and not _stay_whole(given.shape, made.shape, axis)
 
 
-def _finding(patient: Patient, cut: Operation, record: Record) -> Finding:
-    label, shapes = patient.label(record.module), (axes(cut.inputs[0]), axes(cut.outputs[0]))
+def _stay_whole(given: torch.Size, made: torch.Size, axis: int) -> bool:
+    """Whether each step's numbers stay one block, in the order of the steps: time is cut into parts, or flattened
+    together with the samples before it."""
+    blocks = {prod(made[place:]) for place in range(len(made) + 1)}
+    step = prod(given[axis + 1 :])
+    return step in blocks and (step * given[axis] in blocks or axis < 2)
+
+
+def _lie_along(labels: Tensor, axis: int) -> bool:
+    """Whether each place on this axis holds one step."""
+    places = labels.movedim(axis, 0).flatten(1)
+    return bool((places == places[:, :1]).all())
+
+
+def _is_read_so(patient: Patient, cut: Operation, operations: list[Operation]) -> bool:
+    """Whether a result is what came of the view, or something reads it that is no view again."""
+    made = {*cut.made}
+    for one in operations:
+        if made & {*one.read}:
+            if one.name not in _PASSES_ON:
+                return True
+            if cut.inputs[0].shape != one.outputs[0].shape and one.outputs[0].dim() >= cut.outputs[0].dim():
+                made |= {*one.made}
+    return any(not differ(cut.outputs[0], result) for result in patient.run().values())
+
+
+def _finding(patient: Patient, cut: Operation, axis: int) -> Finding:
+    shapes = axes(cut.inputs[0]), axes(cut.outputs[0])
     return Finding(
         "steps-scattered",
         "error",
         say(
             f"Steps are cut apart: {cut.place} cuts {shapes[0]} anew as {shapes[1]}, in the order in which the numbers "
-            f"lie, and swaps no axes; each step that {label} reads holds numbers of several steps.",
+            f"lie, and swaps no axes; the steps lie on axis {axis} before it, and on no axis afterwards.",
             f"시점이 흩어집니다. {cut.place}에서 {shapes[0]} 모양의 수를 놓인 순서대로 {shapes[1]} 모양으로 다시 끊어 "
-            f"읽어 축이 바뀌지 않습니다. {label} 층이 읽는 시점마다 여러 시점의 수가 섞여 있습니다.",
+            f"읽어 축이 바뀌지 않습니다. 그 앞에서 시점은 축 {axis}에 있는데 그 뒤에는 어느 축에도 놓여 있지 않습니다.",
         ),
         say(
-            "the first step was changed alone, and then the last one: before that line they moved different steps, "
-            "and in what the layer reads the same ones.",
-            "첫 시점만 바꾸고, 또 마지막 시점만 바꾸어 보았습니다. 그 줄 앞에서는 서로 다른 시점이 달라지는데 층이 "
-            "읽는 값에서는 같은 시점이 달라집니다.",
+            f"each of the {patient.call.steps} steps was followed to the places that its numbers have after that line.",
+            f"{patient.call.steps}시점 하나하나의 수가 그 줄 다음에 어느 자리에 놓이는지 따라가 보았습니다.",
         ),
         swap_axes(),
         patient.where(cut),

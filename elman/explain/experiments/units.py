@@ -1,5 +1,7 @@
 """Which units are saturated or dead: what recurrent layers and activations put out is looked at."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -8,7 +10,8 @@ from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient
+from elman.explain.experiments.patient import Patient, Record
+from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.words import listed
 
 SATURATED = 0.99  # |h| from which tanh lets less than 2 % of a gradient through
@@ -17,16 +20,25 @@ ALWAYS = 0.95  # share of the places at which a saturated unit is so
 # can be dead, since what it reads is never negative.
 MOST = {"saturated": 0.5, "dead": 0.75}
 PLACES = 16  # fewer say nothing
+LOOP = 3  # turns of a loop by hand, at least
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What puts activations out: a module, or an expression in a loop by hand."""
+
+    label: str
+    where: str
+    kind: str  # "saturated" or "dead": what its units can be
 
 
 def examine(patient: Patient) -> list[Finding]:
     """The findings saturated-units and dead-units."""
-    modules = [module for module in patient.names if _kind(module)]
-    if not modules:
+    states = _states(patient, [patient.call, *(patient.changes.all(patient.call) for _ in range(3))])
+    if not states:
         raise NotChecked(
             say("no recurrent layer, Tanh or ReLU of torch's kind inside", "안에 순환층이나 Tanh, ReLU가 없습니다")
         )
-    states = _states(patient, [patient.call, *(patient.changes.all(patient.call) for _ in range(3))])
     if all(len(outputs) < PLACES for outputs in states.values()):
         raise NotChecked(
             say(
@@ -34,24 +46,44 @@ def examine(patient: Patient) -> list[Finding]:
                 f"활성값이 {PLACES}곳보다 적습니다. 더 길거나 큰 배치를 넣어 보세요",
             )
         )
-    if _findings(patient, states, 4):  # few places look like many when they are alike
+    if _findings(states, 4):  # few places look like many when they are alike
         states = _states(patient, [patient.call, *(patient.changes.all(patient.call) for _ in range(DRAWS))])
-    return _findings(patient, states, 1 + DRAWS)
+    return _findings(states, 1 + DRAWS)
 
 
-def _states(patient: Patient, calls: list[Call]) -> dict[nn.Module, Tensor]:
-    """What the activations put out in all of these calls: (places, units) each."""
-    states: dict[nn.Module, list[Tensor]] = {}
+def _states(patient: Patient, calls: list[Call]) -> dict[Activation, Tensor]:
+    """What the activations put out in all of these calls: (places, units) each. Saturation is looked for in the second
+    half of the steps: what recurrent weights drive there begins small."""
+    states: dict[Activation, list[Tensor]] = {}
     for call in calls:
+        turns: dict[Activation, list[Tensor]] = {}
         for record in patient.record(call):
-            if _kind(record.module):
-                output = next(iter(record.outputs.values()))
-                states.setdefault(record.module, []).append(output.flatten(0, -2) if output.dim() > 1 else output[None])
-    return {module: torch.cat(outputs) for module, outputs in states.items()}
+            if kind := _kind(record.module):
+                one = Activation(patient.label(record.module), record.name, kind)
+                turns.setdefault(one, []).append(_later(patient, record, kind))
+        for operation in patient.operations(call):
+            if operation.name == "tanh" and operation.outputs[0].dim() == 2 and operation.code:
+                one = Activation(operation.place, patient.where(operation), "saturated")
+                turns.setdefault(one, []).append(operation.outputs[0])
+        for one, outputs in turns.items():
+            is_loop = len(outputs) >= LOOP
+            if is_loop or not one.label.startswith("`"):
+                states.setdefault(one, []).extend(outputs[len(outputs) // 2 :] if one.kind == "saturated" else outputs)
+    return {one: torch.cat(outputs) for one, outputs in states.items()}
 
 
-def _findings(patient: Patient, states: dict[nn.Module, Tensor], batches: int) -> list[Finding]:
-    found = [_finding(patient, module, outputs, batches) for module, outputs in states.items()]
+def _later(patient: Patient, record: Record, kind: str) -> Tensor:
+    """(places, units) of what a call put out; of a layer that can saturate in the second half of the steps."""
+    output = next(iter(record.outputs.values()))
+    if kind == "saturated" and isinstance(record.module, nn.RNNBase) and not record.module.bidirectional:
+        time = reading_of(patient, record).time
+        half = output.shape[time] // 2
+        output = output.narrow(time, half, output.shape[time] - half)
+    return output.flatten(0, -2) if output.dim() > 1 else output[None]
+
+
+def _findings(states: dict[Activation, Tensor], batches: int) -> list[Finding]:
+    found = [_finding(one, outputs, batches) for one, outputs in states.items()]
     return [finding for finding in found if finding is not None]
 
 
@@ -65,12 +97,12 @@ def _kind(module: nn.Module) -> str:
     return "dead" if isinstance(module, nn.ReLU) else ""
 
 
-def _finding(patient: Patient, module: nn.Module, states: Tensor, batches: int) -> Finding | None:
+def _finding(one: Activation, states: Tensor, batches: int) -> Finding | None:
     places, units = states.shape
     if places < PLACES:
         return None
-    label = patient.label(module)
-    if _kind(module) == "dead":
+    label = one.label
+    if one.kind == "dead":
         bad = (states <= 0).all(0)
         said = "dead"
         what = say("are zero at every place: no gradient passes them", "늘 0입니다. 기울기가 지나가지 못합니다")
@@ -105,5 +137,5 @@ def _finding(patient: Patient, module: nn.Module, states: Tensor, batches: int) 
             f"유닛 {listed(which)}번, 배치 {batches}개의 {places}곳에서 보았습니다. |출력|의 중앙값은 {median}입니다.",
         ),
         mend,
-        patient.names[module],
+        one.where,
     )

@@ -81,10 +81,13 @@ def _alike(patient: Patient, found: Gradients) -> list[Finding]:
         if not names or "dead-units" in patient.known:
             continue
         given = [found.get(name) for name in names]
-        if all(gradient is not None for gradient in given) and any(g.any() for g in given if g is not None):
-            rows = [*(parameters[name].detach() for name in names), *(g for g in given if g is not None)]
-            if all(_rows_alike(values, module.hidden_size) for values in rows):
-                findings.append(_all_alike(patient, module))
+        if all(_rows_alike(parameters[name].detach(), module.hidden_size) for name in names) and any(
+            gradient is not None and bool(gradient.any()) for gradient in given
+        ):
+            stay = all(gradient is not None and _rows_alike(gradient, module.hidden_size) for gradient in given)
+            biases = [parameters[name].detach()[:, None] for name in patient.parameters_of(module, "bias")]
+            if stay or all(_rows_alike(bias, module.hidden_size) for bias in biases):
+                findings.append(_all_alike(patient, module, stay))
     return findings
 
 
@@ -135,15 +138,24 @@ def _never_leaves(names: list[str]) -> Finding:
     )
 
 
-def _all_alike(patient: Patient, module: nn.Module) -> Finding:
+def _all_alike(patient: Patient, module: nn.Module, stay: bool) -> Finding:
+    """The finding for units that `stay` alike, or that only what reads them tells apart."""
     label = patient.label(module)
+    said = say(
+        f"All units of {label} have the same weights and get the same gradient: they stay one and the same unit.",
+        f"{label}의 유닛이 모두 같은 가중치에 같은 기울기를 받습니다. 학습해도 한 유닛이나 마찬가지입니다.",
+    )
+    if not stay:
+        said = say(
+            f"All units of {label} start with the same weights: they are one and the same unit at first, and only what "
+            f"reads them tells them apart.",
+            f"{label}의 유닛이 모두 같은 가중치에서 시작합니다. 처음에는 한 유닛이나 마찬가지이고, 그것을 읽는 층만이 "
+            f"유닛을 구별합니다.",
+        )
     return Finding(
         "alike-units",
         "warning",
-        say(
-            f"All units of {label} have the same weights and get the same gradient: they stay one and the same unit.",
-            f"{label}의 유닛이 모두 같은 가중치에 같은 기울기를 받습니다. 학습해도 한 유닛이나 마찬가지입니다.",
-        ),
+        said,
         say(
             "the rows of weight_ih and weight_hh were compared, unit by unit, and so were their gradients.",
             "weight_ih와 weight_hh의 행과 그 기울기를 유닛마다 비교했습니다.",
