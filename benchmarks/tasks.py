@@ -38,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tasks", description=__doc__.splitlines()[0])
     parser.add_argument("subject", choices=["speed", "overhead", "kills", "memory", "processes"])
     parser.add_argument("--gigabytes", type=float, default=GIGABYTES)
+    parser.add_argument("--task", choices=["text", "labels", "series"], help="whose memory, of all unless given")
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     parser.add_argument("--steps", type=int, default=STEPS, help="of the commands that are timed")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -50,7 +51,7 @@ def main() -> None:
         if options.subject == "speed":
             speed(folder, options.steps, options.rounds)
         elif options.subject == "memory":
-            memory(folder, options.gigabytes)
+            memory(folder, options.gigabytes, options.task)
         elif options.subject == "kills":
             kills(folder, options.seed)
         else:
@@ -201,7 +202,7 @@ def _step(run: Path) -> int:
     return checkpoint.load_tensors(path)[1]["step"] if path.exists() else -1
 
 
-def memory(folder: Path, gigabytes: float) -> None:
+def memory(folder: Path, gigabytes: float, only: str | None) -> None:
     """Files larger than the memory that is taken: a text, texts with labels, numbers over time."""
     rng = random.Random(0)
     words = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(1, 9))) for _ in range(5000)]
@@ -210,10 +211,12 @@ def memory(folder: Path, gigabytes: float) -> None:
     labels = "".join(f"{name},{'abcd'[len(name) % 4]}\n" for name in names)
     files = {
         "text": ("text.txt", "", lambda part: text, ["--held-out", "0.001"]),
-        "labels": ("labels.csv", "text,label\n", lambda part: labels, []),
+        "labels": ("labels.csv", "text,label\n", lambda part: labels, ["--held-out", "0.001"]),
         "series": ("series.csv", "time,y,z\n", _minutes, ["--held-out", "0.001"]),
     }
     for task, (name, header, part, options) in files.items():
+        if only not in (None, task):
+            continue
         file = folder / name
         with file.open("w") as out:
             out.write(header)

@@ -90,8 +90,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 if "torch" in sys.modules:  # then the operators of exported programs are there at once
-    importlib.import_module("elman.autograd.operator")
-    importlib.import_module("elman.autograd.drawing")
+    importlib.import_module("elman.autograd.registered")
 
 
 def __getattr__(name: str) -> Any:

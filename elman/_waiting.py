@@ -21,6 +21,7 @@ _EVERY = 0.1  # seconds from one look to the next
 _DELAY = 0.1  # threads that wait for a processor, on average: 0.01 on an idle machine, 0.9 to 1.8 among others
 _QUIET = 1.0, 30.0  # seconds below that after which threads wait as usual again: at first, at most
 _TASKS = Path("/proc/self/task")
+_SET = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # by which a user says how threads wait
 
 _started = threading.Lock()
 
@@ -31,8 +32,10 @@ def wait_briefly() -> bool:
     On a machine with something else to do, threads that wait actively for each other make torch's operators, and
     elman's, ten to a hundred times slower. This starts a thread that looks ten times a second how long the others were
     kept from running, and lets GNU OpenMP's threads wait accordingly. Numbers stay the same, and so does the speed
-    while nothing else runs. To set OMP_WAIT_POLICY=passive before Python starts is the other way, at the price of the
-    speed of small models on an idle machine. The command `elman` does this by itself.
+    while nothing else runs. The command `elman` does this by itself, and so does a layer once other processes have kept
+    it waiting: to ask is for programs whose layers are torch's. To set OMP_WAIT_POLICY=passive before Python starts is
+    the other way, at the price of the speed of small models on an idle machine; what that variable says, or
+    GOMP_SPINCOUNT, stays unless this is called.
 
     Returns:
         Whether that is possible here: on Linux, where torch brings GNU OpenMP, as its own packages do; not in a fork.
@@ -44,16 +47,29 @@ def wait_briefly() -> bool:
     """
     import torch  # noqa: F401  with its OpenMP library
 
-    if _fork.forked or _openmp() is None or not _delays():
+    return not _fork.forked and _openmp() is not None and _watched()
+
+
+def watch() -> bool:
+    """The same of its own accord, unless the user has set how threads wait; torch may come later.
+
+    Returns:
+        Whether threads wait accordingly from now on.
+    """
+    return not any(name in os.environ for name in _SET) and _watched()
+
+
+def _watched() -> bool:
+    """Starts the thread that looks, once a process, if the system says how long threads wait."""
+    if not _delays():
         return False
-    watch()
+    if _started.acquire(blocking=False):
+        try:
+            threading.Thread(target=_watch, name="elman waits", daemon=True).start()
+        except RuntimeError:  # no more threads can be had
+            _started.release()
+            return False
     return True
-
-
-def watch() -> None:
-    """Starts the thread that looks, once a process, if the system says how long threads wait; torch may come later."""
-    if _delays() and _started.acquire(blocking=False):
-        threading.Thread(target=_watch, name="elman waits", daemon=True).start()
 
 
 def _watch() -> None:
@@ -65,6 +81,8 @@ def _watch() -> None:
         delayed = sum(delays[thread] - before[thread] for thread in delays.keys() & before.keys())
         wanted = switch(delayed / (1e9 * _EVERY), time.monotonic())
         if wanted and briefly is None and "torch" in sys.modules and (parallel := _openmp()) is not None:
+            if not _may_have(2 * Crowd.threads()):  # twice: those that tried may not be gone
+                return
             briefly = Crowd(parallel)
         elif not wanted and briefly is not None:
             briefly.leave()
@@ -99,7 +117,7 @@ class Crowd:
 
     def __init__(self, parallel: Any) -> None:
         self._leave, there = threading.Event(), threading.Event()
-        threads = (os.cpu_count() or 1) + 1
+        threads = self.threads()
 
         def stay() -> None:
             nothing = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: None)
@@ -111,10 +129,32 @@ class Crowd:
         self._master.start()
         there.wait()
 
+    @staticmethod
+    def threads() -> int:
+        return (os.cpu_count() or 1) + 1
+
     def leave(self) -> None:
         """Ends the team: that its first thread ends, ends all."""
         self._leave.set()
         self._master.join()
+
+
+def _may_have(threads: int) -> bool:
+    """Whether so many more threads can be started: where it cannot, GNU OpenMP ends the process."""
+    end = threading.Event()
+    tried = [threading.Thread(target=end.wait, daemon=True) for _ in range(threads)]
+    started = 0
+    try:
+        for thread in tried:
+            thread.start()
+            started += 1
+    except RuntimeError:
+        return False
+    finally:
+        end.set()
+        for thread in tried[:started]:
+            thread.join()
+    return True
 
 
 def _openmp() -> Any | None:

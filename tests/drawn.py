@@ -20,4 +20,4 @@ def normal(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
 
 def moves(*shape: int, rate: float) -> Tensor:
     """0 with the probability `rate`, else 1."""
-    return random.moves(key(), math.prod(shape), round(rate * 2**32), torch.float64).view(shape)
+    return random.moves(key(), math.prod(shape), 1.0, round(rate * 2**32), torch.float64).view(shape)

@@ -211,7 +211,9 @@ def cell(run: Run) -> Values:
 def stream(run: Run) -> Values:
     """Steps between which something is replaced; torch's layer on sequences of one step."""
     time = 1 if run.layer.batch_first else 0
-    steps, state, found = run.x.detach().unbind(time), run.hx, {}
+    steps, found = run.x.detach().unbind(time), {}
+    # a stream has a state of its own from the start: what becomes of hx before the first step is not seen
+    state = torch.utils._pytree.tree_map(torch.clone, run.hx)
     ours = elman.Stream(run.layer, state) if run.ours else None
     with torch.no_grad():
         for t, x in enumerate(steps):

@@ -70,8 +70,19 @@ LABEL_FILES = {
     "multiline.csv": (b'text,label\n"a\nb",x\ncd,\n', "multiline.csv, line 4: column label is empty"),
     "spaces.csv": (b"text,label\nab,x\ncd,  \n", "spaces.csv, line 3: column label is empty"),
     "twice.csv": (b"text,label,text\nab,x,cd\n", "twice.csv has two columns named 'text'"),
-    "unclear.csv": (b"a,b,c\n1,2,3\n", "not obvious from a, b, c: name them with --text-column and --label-column"),
-    "nolabel.csv": (b"text\nab\n", "not obvious from text: name them with --label-column"),
+    "unclear.csv": (
+        b"a,b,c\n1,2,3\n",
+        "not obvious from its first line, a, b, c: name them with --text-column and --",
+    ),
+    "sensor.csv": (
+        f"{','.join(f't{i}' for i in range(50))},activity\n{'0.5,' * 50}walk\n".encode(),
+        "t11 and 39 more: name them with --text-column and --label-column; sequences of numbers come as JSON lines",
+    ),
+    "scores.csv": (
+        b"text,label\n" + b"".join(b"ab,0.%d\n" % (i + 10) for i in range(20)),
+        "scores.csv has 20 different labels for 20 examples, where each has to occur 3 times: is --label-column the",
+    ),
+    "nolabel.csv": (b"text\nab\n", "not obvious from its first line, text: name them with --label-column"),
     "one.csv": (b"text,label\nab,x\ncd,x\nef,x\n", "one.csv has 'x' as its only label: there must be at least two"),
     "rare.csv": (GOOD_LABELS.encode() + b"zz,xx\n", "rare.csv, line 22: label 'xx' occurs 1 time(s), where 3 are"),
     "many.csv": (
@@ -80,6 +91,11 @@ LABEL_FILES = {
     ),
     "text.docx": (b"PK\x03\x04", "text.docx must be a CSV or a Parquet file, with a name that ends in .csv, .tsv"),
     "fake.parquet": (b"text,label\nab,x\n", "fake.parquet is no Parquet file"),
+    "texts.jsonl": (
+        lines({"text": "so good", "label": "a"}).encode(),
+        'texts.jsonl, line 1 has no "sequence": a line is {"sequence": [0.5, 1, ...], "label": "a"}; texts come as CSV',
+    ),
+    "pretty.jsonl": (json.dumps(A, indent=1).encode(), "line 1 is no JSON: Expecting property name enclosed in double"),
     "broken.jsonl": (lines(A, '{"sequence": [1,').encode(), "broken.jsonl, line 2 is no JSON: "),
     "list.jsonl": (lines(A, [1, 2]).encode(), "list.jsonl, line 2 is no JSON object"),
     "key.jsonl": (lines(A, {"label": "b"}).encode(), 'key.jsonl, line 2 has no "sequence"'),
@@ -150,6 +166,16 @@ SERIES_FILES = {
     "month13.csv": (change(14, "2000-13,3"), "month13.csv, line 14: column month is '2000-13', no time of the form"),
     "hole.csv": (change(9, ",3"), "hole.csv, line 9: column month is empty, no time"),
     "twice.csv": (change(9, "2000-07,3"), "twice.csv, line 9: the time 2000-07 occurs twice: sort the rows by month"),
+    "clock.csv": (
+        b"time,y\n2024-10-27 01:00,1\n2024-10-27 02:00,2\n2024-10-27 02:00,3\n2024-10-27 03:00,4\n",
+        "clock.csv, line 4: the time 2024-10-27 02:00 occurs twice: sort the rows by time, each time once; where "
+        "clocks were put back, write times with their offset",
+    ),
+    "percent.csv": (
+        b"month,rate\n2000-01,3.5%\n2000-02,4%\n",
+        "rate begins with '3.5%': write the number alone, without %",
+    ),
+    "price.csv": (change(9, "2000-08,$5"), "column y is '$5', no number: write the number alone, without $"),
     "back.csv": (change(9, "1999-07,3"), "back.csv, line 9: the time 1999-07 comes after a later one"),
     "word.csv": (change(9, "2000-08,high"), "word.csv, line 9: column y is 'high', no number"),
     "comma.csv": (
@@ -261,7 +287,7 @@ USES = {
     "classify labels nothing.csv": "nothing.csv does not exist",
     "classify labels .": "is not a file",
     "classify labels other.csv": "other.csv, line 2: column label is empty",
-    "classify labels series.csv": "not obvious from month, y: name them with --text-column",
+    "classify labels series.csv": "not obvious from its first line, month, y: name them with --text-column",
     "classify labels numbers.jsonl": "was trained on texts, and numbers.jsonl holds numbers",
     "classify numbers labels.csv": "was trained on numbers, and labels.csv holds texts",
     "classify labels labels.csv -o there.csv": "there.csv exists already: choose another name",

@@ -336,6 +336,7 @@ def test_an_output_folder_that_exists_is_left_alone(corpus, trained, capsys):
         f"--overwrite\n"
     )
     assert exit_code("demo", "-o", trained) == 2
+    assert capsys.readouterr().err == f"elman: {trained} exists already: choose another folder\n"
     assert {path: path.stat().st_mtime_ns for path in trained.iterdir()} == before
 
 

@@ -260,7 +260,7 @@ CASES = {
     "explain words --text ab -o plain --overwrite": "plain is no file, so --overwrite does not replace it",
     "forecast sales sales.csv -o plain --overwrite": "plain is no file, so --overwrite does not replace it",
     "train text text.txt -o text --from text": "text exists already: choose another folder, or go on with it by",
-    "demo -o words --steps 1": "words exists already: choose another folder, or go on with it by --resume or replace",
+    "demo -o words --steps 1": "words exists already: choose another folder\n",
     "train labels words.csv -o x --from nothing": "nothing is no run folder: there is no such folder",
     "train labels words.csv -o x --from words.csv": "words.csv is no run folder: there is no such folder",
     "train labels words.csv -o x --from plain": "plain is no complete run folder: config.json is missing",

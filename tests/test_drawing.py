@@ -45,8 +45,8 @@ def test_machine_code_draws_what_the_definition_says(dtype: torch.dtype, count: 
     found = fill("normal", KEYS, memory[:-1].view(len(KEYS), count), 0.3)
     torch.testing.assert_close(found, random.normal(KEYS, count, 0.3, dtype))
     for threshold in (0, 1 << 30, 1 << 32):
-        fill("moves", KEYS, found, threshold)
-        assert torch.equal(found, random.moves(KEYS, count, threshold, dtype))
+        fill("moves", KEYS, found, 1.3, threshold)
+        assert torch.equal(found, random.moves(KEYS, count, 1.3, threshold, dtype))
     assert memory[-1].isnan()
 
 
@@ -158,19 +158,20 @@ def test_per_sample_gradients_with_noise_of_each_sample() -> None:
 @pytest.mark.parametrize("name", ["normal", "moves"])
 def test_opcheck_is_clean(name: str) -> None:
     operator = getattr(torch.ops.elman, name).default
-    opcheck(operator, (torch.tensor([3, 4]), (3, 5), 2, torch.float32))
+    rest = 1.5, *((2,) if name == "moves" else ()), torch.float32
+    opcheck(operator, (torch.tensor([3, 4]), (3, 5), *rest))
     with pytest.raises(RuntimeError, match="takes keys"):
-        operator(torch.tensor([3.0]), (3, 5), 2, torch.float32)
+        operator(torch.tensor([3.0]), (3, 5), *rest)
     freed = torch.arange(1000)
     freed.untyped_storage().resize_(0)
     with pytest.raises(RuntimeError, match="not allocated"):
-        operator(freed, (3, 5), 2, torch.float32)
+        operator(freed, (3, 5), *rest)
 
 
 def test_a_threshold_is_held_to_its_range() -> None:
     for threshold in (-1, (1 << 32) + 1):
         with pytest.raises(RuntimeError, match="takes a threshold"):
-            torch.ops.elman.moves(KEYS, (3,), threshold, torch.float32)
+            torch.ops.elman.moves(KEYS, (3,), 1.0, threshold, torch.float32)
 
 
 def test_programs_hold_the_draw_and_not_the_numbers() -> None:

@@ -281,6 +281,11 @@ BAD = {
         lambda: LabelsClassifier().fit(["a", "b"], np.ma.masked_array([0, 1], [0, 1])),
         "example 1 .* the label must be a text or a number, not null",
     ),
+    "a column of texts": (
+        lambda: LabelsClassifier().fit([["a"], ["b"]], [0, 1]),
+        r'example 0 .* must be a text or a sequence of numbers, not \["a"\]',
+    ),
+    "nothing": (lambda: LabelsClassifier().fit([None, "b"], [0, 1]), "example 0 .* numbers, not null"),
     "large": (lambda: LabelsClassifier().fit([[1], [10**400]], [0, 1]), "example 1 .* no finite number"),
     "complex": (lambda: SeriesForecaster().fit(np.ones(9) * 1j), "must be an array of numbers"),
     "dates": (lambda: SeriesForecaster().fit(np.arange(9).astype("M8[D]")), "must be an array of numbers"),
@@ -305,6 +310,23 @@ def test_bad_data_is_said(case):
 def test_a_single_text_is_no_list_to_predict(classifier):
     with pytest.raises(DataError, match="must be a list, not a single text"):
         classifier.predict("abc")
+
+
+def test_labels_of_another_type_have_no_score(classifier):
+    with pytest.raises(DataError, match="a label is '0', where fit was given labels such as 0"):
+        classifier.score(["aab", "bba"], ["0", "1"])
+
+
+def test_a_forecast_is_made_of_finite_numbers_alone(forecaster):
+    y = np.stack([np.arange(60.0) % 4, (np.arange(60.0) + 1) % 4], axis=1)
+    expected = forecaster.predict(y[20:])
+    late = y.copy()
+    late[:20, 0] = np.nan  # where a column has not begun nothing is read
+    assert np.array_equal(forecaster.predict(late), expected)
+    for bad in (np.nan, np.inf):
+        y[:, 1] = bad
+        with pytest.raises(DataError, match="must hold finite numbers, in each column at least one"):
+            forecaster.predict(y)
 
 
 def test_bad_parameters_are_said():

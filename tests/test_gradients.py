@@ -234,6 +234,23 @@ def test_checkpointing_recomputes_the_same(backend: str) -> None:
     torch.testing.assert_close(torch.autograd.grad(output.square().sum(), input), plain)
 
 
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("steps", [1, 3])
+def test_what_a_relu_stops_leads_to_the_weights_that_torchs_leads_to(steps: int, bias: bool, backend: str) -> None:
+    """Where first gradients hold no weight but as what a ReLU is asked about, second ones are zeros, and not none."""
+    theirs = torch.nn.RNN(3, 4, 3, nonlinearity="relu", bias=bias, dtype=DTYPE)
+    ours = elman.RNN(3, 4, 3, nonlinearity="relu", bias=bias, dtype=DTYPE)
+    ours.load_state_dict(theirs.state_dict())
+    x, found = torch.randn(steps, 2, 3, dtype=DTYPE), []
+    for layer in (theirs, ours):
+        weights = [*layer.parameters()]
+        first = torch.autograd.grad(layer(x)[0].sum(), weights, create_graph=True)
+        found.append(torch.autograd.grad(sum(g.square().sum() for g in first), weights, allow_unused=True))
+    assert [g is None for g in found[1]] == [g is None for g in found[0]]
+    for expected, got in zip(*found, strict=True):
+        torch.testing.assert_close(got, expected)
+
+
 def test_flops_are_counted() -> None:
     """A flop counter sees the matrix products, as it does in torch.nn.RNN."""
     case, counts = CASES[11], []

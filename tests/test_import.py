@@ -30,6 +30,19 @@ def test_building_a_layer_loads_nothing_heavy() -> None:
     assert not HEAVY & loaded - modules_after("import torch; torch.nn.RNN(3, 4, 2)")
 
 
+@pytest.mark.parametrize(
+    "call",
+    ["with FakeTensorMode(): output = run(torch.ones(5, 3, 2))", "output = vmap(run)(torch.ones(1, 5, 3, 2))[0]"],
+)
+def test_operators_are_there_at_once_and_what_they_do_comes_with_their_first_call(call: str) -> None:
+    """In whatever mode or transform that is."""
+    code = "import sys, torch, elman\nfrom torch.func import vmap\nfrom torch._subclasses import FakeTensorMode\n"
+    code += "assert 'elman.autograd.operator' not in sys.modules\n"
+    code += "def run(x):\n  weights = [torch.ones(4, 2), torch.ones(4, 4)]\n"
+    code += "  return torch.ops.elman.rnn(x, None, weights, None, None, None, 'tanh', 1, False)[0]\n"
+    modules_after(f"{code}{call}\nassert output.shape == (5, 3, 4), output.shape")
+
+
 def test_a_flop_counter_knows_the_layer_whichever_is_imported_first() -> None:
     """torch's counter warns on CUDA builds without triton, so it is not imported until somebody counts."""
     count = "import torch\nfrom torch.utils.flop_counter import FlopCounterMode\nlayer = elman.RNN(2, 4)\n"

@@ -17,9 +17,10 @@ from elman.tasks.labels import data as labels_data
 from elman.tasks.labels import measures as labels_measures
 from elman.tasks.labels import run as labels_runs
 from elman.tasks.labels.data import CHOOSE, MEASURE, TRAIN, LabelledArrays, encode_examples, epoch_order, split_examples
-from elman.tasks.labels.examples import Given
+from elman.tasks.labels.given import Given
 from elman.tasks.labels.model import LabelsModel
-from elman.tasks.labels.run import JOB, Classifier, Source
+from elman.tasks.labels.report import verdict
+from elman.tasks.labels.run import JOB, Classifier, Scores, Source
 from elman.tasks.labels.tokens import Tokens
 from elman.tasks.settings import LabelsSettings, LoopSettings
 from elman.tasks.training import loop, runs
@@ -270,6 +271,34 @@ def test_measures_are_those_of_scikit_learn():
     assert np.array_equal(matrix, sklearn.metrics.confusion_matrix(truth, found))
     assert labels_measures.accuracy(matrix) == pytest.approx(sklearn.metrics.accuracy_score(truth, found))
     assert labels_measures.macro_f1(matrix) == pytest.approx(sklearn.metrics.f1_score(truth, found, average="macro"))
+
+
+def test_the_error_of_a_difference_is_that_of_scores_on_examples_drawn_anew():
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=300)
+    ours, theirs = (np.where(rng.random(300) < share, truth, rng.integers(4, size=300)) for share in (0.7, 0.6))
+    gains = []
+    for _ in range(1000):
+        some = rng.integers(300, size=300)
+        scores = [
+            sklearn.metrics.f1_score(truth[some], found[some], average="macro", zero_division=0)
+            for found in (ours, theirs)
+        ]
+        gains.append(scores[0] - scores[1])
+    assert labels_measures.difference_error(truth, ours, theirs, 4) == pytest.approx(np.std(gains), rel=0.1)
+    assert labels_measures.difference_error(truth, ours, ours, 4) == 0
+
+
+@pytest.mark.parametrize(("count", "says"), [(12, "as good as"), (3000, "better than")])
+def test_a_difference_that_may_be_chance_is_no_victory(count, says):
+    truth = np.arange(count) % 2
+    ours, theirs = truth.copy(), truth.copy()
+    ours[::6], theirs[::4] = 1 - truth[::6], 1 - truth[::4]
+    scores = {labels_runs.MODEL: Scores(truth, ours, 2), "another": Scores(truth, theirs, 2)}
+    assert scores[labels_runs.MODEL].macro_f1 > scores["another"].macro_f1 + 0.05
+    found = verdict(scores)
+    assert found.startswith(f"By macro-F1 this model is {says} another.")
+    assert (" As good means no further apart than chance allows on 12 examples." in found) == (count == 12)
 
 
 def test_the_logistic_regression_is_that_of_scikit_learn(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ import torch
 from leaky_loop import FUNCTIONS, loop
 from torch import Tensor
 from torch.func import functional_call, grad, jvp, vmap
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import elman
@@ -191,7 +190,7 @@ def test_dropout_over_time(form: str) -> None:
     torch.manual_seed(7)
     found = layer(x, start)
     torch.manual_seed(7)
-    masks = F.dropout(torch.ones(1, 4, 5, dtype=torch.float64), 0.4)
+    masks = drawn.moves(1, 4, 5, rate=0.4) / 0.6
     same(found, loop(layer, x, start, recurrent=masks), [x, start, *layer.parameters()])
     layer.eval()
     same(layer(x, start), loop(layer, x, start), [x, start, *layer.parameters()])

@@ -8,7 +8,6 @@ import pytest
 import torch
 from cases import assert_same
 from torch import nn
-from torch.nn import functional as F
 
 import elman
 from elman.kernels.cells import CELLS, FUNCTIONS
@@ -141,7 +140,7 @@ def test_dropout_over_time_is_a_loop_over_torchs_cell(kind: str) -> None:
         masks = torch.ones(N, H, dtype=torch.float64)
         if training:
             moves = drawn.moves(1, T, N, sum(widths), rate=0.3)[0]
-            masks = F.dropout(torch.ones(1, N, H, dtype=torch.float64), 0.4)[0]
+            masks = drawn.moves(1, N, H, rate=0.4)[0] / 0.6
         columns, ends = [], []
         for n in range(N):
             own = {

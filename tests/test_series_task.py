@@ -1,5 +1,6 @@
 """The series task: times and gaps, scaling, the model's forecasts, rolling origins, measures and baselines."""
 
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from elman.tasks import SeriesForecaster
 from elman.tasks.errors import DataError, RunError
 from elman.tasks.files import tables
+from elman.tasks.files.places import file_sha256
 from elman.tasks.files.tables import open_table
 from elman.tasks.series import data as series_data
 from elman.tasks.series import run as series_runs
@@ -187,12 +189,19 @@ UNNAMED = {
     "rows numbered, time by another name": (",day_of,y\n0,2020-01-01,1\n1,2020-01-02,2\n", "day_of", ["y"], [""]),
     "times without a name": (",y\n2020-01-01,1\n2020-01-02,2\n", "", ["y"], []),
     "read and written again": ("date,Unnamed: 0,y\n2020-01-01,0,1\n2020-01-02,1,2\n", "date", ["y"], ["Unnamed: 0"]),
+    "an id that numbers the rows": (
+        "id,date,y\n" + "".join(f"{i + 1},2020-01-{i + 1:02d},{i % 5}\n" for i in range(12)),
+        "date",
+        ["y"],
+        ["id"],
+    ),
+    "nothing but a count": ("date,y\n" + "".join(f"2020-01-{i + 1:02d},{i}\n" for i in range(12)), "date", ["y"], []),
     "no time at all": (",y\n0,1\n1,2\n", "", ["y"], []),
 }
 
 
 @pytest.mark.parametrize("case", UNNAMED)
-def test_a_column_without_a_name_is_not_forecast(tmp_path, case):
+def test_a_column_that_numbers_the_rows_is_not_forecast(tmp_path, case):
     content, time, values, index = UNNAMED[case]
     (tmp_path / "a.csv").write_text(content)
     columns = choose_columns(open_table(tmp_path / "a.csv"), None, None)
@@ -253,7 +262,7 @@ def make_run(folder: Path, values: np.ndarray, training: LoopSettings | None = N
     file.write_text(csv_of(times, *(["" if np.isnan(v) else repr(float(v)) for v in c] for c in values.T)))
     table = open_table(file)
     chosen = {"season": 4, "window": 8, "horizon": 5, "hidden_size": 12, "batch_size": 6} | settings
-    source = Source(table, choose_columns(table, None, None), runs.file_sha256(file))
+    source = Source(table, choose_columns(table, None, None), file_sha256(file))
     return runs.begin(
         JOB, source, folder / "run", SeriesSettings(**chosen), training or LoopSettings(steps=20, eval_every=10)
     )
@@ -572,6 +581,9 @@ def test_an_interval_that_does_not_hold_is_in_the_verdict():
         "asked for."
     )
     assert verdict(measured, 0.1) == "By MASE this model is better than naive."
+    errors["exact"] = dataclasses.replace(errors["naive"], mase=np.array([1e-9]))
+    errors[MODEL] = dataclasses.replace(errors[MODEL], mase=np.array([1e-6]))
+    assert verdict(measured, 0.1) == "By MASE this model is better than naive; as good as exact."
 
 
 def test_it_is_said_where_the_network_adds_nothing():

@@ -13,7 +13,8 @@ from elman.tasks.files import tables
 from elman.tasks.files.arrays import ArrayWriter, open_array
 from elman.tasks.files.tables import open_table
 from elman.tasks.labels import examples
-from elman.tasks.labels.examples import Given, JsonLines, choose_columns, open_examples
+from elman.tasks.labels.examples import JsonLines, choose_columns, open_examples
+from elman.tasks.labels.given import Given
 
 
 def write(path: Path, content: str | bytes) -> Path:
@@ -148,4 +149,4 @@ def test_arrays_grow_and_are_read_back(tmp_path):
         open_array(tmp_path / "a.npy", np.float32)
     (tmp_path / "a.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-1])
     with pytest.raises(RunError, match=r"a.npy is broken"):
-        open_array(tmp_path / "a.npy", np.float32, 2)
+        open_array(tmp_path / "a.npy", np.float32, dimensions=2)

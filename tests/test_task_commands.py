@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -407,6 +408,20 @@ def test_classify_measures_the_file_it_was_given(place, labels, tmp_path, capsys
     for i, name in enumerate(names):
         assert [str(i + 1), name, *(str(n or ".") for n in matrix[i])] in words
     assert "confusion.csv" not in captured.err
+    assert "labels that the model was not trained on, and so never finds: 'other'\n" in captured.err
+
+
+def test_what_is_said_next_can_be_typed_where_names_have_spaces(place, tmp_path, capsys):
+    for task, name, use in (("labels", "moods.csv", "classify"), ("series", "sales.csv", "forecast")):
+        file, folder = tmp_path / f"my {name}", tmp_path / f"my {task}"
+        shutil.copyfile(place / name, file)
+        options = ["--steps", 2, "--hidden-size", 2] + (["--horizon", 6] if task == "series" else [])
+        assert exit_code("train", task, file, "-o", folder, *options) == 0
+        said = capsys.readouterr().out.splitlines()[-1].removeprefix("next: ").split(", or ")[0].split(" or ")[0]
+        readme = (folder / "README.md").read_text()
+        for command in (said, *re.findall("^elman .*", readme, re.M)):
+            assert shlex.split(command)[:2] in (["elman", use], ["elman", "export"])
+            assert shlex.split(command)[2] == str(folder)
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(place, tmp_path, capsys):

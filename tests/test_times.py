@@ -1,6 +1,7 @@
 """Times in every form: read as what they are, written back as they came, and asked for where two readings fit."""
 
 import datetime
+import time
 
 import numpy as np
 import polars as pl
@@ -125,8 +126,34 @@ def test_any_format_can_be_given(tmp_path):
     table = open_table(file)
     found = read_series(table, choose_columns(table, None, None, "%d %b %y"), tmp_path)
     assert [found.clock.at(0), found.clock.at(60)] == ["20 Dec 23", "18 Feb 24"]
+    with pytest.raises(SettingError, match="time_format must be a format with date and time, not %Y minute %M"):
+        read_series(table, choose_columns(table, None, None, "%Y minute %M"), tmp_path)
     with pytest.raises(SettingError, match="time_format must be number, YYYY-MM, "):
         read_series(table, choose_columns(table, None, None, "YYMMDD"), tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of this process cannot be set")
+@pytest.mark.parametrize(
+    ("form", "write", "after"),
+    [
+        ("%s", lambda t: str(int(t.timestamp())), "1704254400"),
+        ("%d/%m/%y %H:%M:%S %z", lambda t: t.strftime("%d/%m/%y %H:%M:%S +0900"), "02/01/24 19:00:00 +0000"),
+        ("%Y-%m-%d %Hh, 100%%", lambda t: t.strftime("%Y-%m-%d %Hh, 100%%"), "2024-01-03 04h, 100%"),
+    ],
+)
+def test_a_given_format_means_the_same_wherever_this_machine_is(tmp_path, monkeypatch, form, write, after):
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    time.tzset()
+    try:
+        file = tmp_path / "a.csv"
+        times = [write(t.replace(tzinfo=datetime.UTC)) for t in HOURS]
+        file.write_text("time,y\n" + "".join(f'"{t}",{i % 7}\n' for i, t in enumerate(times)))
+        table = open_table(file)
+        clock = read_series(table, choose_columns(table, None, None, form), tmp_path).clock
+        assert (clock.season, clock.at(len(HOURS))) == (24, after)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 ZONES = {

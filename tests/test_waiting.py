@@ -76,14 +76,25 @@ def test_runs_are_looked_at_now_and_then(company: team.Company, several: None, m
     assert len(noted) == 4, "of twenty runs in 2 ms"
 
 
-def test_advice_is_said_once(company: team.Company, caplog: pytest.LogCaptureFixture) -> None:
+@needs_openmp
+@pytest.mark.parametrize("setting", [None, *_waiting._SET])
+def test_it_is_said_once_and_threads_wait_briefly_unless_the_user_has_set_how(
+    setting: str | None, company: team.Company, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in _waiting._SET:
+        monkeypatch.delenv(name, raising=False)
+    if setting is not None:
+        monkeypatch.setenv(setting, "7")
+    watched: list[int] = []
+    monkeypatch.setattr(_waiting, "_watched", lambda: watched.append(1) or True)
     with caplog.at_level(logging.INFO, logger="elman"):
         for _ in range(3):
             note(company, 25 * MS, 10 * MS)
     (record,) = caplog.records
     assert record.levelno == logging.INFO
     assert "60 %" in record.getMessage()
-    assert "elman.wait_briefly()" in record.getMessage()
+    assert watched == ([1] if setting is None else [])
+    assert ("wait briefly" in record.getMessage()) == (setting is None)
 
 
 @needs_openmp
@@ -125,6 +136,8 @@ def test_short_waits_begin_with_the_first_delay_and_end_after_quiet() -> None:
 def test_a_crowd_comes_goes_and_changes_no_number() -> None:
     x = torch.randn(300, 300)
     expected, before = x @ x, threading.active_count()
+    assert _waiting._may_have(2 * _waiting.Crowd.threads())
+    assert threading.active_count() == before
     crowd = _waiting.Crowd(team.gnu_parallel())
     assert threading.active_count() == before + 1
     assert torch.equal(x @ x, expected)
@@ -134,8 +147,9 @@ def test_a_crowd_comes_goes_and_changes_no_number() -> None:
 
 
 BUSY = """
-import os, time, torch, elman
+import os, sys, time, torch, elman
 from elman import _waiting
+from elman.kernels.numba_cpu.threads import team
 made, gone = [], []
 class Crowd(_waiting.Crowd):
     def __init__(self, parallel):
@@ -145,7 +159,10 @@ class Crowd(_waiting.Crowd):
 _waiting.Crowd, _waiting._EVERY, _waiting._QUIET = Crowd, 0.01, (0.02, 0.02)
 delay = [0]
 _waiting._delays = lambda: {"1": delay[0]}
-assert elman.wait_briefly() and elman.wait_briefly()
+if sys.argv[1] == "asked":
+    assert elman.wait_briefly() and elman.wait_briefly()
+else:
+    team.company.note(0, 25_000_000, 10_000_000)
 def until(list, count):
     end = time.monotonic() + 30
     while len(list) < count and time.monotonic() < end:
@@ -160,10 +177,32 @@ print(elman.RNN(3, 4)(torch.zeros(5, 2, 3))[0].shape)
 
 
 @needs_openmp
-def test_the_watch_lets_threads_wait_briefly_and_back() -> None:
-    done = subprocess.run([sys.executable, "-W", "error", "-c", BUSY], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("why", ["asked", "kept waiting"])
+def test_the_watch_lets_threads_wait_briefly_and_back(why: str) -> None:
+    line = [sys.executable, "-W", "error", "-c", BUSY, why]
+    unset = {name: value for name, value in os.environ.items() if name not in _waiting._SET}
+    done = subprocess.run(line, capture_output=True, text=True, check=False, env=unset)
     assert (done.returncode, done.stderr) == (0, "")
     assert "[5, 2, 4]" in done.stdout
+
+
+def test_where_threads_are_short_none_is_asked_of_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends the process where it gets none; Python raises."""
+    start, left = threading.Thread.start, iter(range(3))
+
+    def short(thread: threading.Thread) -> None:
+        if next(left, None) is None:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    before = threading.active_count()
+    monkeypatch.setattr(threading.Thread, "start", short)
+    monkeypatch.setattr(_waiting, "_started", threading.Lock())
+    monkeypatch.setattr(_waiting, "_delays", lambda: {"1": 0})
+    assert not _waiting._may_have(5)
+    assert threading.active_count() == before
+    assert not _waiting._watched()
+    assert not _waiting._started.locked()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -8,8 +8,7 @@ from torch import Tensor
 
 from elman.autograd import rule
 from elman.autograd.private import apply_of, saved_tensor_hooks, unpack_saved
-from elman.kernels.problem import Problem
-from elman.kernels.reference import by_hand
+from elman.kernels.problem import Problem, Tables
 from elman.kernels.table import OWN, Backend
 
 if TYPE_CHECKING:
@@ -41,17 +40,24 @@ def run(backend: Backend, problem: Problem, checked: bool = False) -> _Found:
     return output, tuple(last_states)
 
 
-def run_known(known: "Known", x: Tensor, states: Sequence[Tensor], weights: Sequence[Tensor]) -> _Found | None:
+def run_known(
+    known: "Known",
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    terms: Sequence[Tensor] = (),
+    tables: Tables = (),
+) -> _Found | None:
     """The same on elman's kernels, of tensors which look like those of a known run. None: it is for `run`."""
     held = known.hold(weights) if known.usable else None
     if held is None:
         return None
     if not (known.asks and torch.is_grad_enabled()):
-        (output, last, _), _ = known.forward(x, states, held, False)
+        output, last, _, _ = known.forward(x, states, held, terms, tables, False)
         return output, last
     if saved_tensor_hooks():
         return None
-    output, *last_states = _apply_known((known, held), x, *states, *weights)
+    output, *last_states = _apply_known((known, held, tables), x, *states, *weights, *terms)
     return output, tuple(last_states)
 
 
@@ -90,30 +96,30 @@ class _KnownLayer(torch.autograd.Function):
     """The same for a known run, in less time: the weights are saved as they are, and their memory is held."""
 
     @staticmethod
-    def forward(ctx: Any, call: "tuple[Known, Held]", *inputs: Tensor) -> tuple[Tensor, ...]:
-        known, held = call
-        others = inputs[: known.count]
-        (output, last, saved), seal = known.forward(inputs[0], others[1:], held, True)
+    def forward(ctx: Any, call: "tuple[Known, Held, Tables]", *inputs: Tensor) -> tuple[Tensor, ...]:
+        known, held, tables = call
+        first, end = known.count, known.end
+        others, weights, terms = inputs[:first], inputs[first:end], inputs[end:]
+        output, last, saved, seal = known.forward(inputs[0], others[1:], held, terms, tables, True)
         kept = [a for a in saved if a is not None]
-        weights = inputs[known.count :]
-        ctx.save_for_backward(*map(_alias, others), output, *kept, *weights, *_results(inputs))
-        ctx.call = known, held, seal, known.count + 1 + len(kept)
+        ctx.save_for_backward(*map(_alias, others + terms), output, *kept, *weights, *_results(inputs))
+        ctx.call = known, held, tables, seal, known.place_of_output + 1 + len(kept)
         ctx.set_materialize_grads(False)
         return output, *last
 
     @staticmethod
     def backward(ctx: Any, d_output: Tensor | None, *d_last: Tensor | None) -> tuple[Tensor | None, ...]:
-        known, held, seal, end = ctx.call
-        count = known.count
-        tensors = unpack_saved(ctx, count)
-        output = tensors[count]
+        known, held, tables, seal, end = ctx.call
+        place = known.place_of_output
+        tensors = unpack_saved(ctx, place)
+        output = tensors[place]
         if output is not None and not rule.must_stay_visible(d_output, d_last):
-            found = known.backward(tensors[:end], held, seal, d_output, d_last, ctx.needs_input_grad[1:])
+            found = known.backward(tensors[:end], held, tables, seal, d_output, d_last, ctx.needs_input_grad[1:])
             if found is not None:
                 return None, *found
-        read = *tensors[:count], *known.read_by(held)
-        way = OWN, known.problem, True, read, tensors[end + len(held[0]) :]
-        return None, *_back(ctx, way, (output, known.all_saved(tensors[count + 1 : end]), seal), d_output, d_last)
+        read = *tensors[: known.count], *known.read_by(held), *tensors[known.count : place]
+        way = OWN, known.problem(read, tables).without_inputs(), True, read, tensors[end + len(held[0]) :]
+        return None, *_back(ctx, way, (output, known.all_saved(tensors[place + 1 : end]), seal), d_output, d_last)
 
 
 _apply, _apply_known = apply_of(_Layer), apply_of(_KnownLayer)
@@ -140,7 +146,7 @@ def _back(
     needs = ctx.needs_input_grad[1:]
     if rule.must_stay_visible(d_output, d_last):
         inputs = read if results is None else _in_the_graph(ctx.next_functions, read, results)
-        return by_hand.backward(problem.with_inputs(inputs), d_output, d_last, needs)
+        return rule.by_hand(problem.with_inputs(inputs), d_output, d_last, needs)
     return rule.backward_on(backend, problem.with_inputs(read), *run, d_output, d_last, needs, checked)
 
 

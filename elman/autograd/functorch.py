@@ -12,7 +12,6 @@ from elman.autograd.mapped import map_backward, map_forward
 from elman.autograd.rule import Back, Gradients
 from elman.kernels import moment
 from elman.kernels.problem import Problem, Run
-from elman.kernels.reference import by_hand
 
 
 def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -77,7 +76,7 @@ class _Forward(torch.autograd.Function):
         problem: Problem = ctx.form.of(tensors)
         needs = tuple(map(bool, ctx.form.of(ctx.needs_input_grad[1:]).inputs))
         if forward_ad._current_level >= 0:  # a tangent to carry
-            found = by_hand.backward(problem, at.output, at.last, needs)
+            found = rule.by_hand(problem, at.output, at.last, needs)
         else:
             found = _backward(problem, Back(output, saved, at.output, at.last), needs, None)
         return None, *ctx.form.at(_gradients_at(problem, found))

@@ -12,7 +12,7 @@ from torch import Tensor
 from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem, Weights
 from elman.kernels.reference.cells import EQUATIONS, States, blend
-from elman.kernels.reference.loop import of_input, starts_of, term_of, where_there
+from elman.kernels.reference.loop import of_input, starts_of, term_of
 
 _ORDER = {"rnn": ("h",), "gru": ("z", "r", "n"), "lstm": ("i", "o", "f", "g")}
 """The cells that ONNX has nodes for, and the gates as they have them; g is its c."""
@@ -44,7 +44,7 @@ def run(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
 
 def _scans(problem: Problem) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The definition's step in a Scan for each direction of each layer."""
-    x, there = problem.x, where_there(problem)
+    x, there = problem.x, problem.where_there()
     starts, last = starts_of(problem), []
     for layer in range(problem.num_layers):
         if layer > 0 and problem.masks is not None:

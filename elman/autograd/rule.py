@@ -19,8 +19,6 @@ from torch.autograd import forward_ad
 from elman.kernels.numba_cpu.obstacle import DTYPES
 from elman.kernels.numba_cpu.saved import saved_shapes as own_shapes
 from elman.kernels.problem import Problem, Run
-from elman.kernels.reference import by_hand
-from elman.kernels.reference.loop import where_there
 from elman.kernels.shapes import check_values
 from elman.kernels.table import OWN, Backend, choose
 
@@ -54,7 +52,7 @@ def forward(problem: Problem, checked: bool = False) -> Run:
     shapes = saved_shapes(problem)
     if backend is not OWN:
         saved = (None,) * len(shapes)
-    there = where_there(problem)
+    there = problem.where_there()
     saved = tuple(_all_there(problem.x, there, a, shape) for a, shape in zip(saved, shapes, strict=True))
     return Run(output, last, (torch.tensor(backend is OWN, device="cpu"), *saved))
 
@@ -92,7 +90,7 @@ def backward(
     mark, *saved = back.saved
     assert mark is not None
     if not mark.item() or OWN.obstacle(problem) is not None:
-        return by_hand.backward(problem, back.d_output, back.d_last, needs, groups)
+        return by_hand(problem, back.d_output, back.d_last, needs, groups)
     run = back.output, tuple(saved), back.d_output, back.d_last
     found = OWN.kernels.backward(problem, *run, needs, groups, checked)
     return [g if needed else None for g, needed in zip(found, needs, strict=True)]
@@ -125,6 +123,19 @@ def backward_on(
     return kernels.backward(problem, output, tuple(saved), d_output, d_last, needs, None, checked)
 
 
+def by_hand(
+    problem: Problem,
+    d_output: Tensor | None,
+    d_last: Sequence[Tensor | None],
+    needs: Sequence[bool],
+    groups: int | None = None,
+) -> Gradients:
+    """The gradients in plain operators, whose module is loaded when they are first asked for."""
+    from elman.kernels.reference import by_hand
+
+    return by_hand.backward(problem, d_output, d_last, needs, groups)
+
+
 def must_stay_visible(d_output: Tensor | None, d_last: tuple[Tensor | None, ...]) -> bool:
     """Whether autograd or a transform has to see what is done with these gradients."""
     if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
@@ -154,7 +165,7 @@ def differentiate_backward(
         rest = iter(present)
         given = [None if a is None else next(rest) for a in arguments]
         inputs = [t for t in given[:count] if t is not None]
-        found = by_hand.backward(problem.with_inputs(inputs), given[count], tuple(given[count + 1 :]), needs, groups)
+        found = by_hand(problem.with_inputs(inputs), given[count], tuple(given[count + 1 :]), needs, groups)
         return tuple(g for g, needed in zip(found, needs, strict=True) if needed and g is not None)
 
     pull = torch.func.vjp(plain, *(a for a in arguments if a is not None))[1]

@@ -7,17 +7,16 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence
 
-from elman.autograd import eager
 from elman.autograd.run import run
 from elman.call.checks import check_batch_sizes, check_lengths, check_reset
 from elman.call.dropout import draw_masks
 from elman.call.dtypes import SHORT, in_kernel_dtype
 from elman.call.over_time import Given, with_terms
-from elman.call.usual import problem_of
+from elman.call.usual import Usual, problem_of
 from elman.kernels import torch_native
 from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem
-from elman.kernels.table import OWN, asked
+from elman.kernels.table import asked
 
 if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent
@@ -32,10 +31,10 @@ def run_padded(
     weights: list[Tensor],
     lengths: Tensor | Sequence[int] | None,
     reset: Tensor | None,
-    usual: bool,
+    usual: Usual | None,
     given: Given | None = None,
 ) -> tuple[Tensor, States]:
-    """The layer on a tensor: (T, N, I), (N, T, I) or (T, I). `usual`: it is known that elman's kernels can run it."""
+    """The layer on a tensor: (T, N, I), (N, T, I) or (T, I). `usual`: what is known of calls like this one."""
     unbatched = input.dim() == 2
     if reset is not None:
         check_reset(layer, reset, input)
@@ -51,11 +50,18 @@ def run_padded(
     if reset is not None:  # a copy: backward must see what forward saw
         reset = reset.to(input.device).clone(memory_format=torch.contiguous_format)
     masks = draw_masks(layer, x.shape[:2], x) if layer.dropout and layer.training else None
-    problem = problem_of(layer, x, states, weights, lengths, reset, masks)
-    if given is not None or layer.recurrent_dropout or layer.zoneout:
-        problem = with_terms(layer, problem, given, unbatched)
-        usual = usual and OWN.obstacle(problem) is None
-    output, last = eager.run(OWN, problem, checked=True) if usual else in_kernel_dtype(run, problem)
+    over_time = given is not None or layer.zoneout or (layer.recurrent_dropout and layer.training)
+    problem, found = None, None
+    if usual is None or over_time or lengths is not None or reset is not None or masks is not None:
+        problem = problem_of(layer, x, states, weights, lengths, reset, masks)
+        if over_time:
+            problem = with_terms(layer, problem, given, unbatched)
+    if usual is not None:
+        found = usual.run(layer, x, states, weights, problem)
+    if found is None:
+        assert problem is not None
+        found = in_kernel_dtype(run, problem)
+    output, last = found
     if unbatched:
         return output.squeeze(1), tuple(state.squeeze(1) for state in last)
     return (output.transpose(0, 1) if layer.batch_first else output), last

@@ -5,14 +5,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from elman.autograd import drawing
 from elman.kernels.cells import CELLS, Cell
 from elman.kernels.numba_cpu.memory import check_room
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.problem import Problem
-from elman.kernels.reference.cells import FUNCTIONS
 
 if TYPE_CHECKING:
     from elman.nn.leaky import LeakyRNN
@@ -37,7 +35,7 @@ def with_terms(layer: "Recurrent", problem: Problem, given: Given | None, unbatc
         unbatched: whether the call has no batch axis.
     """
     leak = drive = None
-    problem = on_its_cell(layer, problem)
+    cell, states = on_its_cell(layer, problem)
     if given is not None:
         leak, drive = leaky_terms(layer, problem, given, unbatched)  # type: ignore[arg-type]
     if layer.zoneout:
@@ -45,10 +43,11 @@ def with_terms(layer: "Recurrent", problem: Problem, given: Given | None, unbatc
         leak = kept if leak is None else leak * kept
     masks = None
     if layer.recurrent_dropout and layer.training:
+        rate = layer.recurrent_dropout
         shape = problem.num_layers * problem.num_directions, problem.sequences, problem.output_size
-        masks = F.dropout(problem.x.new_ones(shape), layer.recurrent_dropout, True)
+        masks = drawing.moves(shape, rate, problem.x, 1 / (1 - rate) if rate < 1 else 1.0)
     terms = () if leak is None else (leak,) if drive is None else (leak, drive)
-    return changed(problem, problem.cell, problem.states, terms, masks)
+    return changed(problem, cell, states, terms, masks)
 
 
 class OfSteps:
@@ -60,8 +59,8 @@ class OfSteps:
         self._time = 1 if layer.batch_first and batched else 0
         self.changes = bool(layer.zoneout and layer.training) or bool(getattr(layer, "noise", 0))
         """Whether it is another at every step, of which none is told a term."""
-        problem = on_its_cell(layer, problem)
-        self.like = problem._replace(terms=(problem.x.new_ones((1,) * 4),))
+        cell, states = on_its_cell(layer, problem)
+        self.like = problem._replace(cell=cell, states=states, terms=(problem.x.new_ones((1,) * 4),))
         """A step with terms of any numbers."""
 
     def terms(self, given: dict[str, Any]) -> Problem:
@@ -111,23 +110,23 @@ def leaky_terms(
     return leak, drive
 
 
-def on_its_cell(layer: "Recurrent | LeakyRNNCell", problem: Problem) -> Problem:
-    """The problem on the cell that computes it: RNN with zoneout leaks, form "potential" carries f(v) beside v."""
-    function = problem.cell.nonlinearity or ""
-    if problem.cell.layer == "rnn" and layer.zoneout:
-        cell = CELLS[f"leaky_{function}"]
-        return changed(problem, cell, problem.states, problem.terms, problem.recurrent_masks)
-    if problem.cell is not layer._cell or problem.cell.layer != "leaky" or layer.form != "potential":
-        return problem
-    states = problem.states
+def on_its_cell(layer: "Recurrent | LeakyRNNCell", problem: Problem) -> tuple[Cell, tuple[Tensor, ...]]:
+    """The cell that computes a problem, and its states: RNN with zoneout leaks, form "potential" carries f(v) beside
+    v."""
+    cell, states = problem.cell, problem.states
+    function = cell.nonlinearity or ""
+    if cell.layer == "rnn" and layer.zoneout:
+        return CELLS[f"leaky_{function}"], states
+    if cell is not layer._cell or cell.layer != "leaky" or layer.form != "potential":
+        return cell, states
     if not states and function in ("sigmoid", "softplus"):  # whose value at 0 is not 0
         states = (_zero_state(problem, layer.hidden_size),)
     plain = states and not torch.compiler.is_compiling() and type(states[0]) in PLAIN and states[0].is_cpu
     if plain and torch._C._has_storage(states[0]):
         check_room(states)  # which torch's operator does not ask for
-    states = (FUNCTIONS[function].of(states[0]), states[0]) if states else ()
-    cell = CELLS[f"potential_{function}"]
-    return changed(problem, cell, states, problem.terms, problem.recurrent_masks)
+    from elman.kernels.reference.cells import FUNCTIONS
+
+    return CELLS[f"potential_{function}"], (FUNCTIONS[function].of(states[0]), states[0]) if states else ()
 
 
 def changed(

@@ -13,8 +13,8 @@ from elman.autograd import eager
 from elman.autograd.private import looks_like
 from elman.kernels import moment
 from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
-from elman.kernels.problem import Problem, weight_shapes
-from elman.kernels.table import asked, own_kernels
+from elman.kernels.problem import Problem, Tables, weight_shapes
+from elman.kernels.table import OWN, asked, own_kernels
 
 if TYPE_CHECKING:
     from elman.kernels.numba_cpu.known import Known
@@ -31,39 +31,67 @@ _tracing_state = torch._C._get_tracing_state
 class Usual:
     """A usual call: elman's kernels can take its tensors."""
 
-    __slots__ = ("_known", "_new", "asked", "looks")
+    __slots__ = ("_forms", "asked", "looks")
     PATIENCE = 1
     """How often a form comes before its run is made known: a length of text that comes once is not worth 30 us."""
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.looks: Any = looks_like(tensors)
         self.asked = asked()
-        self._known: Known | None = None
-        self._new = self.PATIENCE
+        self._forms: dict[Any, _Form] = {}
 
-    def run(self, layer: "Recurrent", input: Tensor, states: States, weights: list[Tensor]) -> Found | None:
-        """Output and last states of a call that looks like this one and has no lengths, reset and dropout. None: it has
-        to go the way of all others.
+    def run(
+        self, layer: "Recurrent", x: Tensor, states: States, weights: list[Tensor], more: Problem | None
+    ) -> Found | None:
+        """Output and last states of a call that looks like this one.
+
+        Args:
+            layer: which.
+            x: (T, N, I).
+            states: (L * D, N, .), or none.
+            weights: the layer's.
+            more: what is asked for, where steps read more than x or the cell has other states.
+
+        Returns:
+            None: what is asked for has to go the way of all others.
         """
-        if self.looks is None or self._new > 0:
-            self._new -= 1
-            return None
-        x, single = input, input.dim() == 2
-        if single:
-            x, states = input.unsqueeze(1), tuple([state.unsqueeze(1) for state in states])
-        elif layer.batch_first:
-            x = input.transpose(0, 1)
-        if self._known is None:
-            from elman.kernels.numba_cpu.known import Known
+        key, beside, terms, tables = _PLAIN
+        if more is not None:
+            states, terms, tables = more.states, more.terms, more.tables
+            beside = [*states, *terms, *[table for table in tables if table is not None]]
+            # what is computed for a call asks for gradients only where they are enabled
+            key = more.cell.name, len(terms), torch.is_grad_enabled(), *[table is None for table in tables]
+        form = self._forms.get(key)
+        if form is None or (beside and not form.looks(*beside)):
+            if more is not None and OWN.obstacle(more) is not None:
+                return None
+            form = self._forms[key] = _Form(looks_like(beside), self.PATIENCE)
+        if form.new > 0:
+            form.new -= 1
+        else:
+            if form.known is None:
+                from elman.kernels.numba_cpu.known import Known
 
-            self._known = Known(problem_of(layer, x, states, weights), looks_like)
-        found = eager.run_known(self._known, x, states, weights)
-        if found is None or not (single or layer.batch_first):
-            return found
-        output, last = found
-        if single:
-            return output.squeeze(1), tuple([state.squeeze(1) for state in last])
-        return output.transpose(0, 1), last
+                form.known = Known(more or problem_of(layer, x, states, weights), looks_like)
+            found = eager.run_known(form.known, x, states, weights, terms, tables)
+            if found is not None:
+                return found
+        return eager.run(OWN, more or problem_of(layer, x, states, weights), checked=True)
+
+
+_PLAIN: tuple[Any, list[Tensor], tuple[Tensor, ...], Tables] = (None, [], (), ())
+"""Of a call whose steps read x alone: its key among the forms, what is looked at beside x, states and weights, the
+terms and the tables."""
+
+
+class _Form:
+    """What is beside x, states and weights in usual calls, and the run that is known of such calls."""
+
+    __slots__ = ("known", "looks", "new")
+
+    def __init__(self, looks: Any, new: int) -> None:
+        self.looks, self.new = looks, new
+        self.known: Known | None = None
 
 
 def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights: list[Tensor]) -> Usual | None:

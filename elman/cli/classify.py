@@ -56,7 +56,7 @@ def classify(
         raise UserError("give a file to classify, or texts by --text, and not both")
 
     from elman.tasks.files.places import refuse_existing
-    from elman.tasks.labels.examples import Given
+    from elman.tasks.labels.given import Given
     from elman.tasks.labels.run import Classifier
     from elman.tasks.training.checkpoint import replacing
 
@@ -80,7 +80,7 @@ def classify(
     told: dict[str, Any] = {"examples": kept}
     more = "or a DATA with true labels to see how many are found"
     if examples.labelled:
-        told["scores"] = _show_scores(pairs)
+        told["scores"] = _show_scores(pairs, classifier.labels)
         more = "or with the probability of every label by --probabilities"
     print(f"next: the same into a file with -o FILE, {more}", file=sys.stderr)
     return told
@@ -90,7 +90,8 @@ def classify(
 def _open(classifier: "Classifier", data: Path, text_column: str | None, label_column: str | None) -> "Iterator[Any]":
     """The examples of a file or of stdin, which is kept in a file as long as it is read."""
     from elman import data as sets
-    from elman.tasks.labels.examples import Given, open_examples
+    from elman.tasks.labels.examples import open_examples
+    from elman.tasks.labels.given import Given
 
     usual = classifier.config["data"].get("columns", ())
     columns: dict[str, Any] = {"text_column": text_column, "label_column": label_column, "usual": usual}
@@ -138,10 +139,12 @@ def _text_of(file: Path) -> str:
 
 def _show_scores(
     pairs: Counter[tuple[str, str]],  # true label and the one that was found, with how often
+    known: Sequence[str],
 ) -> dict[str, Any]:
     """Say how many of a file's own labels were found, how well each was, and which were taken for which."""
     import numpy as np
 
+    from elman.tasks.files.tables import listed
     from elman.tasks.labels.measures import confusion, f1_scores
 
     names = sorted({name for pair in pairs for name in pair})
@@ -157,6 +160,8 @@ def _show_scores(
     width = max(map(columns, there))
     lines += [f"{'label':{width}}      F1  examples"]
     lines += [f"{name}{' ' * (width - columns(name))}{f1[name]:8.3f}{n:10,}" for name, n in there.items()]
+    if unknown := [repr(name) for name in there if name not in known]:
+        lines += ["", f"labels that the model was not trained on, and so never finds: {listed(unknown)}"]
     print("\n".join([*lines, "", *matrix_lines(matrix, names)]), file=sys.stderr)
     return {
         "accuracy": right / count,

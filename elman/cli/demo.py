@@ -12,7 +12,7 @@ import typer
 from elman.cli import options
 from elman.cli.train import show_sample, train_to_end
 from elman.cli.training import outcome
-from elman.tasks.files.places import free_path
+from elman.tasks.files.places import free_path, quoted, refuse_existing
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def demo(
     """Train on Python's own documentation for a minute, show what was learned, and race torch's layer."""
     training = LoopSettings(steps=steps, seed=seed)
     folder = output or free_path(Path("elman-demo"))
+    refuse_existing(folder, "choose another folder")
 
     from elman.tasks.text import run as text_runs
 
@@ -51,7 +52,8 @@ def demo(
     times = _show_race(run)
     picture = folder / "loss.png"  # not there without matplotlib, which was said
     print(f"everything is in {folder}{f', the picture of the losses is {picture}' if picture.exists() else ''}")
-    print(f'next: elman generate {folder} --prompt "{PROMPT}", or elman train text FILE -o RUN on a text of your own')
+    again = f'elman generate {quoted(folder)} --prompt "{PROMPT}"'
+    print(f"next: {again}, or elman train text FILE -o RUN on a text of your own")
     return {**outcome(run), "times_as_fast": times}
 
 

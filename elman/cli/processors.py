@@ -6,16 +6,13 @@ from pathlib import Path
 
 from elman import _waiting
 
-_WAITS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
-
 
 def use_what_is_there() -> None:
     """Lets threads wait briefly on a busy machine, and has no more of them than a container gets processors.
 
     The number is said to OpenMP in the environment, which it reads once: nothing is said where torch is loaded.
     """
-    if not any(name in os.environ for name in _WAITS):
-        _waiting.watch()
+    _waiting.watch()
     given = quota() if "torch" not in sys.modules else None
     if given is not None and given < cores() and "OMP_NUM_THREADS" not in os.environ:
         os.environ["OMP_NUM_THREADS"] = str(max(1, int(given)))

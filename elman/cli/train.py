@@ -8,6 +8,7 @@ import typer
 from elman.cli import options, train_labels, train_series, training
 from elman.cli.common import common
 from elman.cli.training import known_tokens, open_run, outcome
+from elman.tasks.files.places import quoted
 from elman.tasks.settings import LoopSettings, TextSettings
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def text(
     run = open_run(context, text_runs.JOB, file, read, settings, loop)
     train_to_end(run, file, tensorboard=tensorboard)
     show_sample(run, "")
-    print(f"next: elman generate {output} --prompt ... --length 1000")
+    print(f"next: elman generate {quoted(output)} --prompt ... --length 1000")
     return outcome(run)
 
 
@@ -93,7 +94,7 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
     training.train_to_end(
         trainer,
         run.folder,
-        again=f"elman train text {file} -o {run.folder}",
+        again=f"elman train text {quoted(file)} -o {quoted(run.folder)}",
         tensorboard=tensorboard,
     )
     bits = text_runs.measure(run)

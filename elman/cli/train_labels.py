@@ -72,15 +72,15 @@ def labels(
     settings, loop = options.read_settings(context, LabelsSettings), options.read_settings(context, LoopSettings)
 
     from elman import data as sets
+    from elman.tasks.files.places import file_sha256, quoted
     from elman.tasks.labels import run as labels_runs
     from elman.tasks.labels.examples import open_examples
-    from elman.tasks.training import runs
 
     file = sets.find(data)
 
     def read() -> labels_runs.Source:
         examples = open_examples(file, text_column=text_column, label_column=label_column)
-        return labels_runs.Source(examples, runs.file_sha256(file), known_tokens(labels_runs.JOB, source))
+        return labels_runs.Source(examples, file_sha256(file), known_tokens(labels_runs.JOB, source))
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
         return dict(zip(("text_column", "label_column"), config["data"].get("columns", ()), strict=False))
@@ -98,13 +98,14 @@ def labels(
     train_to_end(
         run.trainer,
         output,
-        again=f"elman train labels {data} -o {output}",
+        again=f"elman train labels {quoted(data)} -o {quoted(output)}",
         tensorboard=tensorboard,
     )
     finish(run)
     example = "sequences.jsonl" if "mean" in run.config else "texts.csv"
-    asked = "" if "mean" in run.config else f' or elman classify {output} --text "..."'
-    print(f"next: elman classify {output} {example}{asked}, or elman export {output} -o model.onnx")
+    here = quoted(output)
+    asked = "" if "mean" in run.config else f' or elman classify {here} --text "..."'
+    print(f"next: elman classify {here} {example}{asked}, or elman export {here} -o model.onnx")
     return outcome(run)
 
 

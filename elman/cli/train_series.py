@@ -67,13 +67,13 @@ def series(
     settings, loop = options.read_settings(context, SeriesSettings), options.read_settings(context, LoopSettings)
 
     from elman import data as sets
+    from elman.tasks.files.places import file_sha256, quoted
     from elman.tasks.files.tables import open_table
     from elman.tasks.series import run as series_runs
     from elman.tasks.series.columns import choose_columns
     from elman.tasks.series.dated import dated
     from elman.tasks.series.report import describe_forms, describe_series
     from elman.tasks.series.several import SeveralTable
-    from elman.tasks.training import runs
 
     file = sets.find(data)
 
@@ -83,12 +83,12 @@ def series(
             columns = choose_columns(
                 table, time_column, column, time_format, read=read_column or [], future=future_column or []
             )
-            return series_runs.Source(table, columns, runs.file_sha256(file))
+            return series_runs.Source(table, columns, file_sha256(file))
         if read_column or future_column or len(column or []) > 1:
             raise UserError("--series-column goes with one --column alone, that of the values")
         several = SeveralTable(table, series_column, time_column, column[0] if column else None)
         columns = choose_columns(several, several.time, several.names, time_format)
-        return series_runs.Source(several, columns, runs.file_sha256(file), (series_column, several.value))
+        return series_runs.Source(several, columns, file_sha256(file), (series_column, several.value))
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -107,12 +107,14 @@ def series(
     train_to_end(
         run.trainer,
         output,
-        again=f"elman train series {data} -o {output}",
+        again=f"elman train series {quoted(data)} -o {quoted(output)}",
         tensorboard=tensorboard,
     )
     finish(run)
+    here = quoted(output)
     print(
-        f"next: elman forecast {output} {data} --steps {run.settings.horizon}, or elman export {output} -o model.onnx"
+        f"next: elman forecast {here} {quoted(data)} --steps {run.settings.horizon}, or elman export {here} -o "
+        f"model.onnx"
     )
     return outcome(run)
 

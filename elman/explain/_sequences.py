@@ -12,9 +12,10 @@ from elman.explain._labels import GUESSES
 from elman.explain._run import trace
 from elman.explain._trace import Trace
 from elman.tasks.errors import DataError
-from elman.tasks.labels.examples import Given, Numbers
+from elman.tasks.labels.given import Given
 from elman.tasks.labels.run import Classifier
 from elman.tasks.labels.tokens import split_texts
+from elman.tasks.labels.values import Numbers
 
 TITLE = {"en": "A labels model reads {what}", "ko": "분류 모델이 {what} 읽는 과정"}
 TEXT = {"en": "“{text}”", "ko": "“{text}”를"}

@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from elman.kernels.cells import Cell
+
+Tables = tuple[Tensor | None, ...]
+"""The masks, the recurrent masks, reset, and the lengths or the batch sizes of a problem; () of one without any."""
 
 
 class Weights(NamedTuple):
@@ -80,6 +84,12 @@ class Problem(NamedTuple):
         return self.terms[1] if len(self.terms) > 1 else None
 
     @property
+    def tables(self) -> Tables:
+        """What it has beside the tensors that gradients flow to."""
+        lengths = self.lengths if self.batch_sizes is None else self.batch_sizes
+        return self.masks, self.recurrent_masks, self.reset, lengths
+
+    @property
     def steps(self) -> int:
         """T."""
         return self.x.shape[0] if self.batch_sizes is None else self.batch_sizes.shape[0]
@@ -119,6 +129,14 @@ class Problem(NamedTuple):
     def state_widths(self) -> tuple[int, ...]:
         """The width of each state: P of h, H of what else the cell carries."""
         return (self.output_size, *[self.hidden_size] * (len(self.cell.states) - 1))
+
+    def where_there(self) -> Tensor | None:
+        """Whether each step of each sequence of a padded problem is there, (T, N, 1); None: all are."""
+        lengths = self.lengths
+        if lengths is None:
+            return None
+        steps = torch.arange(self.x.shape[0], device=lengths.device)
+        return (steps.unsqueeze(1) < lengths).unsqueeze(-1).to(self.x.device)
 
     # One flattening: what gradients flow to, then what else is a tensor.
 

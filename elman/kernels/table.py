@@ -7,12 +7,13 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from elman.kernels import moment
+from elman.kernels.collection import waiting_collection
 from elman.kernels.numba_cpu.obstacle import FAKE
 from elman.kernels.numba_cpu.obstacle import obstacle as numba_obstacle
 from elman.kernels.problem import Problem, Run
@@ -85,14 +86,19 @@ class Backend(NamedTuple):
 _module: Callable[[str], OwnKernels] = functools.cache(importlib.import_module)
 
 
+def _machine_code() -> Any:
+    with waiting_collection():
+        return importlib.import_module(_MACHINE_CODE)
+
+
 @functools.cache
 def _unusable() -> str | None:
-    return importlib.import_module(_MACHINE_CODE).unusable()  # type: ignore[no-any-return]
+    return _machine_code().unusable()  # type: ignore[no-any-return]
 
 
 @functools.cache
 def _slower() -> str | None:
-    return importlib.import_module(_MACHINE_CODE).slower()  # type: ignore[no-any-return]
+    return _machine_code().slower()  # type: ignore[no-any-return]
 
 
 @functools.cache

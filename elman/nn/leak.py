@@ -89,9 +89,11 @@ class Leaking(nn.Module):
     def _leak_of(self, x: Tensor) -> Tensor:
         """α beside an input x, (1 or L * D, 1, 1, 1 or H), for packed rows with an axis less."""
         leak = self.leak
+        same = (1,) * (x.dim() - 1)
         if not isinstance(leak, Tensor):
-            return x.new_full((1,) * (x.dim() + 1), leak)
-        return leak[(slice(None), *(None,) * (x.dim() - 1))]
+            return x.new_full((1, *same, self.hidden_size), leak)
+        places, width = leak.shape
+        return leak.reshape(places, *same, width)
 
     def _said(self) -> str:
         """For extra_repr."""

@@ -107,8 +107,7 @@ class LeakyRNNCell(RecurrentCell, Leaking):
         problem = Problem(self._cell, 1, 1, self.bias, False, x, states, tuple(weights))
         own_leak, own_drive = leaky_terms(self, problem, Given(leak, drive), not batched)
         terms = (own_leak,) if own_drive is None else (own_leak, own_drive)
-        problem = on_its_cell(self, problem)
-        _, last = in_kernel_dtype(run, changed(problem, problem.cell, problem.states, terms, None))
+        _, last = in_kernel_dtype(run, changed(problem, *on_its_cell(self, problem), terms, None))
         return last[-1][0] if batched else last[-1][0, 0]
 
     @property

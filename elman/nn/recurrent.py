@@ -69,12 +69,6 @@ class Recurrent(RNNBase):
                     raise ValueError(f"zoneout should be a number, or a pair, for h and for c; got {zoneout!r}.")
                 setattr(self, name, of_states if len(of_states) > 1 else of_states[0])
 
-    def _is_plain(self, given: Given | None) -> bool:
-        """Whether the steps of a call read nothing beside its input, and no layer's input is dropped."""
-        if given is not None or self.recurrent_dropout or self.zoneout:
-            return False
-        return not (self.dropout and self.training and self.num_layers > 1)
-
     def _beyond_torch(self) -> str | None:
         """What this layer computes that torch's of its kind cannot; None: nothing."""
         names = [name for name in ("recurrent_dropout", "zoneout") if getattr(self, name)]
@@ -115,11 +109,6 @@ class Recurrent(RNNBase):
                 return self._call_torchs(input, hx, lengths, reset)
             check_call(self, input, states, weights[0])
             check_weights(self, weights)
-        elif lengths is None and reset is None and self._is_plain(given):
-            found = usual.run(self, input, states, weights)
-            if found is not None:
-                output, last = found
-                return output, last if len(last) > 1 else last[0]
         if isinstance(input, PackedSequence):
             if lengths is not None or reset is not None:
                 raise ValueError(
@@ -127,7 +116,7 @@ class Recurrent(RNNBase):
                 )
             packed, last = run_packed(self, input, states, weights, given)
             return packed, last if len(last) > 1 else last[0]
-        output, last = run_padded(self, input, states, weights, lengths, reset, usual is not None, given)
+        output, last = run_padded(self, input, states, weights, lengths, reset, usual, given)
         return output, last if len(last) > 1 else last[0]
 
     def _call_torchs(self, input: Any, hx: Any, lengths: Any, reset: Any) -> Any:

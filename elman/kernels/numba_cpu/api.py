@@ -9,13 +9,28 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import addressed, as_it_lies, check_room, fits, plain, scratch_for
+from elman.kernels.numba_cpu.memory import (
+    addressed,
+    as_it_lies,
+    ask_for_huge_pages,
+    check_own_room,
+    check_room,
+    fits,
+    plain,
+    scratch_for,
+)
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
-from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients
-from elman.kernels.problem import Problem, Run
+from elman.kernels.numba_cpu.terms import (
+    NO_TERMS,
+    gradients_of_terms,
+    read_terms,
+    room_for_gradients,
+    rows_of_terms,
+)
+from elman.kernels.problem import Problem, Run, Tables
 
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
-NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 3, 5, 6))
+NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 6))
 _empty_like = torch.empty_like
 
 
@@ -49,8 +64,8 @@ def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_te
     check_room((x, *weights))
     states, at_states = _states(prepared, problem, x)
     tables, at_tables = _tables(prepared, problem, x)
-    terms, at_terms = read_terms(problem, x)
-    (output, last, saved), seal = launch_forward(prepared, x, at_states, at_weights, at_tables, sealed, at_terms)
+    terms, at_terms = read_terms(rows_of_terms(problem, x), problem.terms)
+    output, last, saved, seal = launch_forward(prepared, x, at_states, at_weights, at_tables, sealed, at_terms)
     del states, tables, terms  # what was made contiguous was kept until the kernel was back
     return Run(output, last, (saved or (None,) * len(prepared.saved)) if save else ()), seal
 
@@ -98,12 +113,11 @@ def backward(
     states, at_states = _states(prepared, problem, x)
     tables, at_tables = _tables(prepared, problem, x)
     at_saved, at_d_last = addresses_of(saved), two(d_last)
-    terms, at_terms = read_terms(problem, x)
     if needs_terms and needs_terms[0] and not keeps_terms:
         raise RuntimeError("The forward pass kept nothing of which the gradient at the leak could be made.")
-    d_terms = room_for_gradients(problem, terms, needs_terms, x)
-    if d_terms:
-        at_terms = (*at_terms[:-3], *two(d_terms), at_terms[-1])
+    of_terms = rows_of_terms(problem, x)
+    terms, at_terms = read_terms(of_terms[:1], problem.terms[:1])  # on the way back nothing reads the drive
+    d_terms, at_terms = room_for_gradients(of_terms, needs_terms, x, at_terms)
     found = launch_backward(
         prepared,
         x,
@@ -122,7 +136,7 @@ def backward(
         at_terms,
     )
     del tables, terms  # kept until the kernel was back
-    return [*found, *gradients_of_terms(problem, d_terms, groups)]
+    return [*found, *gradients_of_terms(problem.terms, d_terms, groups, problem.batch_sizes is not None)]
 
 
 def _plain_saved(array: Tensor | None, shape: tuple[int, ...], x: Tensor) -> Tensor | None:
@@ -143,26 +157,37 @@ def _states(prepared: Prepared, problem: Problem, x: Tensor) -> tuple[Sequence[T
     return states, two(states)
 
 
-def _tables(prepared: Prepared, problem: Problem, x: Tensor) -> tuple[Sequence[Tensor | None], Sequence[int]]:
-    """Masks, reset and lengths, or the batch sizes in their place, which are none of another run; and the addresses."""
-    _, _, _, _, _, _, _, _, lengths, reset, masks, batch_sizes, _, _ = problem
-    if lengths is None and reset is None and masks is None and batch_sizes is None:
+def _tables(prepared: Prepared, problem: Problem, x: Tensor) -> tuple[Tables, Sequence[int]]:
+    """The tables, which are none of another run, and their addresses."""
+    masks, recurrent, reset, lengths = problem.tables
+    if lengths is None and reset is None and masks is None and recurrent is None:
         return (), NO_TABLES
-    if batch_sizes is not None:
-        lengths = plain(batch_sizes)
-        fits("batch_sizes", lengths, batch_sizes.shape[:1], x, torch.int64)
-    elif lengths is not None:
+    if lengths is not None:
         lengths = plain(lengths)
-        fits("lengths", lengths, (x.shape[1],), x, torch.int64)
+        packed = problem.batch_sizes is not None
+        shape = lengths.shape[:1] if packed else (x.shape[1],)
+        fits("batch_sizes" if packed else "lengths", lengths, shape, x, torch.int64)
     if reset is not None:
         reset = plain(reset)
         fits("reset", reset, x.shape[:2], x, torch.bool)
     if masks is not None:
         masks = plain(masks)
         fits("masks", masks, prepared.masks, x)
-    tables = masks, reset, lengths
-    check_room([table for table in tables if table is not None])
-    return tables, [0 if table is None else table.data_ptr() for table in tables]
+    if recurrent is not None:
+        recurrent = plain(recurrent)
+        fits("the masks of recurrent dropout", recurrent, prepared.states[0], x)
+    tables = masks, recurrent, reset, lengths
+    return tables, addresses_of_tables(tables)
+
+
+def addresses_of_tables(tables: Tables) -> list[int]:
+    """In memory that is there; 0 of none."""
+    at = []
+    for table in tables:
+        if table is not None:
+            check_own_room(table)
+        at.append(0 if table is None else table.data_ptr())
+    return at
 
 
 def launch_forward(
@@ -173,15 +198,15 @@ def launch_forward(
     at_tables: Sequence[int],
     sealed: bool,
     at_terms: Sequence[int] = NO_TERMS,
-) -> tuple[Run, int]:
-    """The run and, if asked for, the seal of its output, on memory that was asked for already.
+) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
+    """Output, last states, what is saved and, if asked for, a seal of the output, on memory that was asked for already.
 
     Args:
         prepared: for this run.
         x: contiguous, as (T, N, I) or if prepared for that as (N, T, I), or packed.
         at_states: the addresses of h_0 and c_0; 0 of none.
         at_weights: of the weights.
-        at_tables: of masks, reset and lengths; 0 of none.
+        at_tables: of the tables; 0 of none.
         sealed: whether the seal is asked for.
         at_terms: as `read_terms` gives them.
     """
@@ -191,7 +216,9 @@ def launch_forward(
     saved: Saved = ()
     if prepared.places:
         saved = tuple([new(*shape) if shape else None for shape in prepared.saved])
-    seal = ctypes.c_int64()
+    if prepared.large:
+        ask_for_huge_pages([output, *[array for array in saved if array is not None]])
+    seal = ctypes.c_int64() if sealed else None
     scratch = scratch_for(prepared.scratch)
     plan = prepared.rest.pack(
         scratch.data_ptr(),
@@ -203,14 +230,14 @@ def launch_forward(
         output.data_ptr(),
         *(addresses_of(saved) if saved else NOTHING_SAVED),
         *at_tables,
-        ctypes.addressof(seal) if sealed else 0,
+        0 if seal is None else ctypes.addressof(seal),
         *_NO_GRADIENTS,
         *at_terms,
         *at_weights,
         *at_weights,  # which stand where backward has those of their gradients
     )
     prepared.start(prepared.head + plan)
-    return Run(output, last, saved), seal.value & prepared.seal_bits
+    return output, last, saved, 0 if seal is None else seal.value & prepared.seal_bits
 
 
 def launch_backward(

@@ -1,5 +1,8 @@
 """Tensors as machine code reads them: of the right shape and dtype, contiguous, in memory that is there."""
 
+import ctypes
+import functools
+import mmap
 import operator
 import threading
 from collections.abc import Sequence
@@ -9,6 +12,11 @@ import torch
 from torch import Tensor
 
 _SMALL = 1 << 18  # bytes of scratch memory that every thread keeps
+LARGE = (
+    1 << 25
+)  # bytes from which on malloc of Linux asks the system for memory of its own each time, and gives it back
+_HUGE_PAGE = 1 << 21
+_MADV_HUGEPAGE = getattr(mmap, "MADV_HUGEPAGE", None)  # of Linux
 _address_of: Any = Tensor.data_ptr
 _size_of: Any = Tensor.size
 _traits = operator.attrgetter("dtype", "is_cpu")
@@ -37,6 +45,25 @@ kept = _Kept()
 def scratch_for(count: int) -> Tensor:
     """At least so many bytes, until this thread asks again."""
     return kept.tensor if count <= _SMALL else scratch_memory(count)
+
+
+def ask_for_huge_pages(tensors: Sequence[Tensor]) -> None:
+    """Asks the system to make the memory of large tensors, which nobody has written to yet, of large pages.
+
+    As torch does where THP_MEM_ALLOC_ENABLE is set. It is a wish: where the system has none to give, nothing changes.
+    """
+    if _MADV_HUGEPAGE is None:
+        return
+    for tensor in tensors:
+        begin, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
+        first, after = -(-begin // _HUGE_PAGE) * _HUGE_PAGE, end // _HUGE_PAGE * _HUGE_PAGE
+        if tensor.nbytes >= LARGE and first < after:
+            _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(after - first), _MADV_HUGEPAGE)
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 def plain(tensor: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from elman.kernels.numba_cpu.memory import check_room, no_address, plain, scratc
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
-from elman.kernels.numba_cpu.terms import NO_TERMS, read_terms
+from elman.kernels.numba_cpu.terms import NO_TERMS, read_terms, rows_of_terms
 from elman.kernels.problem import Problem
 from elman.kernels.reference.cells import FUNCTIONS
 
@@ -103,7 +103,7 @@ class StreamOfSteps:
     def _read_terms(self, beside: "OfSteps", given: dict[str, Any] | None) -> None:
         if given or not self._terms_are_read:
             problem = beside.terms(given or {})
-            self._terms, at = read_terms(problem, problem.x)
+            self._terms, at = read_terms(rows_of_terms(problem, problem.x), problem.terms)
             _write_terms(self._plan, _LEAK, *at)
         self._terms_are_read = not (given or beside.changes)
 

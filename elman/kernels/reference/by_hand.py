@@ -13,7 +13,7 @@ from torch import Tensor
 
 from elman.kernels.problem import Problem, Weights
 from elman.kernels.reference.cells import EQUATIONS, States, Step, unblend
-from elman.kernels.reference.loop import complete, dropped, run_layers, starts_of, term_of, where_there, zero_of
+from elman.kernels.reference.loop import complete, dropped, run_layers, starts_of, term_of, zero_of
 from elman.kernels.reference.packed import Packing
 
 
@@ -52,7 +52,7 @@ def _backward(
     if problem.x.shape[0] == 0:
         return _no_step(problem, d_last, needs, groups)
     directions, count = problem.num_directions, problem.weights_a_direction
-    there = where_there(problem)
+    there = problem.where_there()
     starts = starts_of(problem)
     steps: list[dict[int, Step]] = [{} for _ in starts]
 

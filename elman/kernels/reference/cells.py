@@ -129,7 +129,8 @@ class Function(NamedTuple):
 _softplus = partial(F.softplus, threshold=40.0)  # torch's own threshold of 20 rounds to 1e-10
 FUNCTIONS = {
     "tanh": Function(torch.tanh, lambda d, f: d * (1 - f * f)),
-    "relu": Function(torch.relu, lambda d, f: torch.where(f <= 0, 0, d)),
+    # torch's own, a function of f too, with a derivative of 0, so that second gradients lead to all that torch's do
+    "relu": Function(torch.relu, lambda d, f: torch.ops.aten.threshold_backward(d, f, 0)),
     "sigmoid": Function(torch.sigmoid, lambda d, f: d * (f * (1 - f))),
     "softplus": Function(_softplus, lambda d, f: d * -torch.expm1(-f)),
     "retanh": Function(lambda a: torch.relu(torch.tanh(a)), lambda d, f: torch.where(f <= 0, 0, d * (1 - f * f))),

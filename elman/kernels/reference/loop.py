@@ -37,18 +37,9 @@ def starts_of(problem: Problem) -> list[States]:
     return [start] * (problem.num_layers * problem.num_directions)
 
 
-def where_there(problem: Problem) -> Tensor | None:
-    """Whether each step of each sequence is there, (T, N, 1); None: all are."""
-    lengths = problem.lengths
-    if lengths is None:
-        return None
-    steps = torch.arange(problem.x.shape[0], device=lengths.device)
-    return (steps.unsqueeze(1) < lengths).unsqueeze(-1).to(problem.x.device)
-
-
 def run_layers(problem: Problem, starts: list[States], keep: Keep | None) -> tuple[list[Tensor], list[States]]:
     """What each layer reads, (T, N, K), with the output of the last behind it; and the states after each direction."""
-    there = where_there(problem)
+    there = problem.where_there()
     inputs: list[Tensor] = []
     last: list[States] = []
     x = problem.x

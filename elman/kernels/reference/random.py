@@ -40,7 +40,7 @@ def words(keys: Tensor, blocks: int) -> Tensor:
     return torch.stack([torch.stack(of_key, 1) for of_key in found]) if found else counter.new_empty(0, blocks, 4, 16)
 
 
-def normal(keys: Tensor, count: int, scale: float, dtype: torch.dtype) -> Tensor:
+def normal(keys: Tensor, count: int, factor: float, dtype: torch.dtype) -> Tensor:
     """So many normal numbers times a factor under each key: (keys, count), float32 or float64.
 
     By Box and Muller: the radius from one word, the angle within a quarter turn and the quarter from another. A float64
@@ -64,9 +64,11 @@ def normal(keys: Tensor, count: int, scale: float, dtype: torch.dtype) -> Tensor
         for k, part in enumerate((cos - sin, cos + sin))
     ]
     numbers = torch.stack(parts, 3)  # (keys, blocks, pairs, 2, 16)
-    return numbers.flatten(1)[:, :count] * scale
+    return numbers.flatten(1)[:, :count] * factor
 
 
-def moves(keys: Tensor, count: int, threshold: int, dtype: torch.dtype) -> Tensor:
-    """1 where a word is at least the threshold, from 0 to 2^32, else 0, so many under each key: (keys, count)."""
-    return (words(keys, -(-count // (COUNTERS * 4))).flatten(1)[:, :count] >= threshold).to(dtype)
+def moves(keys: Tensor, count: int, factor: float, threshold: int, dtype: torch.dtype) -> Tensor:
+    """The factor where a word is at least the threshold, from 0 to 2^32, else 0, so many under each key: (keys,
+    count)."""
+    reached = words(keys, -(-count // (COUNTERS * 4))).flatten(1)[:, :count] >= threshold
+    return reached.to(dtype) * factor

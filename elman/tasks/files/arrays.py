@@ -62,17 +62,14 @@ class ArrayWriter:
                 self._header()
 
 
-def open_array(
-    path: Path, dtype: npt.DTypeLike, dimensions: int = 1, *, writable: bool = False, older: npt.DTypeLike | None = None
-) -> Array:
+def open_array(path: Path, *types: npt.DTypeLike, dimensions: int = 1, writable: bool = False) -> Array:
     """An array of a run, mapped into memory.
 
     Args:
         path: the file.
-        dtype: that it must have.
-        dimensions: likewise.
+        types: of which it must have one.
+        dimensions: that it must have.
         writable: whether it is to be changed.
-        older: the type that older versions wrote.
 
     Raises:
         RunError: the file is missing or not as it was written.
@@ -83,7 +80,7 @@ def open_array(
         array = np.lib.format.open_memmap(path, mode="r+" if writable else "r")
     except ValueError as error:
         raise RunError(f"{path} is broken ({error})") from error
-    if array.ndim != dimensions or array.dtype not in (dtype, older or dtype):
+    if array.ndim != dimensions or array.dtype not in types:
         raise RunError(f"{path} is broken: its shape is {array.shape}, its type {array.dtype}")
     return array
 

@@ -1,9 +1,41 @@
-"""Where something may be written: nothing that is there is written over unasked."""
+"""Files and folders that the user names: what may be read, and that nothing is written over unasked."""
 
+import hashlib
 import os
+import shlex
 from pathlib import Path
 
-from elman.tasks.errors import RunError
+from elman.tasks.errors import DataError, RunError
+
+
+def quoted(path: Path) -> str:
+    """A path as it is typed in a shell.
+
+    Example:
+        >>> quoted(Path("my run"))
+        "'my run'"
+    """
+    return shlex.quote(str(path))
+
+
+def require_file(file: Path) -> None:
+    """Raise unless there is a file with something in it.
+
+    Raises:
+        DataError: there is none, or it is empty.
+    """
+    if not file.exists():
+        raise DataError(f"{file} does not exist")
+    if not file.is_file():
+        raise DataError(f"{file} is not a file")
+    if file.stat().st_size == 0:
+        raise DataError(f"{file} is empty")
+
+
+def file_sha256(file: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def refuse_existing(path: Path, mend: str = "choose another name, or --overwrite", *, overwrite: bool = False) -> None:

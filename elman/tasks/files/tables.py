@@ -9,8 +9,10 @@ import polars as pl
 
 from elman.tasks.errors import DataError
 from elman.tasks.files.csv_table import CsvTable
+from elman.tasks.files.places import require_file
 
 ROWS = 100_000  # in memory at a time
+SHOWN = 12  # names of columns in a message
 CSV, PARQUET, JSON_LINES = (".csv", ".tsv"), (".parquet", ".pq"), (".jsonl", ".ndjson")
 
 
@@ -46,16 +48,6 @@ def open_table(file: Path) -> Table:
     raise DataError(f"{file} must be a CSV or a Parquet file, with a name that ends in {', '.join(CSV + PARQUET)}")
 
 
-def require_file(file: Path) -> None:
-    """Raise unless there is a file with something in it."""
-    if not file.exists():
-        raise DataError(f"{file} does not exist")
-    if not file.is_file():
-        raise DataError(f"{file} is not a file")
-    if file.stat().st_size == 0:
-        raise DataError(f"{file} is empty")
-
-
 class ParquetTable:
     """A Parquet file, its values of the types it holds."""
 
@@ -86,8 +78,19 @@ class ParquetTable:
 def choose_column(table: Table, option: str, wanted: str | None) -> str | None:
     """The column that the user named, checked."""
     if wanted is not None and wanted not in table.columns:
-        raise DataError(f"{table.file} has no column {wanted!r} for {option}: it has {', '.join(table.columns)}")
+        raise DataError(f"{table.file} has no column {wanted!r} for {option}: it has {listed(table.columns)}")
     return wanted
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a row, the first dozen of them.
+
+    Example:
+        >>> listed(["a", "b"]), listed([f"x{i}" for i in range(500)])[-20:]
+        ('a, b', 'x11 and 488 more')
+    """
+    more = len(names) - SHOWN
+    return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def is_index(name: str) -> bool:

@@ -62,6 +62,11 @@ def encode_examples(
     counts = np.bincount(classes, minlength=len(labels))
     if len(labels) < 2:
         raise DataError(f"{examples.name} has {labels[0]!r} as its only label: there must be at least two")
+    if LEAST * len(labels) > len(classes):
+        raise DataError(
+            f"{examples.name} has {len(labels):,} different labels for {len(classes):,} examples, where each has to "
+            f"occur {LEAST} times: is --label-column the right one?"
+        )
     if rare := [i for i in range(len(labels)) if counts[i] < LEAST]:
         row = int(np.flatnonzero(classes == rare[0])[0])
         raise DataError(
@@ -76,7 +81,7 @@ def encode_examples(
     if counter is not None:
         vocabulary = _number_tokens(folder, counter, starts, parts, known)
     else:
-        mean, std = _scale(open_array(folder / "values.npy", np.float64, 2), starts, parts, width)
+        mean, std = _scale(open_array(folder / "values.npy", np.float64, dimensions=2), starts, parts, width)
     sizes = np.bincount(parts, minlength=3).tolist()
     return Encoded(labels, vocabulary, mean, std, dict(zip(labels, counts.tolist(), strict=True)), sizes)
 
@@ -107,7 +112,10 @@ class LabelledArrays:
     def __init__(self, folder: Path, *, numeric: bool) -> None:
         self.folder = folder
         place = folder / "values.npy"
-        self.values = open_array(place, np.float64, 2, older=np.float32) if numeric else open_array(place, np.uint32)
+        if numeric:
+            self.values = open_array(place, np.float64, np.float32, dimensions=2)  # older versions wrote float32
+        else:
+            self.values = open_array(place, np.uint32)
         starts = open_array(folder / "starts.npy", np.int64)
         self.starts, self.lengths = starts[:-1], np.diff(starts)
         self.classes = np.asarray(open_array(folder / "labels.npy", np.int32))

@@ -9,7 +9,7 @@ import numpy as np
 from elman.tasks.errors import DataError
 from elman.tasks.estimators import Array, Estimator
 from elman.tasks.labels import run as labels_runs
-from elman.tasks.labels.examples import Given, as_list
+from elman.tasks.labels.given import Given, as_list
 from elman.tasks.labels.run import Classifier
 from elman.tasks.settings import LABELS_LOOP, LabelsSettings
 
@@ -129,6 +129,9 @@ class LabelsClassifier(Estimator):
         found, truth = self.predict(X).tolist(), as_list(y, "the labels")
         if len(found) != len(truth):
             raise DataError(f"there are {len(found):,} sequences and {len(truth):,} labels: give as many of both")
+        known = self.classes_.tolist()
+        if {isinstance(label, str) for label in truth}.isdisjoint(isinstance(label, str) for label in known):
+            raise DataError(f"a label is {truth[0]!r}, where fit was given labels such as {known[0]!r}")
         right = [_stripped(one) == _stripped(other) for one, other in zip(found, truth, strict=True)]
         return float(np.average(right, weights=sample_weight))
 

@@ -1,32 +1,18 @@
-"""Examples to classify, read in batches: from a CSV or Parquet file, from JSON lines, or from Python lists."""
+"""Examples to classify, read in batches from a file: CSV, Parquet, or JSON lines."""
 
 import json
-import math
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from elman.tasks.errors import DataError
 from elman.tasks.files.encodings import not_utf8
-from elman.tasks.files.tables import (
-    JSON_LINES,
-    ROWS,
-    Table,
-    as_strings,
-    choose_column,
-    is_index,
-    open_table,
-    require_file,
-)
-
-LARGEST = 3e38  # a number: models compute in float32
-
-Numbers = npt.NDArray[np.float64]  # (T, F)
+from elman.tasks.files.places import require_file
+from elman.tasks.files.tables import JSON_LINES, ROWS, Table, as_strings, choose_column, is_index, listed, open_table
+from elman.tasks.labels.values import Numbers, as_label, as_numbers
 
 TEXTS = (
     *("text", "sentence", "review", "message", "name", "word", "title", "content", "document", "tweet", "sequence"),
@@ -36,6 +22,7 @@ LABELS = (
     *("label", "class", "category", "target", "sentiment", "emotion", "nationality", "language"),
     *("라벨", "레이블", "분류", "범주", "클래스", "감정", "감성", "국적", "언어", "정답"),
 )
+LINE = '{"sequence": [0.5, 1, ...], "label": "a"}'  # of a file of JSON lines
 
 
 @dataclass(frozen=True)
@@ -114,9 +101,10 @@ def choose_columns(table: Table, text: str | None, label: str | None, labelled: 
         missing = " and ".join(
             option for option, name in (("--text-column", text), ("--label-column", label or not labelled)) if not name
         )
+        numbers = "" if text else f"; sequences of numbers come as JSON lines, {LINE}"
         raise DataError(
-            f"which columns of {table.file} are meant is not obvious from {', '.join(table.columns)}: name them with "
-            f"{missing}"
+            f"which columns of {table.file} are meant is not obvious from its first line, {listed(table.columns)}: "
+            f"name them with {missing}{numbers}"
         )
     return text, label
 
@@ -180,7 +168,7 @@ class JsonLines:
         for number, (line, content) in enumerate(self._objects()):
             where = f"{self.file}, line {line}"
             if "sequence" not in content:
-                raise DataError(f'{where} has no "sequence": a line is {{"sequence": [0.5, 1, ...], "label": "a"}}')
+                raise DataError(f'{where} has no "sequence": a line is {LINE}; texts come as CSV or Parquet')
             sequences.append(as_numbers(content["sequence"], where, features))
             features = sequences[-1].shape[1]
             if self.labelled:
@@ -205,146 +193,11 @@ class JsonLines:
                 try:
                     content = json.loads(line)
                 except json.JSONDecodeError as error:
-                    raise DataError(f"{where} is no JSON: {error.msg} at column {error.colno}") from error
+                    raise DataError(
+                        f"{where} is no JSON: {error.msg} at column {error.colno}; a line is {LINE}"
+                    ) from error
                 except UnicodeDecodeError as error:
                     raise not_utf8(where, error, line) from error
                 if not isinstance(content, dict):
-                    raise DataError(f'{where} is no JSON object: a line is {{"sequence": [0.5, 1, ...], "label": "a"}}')
+                    raise DataError(f"{where} is no JSON object: a line is {LINE}")
                 yield number, content
-
-
-class Given:
-    """Python lists, arrays or columns of a data frame: texts, or sequences of numbers, with labels or without.
-
-    Args:
-        sequences: texts, or sequences of numbers.
-        labels: of each; strings, numbers or bools.
-        name: what they are called in errors.
-    """
-
-    def __init__(self, sequences: Any, labels: Any = None, name: str = "the data given") -> None:
-        self.name = name
-        self._sequences = as_list(sequences, "the sequences")
-        if not self._sequences:
-            raise DataError("there is no example: give at least one")
-        self.labels: list[str] | None = None
-        self.values: dict[str, Any] = {}  # the labels as they were given, by name
-        if labels is not None:
-            values = as_list(labels, "the labels")
-            if len(values) != len(self._sequences):
-                raise DataError(
-                    f"there are {len(self._sequences):,} sequences and {len(values):,} labels: give as many of both"
-                )
-            self.labels = self._names(values)
-        self.numeric, self.labelled = not isinstance(self._sequences[0], str), labels is not None
-
-    def batches(self) -> Iterator[Batch]:
-        """All at once."""
-        if self.numeric:
-            arrays: list[Numbers] = []
-            for i, sequence in enumerate(self._sequences):
-                arrays.append(as_numbers(_plain(sequence), self.place(i), arrays[0].shape[1] if arrays else None))
-            yield Batch(0, arrays, self.labels)
-            return
-        for i, text in enumerate(self._sequences):
-            if not isinstance(text, str) or not text:
-                raise DataError(f"{self.place(i)} must be a text with at least one character, not {text!r}")
-            require_unicode(text, self.place(i))
-        yield Batch(0, pl.Series(self._sequences, dtype=pl.String), self.labels)
-
-    def place(self, example: int) -> str:
-        """Its place in the list."""
-        return f"example {example} (counted from 0)"
-
-    def _names(self, values: list[Any]) -> list[str]:
-        """The labels as strings: what Python holds for equal has the same name, and nothing else has."""
-        names: dict[Any, str] = {}
-        for i, value in enumerate(values):
-            plain = value.strip() if isinstance(value, str) else value
-            if not isinstance(value, Hashable) or value not in names:
-                name = as_label(value, self.place(i))
-                known = self.values.setdefault(name, value)
-                if known != value and not (isinstance(known, str) and isinstance(value, str)):
-                    raise DataError(
-                        f"{self.place(i)}: the label {value!r} looks like another one, {known!r}: give all labels in "
-                        f"one type"
-                    )
-                if known != value:  # the same but for the spaces around it
-                    self.values[name] = plain
-                names[value] = name
-        return [names[value] for value in values]
-
-
-def as_list(values: Any, what: str) -> list[Any]:
-    """A sequence, array, tensor or column as a list of Python's own values.
-
-    Raises:
-        DataError: it is no sequence, or a single text.
-    """
-    if isinstance(values, str | bytes):
-        raise DataError(f"{what} must be a list, not a single text: put it in brackets, [{_short(str(values))}]")
-    if values is None:
-        raise DataError(f"{what} are missing: fit requires y to be passed, but the target y is None")
-    if hasattr(values, "toarray"):
-        raise DataError(f"{what} are a sparse array, and sparse input is not supported: give .toarray()")
-    if not isinstance(values, Iterable) and hasattr(values, "__array__"):
-        values = np.asarray(values)
-    # a data frame is, as an iterable, its names; the index of one of its columns may begin anywhere
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    if not isinstance(values, Iterable) or isinstance(values, Mapping | Set) or getattr(values, "ndim", 1) == 0:
-        raise DataError(f"{what} must be a list or an array, not {type(values).__name__}")
-    return [value if getattr(value, "ndim", 1) else _plain(value) for value in values]
-
-
-def _plain(sequence: Any) -> Any:
-    """Arrays and their elements as lists and Python's own numbers; where an array's mask lies, None."""
-    if hasattr(sequence, "tolist"):
-        return sequence.tolist()
-    return [_plain(value) for value in sequence] if isinstance(sequence, list | tuple) else sequence
-
-
-def require_unicode(text: str, where: str) -> None:
-    """Raise unless a text can be written as UTF-8: a lone surrogate, half of a character, cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(f"{where} holds {text[error.start]!r}, a lone surrogate, which is no character") from error
-
-
-def as_numbers(sequence: Any, where: str, features: int | None) -> Numbers:
-    """A JSON value as (T, F), checked number by number."""
-    if not isinstance(sequence, list) or not sequence:
-        raise DataError(f"{where}: the sequence must be a list with at least one number, not {_short(sequence)}")
-    rows = sequence if isinstance(sequence[0], list) else [[value] for value in sequence]
-    width = len(rows[0]) if features is None else features
-    for step, row in enumerate(rows):
-        if not isinstance(row, list):
-            raise DataError(f"{where}: sequence[{step}] is {_short(row)} where a list of {width} numbers is needed")
-        if len(row) != width or not width:
-            raise DataError(
-                f"{where}: step {step} of the sequence has {len(row)} numbers where {width or 1} are needed"
-            )
-        for value in row:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not _fits(value):
-                raise DataError(f"{where}: step {step} of the sequence holds {_short(value)}, no finite number")
-    return np.array(rows, dtype=np.float64)
-
-
-def as_label(value: Any, where: str) -> str:
-    """A JSON value as the name of a class."""
-    if isinstance(value, str) and value.strip():
-        require_unicode(value, where)
-        return value.strip()
-    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return json.dumps(value)
-    raise DataError(f"{where}: the label must be a text or a number, not {_short(value)}")
-
-
-def _fits(value: float) -> bool:
-    return abs(value) < LARGEST  # not true of NaN either
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy.typing as npt
 
-from elman.tasks.labels.measures import repeated
+from elman.tasks.files.places import quoted
+from elman.tasks.labels.measures import difference_error, repeated
 from elman.tasks.labels.run import MODEL, Run, Scores
 from elman.tasks.training import readme
 from elman.tasks.training.checkpoint import write_atomically
 from elman.tasks.training.verdict import standing
 
 SAME = 0.005  # of macro-F1, within which two count as equally good
+SURE = 2.0  # standard errors of a difference, within which they do as well
 
 
 def confusion_csv(
@@ -42,15 +44,24 @@ def repetition(run: Run) -> str:
 
 
 def verdict(scores: Mapping[str, Scores]) -> str:
-    """By macro-F1, in a sentence: which baselines the model beats, and which it does not."""
-    others = {name: score.macro_f1 for name, score in scores.items() if name != MODEL}
-    says, best = standing(scores[MODEL].macro_f1, others, same=SAME, lower=False)
-    if best is None:
-        return f"By macro-F1 this model is {says}."
-    return (
-        f"By macro-F1 this model is {says}: use that, {others[best] - scores[MODEL].macro_f1:.3f} better, or train on "
-        f"more data or longer."
-    )
+    """By macro-F1, in words: which baselines the model beats, and which it does not.
+
+    A difference of two standard errors or less counts as none, as other examples might have it the other way round.
+    """
+    own = scores[MODEL]
+    others = {name: score for name, score in scores.items() if name != MODEL}
+    values = {name: score.macro_f1 for name, score in others.items()}
+    same = {
+        name: max(SAME, SURE * difference_error(own.truth, own.found, score.found, own.labels))
+        for name, score in others.items()
+    }
+    says, best = standing(own.macro_f1, values, same=same, lower=False)
+    advice = ""
+    if best is not None:
+        advice = f": use that, {values[best] - own.macro_f1:.3f} better, or train on more data or longer"
+    chance = any(SAME < abs(value - own.macro_f1) <= same[name] for name, value in values.items())
+    note = f" As good means no further apart than chance allows on {len(own.truth):,} examples." if chance else ""
+    return f"By macro-F1 this model is {says}{advice}.{note}"
 
 
 def write_labels_readme(run: Run, scores: Mapping[str, Scores], notes: str) -> None:
@@ -69,10 +80,11 @@ def write_labels_readme(run: Run, scores: Mapping[str, Scores], notes: str) -> N
     readme.write_metrics(run.folder, found, run.trainer.best_step)
     rows = [[name, f"{score.accuracy:.3f}", f"{score.macro_f1:.3f}"] for name, score in scores.items()]
     header = [f"on {measure:,} held-out examples", "accuracy", "macro-F1"]
+    here = quoted(run.folder)
     readme.write_readme(
         run.folder,
         f"Labels of {about['file']}",
         [what, readme.settings_in_words({**model, **run.config["training"]})],
         f"{readme.table(header, rows)}\n\n{words} {notes}".rstrip(),
-        [f"elman classify {run.folder} DATA", f"elman export {run.folder} -o model.onnx"],
+        [f"elman classify {here} DATA", f"elman export {here} -o model.onnx"],
     )

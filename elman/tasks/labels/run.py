@@ -1,5 +1,6 @@
 """The run folder of a labels task: begun, gone on with, measured, and opened to classify."""
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,7 +121,14 @@ JOB = LabelsJob()
 class Scores:
     """Accuracy and macro-F1 on the examples kept apart for the end, and the confusion matrix behind them."""
 
-    matrix: Array  # (K, K): true label by found label
+    truth: Array  # (N,), each example's class
+    found: Array  # (N,), the class that was found
+    labels: int
+
+    @functools.cached_property
+    def matrix(self) -> Array:
+        """How often each true label was found as each label, (K, K)."""
+        return measures.confusion(self.truth, self.found, self.labels)
 
     @property
     def accuracy(self) -> float:
@@ -146,7 +154,7 @@ def measure(run: Run) -> dict[str, Scores]:
         bag: measures.logistic_regression(arrays, labels, tokens, seed, longest),
         MAJORITY: measures.majority(arrays),
     }
-    return {name: Scores(measures.confusion(*pair, labels)) for name, pair in found.items()}
+    return {name: Scores(*pair, labels) for name, pair in found.items()}
 
 
 class Classifier(runs.Opened[LabelsSettings]):

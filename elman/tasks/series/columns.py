@@ -17,6 +17,7 @@ TIMES = (
 )
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
 LOOK = 1000  # rows that decide which columns hold numbers
+SURE = 10  # rows from which on a column of 1, 2, 3 and so on is taken for their numbers
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Columns:
         read: columns that are read beside them, and not forecast.
         future: columns that are known ahead.
         left_out: columns that could not be forecast, for they hold no numbers.
-        index: columns that only number the rows, left out too.
+        index: columns that only number the rows, or have no name, left out too.
         time_format: how the times are written, if the user said so.
     """
 
@@ -53,7 +54,8 @@ def choose_columns(
 ) -> Columns:
     """The columns that were named; else the time column by its usual name or as the first, and all that hold numbers.
 
-    A column without a name is the index that pandas writes: it may hold the times, but is forecast only if asked for.
+    A column that counts the rows is no series, and one without a name is the index that pandas writes: it may hold the
+    times, but is forecast only if asked for.
 
     Raises:
         DataError: there is no such column, none with numbers, or the first line holds values in place of names.
@@ -78,7 +80,9 @@ def choose_columns(
     if time in named:
         raise DataError(f"column {time!r} of {table.file} is the time: it cannot be given as {named[time]} as well")
     others = [name for name in table.columns if name != time and named.get(name) in (None, "--column")]
-    chosen = values or [name for name in others if not is_index(name) and head.height and _holds_numbers(head[name])]
+    numbers = [name for name in others if not is_index(name) and head.height and _holds_numbers(head[name])]
+    counting = [name for name in numbers if head.height >= SURE and _counts_rows(head[name])]
+    chosen = values or [name for name in numbers if name not in counting] or numbers
     if not chosen:
         first = head[others[0]][0] if others and head.height else None
         begins = f": {others[0]} begins with {first!r}{mend(str(first))}" if first else ""
@@ -90,7 +94,7 @@ def choose_columns(
         )
     if values:
         return Columns(time, values, list(read), list(future), time_format=time_format)
-    index = [name for name in others if is_index(name)]
+    index = [name for name in others if name not in chosen and (is_index(name) or name in counting)]
     left_out = [name for name in others if name not in chosen + index]
     return Columns(time, chosen, list(read), list(future), left_out, index, time_format)
 
@@ -100,11 +104,18 @@ def _first_of_times(table: Table, head: pl.DataFrame) -> str:
     first = table.columns[0]
     if not is_index(first) or not head.height:
         return first
-    rows = Reading(NUMBER).times(head[first])
-    if not (rows == pl.int_range(len(rows), eager=True)).all():
+    if not _counts_rows(head[first]):
         return first
     dates = (name for name in table.columns[1:] if any(way.form != NUMBER for way in _readings(table, head[name])))
     return next(dates, first)
+
+
+def _counts_rows(column: pl.Series) -> bool:
+    """Whether a column holds 0, 1, 2 and so on, or 1, 2, 3."""
+    numbers = Reading(NUMBER).times(column)
+    if numbers.null_count() or numbers[0] not in (0, 1):
+        return False
+    return bool((numbers - numbers[0] == pl.int_range(len(numbers), eager=True)).all())
 
 
 def _is_row(time: str, values: list[str], head: pl.DataFrame) -> bool:
@@ -152,6 +163,10 @@ def _readings(table: Table, column: pl.Series) -> list[Reading]:
 def _asked_for(form: str, found: list[Reading]) -> Reading:
     """The reading of this form, a name or a format with % signs."""
     if "%" in form:
+        try:
+            Reading(form).times(pl.Series([""]))
+        except pl.exceptions.ComputeError as error:  # minutes without an hour, for instance
+            raise SettingError("time_format", "a format with date and time", form) from error
         return Reading(form)
     known = {name.lower(): name for name in [*FORMS, NUMBER]}
     if form.lower() not in known:
@@ -161,10 +176,19 @@ def _asked_for(form: str, found: list[Reading]) -> Reading:
 
 
 def mend(value: str) -> str:
-    """What to do about something that would be a number without its commas."""
+    """What to do about something that would be a number without its commas or its unit.
+
+    Example:
+        >>> mend("$5"), mend("49.8%"), mend("up")
+        (': write the number alone, without $', ': write the number alone, without %', '')
+    """
     if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", value):
         return ": write thousands without a comma, and decimals with a point"
-    return ": write decimals with a point" if re.fullmatch(r"-?\d+,\d+", value) else ""
+    if re.fullmatch(r"-?\d+,\d+", value):
+        return ": write decimals with a point"
+    around = re.fullmatch(r"-?([^\w-]*)-?\d[\d.,]*\s*([^\d\s]*)", value)
+    unit = around[1].strip() or around[2] if around else ""
+    return f": write the number alone, without {unit}" if unit else ""
 
 
 def _holds_numbers(column: pl.Series) -> bool:

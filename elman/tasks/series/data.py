@@ -65,7 +65,7 @@ def read_series(table: Table, columns: Columns, folder: Path, usual: Reading | N
     ):
         for first, rows in table.batches([columns.time, *names]):
             found = _times(table, rows[columns.time], reading, first)
-            _check_order(table, rows[columns.time], found, last, first)
+            _check_order(table, rows[columns.time], found, last, first, hours="H" in reading.form)
             last = found[-1].item()
             times.append(found)
             numbers = {name: _numbers(table, rows[name], first) for name in names}
@@ -86,9 +86,9 @@ class SeriesArrays:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.values = open_array(folder / "values.npy", np.float64, 2)
-        self.known = open_array(folder / "known.npy", np.bool_, 2)
-        self.future = open_array(folder / FUTURE, np.float64, 2) if (folder / FUTURE).exists() else None
+        self.values = open_array(folder / "values.npy", np.float64, dimensions=2)
+        self.known = open_array(folder / "known.npy", np.bool_, dimensions=2)
+        self.future = open_array(folder / FUTURE, np.float64, dimensions=2) if (folder / FUTURE).exists() else None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -98,20 +98,23 @@ def _times(table: Table, column: pl.Series, reading: Reading, first: int) -> Arr
     times = reading.times(column)
     if times.null_count():
         place = int(times.is_null().arg_true()[0])
-        kind = "number" if reading.form == NUMBER else f"time of the form {reading.form}, as the first one is"
+        alike = ", as the first one is" if first + place else ""
+        kind = "number" if reading.form == NUMBER else f"time of the form {reading.form}{alike}"
         value = "empty" if column[place] in (None, "") else f"{column[place]!r}"
         raise DataError(f"{table.place(first + place)}: column {column.name} is {value}, no {kind}")
     return times.to_numpy()
 
 
-def _check_order(table: Table, column: pl.Series, times: Array, last: float | None, first: int) -> None:
+def _check_order(table: Table, column: pl.Series, times: Array, last: float | None, first: int, *, hours: bool) -> None:
     before = np.concatenate([times[:1] - 1 if last is None else [last], times[:-1]])
     if (late := times <= before).any():
         place = int(late.argmax())
-        again = "occurs twice" if times[place] == before[place] else "comes after a later one"
+        twice = times[place] == before[place]
+        again = "occurs twice" if twice else "comes after a later one"
+        clocks = "; where clocks were put back, write times with their offset, as 2024-10-27T02:00:00+01:00 is"
         raise DataError(
             f"{table.place(first + place)}: the time {column[place]} {again}: sort the rows by "
-            f"{column.name}, each time once"
+            f"{column.name}, each time once{clocks if twice and hours else ''}"
         )
 
 
@@ -142,7 +145,7 @@ def _refuse_missing(table: Table, name: str, values: Array, first: int) -> None:
 def _to_grid(table: Table, raw_times: Path, raw_values: Path, reading: Reading, folder: Path, columns: Columns) -> Read:
     times, values = (
         open_array(raw_times, np.float64 if reading.form == NUMBER else np.int64),
-        open_array(raw_values, np.float64, 2),
+        open_array(raw_values, np.float64, dimensions=2),
     )
     if len(times) < 3:
         raise DataError(f"{table.file} holds {len(times)} row(s): a series needs at least some dozens")

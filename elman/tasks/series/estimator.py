@@ -123,8 +123,13 @@ class SeriesForecaster(Estimator):
         values = self._y if y is None else _columns(y)
         if values.shape[1] != self._y.shape[1]:
             raise DataError(f"the series has {values.shape[1]} columns, where {self._y.shape[1]} were fitted")
+        known = ~np.isnan(values)
+        if np.isinf(values).any() or not known.any(0).all():
+            raise DataError("the series must hold finite numbers, in each column at least one")
+        first = int(known.argmax(0).max())  # where every column has begun
         frame = pl.DataFrame(values, nan_to_null=True).fill_null(strategy="forward")
-        past = Past(frame.to_numpy(), ~np.isnan(values), self._forecaster.clock, 0, np.zeros((len(values), 0)))
+        filled = frame.to_numpy()[first:]
+        past = Past(filled, known[first:], self._forecaster.clock, first, np.zeros((len(filled), 0)))
         found = self._forecaster.forecast(past)
         return found[:, 0] if self._flat else found
 

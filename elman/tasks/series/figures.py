@@ -91,7 +91,7 @@ def _panels(path: Path, columns: list[str], title: str) -> Iterator[Any]:
             axes.grid(alpha=0.3)
         panels[0].set_title(title, fontsize=10)
         yield panels
-        panels[0].legend(fontsize=8)
+        panels[0].legend(fontsize=8, loc="upper left")  # matplotlib's search for the best place warns where it is slow
 
 
 def _label_times(axes: Any, place: Array, clock: Clock, first: int = 0) -> None:

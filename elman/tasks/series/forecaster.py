@@ -3,7 +3,7 @@
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from elman.tasks.series.model import SeriesModel
 from elman.tasks.series.run import JOB, latest_origins
 from elman.tasks.series.several import SeveralTable
 from elman.tasks.series.task import split_series
+from elman.tasks.settings import SeriesSettings
 from elman.tasks.training import runs
 
 Array = npt.NDArray[Any]
@@ -52,27 +53,20 @@ class Past:
         return self.clock.at(self.first + place)
 
 
-class Forecaster:
-    """A trained series model, with what it needs to read a series as it was trained to.
+class Forecaster(runs.Opened[SeriesSettings]):
+    """A trained series model, with what it needs to read a series as it was trained to."""
 
-    Args:
-        folder: a run folder.
-        device: where to compute.
+    job = JOB
+    model: SeriesModel
 
-    Raises:
-        UserError: the folder or its files are not usable.
-    """
-
-    def __init__(self, folder: Path, *, device: str = "cpu") -> None:
-        model, self.config, self.settings = runs.load_model(JOB, folder, device=device)
-        self.model = cast(SeriesModel, model)
-        self.folder = folder
+    def take_up(self) -> None:
+        """The columns, the clock and what is known of the future, and how far it looks back."""
         self.columns: list[str] = self.config["columns"]
         self.features = Features(**self.config["features"])
         self.clock = Clock(**self.config["clock"])
         self.reach = self.model.ahead + self.settings.window
         self.recent = latest_origins(split_series(self.config["data"]["steps"], self.settings), self.settings.horizon)
-        self.margin = read_margin(folder, self.settings.horizon, len(self.columns))
+        self.margin = read_margin(self.folder, self.settings.horizon, len(self.columns))
 
     def read(self, file: Path, time_format: str | None = None) -> Past:
         """The last values of a file like the one that was trained on, missing ones replaced by the last known one.

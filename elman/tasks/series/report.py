@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from elman.tasks.files.places import quoted
 from elman.tasks.series.clock import DIGITS, Clock
 from elman.tasks.series.run import MODEL, Measured, Run
 from elman.tasks.series.task import Parts
@@ -20,6 +21,7 @@ from elman.tasks.training.verdict import standing
 LEAST_DIGITS = 6
 NEAR = 0.1  # to the share that was asked for, within which an interval holds
 SAME = 0.02  # of an error, within which two forecasters count as equally good
+SMALL = 0.001  # of MASE, within which they do as well: the last digit that is shown
 
 
 def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
@@ -58,7 +60,7 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
         lines.append(f"left out, for they hold no numbers: {', '.join(about['left_out'])}")
     if about.get("index"):  # not there in runs of older versions
         lines.append(
-            f"left out, for it has no name and numbers the rows: column {' and '.join(map(repr, about['index']))}"
+            f"left out, for it numbers the rows or has no name: column {' and '.join(map(repr, about['index']))}"
         )
     if doubtful(clock.form):
         lines.append(f"the times are read as {clock.form}, the first is {clock.at(0)}; --time-format says it otherwise")
@@ -104,7 +106,7 @@ def verdict(measured: Measured, interval: float) -> str:
     """By MASE, in a sentence, which baselines the model beats and which it does not; and whether its interval holds."""
     errors = {name: float(found.mase.mean()) for name, found in measured.errors.items()}
     own = errors.pop(MODEL)
-    says, best = standing(own, errors, same=SAME * own, lower=True)
+    says, best = standing(own, errors, same=dict.fromkeys(errors, max(SAME * own, SMALL)), lower=True)
     advice = f": use {best}, or train on more data" if best else ""
     held = float(measured.errors[MODEL].coverage.mean())
     if abs(held - interval) <= NEAR:
@@ -194,13 +196,14 @@ def write_series_readme(run: Run, measured: Measured) -> None:
         f"{verdict(measured, run.settings.interval)} MASE and the pinball loss are means over all columns, in units of "
         f"{unit_in_words(run.config)}."
     )
+    here = quoted(run.folder)
     readme.write_readme(
         run.folder,
         f"Forecasts of {about['file']}",
         what,
         readme.table(header, rows) + "\n\n" + words,
         [
-            f"elman forecast {run.folder} DATA --steps {run.settings.horizon}",
-            f"elman export {run.folder} -o model.onnx",
+            f"elman forecast {here} DATA --steps {run.settings.horizon}",
+            f"elman export {here} -o model.onnx",
         ],
     )

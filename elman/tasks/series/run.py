@@ -166,7 +166,7 @@ class SeriesJob:
     ) -> SeriesTask:
         """The task on the arrays in the run folder."""
         model = cast(SeriesModel, model)
-        linear = torch.from_numpy(np.array(open_array(folder / LINEAR, np.float64, 3)))
+        linear = torch.from_numpy(np.array(open_array(folder / LINEAR, np.float64, dimensions=3)))
         if linear.shape[:-1] != model.linear.shape[:-1] or linear.shape[-1] != model.linear.shape[-1] + 1:
             raise RunError(f"{folder / LINEAR} is broken: its shape is {tuple(linear.shape)}")
         model.linear.copy_(linear[..., :-1])

@@ -4,6 +4,7 @@ A time may be written in digits alone: 202312, 20244, 2024152. As plain numbers 
 202401), so a column that fits a calendar as a whole is read as one; where it fits two readings, the user is asked.
 """
 
+import calendar
 import datetime
 import itertools
 import re
@@ -160,7 +161,10 @@ class Reading:
             return numbers.set(numbers.is_finite().not_().fill_null(True), None)
         texts = _texts(values)
         if "%" in self.form:
-            return texts.str.to_datetime(self.form, time_unit="us", strict=False, exact=True).cast(pl.Int64)
+            form = self.form
+            if re.search("%[HIkl]", form) and not re.search("%[McRTX+]", form):  # Polars reads no hour without minutes
+                texts, form = texts + " 00", form + " %M"
+            return texts.str.to_datetime(form, time_unit="us", strict=False, exact=True).cast(pl.Int64)
         if not self.zone:
             return FORMS[self.form].times(texts)
         offset = int(_zone(self.zone).utcoffset(None).total_seconds())  # type: ignore[union-attr]
@@ -253,7 +257,11 @@ def write_time(moment: datetime.datetime, reading: Reading) -> str:
         return moment.replace(tzinfo=datetime.UTC).astimezone(_zone(reading.zone)).isoformat()
     if reading.zone:
         return moment.replace(tzinfo=_zone(reading.zone)).isoformat()
-    write = reading.form if "%" in reading.form else FORMS[reading.form].write
+    if "%" in reading.form:  # counted in UTC, whatever zone this machine is in: strftime takes %s for local time
+        seconds = calendar.timegm(moment.timetuple())
+        write = re.sub("%[%s]", lambda found: str(seconds) if found[0] == "%s" else found[0], reading.form)
+        return moment.replace(tzinfo=datetime.UTC).strftime(write)
+    write = FORMS[reading.form].write
     if "%" not in write:
         return moment.isoformat(sep=write) + ("Z" if reading.form == INSTANT else "")
     plain = {"{q}": (moment.month + 2) // 3, "{m}": moment.month, "{d}": moment.day}

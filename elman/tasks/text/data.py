@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.tasks.errors import DataError, RunError
+from elman.tasks.errors import DataError
+from elman.tasks.files.arrays import open_array
 from elman.tasks.files.encodings import not_utf8, sample_at
+from elman.tasks.files.places import require_file
 from elman.tasks.training.progress import progress_bar
 
 Ids = npt.NDArray[np.unsignedinteger[Any]]
@@ -81,12 +83,7 @@ def encode_file(file: Path, folder: Path, *, known: str = "", progress: bool = F
         DataError: the file is missing, not a file, empty or not UTF-8 (the message gives the byte), or it changed
             while it was read.
     """
-    if not file.exists():
-        raise DataError(f"{file} does not exist")
-    if not file.is_file():
-        raise DataError(f"{file} is not a file")
-    if file.stat().st_size == 0:
-        raise DataError(f"{file} is empty")
+    require_file(file)
     with progress_bar(
         shown=progress, desc="read", unit="B", total=2 * file.stat().st_size, delay=0.5, leave=False
     ) as bar:
@@ -121,15 +118,7 @@ def open_tokens(path: Path) -> Ids:
     Raises:
         RunError: the file is missing or not as it was written.
     """
-    if not path.is_file():
-        raise RunError(f"{path.parent} is no complete run folder: {path.name} is missing")
-    try:
-        tokens = np.lib.format.open_memmap(path, mode="r")
-    except ValueError as error:
-        raise RunError(f"{path} is broken ({error})") from error
-    if tokens.ndim != 1 or tokens.dtype.kind != "u":
-        raise RunError(f"{path} is broken: its shape is {tokens.shape}, its type {tokens.dtype}")
-    return tokens
+    return open_array(path, np.uint8, np.uint16, np.uint32)
 
 
 def _blocks(file: Path) -> Iterator[tuple[bytes, npt.NDArray[np.uint32]]]:

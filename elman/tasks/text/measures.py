@@ -61,4 +61,4 @@ def count_bits(train: Ids, held_out: Ids, size: int, order: int) -> float:
         n, t = n_context[asked_before[known]], follow[asked_before[known]]
         probability[known] = (n_gram[asked[known]] + t * probability[known]) / (n + t)
         context = gram
-    return float(-np.log2(probability).mean())
+    return float(np.log2(1 / probability).mean())

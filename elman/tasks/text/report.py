@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
+from elman.tasks.files.places import quoted
 from elman.tasks.text.run import MODEL, Run
 from elman.tasks.training import readme
 from elman.tasks.training.verdict import standing
@@ -13,7 +14,7 @@ SAME = 0.005  # bits, within which two count as equally good
 def verdict(bits: Mapping[str, float]) -> str:
     """By bits per character, in a sentence: what the model beats, and what it does not."""
     others = {name: value for name, value in bits.items() if name != MODEL}
-    says, best = standing(bits[MODEL], others, same=SAME, lower=True)
+    says, best = standing(bits[MODEL], others, same=dict.fromkeys(others, SAME), lower=True)
     advice = f": {best} needs {bits[MODEL] - others[best]:.3f} bits less" if best else ""
     return f"By bits per character this model is {says}{advice}."
 
@@ -36,11 +37,12 @@ def write_text_readme(run: Run, file: str, bits: Mapping[str, float]) -> None:
     found = {name: {"bits_per_character": value} for name, value in bits.items()}
     readme.write_metrics(run.folder, found, trainer.best_step)
     settings = dataclasses.asdict(run.settings) | dataclasses.asdict(trainer.settings)
+    here = quoted(run.folder)
     readme.write_readme(
         run.folder,
         f"A model of {file}",
         [what, readme.settings_in_words(settings)],
         readme.table([f"on {held_out:,} held-out characters", task.measure], [[n, f"{v:.3f}"] for n, v in bits.items()])
         + f"\n\n{words}",
-        [f'elman generate {run.folder} --prompt "..." --length 300', f"elman export {run.folder} -o model.onnx"],
+        [f'elman generate {here} --prompt "..." --length 300', f"elman export {here} -o model.onnx"],
     )

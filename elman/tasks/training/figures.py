@@ -41,7 +41,7 @@ def loss_picture(trainer: Trainer, path: Path, *, lines: dict[str, float] | None
         axes.set(xlabel="step", ylabel=trainer.task.measure, xlim=(0, trainer.settings.steps))
         axes.set_title(READING.format(data=trainer.task.data), fontsize=10)
         axes.grid(alpha=0.3)
-        axes.legend()
+        axes.legend(loc="upper right")  # losses fall; a search for the best place warns where it is slow
 
 
 def confusion_picture(

@@ -1,7 +1,6 @@
 """A run of any task: begun from its data, gone on with after an interruption, and opened to use."""
 
 import dataclasses
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from elman.tasks.errors import RunError, SettingError
+from elman.tasks.files.places import file_sha256
 from elman.tasks.settings import LoopSettings, ModelSettings
 from elman.tasks.training import checkpoint
 from elman.tasks.training.lock import locked
@@ -294,9 +294,3 @@ def find_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:  # torch raises either, by device
         raise SettingError("device", "a device that torch can compute on here, such as cpu", name) from error
     return device
-
-
-def file_sha256(file: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

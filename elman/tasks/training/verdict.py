@@ -3,22 +3,24 @@
 from collections.abc import Mapping
 
 
-def standing(own: float, others: Mapping[str, float], *, same: float, lower: bool) -> tuple[str, str | None]:
+def standing(
+    own: float, others: Mapping[str, float], *, same: Mapping[str, float], lower: bool
+) -> tuple[str, str | None]:
     """How a model stands beside others, and which of those is the best that is better.
 
     Args:
         own: the model's measure.
         others: theirs, by name.
-        same: a difference that counts as none.
+        same: by name, the difference that counts as none.
         lower: whether lower is better.
 
     Example:
-        >>> standing(0.37, {"counts": 0.57, "always a": 0.1}, same=0.01, lower=False)
+        >>> standing(0.37, {"counts": 0.57, "always a": 0.1}, same={"counts": 0.01, "always a": 0.01}, lower=False)
         ('better than always a; worse than counts', 'counts')
     """
     ahead = {name: (other - own) * (1 if lower else -1) for name, other in others.items()}
-    better = [name for name, by in ahead.items() if by > same]
-    worse = [name for name, by in ahead.items() if by < -same]
+    better = [name for name, by in ahead.items() if by > same[name]]
+    worse = [name for name, by in ahead.items() if by < -same[name]]
     equal = [name for name in others if name not in better + worse]
     kinds = (("better than", better), ("as good as", equal), ("worse than", worse))
     says = "; ".join(f"{what} {' and '.join(names)}" for what, names in kinds if names)

@@ -1,7 +1,6 @@
 """What there is to compile, in LLVM's language: the passes of a cell, and the products."""
 
 import contextlib
-import gc
 import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,6 +9,7 @@ from numba import types
 from numba.core import codegen, config, dispatcher, event
 from numba.core.compiler_lock import global_compiler_lock
 
+from elman.kernels.collection import waiting_collection
 from elman.kernels.numba_cpu.matmul.products import make_products
 from elman.kernels.numba_cpu.passes.backward import make_backward
 from elman.kernels.numba_cpu.passes.forward import make_forward
@@ -63,10 +63,7 @@ def _translating_only() -> Iterator[None]:
         (types.Record, "__repr__", lambda self: self.__class__.__name__),
         (dispatcher.Dispatcher, "get_call_template", _of_any_number(dispatcher.Dispatcher.get_call_template)),
     ]
-    with global_compiler_lock, contextlib.ExitStack() as stack:
-        if gc.isenabled():
-            gc.disable()
-            stack.callback(gc.enable)
+    with global_compiler_lock, waiting_collection(), contextlib.ExitStack() as stack:
         for owner, name, value in instead:
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)

@@ -13,6 +13,7 @@ from elman import _fork
 from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
+from elman.kernels.numba_cpu.memory import LARGE
 from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
@@ -42,6 +43,7 @@ class Prepared(NamedTuple):
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
     seal_bits: int  # those of a seal that are the same however the run was split
+    large: bool  # whether any array that a run makes is so large that it is worth to ask for large pages
 
 
 def prepare(
@@ -265,6 +267,7 @@ def _prepare(
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
         (1 << 8 * size) - 1,
+        size * max(map(math.prod, ((*shape[:-1], width), *saved))) >= LARGE,
     )
 
 

@@ -99,6 +99,7 @@ class Arrays(NamedTuple):
     c: int  # (L, T, N, D, H)
     m: int  # (L, T, N, D, H) what was projected
     masks: int  # dropout masks, for each layer but the last
+    recurrent: int  # (L * D, N, P) dropout masks of h before a step
     reset: int  # (T, N) bool
     lengths: int  # (N,), or packed the batch size of each step (T,)
     seal: int  # the address of one number, to which the output's seal is added; 0: not asked for
@@ -116,7 +117,6 @@ class Arrays(NamedTuple):
     drive_row: int
     d_leak: int  # (L * D, T, N, W), or (L * D, N, W) where all steps have the same
     d_drive: int  # (L * D, T, N, H)
-    recurrent: int  # (L * D, N, P) dropout masks of h before a step
 
 
 FIELDS = (*Shapes._fields, *Arrays._fields)

@@ -17,7 +17,7 @@ from elman.kernels.reference.random import COUNTERS
 
 
 def make_fill(dtype: type, name: str) -> Any:
-    """fill(request), which writes the numbers of a distribution: "normal", times a factor, or "moves"."""
+    """fill(request), which writes the numbers of a distribution, "normal" or "moves"."""
     size = np.dtype(dtype).itemsize
     numbers = COUNTERS * (2 if name == "normal" and size == 8 else 4)  # of a block
     of_block = _block(dtype, _normals if name == "normal" else _moves)
@@ -26,7 +26,7 @@ def make_fill(dtype: type, name: str) -> Any:
     def fill(request):
         given = addresses(request + 8 * FIRST_WORD)
         keys, tasks_a_key, count, at_keys, output = given[0], given[1], given[2], given[3], given[4]
-        parameter = request + 8 * (FIRST_WORD + 5)
+        parameters = request + 8 * (FIRST_WORD + 5)
         while True:
             task = fetch_add_one(request)
             if task >= keys * tasks_a_key:
@@ -36,33 +36,40 @@ def make_fill(dtype: type, name: str) -> Any:
             for turn in range(BLOCKS_A_TASK):
                 rest = count - (block + turn) * numbers
                 if rest > 0:
-                    of_block(key, block + turn, rest, row + size * (block + turn) * numbers, parameter)
+                    of_block(key, block + turn, rest, row + size * (block + turn) * numbers, parameters)
 
     return fill
 
 
-def _normals(drawing: Drawing, parameter: Any) -> list[Vector]:
-    scale = Vector(drawing.e, drawing.e.broadcast(parameter))
-    return [z * scale for z in drawing.normals()]
+def _factor(drawing: Drawing, parameters: Any) -> Vector:
+    """The second of the parameters."""
+    at = drawing.e.b.add(parameters, ir.Constant(I64, 8))
+    return Vector(drawing.e, drawing.e.broadcast(at))
 
 
-def _moves(drawing: Drawing, parameter: Any) -> list[Vector]:
-    return drawing.moves(drawing.e.b.load(drawing.e.at(parameter, I64)))
+def _normals(drawing: Drawing, parameters: Any) -> list[Vector]:
+    factor = _factor(drawing, parameters)
+    return [z * factor for z in drawing.normals()]
+
+
+def _moves(drawing: Drawing, parameters: Any) -> list[Vector]:
+    threshold = drawing.e.b.load(drawing.e.at(parameters, I64))
+    return drawing.moves(threshold, _factor(drawing, parameters))
 
 
 def _block(dtype: type, formula: Callable[[Drawing, Any], list[Vector]]) -> Any:
-    """An intrinsic f(key, block, count, address, parameter) that writes a block of numbers, of which there are so many
+    """An intrinsic f(key, block, count, address, parameters) that writes a block of numbers, of which there are so many
     left."""
 
     @intrinsic
-    def block(_: Any, key: Any, block: Any, count: Any, address: Any, parameter: Any) -> Any:
+    def block(_: Any, key: Any, block: Any, count: Any, address: Any, parameters: Any) -> Any:
         def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
             e = Emitter(builder, dtype)
-            key, number, count, address, parameter = arguments
+            key, number, count, address, parameters = arguments
             places = [
                 (k * COUNTERS + first, z)
                 for first in range(0, COUNTERS, e.width)
-                for k, z in enumerate(formula(Drawing(e, key, number, first), parameter))
+                for k, z in enumerate(formula(Drawing(e, key, number, first), parameters))
             ]
             numbers = len(places) * e.width
             whole = builder.icmp_signed(">=", count, ir.Constant(I64, numbers))

@@ -87,13 +87,13 @@ class Drawing:
         changed = b.xor(b.bitcast(z.value, sign.type), b.and_(sign, of_sign))
         return Vector(self.e, b.bitcast(changed, self.e.vector))
 
-    def moves(self, threshold: Any) -> list[Vector]:
-        """Four vectors: 1 where a word is at least the threshold, which goes up to 2^32, else 0."""
+    def moves(self, threshold: Any, factor: Vector) -> list[Vector]:
+        """Four vectors: the factor where a word is at least the threshold, which goes up to 2^32, else 0."""
         e, b = self.e, self.e.b
         reachable = b.icmp_unsigned("<", threshold, ir.Constant(I64, 1 << 32))
         bound = e.splat(b.trunc(threshold, _I32), _I32)
-        one = b.select(reachable, e.constant(1), e.constant(0))
-        return [Vector(e, b.select(b.icmp_unsigned(">=", w, bound), one, e.constant(0))) for w in self.words]
+        there = b.select(reachable, factor.value, e.constant(0))
+        return [Vector(e, b.select(b.icmp_unsigned(">=", w, bound), there, e.constant(0))) for w in self.words]
 
 
 def _minus_log(u: Vector) -> Vector:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from elman.kernels.numba_cpu.compile.cache import drawing_code_for
-from elman.kernels.numba_cpu.memory import check_room, plain
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.reference.random import COUNTERS
 
@@ -15,25 +14,25 @@ FIRST_WORD = 16  # of what is asked, after the cache line in which threads count
 BLOCKS_A_TASK = 64
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 _WORK = 30  # multiply-adds that take the time of a number
-_REQUESTS = {form: struct.Struct(f"q{8 * (FIRST_WORD - 1)}x5q{form}") for form in ("q", "f4x", "d")}
-"""By how the parameter is written: the count of tasks, then what make_fill reads."""
+_REQUESTS = {size: struct.Struct(f"q{8 * (FIRST_WORD - 1)}x6q{factor}") for size, factor in {4: "f4x", 8: "d"}.items()}
+"""By the bytes of a number: the count of tasks, then what make_fill reads."""
 
 
-def fill(name: str, keys: Tensor, output: Tensor, parameter: float) -> Tensor:
-    """Writes numbers of a distribution into `output`, a row for each key.
+def fill(name: str, keys: Tensor, output: Tensor, factor: float, threshold: int = 0) -> Tensor:
+    """Writes numbers of a distribution into `output`.
 
     Args:
-        name: "normal" or "moves", with a parameter each, as reference/random.py has them.
-        keys: int64 on the CPU.
-        output: (keys, numbers), contiguous, float32 or float64 on the CPU.
+        name: "normal" or "moves", of which reference/random.py says what factor and threshold are.
+        keys: int64, contiguous, on the CPU.
+        output: as many numbers for each key, those of a key together, contiguous, float32 or float64 on the CPU.
         parameter: the factor, or the threshold.
     """
-    keys, (rows, count) = plain(keys), output.shape
-    check_room((keys,))
+    rows = keys.shape[0]
+    count = output.numel() // max(1, rows)
     words = 2 if name == "normal" and output.itemsize == 8 else 4
     tasks = -(-count // (words * COUNTERS * BLOCKS_A_TASK))
-    form = "q" if name == "moves" else "f4x" if output.itemsize == 4 else "d"
-    given = _REQUESTS[form].pack(0, rows, tasks, count, keys.data_ptr(), output.data_ptr(), parameter)
+    places = keys.data_ptr(), output.data_ptr()
+    given = _REQUESTS[output.itemsize].pack(0, rows, tasks, count, *places, threshold, factor)
     threads = team.threads_for(torch.get_num_threads(), _WORK * rows * count, 2, 2)
     team.starter(drawing_code_for(_DTYPES[output.dtype])[name], threads)(given)
     return output

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from elman import _fork
+from elman import _fork, _waiting
 
 _TEAM_WORK = 1_200_000  # multiply-adds below which a second thread of the OpenMP team saves less than it costs
 _TEAM_STEP = 150_000  # the same for a single step of one sequence, which takes the time of reading the weights
@@ -29,10 +29,11 @@ _LOST = (
 )
 _APART = 100_000_000, 1_600_000_000  # ns in which it then runs alone before the team is tried again: at first, at most
 
-ADVICE = (
+SAID = (
     "elman: other processes had its processor for %.0f %% of its runs on several threads, so for a "
-    "while it computes on one. elman.wait_briefly() helps the whole program (README: On a busy machine)"
+    "while it computes on one%s (README: On a busy machine)"
 )
+BRIEFLY = ", and the program's threads wait briefly for each other"
 
 log = logging.getLogger("elman")
 _kernel_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p)  # releases the GIL while it runs
@@ -57,7 +58,8 @@ class Company:
 
     A thread that waits in GNU OpenMP looks for work without a pause, so the time in which it does not run, another
     process had: the wall's time less the thread's own. Threads that lose their processors in turn wait for each other
-    most of the time; one alone, which finishes any plan, waits for nobody.
+    most of the time; one alone, which finishes any plan, waits for nobody. But the rest of a program, torch's
+    operators, has the same threads: from then on, all wait briefly while other processes want their processors.
     """
 
     def __init__(self) -> None:
@@ -84,7 +86,8 @@ class Company:
         self._apart = min(2 * self._apart, _APART[1])
         if not self._said:
             self._said = True
-            log.info(ADVICE, 100 * lost)
+            briefly = gnu_parallel() is not None and _waiting.watch()
+            log.info(SAID, 100 * lost, BRIEFLY if briefly else "")
 
 
 company = Company()

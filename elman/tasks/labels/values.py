@@ -1,0 +1,60 @@
+"""One example's sequence and its label, checked value by value."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from elman.tasks.errors import DataError
+
+LARGEST = 3e38  # a number: models compute in float32
+
+Numbers = npt.NDArray[np.float64]  # (T, F)
+
+
+def require_unicode(text: str, where: str) -> None:
+    """Raise unless a text can be written as UTF-8: a lone surrogate, half of a character, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"{where} holds {text[error.start]!r}, a lone surrogate, which is no character") from error
+
+
+def as_numbers(sequence: Any, where: str, features: int | None) -> Numbers:
+    """A JSON value as (T, F), checked number by number."""
+    if not isinstance(sequence, list) or not sequence:
+        raise DataError(f"{where}: the sequence must be a list with at least one number, not {shortened(sequence)}")
+    rows = sequence if isinstance(sequence[0], list) else [[value] for value in sequence]
+    width = len(rows[0]) if features is None else features
+    for step, row in enumerate(rows):
+        if not isinstance(row, list):
+            raise DataError(f"{where}: sequence[{step}] is {shortened(row)} where a list of {width} numbers is needed")
+        if len(row) != width or not width:
+            raise DataError(
+                f"{where}: step {step} of the sequence has {len(row)} numbers where {width or 1} are needed"
+            )
+        for value in row:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not _fits(value):
+                raise DataError(f"{where}: step {step} of the sequence holds {shortened(value)}, no finite number")
+    return np.array(rows, dtype=np.float64)
+
+
+def as_label(value: Any, where: str) -> str:
+    """A JSON value as the name of a class."""
+    if isinstance(value, str) and value.strip():
+        require_unicode(value, where)
+        return value.strip()
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return json.dumps(value)
+    raise DataError(f"{where}: the label must be a text or a number, not {shortened(value)}")
+
+
+def _fits(value: float) -> bool:
+    return abs(value) < LARGEST  # not true of NaN either
+
+
+def shortened(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= 40 else f"{text[:37]}..."
