@@ -143,7 +143,7 @@ def _reshape(watched: Watched) -> Cause:
             say(
                 "Copy with repeat_interleave(k, 0), which keeps each sample's copies together, or view the other way "
                 "round, view(k, batch, ...).transpose(0, 1).",
-                "샘플마다 복사본이 모이는 repeat_interleave(k, 0)를 쓰거나, 거꾸로 view(k, batch, ...)로 나눈 뒤 "
+                "샘플마다 복사본이 모이는 repeat_interleave(k, 0)를 쓰거나, 거꾸로 `view(k, batch, ...)`로 나눈 뒤 "
                 "transpose(0, 1)을 하세요.",
             ),
         )
