@@ -1,4 +1,4 @@
-"""Ninety-six small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""Ninety-seven small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -899,3 +899,13 @@ def state_of_both_directions_joined_for_a_stack():
 
     decoder = nn.GRU(I, 2 * H, 2, batch_first=True)
     return Of(forward, encoder=gru(num_layers=2, bidirectional=True), decoder=decoder, fc=head(2 * H)), numbers()
+
+
+@right
+def output_unpacked_and_state_taken():
+    def forward(self, x, lengths):
+        output, h = self.rnn(packed(x, lengths))
+        output, _ = pad_packed_sequence(output, batch_first=True)
+        return self.fc(h[-1])
+
+    return with_lengths(forward, rnn=gru(), fc=head())

@@ -1,4 +1,4 @@
-"""48 more wrong models: states handed to the wrong place, values thrown away, axes, losses and settings."""
+"""51 more wrong models: states handed to the wrong place, values thrown away, axes, losses and settings."""
 
 import torch
 import torch.nn.functional as F
@@ -415,6 +415,38 @@ def layer_that_starts_at_a_tenth():
     return Of(lambda self, x: self.fc(self.rnn(x)[0][:, -1]), rnn=rnn, fc=head()), numbers()
 
 
+@wrong("saturated-units", r"units of `torch\.sigmoid\(.\)` .* stay below 0\.005 or above")
+def gates_that_positive_weights_drive_open():
+    def forward(self, x):
+        h = c = torch.zeros(len(x), 32)
+        for x_t in x.unbind(1):
+            i, f, g, o = (x_t @ self.w + h @ self.u).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+        return self.fc(h)
+
+    w, u = (nn.Parameter(torch.rand(size, 128)) for size in (I, 32))
+    return Of(forward, w=w, u=u, fc=head(32)), numbers(5, 12)
+
+
+@wrong("batch-lost", r"view\(5, 7, -1\)` .* takes rows of a packed sequence's data.*pad_packed_sequence first")
+def rows_of_packed_data_viewed():
+    def forward(self, x):
+        output, _ = self.rnn(packed(x, torch.full((5,), 7)))
+        return self.fc(output.data).view(5, 7, -1)
+
+    return Of(forward, rnn=gru(), fc=head()), numbers(5, 7)
+
+
+@wrong("batch-lost", r"view\(len\(x\), 3\)` .* as repeat puts them.*repeat_interleave")
+def copies_in_turn_beside_copies_together():
+    def forward(self, x, y):
+        questions = self.rnn(x)[1][-1].repeat(3, 1)
+        return self.score(questions, self.rnn(y.flatten(0, 1))[1][-1]).view(len(x), 3)
+
+    return Of(forward, rnn=gru(), score=nn.Bilinear(H, H, 1)), (numbers(), torch.randn(N, 3, T, I))
+
+
 @wrong("exploding-gradient", r"explode over the 12 steps")
 def relu_with_large_weights():
     rnn = nn.RNN(I, 32, nonlinearity="relu", batch_first=True)
@@ -430,7 +462,7 @@ def recurrent_weights_that_are_all_positive():
             h = torch.tanh(self.i2h(x_t) + h @ self.w)
         return self.fc(h)
 
-    return Of(forward, i2h=nn.Linear(I, H), w=nn.Parameter(2 + torch.rand(H, H)), fc=head()), numbers(5, 20)
+    return Of(forward, i2h=nn.Linear(I, H), w=nn.Parameter(0.5 + torch.rand(H, H)), fc=head()), numbers(5, 20)
 
 
 @wrong("made-in-forward", r"A parameter \(1, 5, 6\) is made anew.*in __init__")

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+import torch
+
 from elman.explain._language import say
 from elman.explain.experiments.culprit import Watched
+from elman.explain.experiments.influence import Influence, labelings
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.words import listed
@@ -28,7 +31,7 @@ def cause_of(way: list[Watched]) -> Cause | None:
     """What the first operation of the way did, told by its name, its shapes and what moved."""
     watched = _leaving_the_packed(way)
     if watched is not way[0]:
-        return _packed_rows(watched)
+        return packed_rows(watched)
     name, result = watched.operation.name, next((one for one in watched.outputs if one and one.judged), None)
     if watched.main is None or watched.main[1].axis is None or result is None:
         return None
@@ -70,7 +73,8 @@ def _where(watched: Watched) -> tuple[str, str, int]:
     return watched.operation.place, lie, axis
 
 
-def _packed_rows(watched: Watched) -> Cause:
+def packed_rows(watched: Watched) -> Cause:
+    """What is to say of an operation that reads a packed sequence's data as if it were padded."""
     place = watched.operation.place
     if watched.operation.name in ("pad_packed_sequence", "_pad_packed_sequence"):
         return Cause(
@@ -124,8 +128,25 @@ def _another_order(watched: Watched) -> Cause:
 
 
 def _reshape(watched: Watched) -> Cause:
-    place, lie, _ = _where(watched)
+    place, lie, axis = _where(watched)
     out = axes(watched.operation.outputs[0])
+    if watched.main is not None and _tiled(watched.main[1], axis):
+        return Cause(
+            say(
+                f"{place} cuts the numbers anew, as {out}, as if each sample's rows lay together; {lie}, in turn: 0, "
+                f"1, "
+                f"2, ..., 0, 1, 2, ..., as repeat puts them",
+                f"{place}에서 샘플마다 행이 모여 있는 것처럼 수를 {out} 모양으로 다시 끊어 읽습니다. {lie}. 그런데 "
+                f"repeat가 "
+                f"놓은 대로 0, 1, 2, ..., 0, 1, 2, ... 순서로 번갈아 있습니다",
+            ),
+            say(
+                "Copy with repeat_interleave(k, 0), which keeps each sample's copies together, or view the other way "
+                "round, view(k, batch, ...).transpose(0, 1).",
+                "샘플마다 복사본이 모이는 repeat_interleave(k, 0)를 쓰거나, 거꾸로 view(k, batch, ...)로 나눈 뒤 "
+                "transpose(0, 1)을 하세요.",
+            ),
+        )
     return Cause(
         say(
             f"{place} cuts the numbers anew, as {out}, in the order in which they lie, and swaps no axes; {lie}, and "
@@ -137,6 +158,17 @@ def _reshape(watched: Watched) -> Cause:
         ),
         swap_axes(),
     )
+
+
+def _tiled(influence: Influence, axis: int) -> bool:
+    """Whether the samples lie on an axis several times, in turn."""
+    size = influence.shape[axis]
+    if size == influence.samples:
+        return False
+    own = torch.tensor(influence.picks)[:, None]
+    along = influence.along(axis)
+    together, in_turn = (not bool((along & (labels != own)).any()) for labels in labelings(size, influence.samples))
+    return in_turn and not together
 
 
 def swap_axes() -> str:

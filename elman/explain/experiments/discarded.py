@@ -43,12 +43,40 @@ def _expressions(patient: Patient, training: bool) -> tuple[Last, set[Expression
     arrives = _arriving(watched, [*results, *_held(patient)])
     if not all(any(not differ(out, one) for k in arrives for out in watched.noted[k].outputs) for one in results):
         return {}, set(last)  # a result is made by what cannot be watched
-    used = {(watched.noted[k].code, watched.noted[k].line) for k in arrives}
+    used = {(watched.noted[k].code, watched.noted[k].line) for k in arrives if not _does_nothing(watched.noted[k])}
+    used |= {one for one, operation in last.items() if _is_left_over(patient, watched, operation, arrives)}
     return {one: operation for one, operation in last.items() if one not in used}, used
 
 
+def _is_left_over(patient: Patient, watched: Operations, operation: Operation, arrives: set[int]) -> bool:
+    """Whether all that it was made of is an output of recurrent layers which nothing else reads: whoever takes h_n
+    alone may unpack the output in passing."""
+    walk, layers = Walk(watched.noted), {type(layer).__name__ for layer in patient.recurrent}
+    read = {one for k in arrives for one in watched.noted[k].read}
+    place = next(k for k, one in enumerate(watched.noted) if one is operation)
+    waiting, seen = [place], {place}
+    while waiting:
+        place = waiting.pop()
+        for one, value in zip(walk.operations[place].read, walk.operations[place].inputs, strict=True):
+            maker = walk.maker(one, place)
+            if not value.is_floating_point():  # the lengths
+                continue
+            if maker is not None and walk.operations[maker].name in layers and one not in read:
+                continue
+            if maker is None or maker in arrives:
+                return False
+            waiting += {maker} - seen
+            seen.add(maker)
+    return True
+
+
+def _does_nothing(operation: Operation) -> bool:
+    """Whether it returned what it was given, as a dropout in evaluation does."""
+    return _in_place(operation) and not differ(operation.inputs[0], operation.outputs[0])
+
+
 def _in_place(operation: Operation) -> bool:
-    """Whether what came out is what went in: written to, or a dropout that does nothing."""
+    """Whether what came out is what went in: written to, or left as it is."""
     return set(operation.made) <= set(operation.read)
 
 

@@ -24,8 +24,8 @@ def moved(before: Tensor, after: Tensor, tolerance: float | None = None) -> Tens
 
 
 def differ(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have different shapes, or numbers that moved."""
-    return one.shape != other.shape or bool(moved(one, other).any())
+    """Whether two tensors have different shapes or types, or numbers that moved."""
+    return one.shape != other.shape or one.dtype != other.dtype or bool(moved(one, other).any())
 
 
 def differing(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> list[str]:

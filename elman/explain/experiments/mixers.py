@@ -5,7 +5,7 @@ from torch import nn
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments import batch_as_time
-from elman.explain.experiments.causes import cause_of
+from elman.explain.experiments.causes import RESHAPES, cause_of, packed_rows
 from elman.explain.experiments.culprit import Trail, Watched
 from elman.explain.experiments.influence import Influence, differ
 from elman.explain.experiments.patient import Patient, Results
@@ -101,13 +101,21 @@ def _loop(patient: Patient, calls: list[Seen], evidence: str) -> Finding:
 
 def _by_operation(trial: Trial, seen: list[Seen], bad: Bad, way: list[Watched], evidence: str) -> Finding:
     """The finding that names the operation in the model's code."""
-    cause = cause_of(way)
+    cause = packed_rows(way[0]) if _reads_packed_rows(seen, way[0]) else cause_of(way)
     if cause is None:
         return _elsewhere(trial, seen, bad, evidence, None)
     first = way[0]
     code, said = _said(trial, bad)
     where = trial.patient.where(first.operation)
     return Finding(code, "error", _because(said, cause.said), f"{evidence}.", cause.mend, where)
+
+
+def _reads_packed_rows(seen: list[Seen], first: Watched) -> bool:
+    """Whether an operation cuts rows of a packed sequence's data anew, of which there is one for each real step."""
+    if first.operation.name not in RESHAPES or first.main is None:
+        return False
+    rows = first.main[0].shape[0]
+    return any(s.record.packed and s.record.lengths is not None and int(s.record.lengths.sum()) == rows for s in seen)
 
 
 def _because(said: str, why: str) -> str:

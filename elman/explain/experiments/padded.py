@@ -36,12 +36,12 @@ def whose_padding(patient: Patient, name: str) -> Said:
     """Who takes the padding in on the way to a result, what to do, and the module that it stands in."""
     if (mask := _inverted_mask(patient)) is not None:
         return (*_by_masking(mask), patient.where(mask))
+    if (softmax := _weighing_padding(patient)) is not None:
+        return (*_by_weighing(softmax), patient.where(softmax))
     operation = _operation(patient, name)
     if operation is not None and operation.name not in {type(layer).__name__ for layer in patient.recurrent}:
         said_by = _by_taking if operation.name in TAKES else _by_mixing
         return (*said_by(patient, operation), patient.where(operation))
-    if (softmax := _weighing_padding(patient)) is not None:
-        return (*_by_weighing(softmax), patient.where(softmax))
     if (mean := _over_padding(patient)) is not None:
         return (*_by_averaging(mean), patient.where(mean))
     readers = _readers(patient)

@@ -95,7 +95,7 @@ def _shared(patient: Patient, name: str, module: nn.Module, count: int) -> Findi
         say(
             "Make each anew: nn.ModuleList([Layer() for _ in range(n)]), not [layer] * n. Where they are to share, "
             "accept it: raise_if_bad(ignore=['layers-shared']).",
-            "하나하나 새로 만드세요: [layer] * n이 아니라 nn.ModuleList([Layer() for _ in range(n)])입니다. 일부러 "
+            "하나하나 새로 만드세요: `[layer] * n`이 아니라 `nn.ModuleList([Layer() for _ in range(n)])`입니다. 일부러 "
             "함께 "
             "쓰는 것이라면 raise_if_bad(ignore=['layers-shared'])로 받아들이세요.",
         ),

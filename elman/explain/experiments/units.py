@@ -20,6 +20,7 @@ ALWAYS = 0.95  # share of the places at which a saturated unit is so
 # can be dead, since what it reads is never negative.
 MOST = {"saturated": 0.5, "dead": 0.75}
 PLACES = 16  # fewer say nothing
+AT_THE_END = 0.8  # the same for the last turns of a loop by hand, which some samples get to later
 LOOP = 3  # turns of a loop by hand, at least
 
 
@@ -30,6 +31,8 @@ class Activation:
     label: str
     where: str
     kind: str  # "saturated" or "dead": what its units can be
+    by_hand: bool = False
+    gate: bool = False  # a sigmoid, of which 2 s - 1 is looked at
 
 
 def examine(patient: Patient) -> list[Finding]:
@@ -62,12 +65,16 @@ def _states(patient: Patient, calls: list[Call]) -> dict[Activation, Tensor]:
                 one = Activation(patient.label(record.module), record.name, kind)
                 turns.setdefault(one, []).append(_later(patient, record, kind))
         for operation in patient.operations(call):
-            if operation.name == "tanh" and operation.outputs[0].dim() == 2 and operation.code:
-                one = Activation(operation.place, patient.where(operation), "saturated")
-                turns.setdefault(one, []).append(operation.outputs[0])
+            if operation.name in ("tanh", "sigmoid") and operation.outputs[0].dim() == 2 and operation.code:
+                one = Activation(
+                    operation.place, patient.where(operation), "saturated", True, operation.name == "sigmoid"
+                )
+                output = operation.outputs[0]
+                turns.setdefault(one, []).append(output if operation.name == "tanh" else 2 * output - 1)
         for one, outputs in turns.items():
-            is_loop = len(outputs) >= LOOP
-            if is_loop or not one.label.startswith("`"):
+            if one.by_hand and len(outputs) >= LOOP:  # a loop by hand is seen to its end, and takes time to get there
+                states.setdefault(one, []).extend(outputs[-max(2, len(outputs) // 4) :])
+            elif not one.by_hand:
                 states.setdefault(one, []).extend(outputs[len(outputs) // 2 :] if one.kind == "saturated" else outputs)
     return {one: torch.cat(outputs) for one, outputs in states.items()}
 
@@ -83,8 +90,9 @@ def _later(patient: Patient, record: Record, kind: str) -> Tensor:
 
 
 def _findings(states: dict[Activation, Tensor], batches: int) -> list[Finding]:
-    found = [_finding(one, outputs, batches) for one, outputs in states.items()]
-    return [finding for finding in found if finding is not None]
+    found = [(one, _finding(one, outputs, batches)) for one, outputs in states.items()]
+    by_hand = [finding for one, finding in found if finding is not None and one.by_hand]
+    return [finding for one, finding in found if finding is not None and not one.by_hand] + by_hand[:1]
 
 
 def _kind(module: nn.Module) -> str:
@@ -111,11 +119,14 @@ def _finding(one: Activation, states: Tensor, batches: int) -> Finding | None:
             "학습률을 낮추거나, 편향과 입력의 크기를 살펴보세요.",
         )
     else:
-        bad = (states.abs() > SATURATED).double().mean(0) >= ALWAYS
+        bad = (states.abs() > SATURATED).double().mean(0) >= (AT_THE_END if one.by_hand else ALWAYS)
         said = "saturated"
+        edge = (1 + SATURATED) / 2
+        beyond = f"below {1 - edge:.3g} or above {edge:.3g}" if one.gate else f"beyond ±{SATURATED}"
+        beyond_ko = f"{1 - edge:.3g}보다 작거나 {edge:.3g}보다 큽니다." if one.gate else f"±{SATURATED}을 넘습니다."
         what = say(
-            f"stay beyond ±{SATURATED}: next to no gradient passes them",
-            f"거의 늘 ±{SATURATED}을 넘습니다. 기울기가 거의 지나가지 못합니다",
+            f"stay {beyond}: next to no gradient passes them",
+            f"거의 늘 {beyond_ko} 기울기가 거의 지나가지 못합니다",
         )
         mend = say(
             "Scale the input to about zero mean and a standard deviation of one, and look at the size of the weights.",
