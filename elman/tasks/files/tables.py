@@ -86,7 +86,7 @@ def listed(names: Sequence[str]) -> str:
     """Names in a row, the first dozen of them.
 
     Example:
-        >>> listed(["a", "b"]), listed([f"x{i}" for i in range(500)])[-20:]
+        >>> listed(["a", "b"]), listed([f"x{i}" for i in range(500)])[-16:]
         ('a, b', 'x11 and 488 more')
     """
     more = len(names) - SHOWN
