@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.influence import moved
-from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.not_checked import NotChecked, require_steps
 from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.timeline import time_axes
@@ -20,8 +20,7 @@ MOST = 8  # steps that are changed
 def examine(patient: Patient) -> list[Finding]:
     """The finding backward-not-turned."""
     call = patient.call
-    if call.steps < 3 or call.values is not call.sequences:
-        raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
+    require_steps(call)
     if bool((call.ends < call.steps).any()):
         raise NotChecked(say("the sequences end at different steps", "시퀀스마다 끝나는 시점이 다릅니다"))
     if all(time is None for time in time_axes(patient, patient.run()).values()):

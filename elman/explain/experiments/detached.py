@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.influence import largest_difference, moved
-from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.not_checked import NotChecked, require_steps
 from elman.explain.experiments.patient import Patient, differentiate, hooked
 from elman.explain.experiments.reach import Taps, last_results
 from elman.explain.experiments.tensors import axes
@@ -24,8 +24,7 @@ NOTICED = 1e-5  # of the largest number: what such a change must move
 def examine(patient: Patient) -> list[Finding]:
     """The finding state-detached."""
     call = patient.call
-    if call.steps < 3 or call.values is not call.sequences:
-        raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
+    require_steps(call)
     if not _last_step_alone(patient):
         return []
     if not all(_last_step_alone(patient) for _ in range(DRAWS)):

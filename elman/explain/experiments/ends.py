@@ -8,7 +8,7 @@ from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.detached import tapped
 from elman.explain.experiments.influence import differ, differing, moved
-from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.not_checked import NotChecked, require_steps
 from elman.explain.experiments.parameters import jittered
 from elman.explain.experiments.patient import Patient, Results, differentiate
 from elman.explain.experiments.reach import Taps
@@ -79,8 +79,7 @@ def _mismatched(patient: Patient, seen: Seen, wrong: dict[int, int]) -> Finding:
 def unread(patient: Patient) -> list[Finding]:
     """The findings last-step-unread and first-step-unread, for results that have no axis of time."""
     call = patient.call
-    if call.steps < 3 or call.values is not call.sequences:
-        raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
+    require_steps(call)
     if patient.known & {"first-step-only", "two-direction-last-step", "lengths-mismatched", "padding-read"}:
         raise NotChecked(
             say("what is read of the sequences is wrong already", "시퀀스를 읽는 방식에 이미 잘못이 있습니다")

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.influence import moved
-from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.not_checked import NotChecked, require_steps
 from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.tensors import axes
@@ -17,8 +17,7 @@ MOST = 8  # steps that are changed
 def examine(patient: Patient) -> list[Finding]:
     """The finding features-as-time."""
     call = patient.call
-    if call.steps < 3 or call.values is not call.sequences:
-        raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
+    require_steps(call)
     if patient.hindered:
         raise NotChecked(patient.hindered)
     before = patient.record()

@@ -8,7 +8,7 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import differ, differing
-from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.not_checked import NotChecked, require_steps
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.past import at_the_end
 from elman.explain.experiments.patient import Patient
@@ -19,8 +19,7 @@ TURNS = 3  # of a loop, at least
 def examine(patient: Patient) -> list[Finding]:
     """The finding no-memory for loops over operations or cells of one's own."""
     call = patient.call
-    if call.steps < TURNS or call.values is not call.sequences:
-        raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
+    require_steps(call)
     if patient.hindered:
         raise NotChecked(patient.hindered)
     if patient.known & {"no-memory", "input-dropped", "two-direction-last-step", "first-step-only"}:

@@ -9,7 +9,7 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.causes import swap_axes
 from elman.explain.experiments.influence import differ, moved
-from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.not_checked import NotChecked, require_steps
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.tensors import axes
@@ -21,8 +21,7 @@ _PASSES_ON = {*_CUTS, "flatten", "unflatten", "contiguous", "transpose", "permut
 def examine(patient: Patient) -> list[Finding]:
     """The finding steps-scattered."""
     call = patient.call
-    if call.steps < 3 or call.values is not call.sequences:
-        raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
+    require_steps(call)
     if patient.hindered:
         raise NotChecked(patient.hindered)
     operations = patient.operations()
