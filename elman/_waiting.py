@@ -7,7 +7,6 @@ looks 100 times only. So a second team of that many threads, which sleep, makes 
 undoes that.
 """
 
-import ctypes
 import os
 import sys
 import threading
@@ -116,6 +115,8 @@ class Crowd:
     """An OpenMP team of one thread more than there are processors. All of them sleep until it leaves."""
 
     def __init__(self, parallel: Any) -> None:
+        import ctypes
+
         self._leave, there = threading.Event(), threading.Event()
         threads = self.threads()
 

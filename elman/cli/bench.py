@@ -1,8 +1,6 @@
 """elman bench: a layer of elman's beside torch's on this machine. Agreement comes first, then time."""
 
-import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -173,6 +171,7 @@ def _busy_elsewhere() -> Any:
 
 def machine() -> dict[str, object]:
     """What the figures depend on."""
+    import platform
     from importlib.metadata import version
 
     import torch
@@ -228,6 +227,8 @@ def bench(
         "rows": [asdict(row) | {"ratio": row.ratio, "disturbed": row.disturbed} for row in rows],
     }
     if output is not None:
+        import json
+
         from elman.tasks.training.checkpoint import write_atomically
 
         write_atomically(output, (json.dumps(figures, indent=1) + "\n").encode())

@@ -1,12 +1,9 @@
 """elman classify: labels for new sequences, from a trained model."""
 
 import contextlib
-import csv
 import io
 import itertools
-import shutil
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -99,6 +96,9 @@ def _open(classifier: "Classifier", data: Path, text_column: str | None, label_c
     if data != STDIN:
         yield open_examples(sets.find(data), **columns)
         return
+    import shutil
+    import tempfile
+
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / ("stdin.jsonl" if classifier.numeric else "stdin.csv")
         with file.open("wb") as out:
@@ -213,6 +213,8 @@ def _write(
 
 
 def _as_csv(rows: Iterable[Sequence[str]]) -> str:
+    import csv
+
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()

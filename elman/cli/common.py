@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import inspect
-import json as json_format
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +33,8 @@ def common(command: Callable[..., Any], *, answers: bool = False) -> Callable[..
         with _silent(stdout=json or (quiet and not answers), stderr=json or quiet):
             outcome = command(**given)
         if json:
+            import json as json_format
+
             print(json_format.dumps(outcome, indent=1, ensure_ascii=False))
 
     options = {"json": (Json, False), "quiet": (Quiet, False), "threads": (Threads, None)}

@@ -1,8 +1,6 @@
 """elman demo: the whole job on a text that every Python brings along, and a race against torch's layer."""
 
 import re
-import shutil
-import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -39,6 +37,9 @@ def demo(
     training = LoopSettings(steps=steps, seed=seed)
     folder = output or free_path(Path("elman-demo"))
     refuse_existing(folder, "choose another folder")
+
+    import shutil
+    import tempfile
 
     from elman.tasks.text import run as text_runs
 

@@ -1,6 +1,5 @@
 """elman forecast: the next values of a series, from a trained model."""
 
-import csv
 import io
 import sys
 from pathlib import Path
@@ -27,6 +26,8 @@ def forecast(
     """Forecast the values that follow DATA, with an interval, as CSV."""
     if steps is not None and steps < 1:
         raise SettingError("steps", "at least 1", steps)
+
+    import csv
 
     from elman import data as sets
     from elman.tasks.files.places import refuse_existing

@@ -1,7 +1,6 @@
 """What every `elman train` command does: begin or go on, train to the end or to Ctrl-C, and say how it goes."""
 
 import dataclasses
-import json
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
@@ -111,6 +110,8 @@ def known_tokens(job: "Job[D, S, T]", before: Path | None) -> Any:
 
 def outcome(run: "Run[S, T]") -> dict[str, Any]:
     """What training came to, for --json."""
+    import json
+
     found: dict[str, Any] = json.loads((run.folder / "metrics.json").read_bytes())
     return {"run": str(run.folder), **found}
 

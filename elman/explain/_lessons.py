@@ -1,8 +1,6 @@
 """What the examples say about themselves, in both languages: assets/examples.toml."""
 
 import functools
-import tomllib
-from importlib.resources import files
 from typing import Any
 
 
@@ -18,4 +16,7 @@ def lesson_words(name: str) -> dict[str, Any]:
 
 @functools.cache
 def _all_words() -> dict[str, dict[str, Any]]:
+    import tomllib
+    from importlib.resources import files
+
     return tomllib.loads(files("elman.explain").joinpath("assets", "examples.toml").read_text(encoding="utf-8"))

@@ -1,8 +1,6 @@
 """Files and folders that the user names: what may be read, and that nothing is written over unasked."""
 
-import hashlib
 import os
-import shlex
 from pathlib import Path
 
 from elman.tasks.errors import DataError, RunError
@@ -15,6 +13,8 @@ def quoted(path: Path) -> str:
         >>> quoted(Path("my run"))
         "'my run'"
     """
+    import shlex
+
     return shlex.quote(str(path))
 
 
@@ -34,6 +34,8 @@ def require_file(file: Path) -> None:
 
 def file_sha256(file: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
+    import hashlib
+
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -1,12 +1,13 @@
 """What there is to compile, in LLVM's language: the passes of a cell, and the products."""
 
 import contextlib
+import functools
 import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numba import types
-from numba.core import codegen, config, dispatcher, event
+from numba.core import base, config, cpu, dispatcher, errors, event, lowering, registry
 from numba.core.compiler_lock import global_compiler_lock
 
 from elman.kernels.collection import waiting_collection
@@ -49,17 +50,15 @@ def _translating_only() -> Iterator[None]:
     that it does not show, and tells listeners who are not there what it does. Nothing that it makes can be freed before
     the end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
     """
-    options: Any = config
-    instead = [
-        (options, "OPT", type(options.OPT)(0)),
-        (codegen.JITCPUCodegen, "_add_module", lambda self, module: None),
-        (codegen.JITCPUCodegen, "set_env", lambda self, name, env: None),
-        (codegen.CPUCodeLibrary, "_optimize_functions", lambda self, module: None),
-        (codegen.CPUCodeLibrary, "_optimize_final_module", lambda self: None),
-        (codegen.JITCodeLibrary, "_finalize_specific", lambda self: None),
-        (codegen.JITCodeLibrary, "get_pointer_to_function", lambda self, name: 0),
+    registry.cpu_target.target_context.refresh()
+    instead: list[tuple[Any, str, Any]] = [
+        (config, "reload_config", lambda: None),
+        (cpu.CPUContext, "load_additional_registries", _look_at_known_registries),
         (types.BaseFunction, "get_call_type", _asking_once(types.BaseFunction.get_call_type)),
         (event, "broadcast", lambda happened: None),
+        (errors, "termcolor", _Uncoloured),
+        (lowering, "_lit_or_omitted", functools.cache(lowering._lit_or_omitted)),
+        (base, "_has_loc", functools.cache(base._has_loc)),
         (types.Record, "__repr__", lambda self: self.__class__.__name__),
         (dispatcher.Dispatcher, "get_call_template", _of_any_number(dispatcher.Dispatcher.get_call_template)),
     ]
@@ -68,6 +67,18 @@ def _translating_only() -> Iterator[None]:
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)
         yield
+
+
+class _Uncoloured:
+    """Of messages that nobody sees."""
+
+    def __getattr__(self, kind: str) -> Any:
+        return str
+
+
+def _look_at_known_registries(context: Any) -> None:
+    for known in tuple(context._registries):
+        context.install_registry(known)
 
 
 def _of_any_number(get_call_template: Any) -> Any:
@@ -90,16 +101,12 @@ def _asking_once(get_call_type: Any) -> Any:
 
 
 def _as_c_function(name: str, function: Any, arguments: int) -> str:
-    signature = (types.intp,) * arguments
-    function.compile(signature)
-    function.overloads[signature].library._ensure_finalized()  # links what it calls
-    inner = function.overloads[signature].fndesc.mangled_name
+    function.compile((types.intp,) * arguments)
+    (compiled,) = function.overloads.values()
     names = [f"i64 %a{i}" for i in range(arguments)]
-    return f"""{function.inspect_llvm(signature)}
+    return f"""{compiled.library.get_llvm_str()}
 define void @elman_{name}({", ".join(names)}) {{
-  %result = alloca ptr
-  %error = alloca ptr
-  %status = call i32 @{inner}({", ".join(["ptr %result", "ptr %error", *names])})
+  %nothing = call ptr @"{compiled.fndesc.mangled_name}"({", ".join(names)})
   ret void
 }}
 """

@@ -6,9 +6,11 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
+from elman.kernels.numba_cpu.compile.pipeline import Pipeline
+
 _I64 = ir.IntType(64)
 
-part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, no_rewrites=True)
+part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=Pipeline)
 """Compiles a function that only other compiled functions call. It has nothing that numba would have to rewrite."""
 
 
