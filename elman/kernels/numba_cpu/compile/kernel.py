@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from numba import types
-from numba.core import base, config, cpu, dispatcher, errors, event, lowering, registry
+from numba.core import base, config, cpu, dispatcher, errors, event, imputils, lowering, registry
 from numba.core.compiler_lock import global_compiler_lock
 
 from elman.kernels.collection import waiting_collection
@@ -50,10 +50,10 @@ def _translating_only() -> Iterator[None]:
     that it does not show, and tells listeners who are not there what it does. Nothing that it makes can be freed before
     the end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
     """
-    registry.cpu_target.target_context.refresh()
+    _load_what_is_needed(registry.cpu_target.target_context)
     instead: list[tuple[Any, str, Any]] = [
         (config, "reload_config", lambda: None),
-        (cpu.CPUContext, "load_additional_registries", _look_at_known_registries),
+        (cpu.CPUContext, "load_additional_registries", _load_what_is_needed),
         (types.BaseFunction, "get_call_type", _asking_once(types.BaseFunction.get_call_type)),
         (event, "broadcast", lambda happened: None),
         (errors, "termcolor", _Uncoloured),
@@ -76,8 +76,11 @@ class _Uncoloured:
         return str
 
 
-def _look_at_known_registries(context: Any) -> None:
-    for known in tuple(context._registries):
+def _load_what_is_needed(context: Any) -> None:
+    """numba loads all that it can compile, dozens of modules and scipy among them, and looks for more every time."""
+    for module in ("cpython.builtins", "cpython.numbers", "cpython.rangeobj", "cpython.tupleobj", "np.arrayobj"):
+        importlib.import_module(f"numba.{module}")
+    for known in {imputils.builtin_registry: None, **dict.fromkeys(context._registries)}:
         context.install_registry(known)
 
 

@@ -37,8 +37,6 @@ class Library(codegen.CodeLibrary):
         return _MODULE[0]
 
     def add_linking_library(self, library: Any) -> None:
-        if not isinstance(library, Library):
-            raise TypeError(f"{self.name} calls {library.name}, which numba would compile its own way")
         self.called[library] = None
 
     def add_ir_module(self, ir_module: Any) -> None:
@@ -93,7 +91,11 @@ class Convention(callconv.BaseCallConv):
         """Where numba checks what the kernels never do, as a range in steps of 0."""
         builder.ret(ir.Constant(builder.function.function_type.return_type, None))
 
-    def call_function(self, builder: Any, callee: Any, resty: Any, argtys: Any, args: Any) -> Any:
+    def call_function(self, builder: Any, callee: Any, *_: Any, **__: Any) -> Any:
+        raise NotImplementedError(f"{callee.name} is not one of the kernels' functions, and numba calls it its own way")
+
+    def call(self, builder: Any, callee: Any, resty: Any, argtys: Any, args: Any) -> Any:
+        """What numba calls call_function, which tells besides whether something was raised."""
         result = builder.call(callee, self._get_arg_packer(argtys).as_arguments(builder, args))
         return self.context.get_returned_value(builder, resty, result)
 
@@ -191,9 +193,7 @@ class _Lowering(LoweringPass):
 
         def called(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
             function = context.declare_function(builder.module, description)
-            return context.call_conv.call_function(
-                builder, function, description.restype, description.argtypes, arguments
-            )
+            return context.call_conv.call(builder, function, description.restype, description.argtypes, arguments)
 
         called.libs = (library,)  # type: ignore[attr-defined]
         name: Any = [].append  # numba knows a function by a builtin one
