@@ -16,6 +16,7 @@ def too_old(name: str, version: str) -> str | None:
     return f"elman needs {name} {needed} or newer, and found {version}: pip install --upgrade {name}"
 
 
-for _name, _version in (("torch", torch.__version__), ("numba", importlib.metadata.version("numba"))):
+VERSIONS = {"torch": torch.__version__, "numba": importlib.metadata.version("numba")}
+for _name, _version in VERSIONS.items():
     if (_refused := too_old(_name, _version)) is not None:
         raise ImportError(_refused)

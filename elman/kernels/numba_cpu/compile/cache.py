@@ -7,8 +7,8 @@ place and renamed, so that half a file is never run.
 
 import ctypes
 import functools
+import glob
 import hashlib
-import importlib.metadata
 import logging
 import multiprocessing.spawn
 import os
@@ -23,8 +23,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import llvmlite
 import llvmlite.binding as llvm
 
+from elman._needs import VERSIONS
 from elman.kernels.numba_cpu.compile import machine_code
 from elman.kernels.numba_cpu.compile.processor import YIELD
 
@@ -80,14 +82,13 @@ def _load(wanted: set[tuple[str, str]], cell: str, dtype: type) -> None:
         _write({paths[which]: codes[which] for which in wanted if which[1] in made})
     for name, function in _foreign().items():
         llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
-    for of in {of for of, _ in wanted}:
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine_code.target_machine())
-        names = [name for which, name in wanted if which == of]
-        for name in names:
-            engine.add_object_file(llvm.ObjectFileRef.from_data(codes[of, name]))
-        engine.finalize_object()
-        _engines.append(engine)
-        _loaded[of, dtype] = {name: engine.get_function_address(f"elman_{name}") for name in names}
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine_code.target_machine())
+    for code in codes.values():
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    for of, name in wanted:
+        _loaded.setdefault((of, dtype), {})[name] = engine.get_function_address(f"elman_{name}")
 
 
 def _foreign() -> dict[str, Any]:
@@ -101,11 +102,11 @@ def _foreign() -> dict[str, Any]:
 
 def _key() -> str:
     """Everything the machine code depends on, in one word."""
-    root = Path(__file__).parents[1]
-    kernels = root.parent
-    files = [*sorted(root.rglob("*.py")), kernels / "reference" / "random.py"]  # which has the generator's constants
-    parts = [part for file in files for part in (str(file.relative_to(kernels)).encode(), file.read_bytes())]
-    versions = [importlib.metadata.version(name) for name in ("numba", "llvmlite")]
+    kernels = Path(__file__).parents[2]
+    names = sorted(glob.glob("numba_cpu/**/*.py", root_dir=kernels, recursive=True))
+    names.append("reference/random.py")  # which has the generator's constants
+    parts = [part for name in names for part in (name.encode(), (kernels / name).read_bytes())]
+    versions = [VERSIONS["numba"], llvmlite.__version__]
     cpu = machine_code.processor()
     machine = [platform.machine(), cpu.name, cpu.flags]
     return hashlib.sha256(b"\0".join(parts) + "\0".join(versions + machine).encode()).hexdigest()[:32]

@@ -1,5 +1,6 @@
 """What both passes do with rows of numbers, and with a weight's panels."""
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,8 +57,9 @@ def _blend(units: Units) -> None:
     units["target"] = (1 - share) * units["before"] + share * units["target"]
 
 
+@functools.cache
 def make_rows(dtype: type) -> Rows:
-    """The operations for float32 or float64."""
+    """The operations for float32 or float64, translated once for all passes and cells."""
     multiplied = for_units(dtype, ("target", "a", "b"), _multiply)
     scaled = for_units(dtype, ("target", "factor", "source"), _scale)
     divided = for_units(dtype, ("target", "share", "rest"), _divide)

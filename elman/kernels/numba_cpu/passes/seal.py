@@ -1,5 +1,6 @@
 """The seal of an output: a sum of its bits, by which the backward pass sees that it is what the forward pass wrote."""
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,9 @@ class Seal(NamedTuple):
     """end(p, thread)."""
 
 
+@functools.cache
 def make_seal(dtype: type) -> Seal:
-    """The operations for float32 or float64."""
+    """The operations for float32 or float64, translated once for all passes and cells."""
     add_bits = bits_of_rows(dtype)
     words = pointer_to(types.uint32 if dtype is np.float32 else types.uint64)
     width = VECTOR_BYTES // np.dtype(dtype).itemsize
