@@ -43,12 +43,11 @@ def _function(name: str, cell: str, dtype: type) -> tuple[Any, int]:
 
 @contextlib.contextmanager
 def _translating_only() -> Iterator[None]:
-    """numba optimises every function apart and again in every caller, and makes machine code of each: here it does not.
-
-    It also asks for every + anew what integers plus integers are: here once. It makes another function for each number
-    that is written where a function is called: here one for all. It writes the plan's hundred fields into each message
-    that it does not show, and tells listeners who are not there what it does. Nothing that it makes can be freed before
-    the end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
+    """numba asks for every + anew what integers plus integers are: here once. It makes another function for each number
+    that is written where a function is called: here one for all. For each function it reads its settings anew, and for
+    each call asks what the called takes. It writes the plan's hundred fields, in colours, into each message that it
+    does not show, and tells listeners who are not there what it does. Nothing that it makes can be freed before the
+    end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
     """
     _load_what_is_needed(registry.cpu_target.target_context)
     instead: list[tuple[Any, str, Any]] = [

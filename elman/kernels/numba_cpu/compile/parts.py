@@ -10,8 +10,8 @@ from elman.kernels.numba_cpu.compile.pipeline import Pipeline
 
 _I64 = ir.IntType(64)
 
-part = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, pipeline_class=Pipeline)
-"""Compiles a function that only other compiled functions call. It has nothing that numba would have to rewrite."""
+part = njit(error_model="numpy", pipeline_class=Pipeline)
+"""Compiles a function that only other such functions call."""
 
 
 def pointer_to(kind: Any) -> Any:

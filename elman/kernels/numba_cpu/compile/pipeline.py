@@ -183,7 +183,7 @@ class _Lowering(LoweringPass):
             mangler=context.mangler,
             inline=flags.forceinline,
             noalias=flags.noalias,
-            abi_tags=[flags.get_mangle_string()],
+            abi_tags=(),
         )
         with context.push_code_library(library):
             lower = _Lower(context, library, description, state.func_ir, metadata=state.metadata)
