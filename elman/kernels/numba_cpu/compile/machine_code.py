@@ -81,7 +81,7 @@ def object_code(text: str, allowed: Container[str]) -> bytes:
     """The object file of a module that calls nothing outside but the functions allowed."""
     machine, module = target_machine(), llvm.parse_assembly(text)
     module.verify()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=3))
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
     builder.getModulePassManager().run(module, builder)
     called = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if foreign := {name for name in called if name not in allowed}:
