@@ -66,23 +66,23 @@ def precise(precision: str) -> torch.dtype:
 def step_of(layer: torch.nn.Module, row: Row, dtype: torch.dtype, device: str) -> Callable[[], Any]:
     """The call that is timed."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(row.T, row.N, row.H, generator=generator).to(device, dtype)
-    given: Any = x.requires_grad_(row.what == "train")
+    x: Any = torch.randn(row.T, row.N, row.H, generator=generator).to(device, dtype)
     if row.packed:
         lengths = torch.randint(1, row.T + 1, (row.N,), generator=generator)
         lengths[0] = row.T
-        given = pack_padded_sequence(x, lengths, enforce_sorted=False)
+        x = pack_padded_sequence(x, lengths, enforce_sorted=False)
+    data = (x.data if row.packed else x).requires_grad_(row.what == "train")
     if row.what != "train":
 
         def infer() -> Any:
             with torch.no_grad():
-                return layer(given)
+                return layer(x)
 
         return infer
-    wanted = [x, *layer.parameters()]
+    wanted = [data, *layer.parameters()]
 
     def train() -> Any:
-        output, last = layer(given)
+        output, last = layer(x)
         results = [output.data if row.packed else output, *(last if isinstance(last, tuple) else (last,))]
         return torch.autograd.grad(results, wanted, [torch.ones_like(result) for result in results])
 
