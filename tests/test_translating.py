@@ -1,5 +1,6 @@
 """numba turns the kernels into LLVM's language, without what they have no use for, and stays what it is for others."""
 
+import os
 import subprocess
 import sys
 
@@ -32,6 +33,21 @@ def test_numba_may_be_used_before_and_after(first: str) -> None:
     """elman has numba do less than usual as it compiles; a program's own functions are compiled as ever."""
     program = f"{BESIDE}\n{first}\nimport numpy\nboth(numpy.float32)\nboth(numpy.float64)"
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
+
+
+def test_numbas_variables_change_no_machine_code() -> None:
+    program = """
+import hashlib, numpy
+from elman.kernels.numba_cpu.compile import kernel, machine_code
+((_, text),) = kernel.in_llvm(["pack"], "elman", numpy.float32)
+print(hashlib.sha256(machine_code.object_code(text, ["memset", "memcpy", "memmove"])).hexdigest())
+"""
+    variables = {"NUMBA_DEBUGINFO": "1", "NUMBA_BOUNDSCHECK": "1", "NUMBA_OPT": "0"}
+    usual, asked = (
+        subprocess.run([sys.executable, "-c", program], env=os.environ | more, check=True, capture_output=True).stdout
+        for more in ({}, variables)
+    )
+    assert usual == asked
 
 
 def test_what_the_kernels_cannot_do_is_refused() -> None:

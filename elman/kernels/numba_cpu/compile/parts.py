@@ -10,8 +10,8 @@ from elman.kernels.numba_cpu.compile.pipeline import Pipeline
 
 _I64 = ir.IntType(64)
 
-part = njit(error_model="numpy", pipeline_class=Pipeline)
-"""Compiles a function that only other such functions call."""
+part = njit(error_model="numpy", debug=False, pipeline_class=Pipeline)
+"""Compiles a function that only other such functions call, whatever numba's variables say about debugging."""
 
 
 def pointer_to(kind: Any) -> Any:
