@@ -103,6 +103,20 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
                 d_w[j * inputs + i] = sums[i * count + j]
 
     @part
+    def add_masked(p, target, count, dz, row_count, row_address, thread):
+        """dW_hh where W_hh reads states times their masks: these are multiplied anew, a block of rows at a time, since
+        a thread reads what another has just written more slowly than it multiplies."""
+        p_size, dz_step, table = p.output_size, slots * p.hidden_size, table_at(p, thread, 0)
+        h_rows, mask_rows = addresses(row_address + p.h_rows), addresses(row_address + p.mask_rows)
+        masked = addresses(table)
+        for r0 in range(0, row_count, INNER):
+            depth = min(INNER, row_count - r0)
+            for r in range(depth):
+                masked[r] = p.memory + p.masked + size * p_size * (thread * INNER + r)
+                rows.multiply(masked[r], h_rows[r0 + r], mask_rows[r0 + r], p_size)
+            call(p.product_t, depth, dz + size * dz_step * r0, dz_step, count, table, p_size, target)
+
+    @part
     def add(p, plan, layer, d, group, slot, first, count, row, row_count, thread):
         """Adds so many rows of dz, from a `row` on."""
         inputs, h_size, p_size = inputs_of(p, layer), p.hidden_size, p.output_size
@@ -120,7 +134,10 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
         if slot >= before_h:
             unit = h_unit(p, group, slot, first)
             d_w = gradient_at(plan, layer, d, 1) + size * unit * p_size
-            call(p.product_t, row_count, dz, dz_step, count, row_address + p.h_rows, p_size, d_w)
+            if p.recurrent:
+                add_masked(p, d_w, count, dz, row_count, row_address, thread)
+            else:
+                call(p.product_t, row_count, dz, dz_step, count, row_address + p.h_rows, p_size, d_w)
             if p.bias and slot < x_gates:  # the same numbers
                 of_x_bias = gradient_at(plan, layer, d, 2) + size * x_unit(p, group, slot, first)
                 rows.copy(gradient_at(plan, layer, d, 3) + size * unit, of_x_bias, count)
