@@ -94,7 +94,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 after[i] = zeros
             else:
                 after[i] = p.memory + p.dz + dz_bytes * (r + p.sequences) + size * h_size * before_h
-        wait_for_steps(p, plan, d, before + k)
+        if k > 0:
+            wait_for_steps(p, plan, d, before + k)
         if s < p.steps - 1 and (s >= 0 or p.d_h0):
             if p.recurrent:
                 zeros_table = table_at(p, thread, _ZEROS)

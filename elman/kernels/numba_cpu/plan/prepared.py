@@ -132,7 +132,6 @@ def _prepare(
     if not backward and not kind.in_output and not shares and sequences * directions < threads:
         # there is no more that they could share
         threads = team.threads_for(available, a_column * of_input, steps, sequences)
-    block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
     chunks = max(1, min(sequences, -(-threads // directions)))
     if groups:
         chunks = min(groups, max(threads, -(-sequences // _CHUNK)))
@@ -143,11 +142,12 @@ def _prepare(
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
     narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
+    fused = not backward and _reads_in_recurrence(kind, steps, ragged, masked, chunks * directions, shares, threads)
+    block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
     table = max(block, most, INNER if few or (dropped and backward) else 0)
     of_step = max(1, sequences * width)  # numbers
     once = 1 if backward else 0  # arrays that only the backward pass needs
     keeps = save and not kind.in_output
-    fused = not backward and _reads_in_recurrence(kind, steps, ragged, masked, chunks * directions, shares, threads)
     kept, times = (
         (a_chunk, threads) if groups else (sequences, directions)
     )  # sequences whose dz is kept, how many times
