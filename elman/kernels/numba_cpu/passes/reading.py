@@ -61,12 +61,10 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
         inputs = inputs_of(p, layer)
         x_table, z_table, bias_table = table_at(p, thread, _X), table_at(p, thread, _X_Z), table_at(p, thread, _X_BIAS)
         bias = addresses(bias_table)
-        if p.drive:  # which stands in z, with the bias
-            product(p, count, x_table, inputs, packed_ih_at(p, layer, d), x_gates, j0, j1, z_table, z_table)
-            return
         for r in range(count):
             bias[r] = biases_at(p, layer, d) + size * j0
-        product(p, count, x_table, inputs, packed_ih_at(p, layer, d), x_gates, j0, j1, bias_table, z_table)
+        in_table = z_table if p.drive else bias_table  # the drive stands in z, with the bias
+        product(p, count, x_table, inputs, packed_ih_at(p, layer, d), x_gates, j0, j1, in_table, z_table)
 
     @part
     def begin_with_drive(p, layer, d, q, z, j0, j1):

@@ -135,7 +135,7 @@ def _prepare(
     chunks = max(1, min(sequences, -(-threads // directions)))
     if groups:
         chunks = min(groups, max(threads, -(-sequences // _CHUNK)))
-    # with recurrent dropout each task multiplies the states by their masks for itself
+    # with recurrent dropout each of these tasks multiplies the states by their masks for itself
     tasks = threads if dropped else 4 * threads
     units = h if threads == 1 else max(12, -(-h * directions // tasks))
     a_chunk = -(-groups // chunks) * (sequences // groups) if groups else -(-sequences // chunks)
