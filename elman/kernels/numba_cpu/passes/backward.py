@@ -46,7 +46,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     begin_seal, end_seal = seal.begin, seal.end
     recur = make_recurrence(dtype, cell, rows, places, seal)
     together = make_together(make_step(dtype, cell, rows, places, seal))
-    begin_weights, sum_weights = make_weight_gradients(dtype, cell, rows)
+    begin_weights, sum_weights, sum_masked = make_weight_gradients(dtype, cell, rows)
 
     @part
     def last_steps(p, span):
@@ -99,8 +99,11 @@ def make_backward(dtype: type, cell: Room) -> Pass:
             for r in range(0, of_i if layer > 0 or p.d_x else 0, p.block):
                 pass_down(p, layer, d, s0, row + r, min(p.block, of_i - r), thread)
             row += first_row(p, d, thread, s0)
+            group = place_of(p, i) // a_group
             for slot in range(slots):
-                sum_weights(p, plan, layer, d, place_of(p, i) // a_group, slot, 0, h_size, row, of_i, thread)
+                sum_weights(p, plan, layer, d, group, slot, 0, h_size, row, of_i, thread)
+            if p.recurrent:
+                sum_masked(p, plan, layer, d, group, 0, h_size, row, of_i, thread)
 
     @part
     def clear_below(p, layer, task):
@@ -168,9 +171,14 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         return tasks + (tasks_of_clearing(p, layer) if span == 0 else 0)
 
     @part
+    def slots_a_task(p):
+        """Of the tasks that sum weights' gradients: one, or all, which need the same masked states."""
+        return slots if p.recurrent else 1
+
+    @part
     def weight_tasks(p):
         """Into how many tasks the gradients at a direction's weights are split."""
-        return slots * ((p.hidden_size + p.units - 1) // p.units)
+        return slots // slots_a_task(p) * ((p.hidden_size + p.units - 1) // p.units)
 
     @part
     def tasks_that_follow(p, plan, layer, span, d):
@@ -232,11 +240,15 @@ def make_backward(dtype: type, cell: Room) -> Pass:
             pass_down(p, layer, d, s0, task * p.block, min(p.block, count - task * p.block), thread)
         else:
             number, of = (task - blocks) // p.directions, (task - blocks) % p.directions
-            slot, first = number % slots, number // slots * p.units
+            parts, row = slots // slots_a_task(p), first_row(p, of, thread, s0)
+            first_slot, first = number % parts * slots_a_task(p), number // parts * p.units
             units = min(p.units, p.hidden_size - first)
-            if span == 0:
-                begin_weights(p, plan, layer, of, 0, slot, first, units)
-            sum_weights(p, plan, layer, of, 0, slot, first, units, first_row(p, of, thread, s0), count, thread)
+            for slot in range(first_slot, first_slot + slots_a_task(p)):
+                if span == 0:
+                    begin_weights(p, plan, layer, of, 0, slot, first, units)
+                sum_weights(p, plan, layer, of, 0, slot, first, units, row, count, thread)
+            if p.recurrent:
+                sum_masked(p, plan, layer, of, 0, first, units, row, count, thread)
 
     return Pass(panels, pack, phases, tasks, do)
 

@@ -45,7 +45,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
     size, slots, h_gates, before_h = np.dtype(dtype).itemsize, cell.slots, len(cell.of_h), cell.before_h
     in_output, has_c, carries, step_back = cell.in_output, cell.has_c, cell.carries, cell.step_back
     keeps_h = has_c and not in_output  # with zoneout, h of the step before is reached past c, too
-    z_at, c_at, kept_z_at, masked_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
+    z_at, c_at, kept_z_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
     begin_seal, seal_row, end_seal = seal
 
     @part
@@ -91,7 +91,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
         x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
         row, a_sequence = first_row(p, d, thread, s0), distance(p, s0, s1)
         x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
-        m_rows = addresses(p.memory + p.m_rows + 8 * row)
+        m_rows, mask_rows = addresses(p.memory + p.m_rows + 8 * row), addresses(p.memory + p.mask_rows + 8 * row)
         of_d = d * p.sequences
         at_start, after_span = p.memory + p.at_start + h_bytes * of_d, p.memory + p.after_span + h_bytes * of_d
         carried = p.memory + p.carried + size * h_size * of_d
@@ -167,8 +167,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                     h_before = output + width * q_before
                 h_rows[r] = h_before
                 if p.recurrent:
-                    h_rows[r] = masked_at(p, row + r)
-                    rows.multiply(h_rows[r], h_before, mask_at(p, of_direction, place_of(p, i), size), p_size)
+                    mask_rows[r] = mask_at(p, of_direction, place_of(p, i), size)
                 c, c_before, carried_i = 0, 0, 0
                 if has_c:
                     c = c_at(p, layer, d, q[k])

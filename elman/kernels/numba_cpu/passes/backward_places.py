@@ -45,8 +45,6 @@ class Places(NamedTuple):
     """c_at(p, layer, d, q): the same of c."""
     kept_z_at: Any
     """kept_z_at(p, layer, d, q): the pre-activation of a cell whose z stood in the output, where it is kept."""
-    masked_at: Any
-    """masked_at(p, r): h before the step of a row r of dz, times its recurrent dropout."""
     dh_at: Any
     """dh_at(p, d, r, i): where dh of a step comes to stand: P numbers for each row r of dz, or for each sequence."""
     dz_bytes: Any
@@ -80,10 +78,6 @@ def make_places(dtype: type, cell: Room, rows: Rows) -> Places:
         return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
 
     @part
-    def masked_at(p, r):
-        return p.memory + p.masked + size * p.output_size * r
-
-    @part
     def dh_at(p, d, r, i):
         return p.memory + p.dh + size * p.output_size * (r if p.projected else d * p.sequences + i)
 
@@ -102,4 +96,4 @@ def make_places(dtype: type, cell: Room, rows: Rows) -> Places:
         else:
             clear(carried, size * (j1 - j0))
 
-    return Places(z_at, c_at, kept_z_at, masked_at, dh_at, dz_bytes, h_bytes, begin_carried)
+    return Places(z_at, c_at, kept_z_at, dh_at, dz_bytes, h_bytes, begin_carried)

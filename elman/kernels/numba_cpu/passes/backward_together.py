@@ -37,7 +37,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
     h_gates, before_h = len(cell.of_h), cell.before_h
     in_output, has_c, carries, step_back = cell.in_output, cell.has_c, cell.carries, cell.step_back
     keeps_h = has_c and not in_output  # with zoneout, h of the step before is reached past c, too
-    z_at, c_at, kept_z_at, masked_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
+    z_at, c_at, kept_z_at, dh_at, dz_bytes_of, h_bytes_of, begin_carried = places
     seal_row = seal.add_row
 
     @part
@@ -63,6 +63,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
         after, above, dh, dz = addresses(after_table), addresses(above_table), addresses(dh_table), addresses(dz_table)
         row = first_row(p, d, thread, s0)
         x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
+        mask_rows = addresses(p.memory + p.mask_rows + 8 * row)
         of_d = d * p.sequences
         at_start, after_span = p.memory + p.at_start + h_bytes * of_d, p.memory + p.after_span + h_bytes * of_d
         carried = p.memory + p.carried + size * (h_size * of_d + j0)
@@ -93,7 +94,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 after[i] = zeros
             else:
                 after[i] = p.memory + p.dz + dz_bytes * (r + p.sequences) + size * h_size * before_h
-        wait_for_steps(p, plan, d, before + k)
+        if k > 0:
+            wait_for_steps(p, plan, d, before + k)
         if s < p.steps - 1 and (s >= 0 or p.d_h0):
             if p.recurrent:
                 zeros_table = table_at(p, thread, _ZEROS)
@@ -172,7 +174,6 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 x_rows[r] = x + x_bytes * (turned_row(p, d, s, i) if x_turned else q)
                 h_rows[r] = h_before
                 if p.recurrent:
-                    h_rows[r] = masked_at(p, row + r)
-                    rows.multiply(h_rows[r], h_before, mask_at(p, of_direction, i, size), h_size)
+                    mask_rows[r] = mask_at(p, of_direction, i, size)
 
     return step_together

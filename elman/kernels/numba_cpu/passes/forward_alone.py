@@ -56,7 +56,10 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
             if has_c:
                 c_before[k] = c0_at(p, of_direction, i, size)
             q[k] = row_of(p, length_of(p, i) - 1 if d else 0, i)
-            zeros[k] = p.memory + p.zeros
+            if has_c and p.projected:
+                zeros[k] = p.memory + p.zeros
+            if p.recurrent:
+                masked[k] = p.memory + p.masked + size * p_size * (thread * p.most + k)
         sealed = p.seal != 0 and layer == p.layers - 1
         if sealed:
             begin_seal(p, thread)
@@ -91,7 +94,6 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
             columns = h_gates * h_size if s % 2 else -h_gates * h_size
             if p.recurrent:
                 for k in range(active):
-                    masked[k] = p.memory + p.masked + size * p_size * (thread * p.most + k)
                     mask = mask_at(p, of_direction, place_of(p, first + k), size)
                     rows.multiply(masked[k], h_before[k], mask, p_size)
                 call(p.product, active, masked_table, p_size, w_hh, columns, z_table, z_table)

@@ -56,7 +56,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
                 h_before[i] = h0_at(p, of_direction, i, size)
             else:
                 h_before[i] = output + row_bytes * row_of(p, earlier, i)
-        wait_for_steps(p, plan, d, before + s)
+        if s > 0:
+            wait_for_steps(p, plan, d, before + s)
         read_table = before_table
         if p.recurrent:
             read_table = table_at(p, thread, _MASKED)
@@ -77,16 +78,14 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
             leak, kept = leak_at(p, layer, d, q), kept_z_at(p, layer, d, q)
             leak, kept = leak + size * j0 if leak else 0, kept + size * j0 if kept else 0
             step(p, j1 - j0, first[i], h_before[i] + size * j0, c_before, c, h[i], leak, kept)
-            if s == p.steps - 1 and has_c:
+            if s == p.steps - 1:
                 place = size * (h_size * (of_direction * p.sequences + i) + j0)
-                if c != p.c_n + place:
+                rows.copy(p.h_n + place, h[i], j1 - j0)
+                if has_c and c != p.c_n + place:
                     rows.copy(p.c_n + place, c, j1 - j0)
         step_done(p, plan, d, share, before + s)
-        sealed, last = p.seal != 0 and layer == p.layers - 1, s == p.steps - 1
-        for i in range(p.sequences if sealed or last else 0):
-            if sealed:
+        if p.seal and layer == p.layers - 1:
+            for i in range(p.sequences):
                 seal_row(p, h[i], j1 - j0, row_of(p, t, i) * p.directions + d, thread)
-            if last:
-                rows.copy(p.h_n + size * (h_size * (of_direction * p.sequences + i) + j0), h[i], j1 - j0)
 
     return step_together

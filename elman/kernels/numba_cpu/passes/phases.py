@@ -63,6 +63,8 @@ def make_kernel(dtype: type, slots: int, of: Pass) -> Any:
             return
         for phase in range(phases(p)):
             tasks = tasks_in(p, plan, phase)
+            if tasks == 0:
+                continue
             task = 0 if alone else take(plan, phase)
             while task < tasks:
                 do_in(p, plan, phase, task, thread)

@@ -61,19 +61,16 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
         inputs = inputs_of(p, layer)
         x_table, z_table, bias_table = table_at(p, thread, _X), table_at(p, thread, _X_Z), table_at(p, thread, _X_BIAS)
         bias = addresses(bias_table)
-        if p.drive:  # which stands in z, with the bias
-            product(p, count, x_table, inputs, packed_ih_at(p, layer, d), x_gates, j0, j1, z_table, z_table)
-            return
         for r in range(count):
             bias[r] = biases_at(p, layer, d) + size * j0
-        product(p, count, x_table, inputs, packed_ih_at(p, layer, d), x_gates, j0, j1, bias_table, z_table)
+        in_table = z_table if p.drive else bias_table  # the drive stands in z, with the bias
+        product(p, count, x_table, inputs, packed_ih_at(p, layer, d), x_gates, j0, j1, in_table, z_table)
 
     @part
     def begin_with_drive(p, layer, d, q, z, j0, j1):
         """The bias and the drive of a step, in z of unit j0."""
-        if p.drive:
-            rows.copy(z, biases_at(p, layer, d) + size * j0, j1 - j0)
-            rows.add(z, drive_at(p, layer, d, q) + size * j0, j1 - j0)
+        rows.copy(z, biases_at(p, layer, d) + size * j0, j1 - j0)
+        rows.add(z, drive_at(p, layer, d, q) + size * j0, j1 - j0)
 
     @part
     def x_at(p, layer, q):
@@ -103,7 +100,8 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
                     drop(p, layer, q)
                 x[r] = x_at(p, layer, q)
                 z[r] = z_at(p, layer, d, q, 0)
-                begin_with_drive(p, layer, d, q, z[r], 0, p.hidden_size)
+                if p.drive:
+                    begin_with_drive(p, layer, d, q, z[r], 0, p.hidden_size)
             read(p, layer, d, count, 0, p.hidden_size, thread)
 
     @part
@@ -119,7 +117,8 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
                 q = row_of(p, length_of(p, i) - 1 - s if d else s, i)
                 x[filled] = x_at(p, layer, q)
                 z[filled] = z_at(p, layer, d, q, scratch + (s - s0) * count + k) + size * j0
-                begin_with_drive(p, layer, d, q, z[filled], j0, j1)
+                if p.drive:
+                    begin_with_drive(p, layer, d, q, z[filled], j0, j1)
                 filled += 1
                 if filled == p.block:
                     read(p, layer, d, filled, j0, j1, thread)

@@ -12,8 +12,9 @@ from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.plan.addresses import clear, gradient_at, inputs_of, table_at
 
 
-def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
-    """begin, which writes 0 into them, and add, for some hidden units of one slot and one group of sequences."""
+def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any, Any]:
+    """begin, which writes 0 into them, and add, for some hidden units of one slot and one group of sequences; and what
+    adds to dW_hh with recurrent dropout, for all slots."""
     size = np.dtype(dtype).itemsize
     numbers, width = pointer_to(types.float32 if dtype is np.float32 else types.float64), VECTOR_BYTES // size
     few = few_inputs(dtype)
@@ -104,7 +105,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
 
     @part
     def add(p, plan, layer, d, group, slot, first, count, row, row_count, thread):
-        """Adds so many rows of dz, from a `row` on."""
+        """Adds so many rows of dz, from a `row` on; where W_hh reads masked states, not to dW_hh."""
         inputs, h_size, p_size = inputs_of(p, layer), p.hidden_size, p.output_size
         dz_step, row_address = slots * h_size, p.memory + 8 * row
         dz = p.memory + p.dz + size * (dz_step * row + slot * h_size + first)
@@ -119,8 +120,9 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
                 add_bias(p, gradient_at(plan, layer, d, 2) + size * unit, dz, count, row_count, thread)
         if slot >= before_h:
             unit = h_unit(p, group, slot, first)
-            d_w = gradient_at(plan, layer, d, 1) + size * unit * p_size
-            call(p.product_t, row_count, dz, dz_step, count, row_address + p.h_rows, p_size, d_w)
+            if p.recurrent == 0:
+                d_w = gradient_at(plan, layer, d, 1) + size * unit * p_size
+                call(p.product_t, row_count, dz, dz_step, count, row_address + p.h_rows, p_size, d_w)
             if p.bias and slot < x_gates:  # the same numbers
                 of_x_bias = gradient_at(plan, layer, d, 2) + size * x_unit(p, group, slot, first)
                 rows.copy(gradient_at(plan, layer, d, 3) + size * unit, of_x_bias, count)
@@ -132,4 +134,23 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
             d_w = gradient_at(plan, layer, d, p.weights_a_direction - 1) + size * h_size * (group * p_size + first)
             call(p.product_t, row_count, dh, p_size, count, row_address + p.m_rows, h_size, d_w)
 
-    return begin, add
+    @part
+    def add_masked(p, plan, layer, d, group, first, count, row, row_count, thread):
+        """The same to dW_hh, for all its slots: states times their masks, a block of rows at a time.
+
+        They are multiplied here anew: a thread reads what another has just written more slowly than it multiplies.
+        """
+        p_size, dz_step, table = p.output_size, slots * p.hidden_size, table_at(p, thread, 0)
+        h_rows, mask_rows = addresses(p.memory + p.h_rows + 8 * row), addresses(p.memory + p.mask_rows + 8 * row)
+        masked = addresses(table)
+        for r0 in range(0, row_count, INNER):
+            depth = min(INNER, row_count - r0)
+            for r in range(depth):
+                masked[r] = p.memory + p.masked + size * p_size * (thread * INNER + r)
+                rows.multiply(masked[r], h_rows[r0 + r], mask_rows[r0 + r], p_size)
+            for slot in range(before_h, slots):
+                dz = p.memory + p.dz + size * (dz_step * (row + r0) + slot * p.hidden_size + first)
+                d_w = gradient_at(plan, layer, d, 1) + size * h_unit(p, group, slot, first) * p_size
+                call(p.product_t, depth, dz, dz_step, count, table, p_size, d_w)
+
+    return begin, add, add_masked

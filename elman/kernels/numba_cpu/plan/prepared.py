@@ -132,20 +132,22 @@ def _prepare(
     if not backward and not kind.in_output and not shares and sequences * directions < threads:
         # there is no more that they could share
         threads = team.threads_for(available, a_column * of_input, steps, sequences)
-    block = _BLOCK if threads == 1 else min(_BLOCK, max(6, rows // (4 * threads)))
     chunks = max(1, min(sequences, -(-threads // directions)))
     if groups:
         chunks = min(groups, max(threads, -(-sequences // _CHUNK)))
-    units = h if threads == 1 else max(12, -(-h * directions // (4 * threads)))
+    # with recurrent dropout each of these tasks multiplies the states by their masks for itself
+    tasks = threads if dropped else 4 * threads
+    units = h if threads == 1 else max(12, -(-h * directions // tasks))
     a_chunk = -(-groups // chunks) * (sequences // groups) if groups else -(-sequences // chunks)
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
     narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
-    table = max(block, most, INNER if few else 0)
+    fused = not backward and _reads_in_recurrence(kind, steps, ragged, masked, chunks * directions, shares, threads)
+    block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
+    table = max(block, most, INNER if few or (dropped and backward) else 0)
     of_step = max(1, sequences * width)  # numbers
     once = 1 if backward else 0  # arrays that only the backward pass needs
     keeps = save and not kind.in_output
-    fused = not backward and _reads_in_recurrence(kind, steps, ragged, masked, chunks * directions, shares, threads)
     kept, times = (
         (a_chunk, threads) if groups else (sequences, directions)
     )  # sequences whose dz is kept, how many times
@@ -245,7 +247,8 @@ def _prepare(
         x_rows=take(in_spans, 8),
         h_rows=take(in_spans, 8),
         m_rows=take(in_spans if projected else 0, 8),
-        masked=take(p * (in_spans if backward else threads * most) if dropped else 0, size),
+        mask_rows=take(in_spans if dropped else 0, 8),
+        masked=take(p * threads * (INNER if backward else most) if dropped else 0, size),
         h_carried=take(once * of_states * p if zoned else 0, size),
         h_to_start=take(once * of_states * p if zoned else 0, size),
     )

@@ -74,7 +74,8 @@ class Shapes(NamedTuple):
     x_rows: int  # (as dz without the last axis) addresses of the input rows each step read
     h_rows: int  # (the same) addresses of the states each step started from
     m_rows: int  # (the same) addresses of what each step projected
-    masked: int  # with recurrent dropout: (threads, most, P) h before a step times its mask; backward as dz with P
+    mask_rows: int  # (the same) with recurrent dropout, addresses of the masks of these states
+    masked: int  # with recurrent dropout: (threads, most, P), or backward (threads, INNER, P), states times their masks
     h_carried: int  # (D, N, P) with zoneout of h beside another state: what is carried to h of the step before
     h_to_start: int  # (D, N, P) its sum over the steps that read the initial state
 

@@ -133,7 +133,9 @@ def take_step(plan, share, step):
     """Whether the calling thread is to compute this share of a step; steps are numbered through all recurrences.
 
     The counter of a share is twice the steps done, and one more while a thread is at the next."""
-    return _exchange(_counter(plan, 1 + share), 2 * step, 2 * step + 1)
+    counter = _counter(plan, 1 + share)
+    # looked at first: to exchange takes the cache line away from whoever is at that share
+    return _load_acquire(counter) == 2 * step and _exchange(counter, 2 * step, 2 * step + 1)
 
 
 @part
