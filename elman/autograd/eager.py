@@ -113,7 +113,7 @@ class _KnownLayer(torch.autograd.Function):
         place = known.place_of_output
         tensors = unpack_saved(ctx, place)
         output = tensors[place]
-        if output is not None and not rule.must_stay_visible(d_output, d_last):
+        if output is not None and not rule.is_watched():
             found = known.backward(tensors[:end], held, tables, seal, d_output, d_last, ctx.needs_input_grad[1:])
             if found is not None:
                 return None, *found

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.kernels.numba_cpu.memory import (
+    address_of,
     addressed,
     as_it_lies,
     ask_for_huge_pages,
@@ -31,7 +32,6 @@ from elman.kernels.problem import Problem, Run, Tables
 
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
 NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 6))
-_empty_like = torch.empty_like
 
 
 class OutputChanged(RuntimeError):
@@ -65,7 +65,8 @@ def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_te
     states, at_states = _states(prepared, problem, x)
     tables, at_tables = _tables(prepared, problem, x)
     terms, at_terms = read_terms(rows_of_terms(problem, x), problem.terms)
-    output, last, saved, seal = launch_forward(prepared, x, at_states, at_weights, at_tables, sealed, at_terms)
+    at_x = x.data_ptr()
+    output, last, saved, seal = launch_forward(prepared, at_x, at_states, at_weights, at_tables, sealed, at_terms)
     del states, tables, terms  # what was made contiguous was kept until the kernel was back
     return Run(output, last, (saved or (None,) * len(prepared.saved)) if save else ()), seal
 
@@ -85,9 +86,11 @@ def backward(
 
     Raises:
         OutputChanged: the output has not the run's seal.
-        RuntimeError: a tensor does not fit the others, or its memory was freed.
+        RuntimeError: a tensor or `needs` does not fit the others, or a tensor's memory was freed.
         ValueError: the batch cannot be divided into so many groups.
     """
+    if len(needs) != len(problem.inputs):
+        raise RuntimeError(f"A way back of {len(problem.inputs)} inputs is told of {len(needs)} which it needs.")
     end = len(needs) - len(problem.terms)
     needs, needs_terms = needs[:end], needs[end:]
     apart = groups or 0 if True in needs[1 + len(problem.states) :] else 0
@@ -120,22 +123,19 @@ def backward(
     d_terms, at_terms = room_for_gradients(of_terms, needs_terms, x, at_terms)
     found = launch_backward(
         prepared,
-        x,
-        states,
-        weights,
+        x.data_ptr(),
         at_states,
         at_weights,
         at_tables,
-        output,
+        output.data_ptr(),
         at_saved,
-        d_output,
+        address_of(d_output),
         at_d_last,
         needs,
-        apart,
         seal,
         at_terms,
     )
-    del tables, terms  # kept until the kernel was back
+    del states, tables, terms  # kept until the kernel was back
     return [*found, *gradients_of_terms(problem.terms, d_terms, groups, problem.batch_sizes is not None)]
 
 
@@ -192,7 +192,7 @@ def addresses_of_tables(tables: Tables) -> list[int]:
 
 def launch_forward(
     prepared: Prepared,
-    x: Tensor,
+    at_x: int,
     at_states: Sequence[int],
     at_weights: Sequence[int],
     at_tables: Sequence[int],
@@ -203,19 +203,19 @@ def launch_forward(
 
     Args:
         prepared: for this run.
-        x: contiguous, as (T, N, I) or if prepared for that as (N, T, I), or packed.
+        at_x: the address of x, contiguous, as (T, N, I) or if prepared for that as (N, T, I), or packed.
         at_states: the addresses of h_0 and c_0; 0 of none.
         at_weights: of the weights.
         at_tables: of the tables; 0 of none.
         sealed: whether the seal is asked for.
         at_terms: as `read_terms` gives them.
     """
-    new = x.new_empty
-    output = new(*prepared.output)  # sizes one by one: given as a tuple they cost torch twice the time
-    last = tuple([new(*shape) for shape in prepared.states])
+    rooms = prepared.rooms
+    output = rooms.output()
+    last = tuple([room() for room in rooms.states])
     saved: Saved = ()
     if prepared.places:
-        saved = tuple([new(*shape) if shape else None for shape in prepared.saved])
+        saved = tuple([None if room is None else room() for room in rooms.saved])
     if prepared.large:
         ask_for_huge_pages([output, *[array for array in saved if array is not None]])
     seal = ctypes.c_int64() if sealed else None
@@ -223,7 +223,7 @@ def launch_forward(
     plan = prepared.rest.pack(
         scratch.data_ptr(),
         False,
-        x.data_ptr(),
+        at_x,
         *at_states,
         last[0].data_ptr(),
         last[1].data_ptr() if len(last) > 1 else 0,
@@ -242,49 +242,48 @@ def launch_forward(
 
 def launch_backward(
     prepared: Prepared,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
+    at_x: int,
     at_states: Sequence[int],
     at_weights: Sequence[int],
     at_tables: Sequence[int],
-    output: Tensor,
+    at_output: int,
     at_saved: Sequence[int],
-    d_output: Tensor | None,
+    at_d_output: int,
     at_d_last: Sequence[int],
     needs: Sequence[bool],
-    groups: int,
     seal: int | None,
     at_terms: Sequence[int] = NO_TERMS,
 ) -> list[Tensor | None]:
-    """The gradients at x, states and weights, which tell their shapes; the rest as `launch_forward` and `backward` say.
+    """The gradients at x, states and weights, of which `needs` tells how many; the rest as `launch_forward` and
+    `backward` say.
 
     Raises:
         OutputChanged: the output has not the run's seal.
     """
-    first = 1 + len(states)
-    d_x = _empty_like(x) if needs[0] else None
+    rooms = prepared.rooms
+    first = len(needs) - len(rooms.d_weights)
+    d_x = rooms.d_x() if needs[0] else None
     d_states: list[Tensor | None] = []
-    if states:
-        d_states = [x.new_empty(*s.shape) if need else None for s, need in zip(states, needs[1:first], strict=True)]
-    d_weights: Sequence[Tensor | None] = [None] * len(weights)
-    at_d_weights = [0] * len(weights)
+    if first > 1:
+        d_states = [room() if need else None for room, need in zip(rooms.states, needs[1:first], strict=True)]
+    d_weights: Sequence[Tensor | None] = [None] * len(rooms.d_weights)
+    at_d_weights = [0] * len(d_weights)
     if True in needs[first:]:
-        d_weights = new = [x.new_empty(groups, *w.shape) for w in weights] if groups else [*map(_empty_like, weights)]
+        d_weights = new = [room() for room in rooms.d_weights]
         at_d_weights = [*map(Tensor.data_ptr, new)]
     found = ctypes.c_int64()
     scratch = scratch_for(prepared.scratch)
     plan = prepared.rest.pack(
         scratch.data_ptr(),
         False,
-        x.data_ptr(),
+        at_x,
         *at_states,
         *NO_STATES,
-        output.data_ptr(),
+        at_output,
         *at_saved,
         *at_tables,
         0 if seal is None else ctypes.addressof(found),
-        0 if d_output is None else d_output.data_ptr(),
+        at_d_output,
         *at_d_last,
         0 if d_x is None else d_x.data_ptr(),
         *(two(d_states) if d_states else NO_STATES),

@@ -15,6 +15,7 @@ from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.memory import LARGE
 from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
+from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
 
@@ -43,6 +44,7 @@ class Prepared(NamedTuple):
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
     seal_bits: int  # those of a seal that are the same however the run was split
+    rooms: Rooms  # for what it makes
     large: bool  # whether any array that a run makes is so large that it is worth to ask for large pages
 
 
@@ -254,20 +256,23 @@ def _prepare(
     if keeps or (save and kind.carries):
         kept_numbers = (slots, h if kind.has_c else 0, h if projected else 0) if keeps or keeps_terms else (0, 0, 0)
         saved += tuple((layers, *shape[:-1], directions * n) if n else () for n in kept_numbers)
-    states = [(layers * directions, sequences, p), (layers * directions, sequences, h)]
+    output, states = (*shape[:-1], width), [(layers * directions, sequences, p), (layers * directions, sequences, h)]
+    states = states[: 1 + kind.has_c]
+    of_weights = weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected)
     return Prepared(
         team.starter(code.backward if backward else code.forward, threads),
         scratch,
-        (*shape[:-1], width),
-        (*states[: 1 + kind.has_c],),
-        weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected),
+        output,
+        (*states,),
+        of_weights,
         below,
         saved,
         tuple([place for place, shape in enumerate(saved) if shape]),
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
         (1 << 8 * size) - 1,
-        size * max(map(math.prod, ((*shape[:-1], width), *saved))) >= LARGE,
+        rooms(torch_dtype, shape, output, states, of_weights, saved, groups),
+        size * max(map(math.prod, (output, *saved))) >= LARGE,
     )
 
 
