@@ -28,6 +28,24 @@ def test_missing_values_that_the_model_masks_are_right(x: Tensor) -> None:
     assert elman.doctor(Masking(nn.GRU), missing).codes == ("batch-mixed",)
 
 
+def test_the_default_device_is_the_models_alone(x: Tensor) -> None:
+    """Where new tensors go by default (a GPU; here where there are no numbers) the doctor's own do not go."""
+    seen = set()
+
+    class Making(Tagger):
+        def forward(self, x: Tensor) -> Tensor:
+            seen.add(torch.get_default_device().type)
+            return super().forward(x)
+
+    model = Making(nn.GRU)
+    expected = elman.doctor(model, x)
+    seen.clear()
+    with torch.device("meta"):
+        found = elman.doctor(model, x)
+    assert found.codes == expected.codes == ("batch-mixed",)
+    assert seen == {"meta"}
+
+
 @pytest.mark.filterwarnings("ignore")  # torch's own compiler warns of what it does
 def test_compiled_models_are_looked_into(x: Tensor) -> None:
     """Hooks that are registered after compiling would be passed over."""

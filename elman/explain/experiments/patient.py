@@ -91,12 +91,18 @@ class Patient:
         self.trial: object = None  # of the samples, kept here for the experiments that share it
         tensors = [*model.parameters(), *model.buffers(), call.values]
         self.devices = {tensor.device for tensor in tensors}
+        self.default_device = torch.get_default_device()  # for the model; the experiments' own tensors are the CPU's
 
     @contextlib.contextmanager
     def left_as_found(self) -> Iterator[None]:
         """After the block, whatever happened in it, the model and the generators are as they were before."""
         try:
-            with generators_left_alone(self.devices), torch.inference_mode(False), warnings.catch_warnings():
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(generators_left_alone(self.devices))
+                stack.enter_context(torch.inference_mode(False))
+                stack.enter_context(warnings.catch_warnings())
+                if self.default_device.type != "cpu":
+                    stack.enter_context(torch.device("cpu"))
                 warnings.simplefilter("ignore")  # the model's own, once a run; they are said where it is used
                 yield
         finally:
@@ -152,6 +158,8 @@ class Patient:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             if during is not None:
                 stack.enter_context(during)
+            if self.default_device.type != "cpu":
+                stack.enter_context(self.default_device)
             try:
                 returned = self.model(*args, **kwargs)
                 results = tensors_in(returned)  # a packed sequence may be none
@@ -238,7 +246,7 @@ class Patient:
                     _copies(tensors_in(output)),
                     frozenset(kwargs),
                     bool(packed),
-                    None if lengths is None else torch.as_tensor(lengths).cpu(),
+                    None if lengths is None else torch.as_tensor(lengths, device="cpu"),
                 )
             )
 
