@@ -1,5 +1,6 @@
 """The rule as a node of autograd: one for a whole layer."""
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ _Call = tuple[Backend, Problem, bool, bool]
 what is saved."""
 _Found = tuple[Tensor, tuple[Tensor, ...]]
 _alias: Callable[[Tensor], Tensor] = Tensor.detach
+_node_of = operator.attrgetter("grad_fn")
 
 
 def run(backend: Backend, problem: Problem, checked: bool = False) -> _Found:
@@ -127,7 +129,7 @@ _apply, _apply_known = apply_of(_Layer), apply_of(_KnownLayer)
 
 def _results(inputs: Sequence[Tensor]) -> list[Tensor]:
     """Those that are results themselves."""
-    return [t for t in inputs if t.grad_fn is not None]
+    return [t for t in inputs if t.grad_fn is not None] if any(map(_node_of, inputs)) else []
 
 
 def _back(

@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from elman import _fork
-from elman.kernels.numba_cpu.api import (
+from elman.kernels.numba_cpu.launch import (
     NO_STATES,
     NO_TABLES,
     OutputChanged,
     Saved,
     addresses_of_tables,
+    end_of_forward,
     launch_backward,
     launch_forward,
     two,
@@ -42,6 +43,7 @@ _offset_of = Tensor.storage_offset
 _bytes_of: Any = torch.UntypedStorage.nbytes
 _address_of: Any = torch.UntypedStorage.data_ptr
 
+_NO_END: tuple[list[int], bytes] = [], b""
 _ADDRESSES = 12  # x, h0, c0, output, five that may be saved, and the gradients at output, h_n and c_n
 Look = Callable[..., bool]
 Held = tuple[list[torch.UntypedStorage], list[int]]
@@ -73,6 +75,7 @@ class Known:
         self._keeps_terms = any(term.requires_grad for term in problem.terms)
         self._of_terms, self._term_shapes = rows_of_terms(problem, x), [term.shape for term in problem.terms]
         self._ahead: dict[bool, Prepared] = {}  # without and with what is saved
+        self._ends: dict[bool, tuple[list[int], bytes]] = {}  # of their plans, for weights at these addresses
         self._back: dict[tuple[object, ...], list[_WayBack]] = {}
 
     def problem(self, inputs: Sequence[Tensor], tables: Tables) -> Problem:
@@ -104,7 +107,12 @@ class Known:
             problem = self.problem([x, *states, *self._weights, *terms], tables)
             keeps_terms = save and self._keeps_terms
             prepared = self._ahead[save] = prepare(problem, False, save, 0, self._turned, False, keeps_terms)
-        found = launch_forward(prepared, x.data_ptr(), at_states, held[1], at_tables, save, at_terms)
+        at_weights, end = self._ends.get(save, _NO_END)
+        if terms or at_weights != held[1]:
+            end = end_of_forward(prepared, held[1], at_terms)
+            if not terms:
+                self._ends[save] = held[1], end
+        found = launch_forward(prepared, x.data_ptr(), at_states, at_tables, save, end)
         del read  # what was made rows was kept until the kernel was back
         return found
 

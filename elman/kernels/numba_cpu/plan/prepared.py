@@ -14,7 +14,7 @@ from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.memory import LARGE
-from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
+from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_forward
 from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
@@ -30,8 +30,8 @@ _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 class Prepared(NamedTuple):
-    """Everything about a run that follows from the shapes. Its plan is `head` and what `rest` packs, in which the
-    kernel counts."""
+    """Everything about a run that follows from the shapes. Its plan is `head`, what FORWARD packs, and what `rest`
+    packs, in which the kernel counts."""
 
     start: Callable[[Any], None]  # runs the kernel on a plan
     scratch: int  # bytes
@@ -42,7 +42,7 @@ class Prepared(NamedTuple):
     saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
     places: tuple[int, ...]  # of those of these that are there
     head: bytes  # the plan's shapes
-    rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
+    rest: struct.Struct  # what comes after those of FORWARD, as plan.after_forward says
     seal_bits: int  # those of a seal that are the same however the run was split
     rooms: Rooms  # for what it makes
     large: bool  # whether any array that a run makes is so large that it is worth to ask for large pages
@@ -161,7 +161,7 @@ def _prepare(
     if z_rows and fused:
         z_rows = span * most * (directions if shares else threads)
     phases = 1 + layers * (1 + (1 + directions) * (1 + max(1, -(-steps // span))) if backward else 2)
-    rest = after_shapes(layers * directions * weights, phases, threads, shares * directions)
+    rest = after_forward(layers * directions * weights, phases, threads, shares * directions)
     scratch = 0
 
     def take(numbers: int, size: int) -> int:
