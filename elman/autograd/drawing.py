@@ -17,11 +17,14 @@ from elman.autograd.registered import DRAWN
 from elman.kernels import moment
 from elman.kernels.numba_cpu.memory import check_room, plain
 from elman.kernels.numba_cpu.obstacle import DTYPES
+from elman.kernels.numba_cpu.rooms import room
 from elman.kernels.reference import random
 from elman.kernels.table import OWN, asked
 
 _tracing_state = torch._C._get_tracing_state
 _KEYS = (1 << 63) - 1  # what torch's generator gives at most
+_room = functools.lru_cache(maxsize=256)(room)
+_ROOM_FOR_KEY = room((1,), torch.int64)
 
 
 def normal(size: Sequence[int], factor: float, like: Tensor) -> Tensor:
@@ -60,12 +63,12 @@ class _Distribution:
         self.operator = getattr(torch.ops.elman, name).default
 
     def draw(self, size: Sequence[int], like: Tensor, *parameters: Any) -> Tensor:
-        keys = torch.randint(_KEYS, (1,), device=like.device)
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
         if torch.compiler.is_compiling() or moment.obstacle() is not None:  # who watches sees the operator
+            keys = torch.randint(_KEYS, (1,), device=like.device)
             found: Tensor = self.operator(keys, size, *parameters, dtype)[0]
-        else:
-            found = self._numbers(keys, size, *parameters, dtype)
+        else:  # the same key, in less time
+            found = self._numbers(_ROOM_FOR_KEY().random_(_KEYS), size, *parameters, dtype)
         return found if dtype == like.dtype else found.to(like.dtype)
 
     def compute(self, keys: Tensor, size: Sequence[int], *rest: Any) -> Tensor:
@@ -86,7 +89,7 @@ class _Distribution:
             found: Tensor = self._definition(keys, math.prod(shape) // max(1, len(keys)), *rest)
             return found.view(shape)
         *parameters, dtype = rest
-        return _fill()(self.name, keys, torch.empty(shape, dtype=dtype, device=keys.device), *parameters)
+        return _fill()(self.name, keys, _room(tuple(shape), dtype)(), *parameters)
 
     def fake(self, keys: Tensor, size: Sequence[int], *rest: Any) -> Tensor:
         return keys.new_empty((keys.shape[0], *size), dtype=rest[-1])

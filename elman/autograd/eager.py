@@ -1,5 +1,6 @@
 """The rule as a node of autograd: one for a whole layer."""
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ _Call = tuple[Backend, Problem, bool, bool]
 what is saved."""
 _Found = tuple[Tensor, tuple[Tensor, ...]]
 _alias: Callable[[Tensor], Tensor] = Tensor.detach
+_node_of = operator.attrgetter("grad_fn")
 
 
 def run(backend: Backend, problem: Problem, checked: bool = False) -> _Found:
@@ -113,7 +115,7 @@ class _KnownLayer(torch.autograd.Function):
         place = known.place_of_output
         tensors = unpack_saved(ctx, place)
         output = tensors[place]
-        if output is not None and not rule.must_stay_visible(d_output, d_last):
+        if output is not None and not rule.is_watched():
             found = known.backward(tensors[:end], held, tables, seal, d_output, d_last, ctx.needs_input_grad[1:])
             if found is not None:
                 return None, *found
@@ -127,7 +129,7 @@ _apply, _apply_known = apply_of(_Layer), apply_of(_KnownLayer)
 
 def _results(inputs: Sequence[Tensor]) -> list[Tensor]:
     """Those that are results themselves."""
-    return [t for t in inputs if t.grad_fn is not None]
+    return [t for t in inputs if t.grad_fn is not None] if any(map(_node_of, inputs)) else []
 
 
 def _back(

@@ -15,8 +15,10 @@ def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     """The function's `apply` for calls that no transform of torch.func sees.
 
     torch's own asks for transforms first, and looks at each argument for tensors that escaped from one: 2.5 us of a
-    layer's call, which has done both.
+    layer's call, which has done both. On the way back torch would ask at each call which of two functions that is.
     """
+    back: Any = function
+    back._backward_cls.apply = back.backward
     above: Any = super(torch.autograd.Function, function)
     apply: Callable[..., Any] = above.apply
     return apply

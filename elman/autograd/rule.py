@@ -16,13 +16,13 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from elman.kernels.numba_cpu.memory import has_numbers
 from elman.kernels.numba_cpu.obstacle import DTYPES
 from elman.kernels.numba_cpu.saved import saved_shapes as own_shapes
 from elman.kernels.problem import Problem, Run
 from elman.kernels.shapes import check_values
 from elman.kernels.table import OWN, Backend, choose
 
-_has_storage = torch._C._has_storage
 Gradients = list[Tensor | None]
 """In the order of `problem.inputs`; None: not asked for."""
 
@@ -138,14 +138,12 @@ def by_hand(
 
 def must_stay_visible(d_output: Tensor | None, d_last: tuple[Tensor | None, ...]) -> bool:
     """Whether autograd or a transform has to see what is done with these gradients."""
-    if torch.is_grad_enabled() or forward_ad._current_level >= 0:  # create_graph=True, or a tangent to carry
-        return True
-    return not all(map(_has_numbers, (d_output, *d_last)))
+    return is_watched() or not all(map(has_numbers, (d_output, *d_last)))
 
 
-def _has_numbers(gradient: Tensor | None) -> bool:
-    """Whether it is none or a plain tensor; a batch of gradients has no storage."""
-    return gradient is None or (type(gradient) is Tensor and _has_storage(gradient))
+def is_watched() -> bool:
+    """Whether a way back has to be seen, whatever the gradients: by create_graph=True, or with a tangent to carry."""
+    return torch.is_grad_enabled() or forward_ad._current_level >= 0
 
 
 def differentiate_backward(

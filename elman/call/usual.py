@@ -26,18 +26,28 @@ _dtype_of, _is_cpu = operator.attrgetter("dtype"), operator.attrgetter("is_cpu")
 _has_storage: Any = torch._C._has_storage  # sparse tensors, and those that escaped from a transform, have none
 _is_compiling: Any = torch.compiler.is_compiling
 _tracing_state = torch._C._get_tracing_state
+# from the dict of attributes in one go: a module asks its class first for each
+_settings_of = operator.itemgetter(
+    *("input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "batch_first"),
+    *("dropout", "training"),
+)
 
 
 class Usual:
     """A usual call: elman's kernels can take its tensors."""
 
-    __slots__ = ("_forms", "asked", "looks")
+    __slots__ = ("_as_it_is", "_forms", "asked", "known", "looks")
     PATIENCE = 1
     """How often a form comes before its run is made known: a length of text that comes once is not worth 30 us."""
 
-    def __init__(self, tensors: list[Tensor]) -> None:
+    def __init__(self, tensors: list[Tensor], as_it_is: bool) -> None:
+        """Of input, states and weights. `as_it_is`: the input is (T, N, I)."""
         self.looks: Any = looks_like(tensors)
         self.asked = asked()
+        self.known: Known | None = None
+        """The run of such a call, if the input is taken as it is and steps read nothing beside it; None: it is for
+        `run`."""
+        self._as_it_is = as_it_is
         self._forms: dict[Any, _Form] = {}
 
     def run(
@@ -73,6 +83,8 @@ class Usual:
                 from elman.kernels.numba_cpu.known import Known
 
                 form.known = Known(more or problem_of(layer, x, states, weights), looks_like)
+                if more is None and self._as_it_is:
+                    self.known = form.known
             found = eager.run_known(form.known, x, states, weights, terms, tables)
             if found is not None:
                 return found
@@ -104,13 +116,7 @@ def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights:
         return None
     before = _before(
         layer._cell.name,
-        layer.input_size,
-        layer.hidden_size,
-        layer.num_layers,
-        layer.bidirectional,
-        layer.bias,
-        layer.proj_size,
-        layer.batch_first,
+        _settings_of(layer.__dict__),
         input.shape,
         len(states),
         torch.get_num_threads(),
@@ -123,7 +129,7 @@ def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights:
             break
     if own_kernels() is None or not _is_usual(layer, input, states, weights):
         return None
-    usual = Usual([input, *states, *weights])
+    usual = Usual([input, *states, *weights], input.dim() == 3 and not layer.batch_first)
     if usual.looks is not None:
         before[:] = [usual, *before[:7]]
     return usual

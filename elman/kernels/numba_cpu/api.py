@@ -3,39 +3,29 @@
 Whatever machine code is given the address of is asked for its shape, dtype and place first, whoever calls.
 """
 
-import ctypes
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import (
-    addressed,
-    as_it_lies,
-    ask_for_huge_pages,
-    check_own_room,
-    check_room,
-    fits,
-    plain,
-    scratch_for,
+from elman.kernels.numba_cpu.launch import (
+    NO_STATES,
+    NO_TABLES,
+    Saved,
+    addresses_of,
+    addresses_of_tables,
+    end_of_forward,
+    launch_backward,
+    launch_forward,
+    two,
 )
+from elman.kernels.numba_cpu.launch import (
+    OutputChanged as OutputChanged,
+)
+from elman.kernels.numba_cpu.memory import address_of, addressed, as_it_lies, check_room, fits, plain
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
-from elman.kernels.numba_cpu.terms import (
-    NO_TERMS,
-    gradients_of_terms,
-    read_terms,
-    room_for_gradients,
-    rows_of_terms,
-)
+from elman.kernels.numba_cpu.terms import gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
 from elman.kernels.problem import Problem, Run, Tables
-
-Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
-NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 6))
-_empty_like = torch.empty_like
-
-
-class OutputChanged(RuntimeError):
-    """The output is no longer what `forward` wrote, so the gradients would be others."""
 
 
 def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
@@ -65,7 +55,8 @@ def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_te
     states, at_states = _states(prepared, problem, x)
     tables, at_tables = _tables(prepared, problem, x)
     terms, at_terms = read_terms(rows_of_terms(problem, x), problem.terms)
-    output, last, saved, seal = launch_forward(prepared, x, at_states, at_weights, at_tables, sealed, at_terms)
+    end = end_of_forward(prepared, at_weights, at_terms)
+    output, last, saved, seal = launch_forward(prepared, x.data_ptr(), at_states, at_tables, sealed, end)
     del states, tables, terms  # what was made contiguous was kept until the kernel was back
     return Run(output, last, (saved or (None,) * len(prepared.saved)) if save else ()), seal
 
@@ -85,9 +76,11 @@ def backward(
 
     Raises:
         OutputChanged: the output has not the run's seal.
-        RuntimeError: a tensor does not fit the others, or its memory was freed.
+        RuntimeError: a tensor or `needs` does not fit the others, or a tensor's memory was freed.
         ValueError: the batch cannot be divided into so many groups.
     """
+    if len(needs) != len(problem.inputs):
+        raise RuntimeError(f"A way back of {len(problem.inputs)} inputs is told of {len(needs)} which it needs.")
     end = len(needs) - len(problem.terms)
     needs, needs_terms = needs[:end], needs[end:]
     apart = groups or 0 if True in needs[1 + len(problem.states) :] else 0
@@ -120,22 +113,19 @@ def backward(
     d_terms, at_terms = room_for_gradients(of_terms, needs_terms, x, at_terms)
     found = launch_backward(
         prepared,
-        x,
-        states,
-        weights,
+        x.data_ptr(),
         at_states,
         at_weights,
         at_tables,
-        output,
+        output.data_ptr(),
         at_saved,
-        d_output,
+        address_of(d_output),
         at_d_last,
         needs,
-        apart,
         seal,
         at_terms,
     )
-    del tables, terms  # kept until the kernel was back
+    del states, tables, terms  # kept until the kernel was back
     return [*found, *gradients_of_terms(problem.terms, d_terms, groups, problem.batch_sizes is not None)]
 
 
@@ -178,132 +168,3 @@ def _tables(prepared: Prepared, problem: Problem, x: Tensor) -> tuple[Tables, Se
         fits("the masks of recurrent dropout", recurrent, prepared.states[0], x)
     tables = masks, recurrent, reset, lengths
     return tables, addresses_of_tables(tables)
-
-
-def addresses_of_tables(tables: Tables) -> list[int]:
-    """In memory that is there; 0 of none."""
-    at = []
-    for table in tables:
-        if table is not None:
-            check_own_room(table)
-        at.append(0 if table is None else table.data_ptr())
-    return at
-
-
-def launch_forward(
-    prepared: Prepared,
-    x: Tensor,
-    at_states: Sequence[int],
-    at_weights: Sequence[int],
-    at_tables: Sequence[int],
-    sealed: bool,
-    at_terms: Sequence[int] = NO_TERMS,
-) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
-    """Output, last states, what is saved and, if asked for, a seal of the output, on memory that was asked for already.
-
-    Args:
-        prepared: for this run.
-        x: contiguous, as (T, N, I) or if prepared for that as (N, T, I), or packed.
-        at_states: the addresses of h_0 and c_0; 0 of none.
-        at_weights: of the weights.
-        at_tables: of the tables; 0 of none.
-        sealed: whether the seal is asked for.
-        at_terms: as `read_terms` gives them.
-    """
-    new = x.new_empty
-    output = new(*prepared.output)  # sizes one by one: given as a tuple they cost torch twice the time
-    last = tuple([new(*shape) for shape in prepared.states])
-    saved: Saved = ()
-    if prepared.places:
-        saved = tuple([new(*shape) if shape else None for shape in prepared.saved])
-    if prepared.large:
-        ask_for_huge_pages([output, *[array for array in saved if array is not None]])
-    seal = ctypes.c_int64() if sealed else None
-    scratch = scratch_for(prepared.scratch)
-    plan = prepared.rest.pack(
-        scratch.data_ptr(),
-        False,
-        x.data_ptr(),
-        *at_states,
-        last[0].data_ptr(),
-        last[1].data_ptr() if len(last) > 1 else 0,
-        output.data_ptr(),
-        *(addresses_of(saved) if saved else NOTHING_SAVED),
-        *at_tables,
-        0 if seal is None else ctypes.addressof(seal),
-        *_NO_GRADIENTS,
-        *at_terms,
-        *at_weights,
-        *at_weights,  # which stand where backward has those of their gradients
-    )
-    prepared.start(prepared.head + plan)
-    return output, last, saved, 0 if seal is None else seal.value & prepared.seal_bits
-
-
-def launch_backward(
-    prepared: Prepared,
-    x: Tensor,
-    states: Sequence[Tensor],
-    weights: Sequence[Tensor],
-    at_states: Sequence[int],
-    at_weights: Sequence[int],
-    at_tables: Sequence[int],
-    output: Tensor,
-    at_saved: Sequence[int],
-    d_output: Tensor | None,
-    at_d_last: Sequence[int],
-    needs: Sequence[bool],
-    groups: int,
-    seal: int | None,
-    at_terms: Sequence[int] = NO_TERMS,
-) -> list[Tensor | None]:
-    """The gradients at x, states and weights, which tell their shapes; the rest as `launch_forward` and `backward` say.
-
-    Raises:
-        OutputChanged: the output has not the run's seal.
-    """
-    first = 1 + len(states)
-    d_x = _empty_like(x) if needs[0] else None
-    d_states: list[Tensor | None] = []
-    if states:
-        d_states = [x.new_empty(*s.shape) if need else None for s, need in zip(states, needs[1:first], strict=True)]
-    d_weights: Sequence[Tensor | None] = [None] * len(weights)
-    at_d_weights = [0] * len(weights)
-    if True in needs[first:]:
-        d_weights = new = [x.new_empty(groups, *w.shape) for w in weights] if groups else [*map(_empty_like, weights)]
-        at_d_weights = [*map(Tensor.data_ptr, new)]
-    found = ctypes.c_int64()
-    scratch = scratch_for(prepared.scratch)
-    plan = prepared.rest.pack(
-        scratch.data_ptr(),
-        False,
-        x.data_ptr(),
-        *at_states,
-        *NO_STATES,
-        output.data_ptr(),
-        *at_saved,
-        *at_tables,
-        0 if seal is None else ctypes.addressof(found),
-        0 if d_output is None else d_output.data_ptr(),
-        *at_d_last,
-        0 if d_x is None else d_x.data_ptr(),
-        *(two(d_states) if d_states else NO_STATES),
-        *at_terms,
-        *at_weights,
-        *at_d_weights,
-    )
-    prepared.start(prepared.head + plan)
-    if seal is not None and found.value & prepared.seal_bits != seal:
-        raise OutputChanged("The output was written to after the forward pass.")
-    return [d_x, *d_states, *d_weights]
-
-
-def two(states: Sequence[Tensor | None]) -> tuple[int, int]:
-    """The addresses of h and c, or what there is of them."""
-    h, c = states if len(states) == 2 else (*states, None)
-    return 0 if h is None else h.data_ptr(), 0 if c is None else c.data_ptr()
-
-
-def addresses_of(saved: Saved) -> list[int]:
-    """Of all five that a cell may have."""
-    return [0 if a is None else a.data_ptr() for a in saved] + [0] * (5 - len(saved))

@@ -4,6 +4,7 @@ torch says whether tensors look as others did (`looks_like` of autograd/private.
 memory is there, and on the way back whether it is that which forward read.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,18 +13,26 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from elman import _fork
-from elman.kernels.numba_cpu.api import (
+from elman.kernels.numba_cpu.launch import (
     NO_STATES,
     NO_TABLES,
-    NOTHING_SAVED,
     OutputChanged,
     Saved,
     addresses_of_tables,
+    end_of_forward,
     launch_backward,
     launch_forward,
     two,
 )
-from elman.kernels.numba_cpu.memory import as_it_lies, check_bytes, check_own_room, check_room, fits, plain
+from elman.kernels.numba_cpu.memory import (
+    addresses,
+    as_it_lies,
+    check_bytes,
+    check_room,
+    fits,
+    has_numbers,
+    plain,
+)
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
 from elman.kernels.problem import Problem, Tables
@@ -33,6 +42,8 @@ _offset_of = Tensor.storage_offset
 _bytes_of: Any = torch.UntypedStorage.nbytes
 _address_of: Any = torch.UntypedStorage.data_ptr
 
+_NO_END: tuple[list[int], bytes] = [], b""
+_ADDRESSES = 12  # x, h0, c0, output, five that may be saved, and the gradients at output, h_n and c_n
 Look = Callable[..., bool]
 Held = tuple[list[torch.UntypedStorage], list[int]]
 """The memory of the weights and where it is. Who has it keeps it, whatever the weights' `.data` become."""
@@ -58,13 +69,13 @@ class Known:
         """Among what is kept for the way back."""
         self._problem = problem.without_inputs()._replace(lengths=None, reset=None, masks=None, recurrent_masks=None)
         self._turned, self._looks_like = turned, looks_like
-        self._x_shape, self._weight_bytes = x.shape, [w.nbytes for w in problem.weights]
+        self._x_shape, self._x_bytes, self._weight_bytes = x.shape, x.nbytes, [w.nbytes for w in problem.weights]
         self._weights = [_without_memory(w) for w in problem.weights]
         self._keeps_terms = any(term.requires_grad for term in problem.terms)
         self._of_terms, self._term_shapes = rows_of_terms(problem, x), [term.shape for term in problem.terms]
         self._ahead: dict[bool, Prepared] = {}  # without and with what is saved
-        self._back: dict[tuple[object, ...], Prepared] = {}
-        self._looks: list[Look] = []  # of what is kept for the way back
+        self._ends: dict[bool, tuple[list[int], bytes]] = {}  # of their plans, for weights at these addresses
+        self._back: dict[tuple[object, ...], list[_WayBack]] = {}
 
     def problem(self, inputs: Sequence[Tensor], tables: Tables) -> Problem:
         """A run of this form."""
@@ -83,7 +94,8 @@ class Known:
         self, x: Tensor, states: Sequence[Tensor], held: Held, terms: Sequence[Tensor], tables: Tables, save: bool
     ) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
         """Output, last states, what is saved and then a seal of the output."""
-        check_own_room(x)
+        if x.untyped_storage().nbytes() != self._x_bytes or x.storage_offset():
+            check_room((x,))
         at_states: Sequence[int] = NO_STATES
         if states:
             check_room(states)
@@ -95,7 +107,12 @@ class Known:
             problem = self.problem([x, *states, *self._weights, *terms], tables)
             keeps_terms = save and self._keeps_terms
             prepared = self._ahead[save] = prepare(problem, False, save, 0, self._turned, False, keeps_terms)
-        found = launch_forward(prepared, x, at_states, held[1], at_tables, save, at_terms)
+        at_weights, end = self._ends.get(save, _NO_END)
+        if terms or at_weights != held[1]:
+            end = end_of_forward(prepared, held[1], at_terms)
+            if not terms:
+                self._ends[save] = held[1], end
+        found = launch_forward(prepared, x.data_ptr(), at_states, at_tables, save, end)
         del read  # what was made rows was kept until the kernel was back
         return found
 
@@ -109,85 +126,88 @@ class Known:
         d_last: tuple[Tensor | None, ...],
         needs: Sequence[bool],
     ) -> list[Tensor | None] | None:
-        """The gradients; None where something is not as forward left it."""
+        """The gradients; None where something is not as forward left it, or a gradient is no plain tensor."""
         storages, at_weights = held
         if [*map(_address_of, storages)] != at_weights or [*map(_bytes_of, storages)] != self._weight_bytes:
             return None
-        ahead = self._ahead[True]
-        for look in self._looks:
-            if look(*kept):
+        given = d_output, *d_last
+        gradients = [d for d in given if d is not None]
+        form = *[d is None for d in given], needs[0], torch.get_num_threads(), _fork.forked
+        for way in self._back.get(form, ()):
+            if way.looks(*kept, *gradients):
                 break
         else:
-            if not self._fits(kept):
+            if (found := self._way_back(kept, d_output, d_last, tables, needs[0])) is None:
                 return None
+            way = found
+            if (look := self._looks_like([*kept, *gradients])) is not None:
+                way.looks, self._back[form] = look, [way, *self._back.get(form, ())[:7]]
         place = self.place_of_output
-        x, states, terms = kept[0], kept[1 : self.count], kept[self.count : place]
-        output, saved = kept[place], kept[place + 1 :]
-        check_own_room(x)
-        check_own_room(output)
-        at_saved: Sequence[int] = NOTHING_SAVED
-        if saved:
-            at_saved = [0] * len(NOTHING_SAVED)
-            for place, array in zip(ahead.places, saved, strict=True):
-                check_own_room(array)
-                at_saved[place] = array.data_ptr()
-        at_states: Sequence[int] = NO_STATES
-        if states:
-            check_room(states)
-            at_states = two(states)
+        tensors, terms = [*kept[: self.count], *kept[place:], *gradients], kept[self.count : place]
+        if way.copied:
+            tensors = [plain(t) if copied else t for t, copied in zip(tensors, way.copied, strict=True)]
+        at = way.order((0, *addresses(tensors, way.sizes)))
         at_tables = addresses_of_tables(tables) if tables else NO_TABLES
         at_terms: Sequence[int] = NO_TERMS
         if terms:
             of_terms, needs, needs_terms = self._of_terms, needs[: self.end], needs[self.end :]
             read, at_terms = read_terms(of_terms[:1], terms[:1])  # on the way back nothing reads the drive
-            d_terms, at_terms = room_for_gradients(of_terms, needs_terms, x, at_terms)
-        x_turned, d_output_turned = self._turned, False
-        if x_turned and needs[0]:  # whose gradient lies as itself
-            x, x_turned = plain(x), False
-        if d_output is not None:
-            fits("d_output", d_output, ahead.output, x)
-            given = d_output
-            d_output, d_output_turned = as_it_lies(given)
-            if d_output is given:
-                check_own_room(given)
-        at_d_last: Sequence[int] = NO_STATES
-        if any(d is not None for d in d_last):
-            d_last = tuple([d if d is None else plain(d) for d in d_last])
-            for d, shape in zip(d_last, ahead.states, strict=True):
-                if d is not None:
-                    fits("the gradient at a last state", d, shape, x)
-                    check_own_room(d)
-            at_d_last = two(d_last)
-        form = x_turned, d_output_turned, torch.get_num_threads(), _fork.forked
-        prepared = self._back.get(form)
-        if prepared is None:
-            problem = self.problem([x, *states, *self._weights, *terms], tables)
-            turned = x_turned, d_output_turned
-            prepared = self._back[form] = prepare(problem, True, True, 0, *turned, self._keeps_terms)
+            d_terms, at_terms = room_for_gradients(of_terms, needs_terms, kept[0], at_terms)
         try:
-            found = launch_backward(
-                prepared,
-                x,
-                states,
-                self._weights,
-                at_states,
+            made = launch_backward(
+                way.prepared,
+                at[0],
+                at[1:3],
                 at_weights,
                 at_tables,
-                output,
-                at_saved,
-                d_output,
-                at_d_last,
+                at[3],
+                at[4:9],
+                at[9],
+                at[10:],
                 needs,
-                0,
                 seal,
                 at_terms,
             )
         except OutputChanged:
             return None
+        del tensors  # kept until the kernel was back
         if terms:
-            del read  # kept until the kernel was back
-            found += gradients_of_terms(terms, d_terms)
-        return found
+            del read  # likewise
+            made += gradients_of_terms(terms, d_terms)
+        return made
+
+    def _way_back(
+        self,
+        kept: Sequence[Tensor],
+        d_output: Tensor | None,
+        d_last: Sequence[Tensor | None],
+        tables: Tables,
+        needs_x: bool,
+    ) -> "_WayBack | None":
+        """That of gradients which look like these; None where it is not for machine code.
+
+        Raises:
+            RuntimeError: a gradient does not fit.
+        """
+        if not self._fits(kept) or not all(map(has_numbers, (d_output, *d_last))):
+            return None
+        ahead, x, place = self._ahead[True], kept[0], self.place_of_output
+        x_turned, d_output_turned = self._turned and not needs_x, False  # where it is asked for, d_x lies as x itself
+        copied = [self._turned and needs_x, *[False] * (len(kept) - 1 - len(self._term_shapes))]
+        if d_output is not None:
+            fits("d_output", d_output, ahead.output, x)
+            read, d_output_turned = as_it_lies(d_output)
+            copied.append(read is not d_output)
+        for d, shape in zip(d_last, ahead.states, strict=True):
+            if d is not None:
+                fits("the gradient at a last state", d, shape, x)
+                copied.append(plain(d) is not d)
+        problem = self.problem([x, *kept[1 : self.count], *self._weights, *kept[self.count : place]], tables)
+        prepared = prepare(problem, True, True, 0, x_turned, d_output_turned, self._keeps_terms)
+        gradients = [k for k, d in enumerate((d_output, *d_last)) if d is not None]
+        there = [0, *range(1, self.count), 3, *[4 + k for k in ahead.places], *[9 + k for k in gradients]]
+        tensors = [*kept[: self.count], *kept[place:], *[d for d in (d_output, *d_last) if d is not None]]
+        return _WayBack(prepared, [t.nbytes for t in tensors], there, copied)
 
     def all_saved(self, there: Sequence[Tensor]) -> Saved:
         """What `launch_forward` saved, of what of it is there."""
@@ -196,7 +216,7 @@ class Known:
         return tuple([found.get(place) for place in range(len(ahead.saved))])
 
     def _fits(self, kept: Sequence[Tensor]) -> bool:
-        """Whether what was kept has its shapes, dtype, place and order still; then that look is known."""
+        """Whether what was kept has its shapes, dtype, place and order still."""
         ahead, (x, turned) = self._ahead[True], as_it_lies(kept[0])
         saved = [shape for shape in ahead.saved if shape]
         shapes = [self._x_shape, *ahead.states[: self.count - 1], *self._term_shapes, ahead.output, *saved]
@@ -205,11 +225,7 @@ class Known:
         others = [*kept[1 : self.count], *kept[self.place_of_output :]]
         if x is not kept[0] or turned is not self._turned or not all(plain(t) is t for t in others):
             return False
-        if not all(t.is_cpu for t in kept):
-            return False
-        if (look := self._looks_like(kept)) is not None:
-            self._looks = [look, *self._looks[:7]]
-        return True
+        return all(t.is_cpu for t in kept)
 
     def read_by(self, held: Held) -> list[Tensor]:
         """The weights as forward read them."""
@@ -218,6 +234,24 @@ class Known:
             check_bytes(form, storage, form.nbytes)
             read.append(form.new_empty(0).set_(storage, 0, form.shape, form.stride()))
         return read
+
+
+class _WayBack:
+    """A way back of tensors that look alike."""
+
+    __slots__ = ("copied", "looks", "order", "prepared", "sizes")
+    looks: Look
+
+    def __init__(self, prepared: Prepared, sizes: list[int], places: list[int], copied: list[bool]) -> None:
+        """Of x, the states, output, what is saved besides and the gradients: their bytes, their places among the
+        addresses that a kernel is told, and which it reads from a copy."""
+        self.prepared, self.sizes = prepared, sizes
+        self.copied = copied if True in copied else []
+        order = [0] * _ADDRESSES
+        for k, place in enumerate(places):
+            order[place] = k + 1
+        self.order = operator.itemgetter(*order)
+        """The addresses in their places, of a 0 for what is not there and then the tensors'."""
 
 
 def _without_memory(tensor: Tensor) -> Tensor:

@@ -25,6 +25,8 @@ _storage_bytes: Any = torch.UntypedStorage.nbytes
 _bytes_of, _offset_of = operator.attrgetter("nbytes"), Tensor.storage_offset
 _is_contiguous: Any = Tensor.is_contiguous
 _is_neg: Any = Tensor.is_neg
+_storage_address: Any = torch.UntypedStorage.data_ptr
+_has_storage = torch._C._has_storage
 
 
 def scratch_memory(count: int) -> Tensor:
@@ -64,6 +66,11 @@ def ask_for_huge_pages(tensors: Sequence[Tensor]) -> None:
 @functools.cache
 def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None)
+
+
+def has_numbers(tensor: Tensor | None) -> bool:
+    """Whether it is none or a plain tensor; a batch of gradients has no storage."""
+    return tensor is None or (type(tensor) is Tensor and _has_storage(tensor))
 
 
 def plain(tensor: Tensor) -> Tensor:
@@ -133,6 +140,15 @@ def check_room(tensors: Sequence[Tensor]) -> None:
             no_address(tensor)
         end = tensor.storage_offset() * tensor.itemsize + tensor.nbytes
         check_bytes(tensor, storage, end if tensor.numel() else 0)
+
+
+def addresses(tensors: Sequence[Tensor], sizes: list[int]) -> list[int]:
+    """Where contiguous tensors of so many bytes lie. Raises as `check_room` does."""
+    storages = [*map(_storage_of, tensors)]
+    if [*map(_storage_bytes, storages)] == sizes and not any(map(_offset_of, tensors)):
+        return [*map(_storage_address, storages)]  # each is all of its memory
+    check_room(tensors)
+    return [*map(address_of, tensors)]
 
 
 def check_own_room(tensor: Tensor) -> None:

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from elman.kernels.numba_cpu.launch import end_of_forward
 from elman.kernels.numba_cpu.memory import check_room, no_address, plain, scratch_memory
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
-from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, Arrays
+from elman.kernels.numba_cpu.plan.record import FIELDS, FORWARD, HEADER_BYTES, OF_FORWARD, Arrays
+from elman.kernels.numba_cpu.rooms import room
 from elman.kernels.numba_cpu.terms import NO_TERMS, read_terms, rows_of_terms
 from elman.kernels.problem import Problem
 from elman.kernels.reference.cells import FUNCTIONS
@@ -19,7 +21,6 @@ from elman.kernels.reference.cells import FUNCTIONS
 if TYPE_CHECKING:
     from elman.call.over_time import OfSteps
 
-_empty_like = torch.empty_like
 _write = struct.Struct("7q").pack_into  # what stands side by side in the plan: prepared, x, h0, c0, h_n, c_n, output
 _write_terms = struct.Struct(f"{len(NO_TERMS)}q").pack_into
 _PREPARED, _LEAK = (8 * FIELDS.index(name) for name in ("prepared", "leak"))
@@ -62,11 +63,11 @@ class StreamOfSteps:
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
         self._x_bytes, self._itemsize = like.nbytes, like.itemsize
-        self._like_y = torch.empty_like(states[0][0] if batched else states[0][0, 0])
+        self._new_y = room(states[0].shape[1 if batched else 2 :], like.dtype)
         at_weights = [w.data_ptr() or no_address(w) for w in weights]
         nothing = Arrays(*[0] * len(Arrays._fields))
         arrays = nothing._replace(memory=memory.data_ptr(), inner=inner.data_ptr())
-        plan = prepared.head + prepared.rest.pack(*arrays, *at_weights, *at_weights)
+        plan = prepared.head + FORWARD.pack(*arrays[:OF_FORWARD]) + end_of_forward(prepared, at_weights)
         self._plan = (ctypes.c_int64 * (len(plan) // 8)).from_buffer_copy(plan)
         self._at, before = ctypes.addressof(self._plan), HEADER_BYTES + 8 * 2 * len(weights)
         self._counters = (self._at + before, 0, len(plan) - before) if len(plan) > before else None
@@ -125,7 +126,7 @@ class StreamOfSteps:
             check_room((x,))
         if self._beside is not None:
             self._read_terms(self._beside, terms)
-        y = _empty_like(self._like_y)
+        y = self._new_y()
         _, h, c, h_after, c_after = turn = self._turn
         _write(self._plan, _PREPARED, self.begun, x.data_ptr(), h, c, h_after, c_after, y.data_ptr())
         if self._counters:

@@ -14,7 +14,8 @@ from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.memory import LARGE
-from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_shapes
+from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_forward
+from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
 
@@ -29,8 +30,8 @@ _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
 class Prepared(NamedTuple):
-    """Everything about a run that follows from the shapes. Its plan is `head` and what `rest` packs, in which the
-    kernel counts."""
+    """Everything about a run that follows from the shapes. Its plan is `head`, what FORWARD packs, and what `rest`
+    packs, in which the kernel counts."""
 
     start: Callable[[Any], None]  # runs the kernel on a plan
     scratch: int  # bytes
@@ -41,8 +42,9 @@ class Prepared(NamedTuple):
     saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
     places: tuple[int, ...]  # of those of these that are there
     head: bytes  # the plan's shapes
-    rest: struct.Struct  # what comes after them: Arrays and what else plan.after_shapes says
+    rest: struct.Struct  # what comes after those of FORWARD, as plan.after_forward says
     seal_bits: int  # those of a seal that are the same however the run was split
+    rooms: Rooms  # for what it makes
     large: bool  # whether any array that a run makes is so large that it is worth to ask for large pages
 
 
@@ -161,7 +163,7 @@ def _prepare(
     if z_rows and fused:
         z_rows = span * most * (directions if shares else threads)
     phases = 1 + layers * (1 + (1 + directions) * (1 + max(1, -(-steps // span))) if backward else 2)
-    rest = after_shapes(layers * directions * weights, phases, threads, shares * directions)
+    rest = after_forward(layers * directions * weights, phases, threads, shares * directions)
     scratch = 0
 
     def take(numbers: int, size: int) -> int:
@@ -257,20 +259,23 @@ def _prepare(
     if keeps or (save and kind.carries):
         kept_numbers = (slots, h if kind.has_c else 0, h if projected else 0) if keeps or keeps_terms else (0, 0, 0)
         saved += tuple((layers, *shape[:-1], directions * n) if n else () for n in kept_numbers)
-    states = [(layers * directions, sequences, p), (layers * directions, sequences, h)]
+    output, states = (*shape[:-1], width), [(layers * directions, sequences, p), (layers * directions, sequences, h)]
+    states = states[: 1 + kind.has_c]
+    of_weights = weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected)
     return Prepared(
         team.starter(code.backward if backward else code.forward, threads),
         scratch,
-        (*shape[:-1], width),
-        (*states[: 1 + kind.has_c],),
-        weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected),
+        output,
+        (*states,),
+        of_weights,
         below,
         saved,
         tuple([place for place, shape in enumerate(saved) if shape]),
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
         (1 << 8 * size) - 1,
-        size * max(map(math.prod, ((*shape[:-1], width), *saved))) >= LARGE,
+        rooms(torch_dtype, shape, output, states, of_weights, saved, groups),
+        size * max(map(math.prod, (output, *saved))) >= LARGE,
     )
 
 

@@ -122,13 +122,17 @@ class Arrays(NamedTuple):
 
 FIELDS = (*Shapes._fields, *Arrays._fields)
 HEADER_BYTES = 8 * len(FIELDS)
+OF_FORWARD = 1 + Arrays._fields.index("seal")
+"""How many of Arrays differ from one forward run to the next: those before d_output."""
+FORWARD = struct.Struct(f"{OF_FORWARD}q")
+"""How the plan goes on after the shapes: with these."""
 
 
-def after_shapes(weights: int, phases: int, threads: int, shares: int) -> struct.Struct:
-    """How the plan goes on after the shapes: Arrays, the weights and their gradients, counters that begin at 0.
+def after_forward(weights: int, phases: int, threads: int, shares: int) -> struct.Struct:
+    """How the plan goes on then: the rest of Arrays, the weights and their gradients, counters that begin at 0.
 
     The counters: threads come; of each share of the units, in each direction, the steps done; then for each phase tasks
     taken and tasks done. A single thread does not count.
     """
     counters = 0 if threads == 1 else 1 + shares + 2 * phases
-    return struct.Struct(f"{len(Arrays._fields) + 2 * weights}q{counters * COUNTER_BYTES}x")
+    return struct.Struct(f"{len(Arrays._fields) - OF_FORWARD + 2 * weights}q{counters * COUNTER_BYTES}x")
