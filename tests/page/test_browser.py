@@ -533,9 +533,9 @@ def test_text_from_the_user_shows_as_itself(tab, tmp_path) -> None:
     assert plain.page.locator("img").count() == 0
 
 
-def test_network_is_forbidden_by_the_page_itself(browser, hello) -> None:
+def test_network_is_forbidden_by_the_page_itself(tabs, hello) -> None:
     """Even a script that got in could send nothing: the policy refuses it, and says so on the console."""
-    one = Tab(browser, hello[3])
+    one = Tab(tabs, hello[3])
     assert one.page.evaluate("fetch('https://example.org/').then(() => 'sent', (e) => 'refused')") == "refused"
     one.page.evaluate("document.body.append(Object.assign(new Image(), { src: 'https://example.org/x.png' }))")
     one.page.evaluate(
