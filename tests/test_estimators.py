@@ -341,14 +341,14 @@ def test_a_forecast_needs_the_columns_that_were_fitted(forecaster):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
 def test_examples_run(example, monkeypatch, capsys, tmp_path):
-    """As they are, but for a tenth of the steps."""
+    """As they are, but for a fiftieth of the steps."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [str(example), *(["20"] if example.stem == "decision" else [])])
 
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Shorter(LoopSettings):
         def __post_init__(self) -> None:
-            object.__setattr__(self, "steps", self.steps // 10)
+            object.__setattr__(self, "steps", self.steps // 50)
             object.__setattr__(self, "eval_every", 20)
 
     monkeypatch.setattr(estimators, "LoopSettings", Shorter)
