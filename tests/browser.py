@@ -101,6 +101,11 @@ class Tab:
         self._tabs.give(self.page, self._options)
 
 
+def drawn(page: Any) -> None:
+    """Waits until the page has been drawn again, twice: what follows from a drawing is in sight too."""
+    page.evaluate("() => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))")
+
+
 def place(tab: Tab) -> dict[str, str]:
     """What the address keeps."""
     return {name: values[0] for name, values in parse_qs(tab.page.url.split("#")[1]).items()}

@@ -348,7 +348,7 @@ def test_examples_run(example, monkeypatch, capsys, tmp_path):
     @dataclasses.dataclass(frozen=True, kw_only=True)
     class Shorter(LoopSettings):
         def __post_init__(self) -> None:
-            object.__setattr__(self, "steps", self.steps // 50)
+            object.__setattr__(self, "steps", max(20, self.steps // 50))
             object.__setattr__(self, "eval_every", 20)
 
     monkeypatch.setattr(estimators, "LoopSettings", Shorter)

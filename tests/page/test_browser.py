@@ -6,7 +6,7 @@ import struct
 
 import pytest
 import torch
-from browser import Tab, cell, missing, place
+from browser import Tab, cell, drawn, missing, place
 from torch import nn
 
 import elman
@@ -243,8 +243,8 @@ def test_equal_numbers_are_equal(tab, deep) -> None:
 
 def test_ledger_stays_in_sight(tab, deep) -> None:
     one = tab(deep[2])
-    one.page.mouse.wheel(0, 2000)
-    one.page.wait_for_timeout(200)
+    one.page.evaluate("scrollTo(0, 2000)")
+    assert one.page.evaluate("scrollY") > 0
     assert one.page.locator("#ledger").bounding_box()["y"] == 0  # however far one scrolls
 
 
@@ -326,7 +326,7 @@ def test_tour_brings_into_sight_what_it_speaks_of(tab, hello, deep, width) -> No
         one = tab(file, viewport={"width": width, "height": 740}, reduced_motion="reduce")
         one.page.click("#tour-open")
         for k in range(8):
-            one.page.wait_for_timeout(60)
+            drawn(one.page)
             assert sum(one.page.evaluate(IN_SIGHT)) >= 1, k
             text = one.page.locator("#tour p").inner_text()
             if "key" in text:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser import missing
+from browser import drawn, missing
 
 from elman.cli.demo import topics
 from elman.explain import _gallery
@@ -85,11 +85,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for _ in _gallery.gallery(place, topics()):
             pass
     return place
-
-
-def drawn(page) -> None:
-    """Waits until the page has been drawn again, twice: what follows from a drawing is in sight too."""
-    page.evaluate("() => new Promise((then) => requestAnimationFrame(() => requestAnimationFrame(then)))")
 
 
 def barriers(page, name: str) -> list[str]:
