@@ -6,7 +6,7 @@ import struct
 
 import pytest
 import torch
-from browser import Tab, cell, drawn, missing, place
+from browser import CONTRAST, Tab, cell, drawn, missing, place
 from torch import nn
 
 import elman
@@ -448,30 +448,6 @@ def test_narrow_screen_has_no_sideways_scroll(tab, hello, deep, locale, scheme) 
         assert card["x"] >= 0
         assert card["x"] + card["width"] <= 375
         assert card["y"] + card["height"] <= 720
-
-
-CONTRAST = """() => {
-  const number = (colour) => colour.match(/[0-9.]+/g).map(Number);
-  const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const ground = (e) => {
-    for (; e; e = e.parentElement) {
-      const colour = getComputedStyle(e).backgroundColor;
-      const parts = number(colour);
-      if (colour.startsWith("rgb") && (parts.length < 4 || parts[3] === 1)) return parts;
-    }
-    return [255, 255, 255];
-  };
-  const bad = [];
-  for (const e of document.querySelectorAll("body *")) {
-    if (!e.getClientRects().length || e.closest("svg, :disabled, .past, .off, .aside")) continue;
-    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
-    const [a, b] = [light(number(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) bad.push(`${e.tagName}.${e.className} ${e.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
-  }
-  return bad;
-}"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
