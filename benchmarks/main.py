@@ -81,6 +81,8 @@ def run(results: dict[str, Any], chosen: dict[str, Framework], options: argparse
     left.sort(key=lambda pair: pair[1].group != "")  # the sizes of another suite, which take longest, come last
     if "memory" in options.modes:
         measure_memory(results, chosen, options)
+    if not left:
+        return
     with suite.workers(chosen, options.threads, options.instructions) as asked:
         for n, (mode, size) in enumerate(left):
             if time.monotonic() > deadline:

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmarks.session import Session
 
+CONTEXT: Any = multiprocessing.get_context("spawn")  # a process from nothing, which reads the environment
 # What the libraries read once, when they are loaded: OpenMP, MKL, numpy's OpenBLAS, XLA's pool.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")
 # What holds elman and torch, and the libraries that torch calls, to the instructions of an older processor.
@@ -45,9 +46,8 @@ class Worker:
 
     def __init__(self, name: str, module: str, threads: int, held_to: str | None = None) -> None:
         self.name = name
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs, module, threads), daemon=True)
+        self._pipe, theirs = CONTEXT.Pipe()
+        self._process = CONTEXT.Process(target=serve, args=(theirs, module, threads), daemon=True)
         with environment(threads, held_to):
             self._process.start()
         theirs.close()

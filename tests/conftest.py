@@ -14,6 +14,9 @@ from typing import Any
 # Workers and the processes that they start share the cores, so a team of threads must not spin as it waits: two that do
 # slow each other many times. libgomp reads this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# numpy's OpenBLAS spins in any case: on a busy machine two of its threads take 100 ms for the eigenvectors of a matrix
+# of 60 rows, and one takes 0.3 ms.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import browser
 import numpy as np
@@ -32,15 +35,23 @@ settings.register_profile("random", deadline=None, max_examples=1000, print_blob
 settings.load_profile("same")
 
 BACKENDS = ("reference", "numba", "torch")
-LONG = ["captures", "processes", "company", "benchmarks", "onnx", "compile", "browser", "machine_code", "task_commands"]
-LONG += ["gallery_walk", "cli", "site", "estimators", "package", "leaky_page", "checkpoint"]
+LONG = ["captures", "company", "compile", "processes", "benchmarks", "site", "gallery_walk", "browser", "onnx"]
+LONG += ["package", "task_commands", "doctor_collected", "memory", "cli", "doctor_readings", "doctor_language", "gates"]
+LONG += ["doctor_right", "ops", "estimators", "doctor_hypothesis", "checkpoint", "machine_code"]
 """The test files that take longest: they begin first, so that none is left for the end, when others are done."""
 
 
+SMALL = ["captures", "checkpoint", "cli", "compile", "estimators", "explain_cli", "export_tasks", "labels_task", "onnx"]
+SMALL += ["processes", "series_task", "task_commands", "text_task"]
+"""The test files whose models are so small that a second thread is in their way; so are those of the folders below."""
+
+
 @pytest.fixture(autouse=True)
-def fresh_state() -> Iterator[None]:
+def fresh_state(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test neither sees nor leaves a seed, a thread count or a mode of torch."""
     threads = torch.get_num_threads()
+    if request.path.stem.removeprefix("test_") in SMALL or request.path.parent.name in ("doctor", "page"):
+        torch.set_num_threads(1)
     torch.manual_seed(0)
     # torch.empty then returns NaN instead of what the memory held, so a kernel that forgets to write a cell fails.
     torch.use_deterministic_algorithms(True)

@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import forked
 import pytest
 import safetensors.torch
 import torch
@@ -140,27 +140,25 @@ def test_weights_are_those_of_the_best_evaluation(corpus, monkeypatch):
 
 # In a process of its own
 
-ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # tiny models on a busy machine are many times faster so
-TRAIN = "import sys; from elman.cli import main; main(sys.argv[1:])"
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}  # tiny models on a busy machine are many times faster so
 SMALL = "--hidden-size 12 --embedding-size 6 --layers 2 --dropout 0.2 --seq-len 8 --batch-size 4 --eval-every 40"
 
 
-def start(corpus: Path, name: str, steps: int, *more: str) -> subprocess.Popen[str]:
-    arguments = ["train", "text", str(corpus), "-o", str(corpus.with_name(name)), "--steps", str(steps), *more]
-    command = [sys.executable, "-c", TRAIN, *arguments, *SMALL.split()]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+def start(corpus: Path, name: str, steps: int, *more: str) -> forked.Program:
+    arguments = ["train", "text", corpus, "-o", corpus.with_name(name), "--steps", steps, *more]
+    return forked.Program(forked.COMMAND, *arguments, *SMALL.split(), **ONE_THREAD)
 
 
-def wait_for_step(process: subprocess.Popen[str], run: Path, step: int) -> None:
+def wait_for_step(process: forked.Program, run: Path, step: int) -> None:
     """Return as soon as the run's checkpoint is of that step or a later one."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.end()
         path = run / checkpoint.CHECKPOINT
         if path.exists() and checkpoint.load_tensors(path)[1]["step"] >= step:
             return
         time.sleep(0.002)
-    process.kill()
+    process.send_signal(signal.SIGKILL)
     pytest.fail("the training process made no progress for a minute")
 
 
@@ -178,28 +176,25 @@ def test_sigterm_saves_as_ctrl_c_does(corpus):
 def test_kill_9_and_ctrl_c_lose_nothing(corpus):
     steps = 480
     whole, run = corpus.with_name("whole"), corpus.with_name("run")
-    uninterrupted = start(corpus, "whole", steps)
-    output, errors = uninterrupted.communicate(timeout=120)
-    assert uninterrupted.returncode == 0, errors
+    uninterrupted = start(corpus, "whole", steps).end()
+    assert uninterrupted.returncode == 0, uninterrupted.stderr
 
     process = start(corpus, "run", steps)
     wait_for_step(process, run, 80)
     process.send_signal(signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGKILL
+    assert process.end().returncode == -signal.SIGKILL
 
     process = start(corpus, "run", steps, "--resume")
     wait_for_step(process, run, 200)
     process.send_signal(signal.SIGINT)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "stopped at step" in output.splitlines()[-1]
-    assert "--resume" in output.splitlines()[-1]
+    stopped = process.end()
+    assert stopped.returncode == 130, stopped.stderr
+    assert "stopped at step" in stopped.stdout.splitlines()[-1]
+    assert "--resume" in stopped.stdout.splitlines()[-1]
     assert 200 <= checkpoint.load_tensors(run / checkpoint.CHECKPOINT)[1]["step"] < steps
 
-    process = start(corpus, "run", steps, "--resume")
-    output, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    ended = start(corpus, "run", steps, "--resume").end()
+    assert ended.returncode == 0, ended.stderr
     assert same_files(whole, run) == FILES
     assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
 
@@ -218,7 +213,7 @@ checkpoint.write_atomically(pathlib.Path(sys.argv[1]), b"new" * 100_000)
 def test_write_atomically_leaves_the_old_file_when_killed(tmp_path, moment):
     file = tmp_path / "file"
     file.write_bytes(b"old")
-    done = subprocess.run([sys.executable, "-c", KILLED_WHILE_WRITING, file, moment], timeout=60)
+    done = forked.run(KILLED_WHILE_WRITING, file, moment)
     assert done.returncode == -signal.SIGKILL
     assert file.read_bytes() == b"old"
     checkpoint.write_atomically(file, b"new")
@@ -236,8 +231,7 @@ main(sys.argv[2:])
 
 def run_on_a_full_disk(size: int, corpus: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """The command where no file may grow beyond `size` bytes: the system refuses the write as on a full disk."""
-    command = [sys.executable, "-c", FULL_DISK, str(size), "train", "text", str(corpus), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, env=ONE_THREAD)
+    return forked.run(FULL_DISK, size, "train", "text", corpus, *arguments, **ONE_THREAD)
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(corpus):

@@ -1,19 +1,18 @@
 """The commands as a user types them: what they print where, their exit codes, and what they leave on the disk."""
 
-import os
 import random
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from commands import exit_code
 
 from elman.cli import demo, train
 from elman.tasks.text import run as text_runs
 
-COMMAND = [sys.executable, "-c", "import sys; from elman.cli import main; main(sys.argv[1:])"]
 SMALL = "--hidden-size 16 --embedding-size 8 --seq-len 16 --batch-size 4 --steps 60 --eval-every 20 --dropout 0"
 BITS = [
     "this model",
@@ -24,10 +23,9 @@ BITS = [
 KOREAN = "옛날 옛적에 호랑이가 담배를 피우던 시절의 이야기다.\n"
 
 
-def elman(*arguments: object, **options) -> subprocess.CompletedProcess[str]:
+def elman(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
+    return forked.run(forked.COMMAND, *arguments, **environment)
 
 
 @pytest.fixture(scope="module")
@@ -123,16 +121,15 @@ def test_generate_without_a_seed_names_the_one_it_took(trained, capsys):
 
 
 def test_generate_streams_and_stops_with_its_reader(trained):
-    command = [*COMMAND, "generate", str(trained), "--length", "100000000"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert len(process.stdout.read(300)) == 300  # long before it has written all
-        process.stdout.close()
-        assert process.wait(timeout=60) == 1
-        assert process.stderr.read() == b""
+    program = forked.Program(forked.COMMAND, "generate", trained, "--length", "100000000")
+    assert len(program.stdout.read(300)) == 300  # long before it has written all
+    program.stdout.close()
+    done = program.end(timeout=60)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_generate_writes_korean_where_the_terminal_knows_ascii_only(trained):
-    done = elman("generate", trained, "--prompt", "호", "--length", 3, env={**os.environ, "PYTHONIOENCODING": "ascii"})
+    done = elman("generate", trained, "--prompt", "호", "--length", 3, PYTHONIOENCODING="ascii")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("\\ud638")
 
@@ -161,10 +158,17 @@ def test_train_leaves_the_baselines_out_of_a_very_long_text(corpus, tmp_path, ca
     assert "bz2" not in out
 
 
-def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture
+def short_demo(monkeypatch) -> None:
+    """The demo reads the beginning of its text, and its race is short."""
+    text = demo.topics()[:100_000]
+    monkeypatch.setattr(demo, "topics", lambda: text)
     monkeypatch.setattr(demo, "ROUNDS", 2)
     monkeypatch.setattr(demo, "ROUND_STEPS", 2)
+
+
+def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, capsys, short_demo):
+    monkeypatch.chdir(tmp_path)
     assert exit_code("demo", "--steps", 6) == 0
     out = capsys.readouterr().out
     assert f"{demo.TEXT}: {len(demo.topics()):,} characters, {len(set(demo.topics()))} different" in out
@@ -180,9 +184,7 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
     assert demo.free_path(Path("elman-demo")) == Path("elman-demo-3")
 
 
-def test_demo_without_matplotlib_names_no_picture(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(demo, "ROUNDS", 1)
-    monkeypatch.setattr(demo, "ROUND_STEPS", 1)
+def test_demo_without_matplotlib_names_no_picture(tmp_path, monkeypatch, capsys, short_demo):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert exit_code("demo", "--steps", 2, "-o", tmp_path / "run") == 0

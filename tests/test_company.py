@@ -1,9 +1,10 @@
 """Safe in company: several Python threads at once, children after a fork, DataLoader workers, other users' settings."""
 
-import contextlib
 import ctypes
 import os
+import platform
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
@@ -11,9 +12,11 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from cases import CASES, Case, Values, assert_same, cotangent, gated, named_states, run, states_of
+from older import OF_AN_OLDER_PROCESSOR, OLDER
 
 import elman
 from elman.kernels.numba_cpu.compile import cache
@@ -43,8 +46,7 @@ def test_threads_may_share_a_layer(case: Case, backend: str) -> None:
 
 def check(script: str, **environment: str) -> None:
     """Run a script in a process of its own; it must end by itself and say 'done'."""
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script) + "\nprint('done')\n"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=os.environ | environment)
+    done = forked.run(textwrap.dedent(script) + "\nprint('done')\n", strict=True, **environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("done"), done.stdout + done.stderr
 
@@ -52,11 +54,7 @@ def check(script: str, **environment: str) -> None:
 def test_first_calls_may_come_together_where_a_cache_is_half_made_or_broken(tmp_path: Path) -> None:
     """A process is killed as it compiles; four threads ask for the compilation at once; then the cache is cut off."""
     code = "import torch, elman; elman.RNN(3, 4)(torch.randn(6, 2, 3))"
-    killed = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"ELMAN_CACHE_DIR": str(tmp_path)})
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        killed.wait(4)
-    killed.kill()
-    killed.wait()
+    assert forked.run(code, timeout=3, ELMAN_CACHE_DIR=str(tmp_path)).returncode in (0, -signal.SIGKILL)
     elman.RNN(3, 4)(torch.randn(6, 2, 3))
     for file in cache._cache_folder().glob(f"elman-float32-*-{cache._key()}.o"):  # those that take long are there
         shutil.copy(file, tmp_path)
@@ -156,35 +154,28 @@ def test_thread_count_is_left_alone() -> None:
 
 
 def test_a_read_only_installation_works(tmp_path: Path) -> None:
-    """Nothing is written beside the package, nothing can be written in the user's cache, and a warning says so."""
+    """Nothing is written beside the package, nothing can be written in the user's cache, and a warning says so.
+
+    What is compiled there is the code of the oldest processor: it is compiled in no other test.
+    """
     package = tmp_path / "site" / "elman"
     shutil.copytree(Path(elman.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     before = sorted(package.rglob("*"))
     for path in [*before, package]:
         path.chmod(0o555 if path.is_dir() else 0o444)
     (tmp_path / "file").touch()
-    script = """
-        import torch, elman
-        layer, theirs, x = elman.RNN(3, 4), torch.nn.RNN(3, 4), torch.randn(6, 2, 3)
-        theirs.load_state_dict(layer.state_dict())
-        for each in (layer, theirs):
-            each(x)[0].sum().backward()
-        torch.testing.assert_close(layer(x), theirs(x))
-        torch.testing.assert_close(layer.weight_hh_l0.grad, theirs.weight_hh_l0.grad)
-        print(elman.__file__)
-    """
-    settings = {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}
-    settings |= {"XDG_CACHE_HOME": str(tmp_path / "file" / "cache"), "LOCALAPPDATA": str(tmp_path / "file" / "cache")}
-    environment = {name: value for name, value in os.environ.items() if name != "ELMAN_CACHE_DIR"} | settings
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=environment,
-        cwd=tmp_path,
-    )
-    assert done.stdout.strip() == str(package / "__init__.py"), done.stderr
+    cache_home = str(tmp_path / "file" / "cache")
+    settings = {"XDG_CACHE_HOME": cache_home, "LOCALAPPDATA": cache_home, "ELMAN_CACHE_DIR": ""}
+    settings |= {"PYTHONPATH": str(package.parent), "PYTHONDONTWRITEBYTECODE": "1"}  # of the process that LLVM is in
+    begin = f"import sys; sys.path.insert(0, {str(package.parent)!r}); sys.dont_write_bytecode = True\n"
+    vector, script = OLDER["x86-64"], begin + OF_AN_OLDER_PROCESSOR + "print(elman.__file__)"
+    if platform.machine() in ("x86_64", "AMD64"):
+        settings["ELMAN_CPU"] = "x86-64"
+    done = forked.run(script, folder=tmp_path, **settings)
+    assert done.returncode == 0, done.stderr
+    said, where = done.stdout.splitlines()
+    assert where == str(package / "__init__.py")
+    assert said.startswith(vector) or "ELMAN_CPU" not in settings
     assert done.stderr.count("Set ELMAN_CACHE_DIR to a folder that can be written") == 1, done.stderr
     assert sorted(package.rglob("*")) == before
 
@@ -239,7 +230,7 @@ class Encoded(Dataset):
 if __name__ == "__main__":
     encoded = Encoded()
     expected = encoded.layer(encoded.sequences)[0]
-    loader = DataLoader(encoded, batch_size=2, num_workers=2, multiprocessing_context="spawn")
+    loader = DataLoader(encoded, batch_size=2, num_workers=1, multiprocessing_context="spawn")
     torch.testing.assert_close(torch.cat(list(loader)), expected)
     print("done")
 """
@@ -254,9 +245,8 @@ def test_spawned_workers_may_call_the_layer(tmp_path: Path) -> None:
 
 
 def test_runs_without_asserts_and_docstrings() -> None:
-    """PYTHONOPTIMIZE=2 takes both away."""
-    check(
-        """
+    """-OO takes both away, of torch too."""
+    script = """
         import torch, elman
         assert False, "asserts are off"
         layer, theirs, x = elman.RNN(3, 4, 2), torch.nn.RNN(3, 4, 2), torch.randn(6, 2, 3)
@@ -267,9 +257,8 @@ def test_runs_without_asserts_and_docstrings() -> None:
         loss = lambda w, x: torch.func.functional_call(layer, w, (x,))[0].sum()
         torch.vmap(torch.func.grad(loss), (None, 0))(weights, x.unsqueeze(0))
         torch.testing.assert_close(torch.compile(layer, backend="eager", fullgraph=True)(x), theirs(x))
-        """,
-        PYTHONOPTIMIZE="2",
-    )
+    """
+    subprocess.run([sys.executable, "-W", "error", "-OO", "-c", textwrap.dedent(script)], check=True, timeout=120)
 
 
 def test_same_seed_same_bits_in_every_process() -> None:
@@ -288,8 +277,7 @@ def test_same_seed_same_bits_in_every_process() -> None:
             optimiser.step()
         print(hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in layer.parameters())).hexdigest())
     """
-    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
-    said = {subprocess.run(command, capture_output=True, text=True, timeout=120).stdout for _ in range(2)}
+    said = {forked.run(script, strict=True).stdout for _ in range(2)}
     assert len(said) == 1
     assert len(said.pop().strip()) == 64
 

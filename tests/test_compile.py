@@ -1,14 +1,12 @@
 """torch.compile and torch.export: one graph with the layer in it, for every T and N."""
 
 import io
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import forked
 import pytest
 import torch
 from cases import States, assert_same, detached, named_states, run, weighed
@@ -242,8 +240,5 @@ input, h0, *expected = torch.load(sys.argv[2])
 torch.testing.assert_close(list(torch.export.load(sys.argv[1]).module()(input, h0)), expected)
 print("done")
 """
-    command = [sys.executable, "-c", code, str(tmp_path / "model.pt2"), str(tmp_path / "numbers.pt")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"}
-    )
+    done = forked.run(code, tmp_path / "model.pt2", tmp_path / "numbers.pt", OMP_NUM_THREADS="1")
     assert done.stdout.strip() == "done", done.stderr

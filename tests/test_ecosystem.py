@@ -1,12 +1,10 @@
 """The layer inside other things, each the real one: data parallelism, sharding, checkpoints, quantisers, trainers."""
 
 import io
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import skorch
@@ -75,21 +73,11 @@ def in_two_processes(body: str, tmp_path: Path) -> None:
         """
     )
     script += textwrap.dedent(body) + "\ndist.destroy_process_group()\nprint('done')\n"
-    command = [sys.executable, "-c", script]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    workers = [
-        subprocess.Popen(
-            [*command, str(rank), str(tmp_path / "group")],
-            env=environment,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
+    environment = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    workers = [forked.Program(script, rank, tmp_path / "group", **environment) for rank in range(2)]
     for worker in workers:
-        said, complaint = worker.communicate(timeout=120)
-        assert said.strip().endswith("done"), complaint
+        done = worker.end()
+        assert done.stdout.strip().endswith("done"), done.stderr
 
 
 def test_ddp_gives_the_gradients_of_the_joint_batch(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from commands import exit_code
 
 from elman.cli import explain
+from elman.explain import _gallery
 from elman.explain._examples import EXAMPLES
 from elman.explain._numbers import fixed
 from elman.tasks.settings import LoopSettings, TextSettings
@@ -91,7 +92,8 @@ def test_moods_are_told_after_the_last_word() -> None:
     assert [trace.labels.expected(3, n)[0].token for n in range(6)] == moods
 
 
-def test_gallery_links_every_page(tmp_path, capsys) -> None:
+def test_gallery_links_every_page(tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(_gallery, "TRAINING", LoopSettings(steps=2))
     folder = tmp_path / "deep" / "gallery"
     assert exit_code("explain", "--gallery", folder) == 0
     names = [*EXAMPLES, "characters"]

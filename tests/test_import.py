@@ -5,29 +5,36 @@ import subprocess
 import sys
 from importlib.util import find_spec
 
+import forked
 import pytest
 
 from elman._needs import too_old
 
 
-def modules_after(code: str) -> set[str]:
-    """The top-level modules that a fresh process holds after some code."""
-    script = f"import json, sys\n{code}\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+def modules_after(*codes: str) -> list[set[str]]:
+    """The top-level modules that a fresh process holds after each piece of code."""
+    note = "\nprint(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))\n"
+    script = "import json, sys\n" + "".join(code + note for code in codes)
     done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return [set(json.loads(line)) for line in done.stdout.splitlines()[-len(codes) :]]
+
+
+def runs(code: str) -> None:
+    """In a process that has loaded torch."""
+    done = forked.run(code, strict=True)
+    assert done.returncode == 0, done.stderr
 
 
 HEAVY = {"numba", "llvmlite", "triton", "matplotlib", "safetensors", "typer", "tqdm", "onnx", "onnxscript", "jax"}
 
 
-def test_import_loads_nothing_heavy() -> None:
-    assert not HEAVY & modules_after("import elman")
-
-
-def test_building_a_layer_loads_nothing_heavy() -> None:
+def test_an_import_and_a_layer_that_is_built_load_nothing_heavy() -> None:
     names = "elman.RNNCell\nelman.backends\nelman.use_backend\nelman.trace"
-    loaded = modules_after(f"import elman\nelman.RNN(3, 4, 2)\n{names}")
-    assert not HEAVY & loaded - modules_after("import torch; torch.nn.RNN(3, 4, 2)")
+    codes = "import elman", "import torch; torch.nn.RNN(3, 4, 2)", f"elman.RNN(3, 4, 2)\n{names}"
+    imported, torchs, built = modules_after(*codes)
+    assert "elman" in imported
+    assert not HEAVY & imported
+    assert not HEAVY & built - torchs
 
 
 @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ def test_operators_are_there_at_once_and_what_they_do_comes_with_their_first_cal
     code += "assert 'elman.autograd.operator' not in sys.modules\n"
     code += "def run(x):\n  weights = [torch.ones(4, 2), torch.ones(4, 4)]\n"
     code += "  return torch.ops.elman.rnn(x, None, weights, None, None, None, 'tanh', 1, False)[0]\n"
-    modules_after(f"{code}{call}\nassert output.shape == (5, 3, 4), output.shape")
+    runs(f"{code}{call}\nassert output.shape == (5, 3, 4), output.shape")
 
 
 def test_a_flop_counter_knows_the_layer_whichever_is_imported_first() -> None:
@@ -49,8 +56,8 @@ def test_a_flop_counter_knows_the_layer_whichever_is_imported_first() -> None:
     count += "with FlopCounterMode(display=False) as counter: layer(torch.ones(5, 3, 2))\n"
     count += "assert counter.get_total_flops() == 5 * 3 * 4 * (2 + 4) * 2, counter.get_total_flops()\n"
     own = "import elman, sys\nelman.RNN(2, 4)\nassert 'torch.utils.flop_counter' not in sys.modules\n"
-    modules_after(own + count)
-    modules_after("import torch.utils.flop_counter\nimport elman\n" + count)
+    runs(own + count)
+    runs("import torch.utils.flop_counter\nimport elman\n" + count)
 
 
 def test_old_versions_are_refused_in_a_sentence() -> None:
@@ -60,7 +67,7 @@ def test_old_versions_are_refused_in_a_sentence() -> None:
     assert "numba 0.62 or newer, and found 0.61.2" in str(too_old("numba", "0.61.2"))
     code = "import torch\ntorch.__version__ = '2.7.1'\n"
     code += "try: import elman\nexcept ImportError as error: assert 'torch 2.8 or newer' in str(error)\n"
-    modules_after(code + "else: raise AssertionError")
+    runs(code + "else: raise AssertionError")
 
 
 @pytest.mark.skipif(find_spec("typer") is None, reason="the command comes with elman[train]")
@@ -68,4 +75,5 @@ def test_command_line_shows_its_help_without_torch() -> None:
     """`elman --help` answers at once: torch alone takes more than a second to load."""
     code = "import elman.cli; sys.argv = ['elman', '--help']\n"
     code += "try: elman.cli.main()\nexcept SystemExit as end: assert not end.code"
-    assert not {"torch", "numba", "matplotlib"} & modules_after(code)
+    (loaded,) = modules_after(code)
+    assert not {"torch", "numba", "matplotlib"} & loaded

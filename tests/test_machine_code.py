@@ -3,10 +3,11 @@
 import multiprocessing.spawn
 import os
 import platform
-import subprocess
 import sys
 
+import forked
 import pytest
+from older import OF_AN_OLDER_PROCESSOR, OLDER
 
 from elman.kernels.numba_cpu.compile import cache, machine_code
 
@@ -50,25 +51,12 @@ def test_code_may_call_only_what_every_process_has() -> None:
     assert machine_code.object_code(PUTS, ["puts"])
 
 
-OLDER = """
-import torch, elman
-from cases import CASES, assert_same, run
-from elman.kernels.numba_cpu.compile import machine_code, processor
-print(processor.VECTOR_BYTES, machine_code.slower())
-for case in (*CASES[:3], *CASES[7:12], CASES[17]):
-    with elman.use_backend("numba"):
-        layers = case.layer(elman.RNN), case.layer(torch.nn.RNN)
-        assert_same(*(run(layer, case.input()) for layer in layers))
-"""
-
-
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the older ones are of x86-64")
-@pytest.mark.parametrize(("cpu", "vector"), [("haswell", "32 None"), ("x86-64", "16 on a processor with SSE alone")])
-def test_an_older_processors_code_gives_torchs_numbers(cpu: str, vector: str) -> None:
-    environment = {**os.environ, "ELMAN_CPU": cpu, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([sys.executable, "-c", OLDER], env=environment, capture_output=True, text=True, check=False)
+def test_an_older_processors_code_gives_torchs_numbers() -> None:
+    """That of the oldest is compiled in test_company.py, where nothing can be kept."""
+    done = forked.run(OF_AN_OLDER_PROCESSOR, ELMAN_CPU="haswell", PYTHONPATH=os.pathsep.join(sys.path))
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(vector)
+    assert done.stdout.startswith(OLDER["haswell"])
 
 
 @pytest.mark.parametrize(

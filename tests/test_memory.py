@@ -8,21 +8,22 @@ from pathlib import Path
 
 import memory_cases
 import memory_misuse
+import pytest
 from children import FINE, ask
 
 PROGRAM = Path(memory_cases.__file__)
-MANY = [f"misuse: {name}" for name in memory_misuse.NAMES]
+REPLACED = memory_cases.lines(200, 1)
+"""`python tests/memory_cases.py 2000 1` takes many."""
+MISUSED = [f"misuse: {name}" for name in memory_misuse.NAMES]
 
 
-def wrong(lines: list[str]) -> str:
-    found = [f"{line}: {said}" for line, said in ask([PROGRAM, "--child"], lines, 300) if said != FINE]
-    return "\n".join([f"{len(found)} of {len(lines)}", *found]) if found else ""
+@pytest.fixture(scope="module")
+def said() -> dict[str, str]:
+    """What is said of every case."""
+    return dict(ask([PROGRAM, "--child"], [*REPLACED, *MISUSED], 600))
 
 
-def test_replacements_give_torchs_gradients_or_its_exception() -> None:
-    """`python tests/memory_cases.py 2000 1` takes many."""
-    assert not wrong(memory_cases.lines(200, 1))
-
-
-def test_what_is_wrong_is_refused() -> None:
-    assert not wrong(MANY)
+@pytest.mark.parametrize("lines", [REPLACED, MISUSED], ids=["replaced: torch's gradients or its exception", "misused"])
+def test_nothing_crashes_and_nothing_is_wrong(lines: list[str], said: dict[str, str]) -> None:
+    wrong = [f"{line}: {said[line]}" for line in lines if said[line] != FINE]
+    assert not wrong, "\n".join([f"{len(wrong)} of {len(lines)}", *wrong])

@@ -5,11 +5,13 @@ import csv
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from commands import exit_code
@@ -49,15 +51,28 @@ def alone(place: Path, task: str, run: str, *more: str) -> Path:
 
 TORCHRUN = "torch.distributed.run --standalone --nproc-per-node 2"
 ACCELERATE = "accelerate.commands.launch --cpu --num_processes 2"
-DOUBLE = "import torch; torch.set_default_dtype(torch.float64); from elman.cli import main; main()"
+DOUBLE = "import sys, torch; torch.set_default_dtype(torch.float64); from elman.cli import main; main(sys.argv[1:])"
 
 
-def launch(place: Path, task: str, run: str, *more: str, by: str = TORCHRUN, program: str = "-m elman", **environment):
-    """Train in processes of their own, each with one thread."""
-    launcher = ["-m", *by.split()] if by else []
-    command = [sys.executable, *launcher, *program.split(), *TASKS[task].split(), "-o", run, *more]
+def launch(place: Path, task: str, run: str, *more: str, by: str, program: str = "-m elman", **environment):
+    """Train by a launcher, in processes with one thread each."""
+    command = [sys.executable, "-m", *by.split(), *program.split(), *TASKS[task].split(), "-o", run, *more]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     return subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, timeout=150)
+
+
+def fork(place: Path, task: str, run: str, *more: str, count: int = 2, code: str = forked.COMMAND, **environment):
+    """The same in forks, with the variables that torchrun sets."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": f"{port}", "WORLD_SIZE": f"{count}"}
+    programs = []
+    for rank in map(str, range(count)):
+        variables = settings | {"RANK": rank, "LOCAL_RANK": rank} if count > 1 else {"OMP_NUM_THREADS": "1"}
+        words = *TASKS[task].split(), "-o", run, *more
+        programs.append(forked.Program(code, *words, folder=place, **variables, **environment))
+    return [program.end() for program in programs]
 
 
 def measures(run: Path) -> list[list[float]]:
@@ -85,18 +100,22 @@ def test_two_processes_of_accelerate_have_the_losses_of_one(place):
 
 
 @pytest.mark.parametrize("task", ["labels", "series"])
-def test_two_processes_of_torchrun_have_the_losses_of_one(place, task):
-    """In double precision, where rounding is no excuse."""
-    (place / "double.py").write_text(DOUBLE)
-    two = launch(place, task, f"{task}-2", program="double.py")
-    assert two.returncode == 0, two.stderr
+def test_two_processes_have_the_losses_of_one(place, task):
+    """In double precision, where rounding is no excuse; one of them by torchrun itself."""
+    if task == "labels":
+        (place / "double.py").write_text(DOUBLE)
+        done = [launch(place, task, f"{task}-2", by=TORCHRUN, program="double.py")]
+    else:
+        done = fork(place, task, f"{task}-2", code=DOUBLE)
+    for each in done:
+        assert each.returncode == 0, each.stderr
     torch.set_default_dtype(torch.float64)
     try:
         one = alone(place, task, f"{task}-1")
     finally:
         torch.set_default_dtype(torch.float32)
     same_measures(place / f"{task}-2", one, 1e-11, 43 if task == "series" else 42)
-    assert two.stdout.count("next: elman") == 1
+    assert sum(each.stdout.count("next: elman") for each in done) == 1
     assert {path.name for path in one.iterdir()} == {path.name for path in (place / f"{task}-2").iterdir()}
 
 
@@ -110,16 +129,16 @@ def test_a_run_may_go_on_with_another_number_of_processes(place):
     run = text_runs.begin(place / "text.txt", place / "moved", settings, LoopSettings(steps=40, eval_every=20))
     assert not loop.fit(run.trainer, run.folder, progress=False, report=interrupt)
     assert run.trainer.step == 20
-    moved = launch(place, "text", "moved", "--resume")
-    assert moved.returncode == 0, moved.stderr
-    assert "going on from step 20" in moved.stdout
+    first, second = fork(place, "text", "moved", "--resume")
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "going on from step 20" in first.stdout
     same_measures(place / "moved", whole, 1e-4)
     kept = [checkpoint.load_tensors(run / checkpoint.CHECKPOINT)[0] for run in (place / "moved", whole)]
     torch.testing.assert_close(kept[0]["carried.h"], kept[1]["carried.h"], rtol=1e-3, atol=1e-4)
 
 
 def test_mixed_precision_trains(place):
-    done = launch(place, "labels", "mixed", by="", ACCELERATE_MIXED_PRECISION="bf16")
+    (done,) = fork(place, "labels", "mixed", count=1, ACCELERATE_MIXED_PRECISION="bf16")
     assert done.returncode == 0, done.stderr
     ours, theirs = measures(place / "mixed")[-1][2], measures(alone(place, "labels", "exact"))[-1][2]
     assert ours == pytest.approx(theirs, rel=0.05)
@@ -127,9 +146,9 @@ def test_mixed_precision_trains(place):
 
 
 def test_bad_input_to_two_processes_is_said_once(place):
-    done = launch(place, "text", "bad", "--seq-len", "9999")
-    assert done.returncode != 0
-    assert done.stderr.count("elman: the text is too short") == 1
+    done = fork(place, "text", "bad", "--seq-len", "9999")
+    assert all(each.returncode != 0 for each in done)
+    assert "".join(each.stderr for each in done).count("elman: the text is too short") == 1
     assert not (place / "bad").exists()
 
 

@@ -1,11 +1,9 @@
 """What would read the wrong memory or give wrong numbers in silence, each found once and mended."""
 
-import subprocess
-import sys
-import textwrap
 import weakref
 from typing import Any
 
+import forked
 import pytest
 import torch
 from plans import forget_plans
@@ -148,8 +146,8 @@ def test_first_call_in_a_fork_of_a_process_whose_torch_has_threads_returns() -> 
         assert os.waitpid(child, 0)[1] == 0
         print("done")
     """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=120)
-    assert run.stdout == "done\n", run.stderr
+    done = forked.run(script)
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_compiled_model_runs_and_agrees() -> None:
@@ -166,8 +164,8 @@ def test_compiled_model_runs_and_agrees() -> None:
         torch.testing.assert_close([p.grad for p in layer.parameters()], gradients)
         print("done")
     """
-    run = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=200)
-    assert run.stdout == "done\n", run.stderr
+    done = forked.run(script)
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_cell_with_one_bias_keeps_it() -> None:

@@ -9,10 +9,9 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import polars as pl
 import pytest
 import sklearn.metrics
@@ -101,7 +100,10 @@ def test_held_out_texts_that_were_trained_on_are_said(place, labels, tmp_path, c
     words = r"[1-9]\d? of the 15 held-out examples occur in the training part too"
     assert re.search(words, capsys.readouterr().out)
     assert re.search(words, (labels / "README.md").read_text())
-    assert exit_code("train", "labels", "names", "-o", tmp_path / "names", "--steps", 1, "--hidden-size", 2) == 0
+    header, *names = data.NAMES["names"].read_text(encoding="utf-8").splitlines()
+    (tmp_path / "names.csv").write_text("\n".join([header, *names[::20]]), encoding="utf-8")
+    few = ["--steps", 1, "--hidden-size", 2]
+    assert exit_code("train", "labels", tmp_path / "names.csv", "-o", tmp_path / "names", *few) == 0
     assert "occur in the training part" not in capsys.readouterr().out
 
 
@@ -248,7 +250,8 @@ def test_every_task_takes_every_cell(place, tmp_path, capsys, cell):
     files = {"text": tmp_path / "text.txt", "labels": place / "moods.csv", "series": place / "sales.csv"}
     for task, file in files.items():
         run = tmp_path / task
-        assert exit_code("train", task, file, "-o", run, "--cell", cell, *SMALL.split()) == 0
+        few = ["--steps", 4, "--eval-every", 2, "--hidden-size", 16]
+        assert exit_code("train", task, file, "-o", run, "--cell", cell, *few) == 0
         assert f"16 {cell.upper()} units in 1 layer(s)" in capsys.readouterr().out
         assert json.loads((run / "config.json").read_text())["model"]["cell"] == cell
         assert f"cell {cell}" in (run / "README.md").read_text()
@@ -429,8 +432,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(place, tmp_path, capsys):
     assert exit_code("train", "series", data, "-o", folder, "--horizon", 6, *SMALL.split()) == 0
     capsys.readouterr()
     with locked(folder):
-        other = [sys.executable, "-m", "elman", "train", "series", str(data), "-o", str(folder), "--resume"]
-        done = subprocess.run(other, capture_output=True, text=True)
+        done = forked.run(forked.COMMAND, "train", "series", data, "-o", folder, "--resume")
     assert done.returncode == 2
     assert done.stderr == f"elman: {folder} is being trained by another process: wait for it, or stop it first\n"
     assert exit_code("train", "series", data, "-o", folder, "--resume") == 0

@@ -2,12 +2,11 @@
 
 import logging
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 
+import forked
 import pytest
 import torch
 from cases import CASES, Case, run
@@ -150,6 +149,8 @@ BUSY = """
 import os, sys, time, torch, elman
 from elman import _waiting
 from elman.kernels.numba_cpu.threads import team
+for name in _waiting._SET:  # by which the user would have chosen
+    os.environ.pop(name, None)
 made, gone = [], []
 class Crowd(_waiting.Crowd):
     def __init__(self, parallel):
@@ -179,9 +180,7 @@ print(elman.RNN(3, 4)(torch.zeros(5, 2, 3))[0].shape)
 @needs_openmp
 @pytest.mark.parametrize("why", ["asked", "kept waiting"])
 def test_the_watch_lets_threads_wait_briefly_and_back(why: str) -> None:
-    line = [sys.executable, "-W", "error", "-c", BUSY, why]
-    unset = {name: value for name, value in os.environ.items() if name not in _waiting._SET}
-    done = subprocess.run(line, capture_output=True, text=True, check=False, env=unset)
+    done = forked.run(BUSY, why, strict=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "[5, 2, 4]" in done.stdout
 
@@ -208,5 +207,5 @@ def test_where_threads_are_short_none_is_asked_of_openmp(monkeypatch: pytest.Mon
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_a_fork_has_no_team_to_tell() -> None:
     code = "import os, elman, torch; os.fork() or os._exit(elman.wait_briefly()); print(os.wait()[1])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = forked.run(code)
     assert done.stdout.strip() == "0"

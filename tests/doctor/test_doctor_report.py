@@ -2,9 +2,8 @@
 
 import html
 import re
-import subprocess
-import sys
 
+import forked
 import pytest
 import torch
 from doctor_models import KINDS, I, Normed, Packed, Tagger, Words
@@ -60,9 +59,8 @@ def test_pytest_shows_the_report_and_not_the_doctor(tmp_path) -> None:
         "def test_model():\n"
         "    elman.doctor(torch.nn.GRU(4, 6), torch.ones(5, 7, 4)).raise_if_bad()\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], capture_output=True, text=True
-    )
+    code = "import pytest, sys; sys.exit(pytest.main(sys.argv[1:]))"
+    run = forked.run(code, "-q", "-p", "no:cacheprovider", tmp_path, folder=tmp_path)
     assert run.returncode == 1
     assert "E       AssertionError: elman.doctor: GRU, input (5, 7, 4)" in run.stdout
     assert "batch_first=True would fit" in run.stdout

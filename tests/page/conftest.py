@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from browser import Tab, launched, missing
+from browser import Tab, Tabs, launched, missing
 from torch import nn
 
 import elman
@@ -20,13 +20,18 @@ def browser():
         yield chromium
 
 
+@pytest.fixture(scope="module")
+def tabs(browser):
+    return Tabs(browser)
+
+
 @pytest.fixture
-def tab(browser):
+def tab(tabs):
     """Opens pages; afterwards none of them may have complained or asked for anything but itself."""
     opened = []
 
     def opening(file: Path, address: str = "", **context) -> Tab:
-        opened.append(Tab(browser, file, address, **context))
+        opened.append(Tab(tabs, file, address, **context))
         return opened[-1]
 
     yield opening

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 import torch
-from browser import Tab, cell, missing, place
+from browser import CONTRAST, Tab, cell, drawn, missing, place
 from torch import nn
 
 import elman
@@ -243,8 +243,8 @@ def test_equal_numbers_are_equal(tab, deep) -> None:
 
 def test_ledger_stays_in_sight(tab, deep) -> None:
     one = tab(deep[2])
-    one.page.mouse.wheel(0, 2000)
-    one.page.wait_for_timeout(200)
+    one.page.evaluate("scrollTo(0, 2000)")
+    assert one.page.evaluate("scrollY") > 0
     assert one.page.locator("#ledger").bounding_box()["y"] == 0  # however far one scrolls
 
 
@@ -326,7 +326,7 @@ def test_tour_brings_into_sight_what_it_speaks_of(tab, hello, deep, width) -> No
         one = tab(file, viewport={"width": width, "height": 740}, reduced_motion="reduce")
         one.page.click("#tour-open")
         for k in range(8):
-            one.page.wait_for_timeout(60)
+            drawn(one.page)
             assert sum(one.page.evaluate(IN_SIGHT)) >= 1, k
             text = one.page.locator("#tour p").inner_text()
             if "key" in text:
@@ -450,30 +450,6 @@ def test_narrow_screen_has_no_sideways_scroll(tab, hello, deep, locale, scheme) 
         assert card["y"] + card["height"] <= 720
 
 
-CONTRAST = """() => {
-  const number = (colour) => colour.match(/[0-9.]+/g).map(Number);
-  const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-  const light = ([r, g, b]) => 0.2126 * linear(r / 255) + 0.7152 * linear(g / 255) + 0.0722 * linear(b / 255);
-  const ground = (e) => {
-    for (; e; e = e.parentElement) {
-      const colour = getComputedStyle(e).backgroundColor;
-      const parts = number(colour);
-      if (colour.startsWith("rgb") && (parts.length < 4 || parts[3] === 1)) return parts;
-    }
-    return [255, 255, 255];
-  };
-  const bad = [];
-  for (const e of document.querySelectorAll("body *")) {
-    if (!e.getClientRects().length || e.closest("svg, :disabled, .past, .off, .aside")) continue;
-    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim())) continue;
-    const [a, b] = [light(number(getComputedStyle(e).color)), light(ground(e))].sort((x, y) => y - x);
-    const ratio = (a + 0.05) / (b + 0.05);
-    if (ratio < 4.5) bad.push(`${e.tagName}.${e.className} ${e.textContent.slice(0, 30)} ${ratio.toFixed(2)}`);
-  }
-  return bad;
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_on_its_ground(tab, hello, deep, scheme) -> None:
     """Every text has the contrast of 4.5 that WCAG 2 asks for at level AA."""
@@ -533,9 +509,9 @@ def test_text_from_the_user_shows_as_itself(tab, tmp_path) -> None:
     assert plain.page.locator("img").count() == 0
 
 
-def test_network_is_forbidden_by_the_page_itself(browser, hello) -> None:
+def test_network_is_forbidden_by_the_page_itself(tabs, hello) -> None:
     """Even a script that got in could send nothing: the policy refuses it, and says so on the console."""
-    one = Tab(browser, hello[3])
+    one = Tab(tabs, hello[3])
     assert one.page.evaluate("fetch('https://example.org/').then(() => 'sent', (e) => 'refused')") == "refused"
     one.page.evaluate("document.body.append(Object.assign(new Image(), { src: 'https://example.org/x.png' }))")
     one.page.evaluate(

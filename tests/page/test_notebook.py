@@ -6,12 +6,12 @@ from browser import Tab
 import elman
 
 
-def test_notebook_shows_the_page_itself(browser, hello, tmp_path) -> None:
+def test_notebook_shows_the_page_itself(tabs, hello, tmp_path) -> None:
     """It computes inside its frame, can be changed there, and reaches neither the notebook nor a network."""
     *_, trace, _ = hello
     file = tmp_path / "notebook.html"
     file.write_text(f"<!doctype html><title>notebook</title>{trace._repr_html_()}", encoding="utf-8")
-    one = Tab(browser, file)
+    one = Tab(tabs, file)
     frame = one.page.frames[1]
     frame.wait_for_selector("html.live")
     assert frame.locator("#check").inner_text().startswith("✓ 15 cells recomputed here")
@@ -29,12 +29,12 @@ def test_notebook_shows_the_page_itself(browser, hello, tmp_path) -> None:
     one.close()
 
 
-def test_frame_without_scripts_shows_the_table(browser, hello, tmp_path) -> None:
+def test_frame_without_scripts_shows_the_table(tabs, hello, tmp_path) -> None:
     *_, trace, _ = hello
     file = tmp_path / "notebook.html"
     markup = trace._repr_html_().replace('sandbox="allow-scripts"', 'sandbox=""')  # as a host may have it
     file.write_text(markup, encoding="utf-8")
-    one = Tab(browser, file)
+    one = Tab(tabs, file)
     assert "Hidden state of layer 0, sequence 0" in one.page.frame_locator("iframe").locator("body").inner_text()
     one.close()
 
