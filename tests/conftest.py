@@ -26,6 +26,7 @@ from covering import covering
 from hypothesis import settings
 
 from elman import _waiting
+from elman.kernels.numba_cpu import rooms
 from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.compile.cache import code_for
 
@@ -33,6 +34,9 @@ from elman.kernels.numba_cpu.compile.cache import code_for
 settings.register_profile("same", derandomize=True, deadline=None, max_examples=50)
 settings.register_profile("random", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("same")
+
+# What makes the memory of a run's results must know that it is to be NaN, which torch's fastest way does not ask for.
+rooms._empty = torch.empty_strided
 
 BACKENDS = ("reference", "numba", "torch")
 LONG = ["captures", "company", "compile", "processes", "benchmarks", "site", "gallery_walk", "browser", "onnx"]
