@@ -170,13 +170,17 @@ class Recurrent(RNNBase):
             args, kwargs = args[:2], kwargs | dict(zip(self._arguments, args[2:], strict=False))
         return super()._slow_forward(*args, **kwargs)  # type: ignore[no-untyped-call]
 
-    # torch keeps a second list of the weights for cuDNN, which goes stale when a weight is replaced. Here it is a view.
+    # torch keeps a second list of the weights, which goes stale when a weight is replaced. Here it is a view.
 
     def flatten_parameters(self) -> None:
-        """Does nothing: there is no flat copy of the weights."""
+        """On a GPU, lays the parameters into one piece of memory, which cuDNN wants; elsewhere nothing."""
+        parameters = [self._parameters.get(name) for name in self._flat_weights_names]
+        if hasattr(nn, self._kind) and all(p is not None and p.is_cuda for p in parameters):
+            nn.RNNBase.flatten_parameters(self)
 
     def _init_flat_weights(self) -> None:
         self.__dict__.pop("_replaced", None)
+        self.flatten_parameters()
 
     def _update_flat_weights(self) -> None:
         pass

@@ -52,8 +52,8 @@ class Changes:
 
     def some(self, call: Call) -> Call:
         """Another half of all numbers, or of the ids, chosen at random."""
-        where = torch.rand(call.values.shape, generator=self._generator) < 0.5
-        return self.where(call, where.to(call.values.device) & self.content(call, where))
+        where = (torch.rand(call.values.shape, generator=self._generator) < 0.5).to(call.values.device)
+        return self.where(call, where & self.content(call, where))
 
     def padding(self, call: Call) -> Call:
         """Something else past each sequence's end."""
