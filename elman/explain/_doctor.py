@@ -49,6 +49,7 @@ from elman.explain.experiments import (
 from elman.explain.experiments.call import Call, Lengths, make_call
 from elman.explain.experiments.clock import Clock
 from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.on_the_cpu import on_the_cpu
 from elman.explain.experiments.patient import Patient, Refused
 
 Experiment = Callable[[Patient], list[Finding]]
@@ -110,7 +111,8 @@ def doctor(
     It works on any module, with recurrent layers inside or not. Dropout and the noise of leaky layers are off and batch
     norm uses its running statistics while the model is examined; afterwards the model (mode, values, attributes,
     gradients, hooks) and the generators of random numbers are as they were before, also when the model raises. It runs
-    the model some dozens of times: give it a small batch of real data, and a large model a time limit.
+    the model some dozens of times: give it a small batch of real data, and a large model a time limit. A model on a GPU
+    is examined on the CPU, since an experiment may lead it to an index out of range, and put back.
 
     Args:
         model: the module.
@@ -155,8 +157,8 @@ def doctor(
         )
     lang = language(lang)
     clock = Clock(time_limit, sys.stderr.isatty() if progress is None else progress)
-    with speaking(lang), contextlib.closing(clock):
-        call = make_call(model, input, batch_dim, time_dim, lengths)
+    given = make_call(model, input, batch_dim, time_dim, lengths)
+    with speaking(lang), contextlib.closing(clock), on_the_cpu(model, given) as call:
         patient = Patient(model, call, clock)
         experiments = [*_EXPERIMENTS, _CAUSAL] if causal else list(_EXPERIMENTS)
         if lengths is not None:

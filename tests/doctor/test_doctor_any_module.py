@@ -1,5 +1,9 @@
 """Any module, any kind of result, any dtype, NaN and infinity."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from doctor_models import C, H, I, Last, N, T, Tagger
@@ -28,22 +32,32 @@ def test_missing_values_that_the_model_masks_are_right(x: Tensor) -> None:
     assert elman.doctor(Masking(nn.GRU), missing).codes == ("batch-mixed",)
 
 
-def test_the_default_device_is_the_models_alone(x: Tensor) -> None:
-    """Where new tensors go by default (a GPU; here where there are no numbers) the doctor's own do not go."""
-    seen = set()
+class Making(Tagger):
+    """Makes tensors where its code says, and where torch makes them by default."""
 
-    class Making(Tagger):
-        def forward(self, x: Tensor) -> Tensor:
-            seen.add(torch.get_default_device().type)
-            return super().forward(x)
+    def forward(self, x: Tensor) -> Tensor:
+        zeros = torch.zeros(x.shape[0], device="cuda").cuda().to("cuda:0") + torch.zeros(1).to("cuda", x.dtype).to(0)
+        return super().forward(x.to(device="cuda")) + zeros.to(torch.device("cuda")).view(-1, 1, 1)
 
-    model = Making(nn.GRU)
-    expected = elman.doctor(model, x)
-    seen.clear()
+
+def test_the_cpu_stands_for_every_device_that_is_named(x: Tensor) -> None:
+    """Where a model's code, or the default, is a GPU; here, where there is none, it is never asked for."""
+    right, wrong = Making(nn.GRU, batch_first=True), Making(nn.GRU)
     with torch.device("meta"):
-        found = elman.doctor(model, x)
-    assert found.codes == expected.codes == ("batch-mixed",)
-    assert seen == {"meta"}
+        elman.doctor(right, x).raise_if_bad()
+        assert elman.doctor(wrong, x).codes == ("batch-mixed",)
+        assert torch.zeros(1).is_meta
+
+
+def test_a_model_on_another_device_is_examined_on_the_cpu_and_put_back() -> None:
+    """The device is torch's for backends in Python, made in a process of its own, which it changes for good."""
+    pytest.importorskip("torch.utils.backend_registration")
+    if not hasattr(torch.utils.backend_registration, "_setup_privateuseone_for_python_backend"):
+        pytest.skip("this torch has no backends in Python")
+    program = Path(__file__).with_name("another_device.py")
+    ended = subprocess.run([sys.executable, "-W", "ignore", program], capture_output=True, text=True, timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.split() == ["batch-mixed", "fine", "fine", "raised", "fine"], ended.stdout
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own compiler warns of what it does

@@ -31,6 +31,12 @@ class Snapshot:
         self._seen: dict[int, object] = {}
         self._keep(model, 0)
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it found, each before its gradient."""
+        found = [value for value in self._seen.values() if isinstance(value, Tensor)]
+        return [one for tensor in found for one in (tensor, tensor.grad if tensor.is_leaf else None) if one is not None]
+
     def restore(self) -> None:
         """Puts it all back, into the same objects."""
         for put_back in self._restores:
@@ -133,14 +139,10 @@ class Snapshot:
 
 
 @contextlib.contextmanager
-def generators_left_alone(devices: set[torch.device]) -> Iterator[None]:
+def generators_left_alone() -> Iterator[None]:
     """Within the block random numbers may be drawn; after it Python's, numpy's and torch's generators are as before."""
     python, numpys = random.getstate(), numpy.random.get_state()
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[]))
-        for kind in {device.type for device in devices} - {"cpu", "meta"}:
-            indices = [device.index or 0 for device in devices if device.type == kind]
-            stack.enter_context(torch.random.fork_rng(devices=indices, device_type=kind))
+    with torch.random.fork_rng(devices=[]):
         try:
             yield
         finally:
@@ -148,12 +150,8 @@ def generators_left_alone(devices: set[torch.device]) -> Iterator[None]:
             numpy.random.set_state(numpys)
 
 
-def seed_generators(devices: set[torch.device], seed: int = 0) -> None:
-    """The same random numbers for every run, on the given devices only."""
+def seed_generators(seed: int = 0) -> None:
+    """The same random numbers for every run."""
     random.seed(seed)
     numpy.random.seed(seed)
     torch.default_generator.manual_seed(seed)
-    for device in devices:
-        if device.type not in ("cpu", "meta"):
-            with torch.get_device_module(device).device(device):
-                torch.get_device_module(device).manual_seed(seed)

@@ -89,20 +89,12 @@ class Patient:
         self._found = Snapshot(model)
         self._operated = False
         self.trial: object = None  # of the samples, kept here for the experiments that share it
-        tensors = [*model.parameters(), *model.buffers(), call.values]
-        self.devices = {tensor.device for tensor in tensors}
-        self.default_device = torch.get_default_device()  # for the model; the experiments' own tensors are the CPU's
 
     @contextlib.contextmanager
     def left_as_found(self) -> Iterator[None]:
         """After the block, whatever happened in it, the model and the generators are as they were before."""
         try:
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(generators_left_alone(self.devices))
-                stack.enter_context(torch.inference_mode(False))
-                stack.enter_context(warnings.catch_warnings())
-                if self.default_device.type != "cpu":
-                    stack.enter_context(torch.device("cpu"))
+            with generators_left_alone(), torch.inference_mode(False), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the model's own, once a run; they are said where it is used
                 yield
         finally:
@@ -142,7 +134,7 @@ class Patient:
         args, kwargs = given or (call or self.call).arguments()
         if fresh:
             self.restart(training)
-        seed_generators(self.devices, seed)
+        seed_generators(seed)
         self._found.rewind()
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.set_grad_enabled(grad))
@@ -151,15 +143,10 @@ class Patient:
                     norm.train()
             elif not training:
                 stack.enter_context(_hooked(self._without_statistics(), _pass_on))
-            without_cudnn = grad and not training  # its layers have no backward in eval mode
-            enabled = torch.backends.cudnn.enabled and not without_cudnn
-            stack.enter_context(torch.backends.cudnn.flags(enabled=enabled, benchmark=False, deterministic=True))
             if "torch._dynamo" in sys.modules:  # compiled code would not see the hooks
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             if during is not None:
                 stack.enter_context(during)
-            if self.default_device.type != "cpu":
-                stack.enter_context(self.default_device)
             try:
                 returned = self.model(*args, **kwargs)
                 results = tensors_in(returned)  # a packed sequence may be none
