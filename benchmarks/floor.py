@@ -19,45 +19,50 @@ from benchmarks.frameworks import elman_rnn, jax_scan
 from benchmarks.inside_torch import medians
 from benchmarks.problem import Problem
 from benchmarks.sizes import WHOLE
+from elman.kernels.numba_cpu.rooms import Room, room
 
 
 class _Nothing(torch.autograd.Function):
     """As a layer's node: makes room for output and h_n, keeps its inputs, makes room for every gradient."""
 
     @staticmethod
-    def forward(ctx: Any, output: tuple[int, ...], h_n: tuple[int, ...], *given: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, results: list[Room], gradients: list[Room], *given: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(*given)
-        return torch.empty(*output), torch.empty(*h_n)
+        ctx.gradients = gradients
+        return tuple([room() for room in results])
 
     @staticmethod
     def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
-        return None, None, *map(torch.empty_like, ctx.saved_tensors)
+        _ = ctx.saved_tensors
+        return None, None, *[room() for room in ctx.gradients]
 
 
 class Nothing(nn.Module):
     """A layer without arithmetic."""
 
-    def __init__(self, output: Tensor, h_n: Tensor, weights: list[Tensor]) -> None:
+    def __init__(self, x: Tensor, output: Tensor, h_n: Tensor, weights: list[Tensor]) -> None:
         super().__init__()
-        self.output, self.h_n = tuple(output.shape), tuple(h_n.shape)
+        self.results = [room(t.shape, t.dtype) for t in (output, h_n)]
+        self.gradients = [room(t.shape, t.dtype) for t in (x, *weights)]
         self.weights = nn.ParameterList(weights)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         if torch.is_grad_enabled():
-            found: tuple[Tensor, Tensor] = _Nothing.apply(self.output, self.h_n, x, *self.parameters())
+            weights = self.weights._parameters.values()
+            found: tuple[Tensor, ...] = _Nothing.apply(self.results, self.gradients, x, *weights)
             return found
-        return torch.empty(*self.output), torch.empty(*self.h_n)
+        return tuple([room() for room in self.results])
 
 
 class Careful(Nothing):
     """The same, which asks what memory it was given and hands the addresses over."""
 
-    def __init__(self, output: Tensor, h_n: Tensor, weights: list[Tensor]) -> None:
-        super().__init__(output, h_n, weights)
+    def __init__(self, x: Tensor, output: Tensor, h_n: Tensor, weights: list[Tensor]) -> None:
+        super().__init__(x, output, h_n, weights)
         self.sizes = [w.shape for w in weights]
         self.plan = struct.Struct(f"{3 + len(weights)}q").pack
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         given = [*self.weights._parameters.values()]
         as_expected = (
             [w.size() for w in given] == self.sizes
@@ -66,7 +71,7 @@ class Careful(Nothing):
             and x.is_contiguous()
         )
         assert as_expected
-        output, h_n = torch.empty(*self.output), torch.empty(*self.h_n)
+        output, h_n = [room() for room in self.results]
         _do_nothing(self.plan(x.data_ptr(), output.data_ptr(), h_n.data_ptr(), *[w.data_ptr() for w in given]))
         return output, h_n
 
@@ -79,7 +84,7 @@ def nothing(mode: str, problem: Problem, cls: type[Nothing] = Nothing) -> Callab
     """A training step or an inference of the layer without arithmetic, called as the others are."""
     layer = elman_rnn.Layer(nn, problem)
     with torch.no_grad():
-        layer.rnn = cls(*layer.rnn(layer.x), [*layer.rnn.parameters()])
+        layer.rnn = cls(layer.x, *layer.rnn(layer.x), [*layer.rnn.parameters()])
     return (layer.train() if mode == "train" else layer.infer()).run
 
 

@@ -98,6 +98,18 @@ def test_noise_follows_torchs_seed_and_leaves_its_state_to_fork_rng() -> None:
     assert not torch.equal(first, second)
 
 
+def test_the_key_is_what_torchs_randint_draws() -> None:
+    like = torch.empty(3)
+    for _ in range(3):
+        state = torch.get_rng_state()
+        found = drawing.moves((4, 5), 0.4, like, 2.0)
+        after = torch.get_rng_state()
+        torch.set_rng_state(state)
+        keys = torch.randint((1 << 63) - 1, (1,))
+        assert torch.equal(found, torch.ops.elman.moves(keys, (4, 5), 2.0, round(0.4 * (1 << 32)), torch.float32)[0])
+        assert torch.equal(after, torch.get_rng_state())
+
+
 def test_all_backends_have_the_same_noise() -> None:
     layer, x = elman.LeakyRNN(3, 5, noise=0.3, zoneout=0.2, dtype=torch.float64), torch.randn(6, 4, 3).double()
     found = []

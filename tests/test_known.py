@@ -11,6 +11,7 @@ from torch import Tensor
 import elman
 from elman.autograd import eager
 from elman.call import usual
+from elman.kernels.numba_cpu import rooms
 
 T, N, I, H = 6, 4, 3, 5
 Outcome = list[Tensor | None] | type[Exception]
@@ -208,3 +209,82 @@ def test_rates_that_change_between_calls() -> None:
         layer.zoneout = 0.0
         assert torch.equal(layer(x)[0], plain)
         assert not torch.allclose(dropped, plain)
+
+
+def a_part(d: Tensor) -> Tensor:
+    return torch.stack([d, d])[1]
+
+
+GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
+    "plain": lambda d: d,
+    "expanded": lambda d: d[:1, :1, :1].expand_as(d),
+    "turned": lambda d: d.transpose(0, 1).contiguous().transpose(0, 1),
+    "a part": a_part,
+    "negated": lambda d: torch._neg_view(-d),
+    "zeros": lambda d: torch._efficientzerotensor(d.shape),
+    "a Parameter": torch.nn.Parameter,
+    "type": lambda d: d.as_subclass(Own),
+}
+
+
+@pytest.mark.parametrize("x_turned", [False, True])
+@pytest.mark.parametrize("asks", [False, True], ids=["", "x asks"])
+def test_gradients_of_any_look_in_any_order(x_turned: bool, asks: bool, taken: list[bool]) -> None:
+    """Each after each of the others, and at the results that have one: those of a layer by its definition."""
+    layer = elman.LSTM(I, H)
+    x = (torch.randn(N, T, I).transpose(0, 1) if x_turned else torch.randn(T, N, I)).requires_grad_(asks)
+    wanted = [*([x] if asks else []), *layer.parameters()]
+    torch.manual_seed(4)
+    cotangents = torch.randn(T, N, H), torch.randn(1, N, H), torch.randn(1, N, H)
+
+    def gradients(looks: tuple[str | None, ...]) -> tuple[Tensor, ...]:
+        output, last = layer(x)
+        pairs = [
+            (of, GRADIENTS[look](d))
+            for of, d, look in zip((output, *last), cotangents, looks, strict=True)
+            if look is not None
+        ]
+        found = torch.autograd.grad([of for of, _ in pairs], wanted, [d for _, d in pairs])
+        return tuple(t.as_subclass(Tensor) for t in found)
+
+    names = [*GRADIENTS, *reversed(GRADIENTS)]
+    orders: list[tuple[str | None, ...]] = [(name, None, None) for name in names]
+    orders += [(a, None, b) for a, b in zip(names, names[3:], strict=False)]
+    orders += [(None, "expanded", None), ("turned", "expanded", "plain"), ("plain", "a part", "expanded")] * 2
+    for looks in orders:
+        found = gradients(looks)
+        with elman.use_backend("reference"):
+            torch.testing.assert_close(found, gradients(looks))
+    assert all(taken)
+    assert len(taken) > len(orders) / 2
+
+
+def test_a_gradient_whose_memory_was_freed_is_refused() -> None:
+    layer, x = elman.GRU(I, H), torch.randn(T, N, I)
+    for d in (torch.ones(T, N, H), torch.ones(T, N, H), torch.ones(T, N, H)):
+        layer(x)[0].backward(d)
+    output = layer(x)[0]
+    emptied(d)
+    with pytest.raises(RuntimeError, match="storage"):
+        output.backward(d)
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3, 5), (2, 0, 3), (0,), (1, 1, 7)])
+@pytest.mark.parametrize("by", ["the fast way", "torch's operator"])
+def test_room_is_as_torchs(shape: tuple[int, ...], by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if by == "torch's operator":
+        monkeypatch.setattr(rooms, "_empty", torch.empty_strided)
+    make = rooms.room(torch.Size(shape), torch.float64)
+    one, other = make(), make()
+    expected = torch.empty(shape, dtype=torch.float64)
+    assert (one.shape, one.stride(), one.dtype, one.device) == (
+        expected.shape,
+        expected.stride(),
+        expected.dtype,
+        expected.device,
+    )
+    assert not one.requires_grad
+    assert not one.is_inference()
+    assert one.numel() == 0 or one.data_ptr() != other.data_ptr()
+    with torch.inference_mode():
+        assert make().is_inference()

@@ -117,6 +117,30 @@ def test_a_weight_that_lies_otherwise(known: tuple[elman.RNN, Tensor], name: str
             torch.testing.assert_close(ours.grad, expected.grad, msg=of)
 
 
+def test_a_setting_that_became_a_module(known: tuple[elman.RNN, Tensor]) -> None:
+    layer, x = known
+    expected = layer(x)[0]
+    layer.dropout = nn.Dropout(0.5)
+    assert torch.equal(layer(x)[0], expected)
+
+
+def test_a_known_call_follows_what_a_layer_is_set_to(known: tuple[elman.RNN, Tensor]) -> None:
+    """To read the batch first, to drop out between layers, in training alone."""
+    layer, x = elman.RNN(3, 3, 2), known[1]
+    theirs = nn.RNN(3, 3, 2)
+    theirs.load_state_dict(layer.state_dict())
+    for _ in range(3):
+        for name, value in (("batch_first", True), ("dropout", 0.5), ("training", False), ("dropout", 0.0)):
+            for each in (layer, theirs):
+                setattr(each, name, value)
+            torch.manual_seed(1)
+            expected = theirs(x)[0]
+            torch.manual_seed(1)
+            torch.testing.assert_close(layer(x)[0], expected)
+        for each in (layer, theirs):
+            each.batch_first, each.training = False, True
+
+
 def test_without_torchs_guards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Then every call is asked for everything."""
     monkeypatch.setattr("elman.autograd.private._Guards", None)

@@ -114,9 +114,13 @@ def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights:
     """
     if _is_compiling() or _tracing_state() is not None or type(input) not in PLAIN:  # a trace takes sizes down, too
         return None
+    try:
+        settings = _settings_of(layer.__dict__)
+    except KeyError:  # one of them was replaced by a module, which stands elsewhere
+        return None
     before = _before(
         layer._cell.name,
-        _settings_of(layer.__dict__),
+        settings,
         input.shape,
         len(states),
         torch.get_num_threads(),

@@ -137,7 +137,7 @@ class Known:
             if way.looks(*kept, *gradients):
                 break
         else:
-            if (found := self._way_back(kept, d_output, d_last, tables, needs[0])) is None:
+            if (found := self._way_back(kept, given, tables, needs[0])) is None:
                 return None
             way = found
             if (look := self._looks_like([*kept, *gradients])) is not None:
@@ -170,44 +170,39 @@ class Known:
             )
         except OutputChanged:
             return None
-        del tensors  # kept until the kernel was back
+        del tensors  # which were kept until the kernel was back
         if terms:
             del read  # likewise
             made += gradients_of_terms(terms, d_terms)
         return made
 
     def _way_back(
-        self,
-        kept: Sequence[Tensor],
-        d_output: Tensor | None,
-        d_last: Sequence[Tensor | None],
-        tables: Tables,
-        needs_x: bool,
+        self, kept: Sequence[Tensor], given: Sequence[Tensor | None], tables: Tables, needs_x: bool
     ) -> "_WayBack | None":
-        """That of gradients which look like these; None where it is not for machine code.
+        """That of gradients at output and last states which look like these; None where it is not for machine code.
 
         Raises:
             RuntimeError: a gradient does not fit.
         """
-        if not self._fits(kept) or not all(map(has_numbers, (d_output, *d_last))):
+        if not self._fits(kept) or not all(map(has_numbers, given)):
             return None
         ahead, x, place = self._ahead[True], kept[0], self.place_of_output
-        x_turned, d_output_turned = self._turned and not needs_x, False  # where it is asked for, d_x lies as x itself
-        copied = [self._turned and needs_x, *[False] * (len(kept) - 1 - len(self._term_shapes))]
-        if d_output is not None:
-            fits("d_output", d_output, ahead.output, x)
-            read, d_output_turned = as_it_lies(d_output)
-            copied.append(read is not d_output)
-        for d, shape in zip(d_last, ahead.states, strict=True):
+        tensors = [*kept[: self.count], *kept[place:]]
+        places = [*range(self.count), 3, *[4 + k for k in ahead.places]]
+        x_copied = self._turned and needs_x  # its gradient lies as itself, not turned
+        copied, d_output_turned = [x_copied, *[False] * (len(tensors) - 1)], False
+        for k, (d, shape) in enumerate(zip(given, (ahead.output, *ahead.states), strict=True)):
             if d is not None:
-                fits("the gradient at a last state", d, shape, x)
-                copied.append(plain(d) is not d)
-        problem = self.problem([x, *kept[1 : self.count], *self._weights, *kept[self.count : place]], tables)
+                fits("the gradient at a last state" if k else "d_output", d, shape, x)
+                read, turned = as_it_lies(d, k == 0)
+                d_output_turned = d_output_turned or turned
+                tensors.append(d)
+                places.append(9 + k)
+                copied.append(read is not d)
+        problem = self.problem([*kept[: self.count], *self._weights, *kept[self.count : place]], tables)
+        x_turned = self._turned and not x_copied
         prepared = prepare(problem, True, True, 0, x_turned, d_output_turned, self._keeps_terms)
-        gradients = [k for k, d in enumerate((d_output, *d_last)) if d is not None]
-        there = [0, *range(1, self.count), 3, *[4 + k for k in ahead.places], *[9 + k for k in gradients]]
-        tensors = [*kept[: self.count], *kept[place:], *[d for d in (d_output, *d_last) if d is not None]]
-        return _WayBack(prepared, [t.nbytes for t in tensors], there, copied)
+        return _WayBack(prepared, [t.nbytes for t in tensors], places, copied)
 
     def all_saved(self, there: Sequence[Tensor]) -> Saved:
         """What `launch_forward` saved, of what of it is there."""
