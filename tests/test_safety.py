@@ -243,22 +243,6 @@ def test_freed_memory_is_refused_as_by_torch(which: str) -> None:
             stream(x_t)
 
 
-@pytest.mark.parametrize("shape", [(), (0, 3), (3, 1, 4), (2, 0), (1,)])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64], ids=str)
-def test_room_is_an_empty_tensor(shape: tuple[int, ...], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By torch's fastest way, where it is there, and by the other one."""
-    fastest = getattr(torch._C._dynamo.guards, "_empty_strided_cpu", torch.empty_strided)
-    for empty in (fastest, torch.empty_strided):
-        monkeypatch.setattr(rooms, "_empty", empty)
-        with torch.device("meta"):
-            found = rooms.room(shape, dtype)()
-        expected = torch.empty(shape, dtype=dtype)
-        assert (found.shape, found.stride(), found.dtype) == (expected.shape, expected.stride(), dtype)
-        assert found.device.type == "cpu"
-        assert type(found) is Tensor
-        assert found.untyped_storage().nbytes() == expected.untyped_storage().nbytes()
-
-
 def test_results_whose_memory_was_not_written_would_be_nan() -> None:
     """Which all tests of the kernels rely on."""
     assert elman.RNN(3, 4)(torch.randn(2, 3, 3))[0].isfinite().all()
