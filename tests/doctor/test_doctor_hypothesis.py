@@ -3,14 +3,13 @@
 import pytest
 import torch
 from doctor_models import KINDS, Classifier, Tagger, hidden
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import elman
 
-some = settings(max_examples=settings.default.max_examples // 2)  # each is examined once or twice
 READINGS = ("every step", "last step", "h_n", "mean", "max", "packed", "packed steps", "ends")
 
 
@@ -150,7 +149,6 @@ def test_what_chance_makes_look_wrong_is_no_finding(example) -> None:
     elman.doctor(model, x, **arguments).raise_if_bad()
 
 
-@some
 @given(models())
 def test_random_right_models_have_no_findings(example) -> None:
     model, x, arguments = build(example)
@@ -159,7 +157,6 @@ def test_random_right_models_have_no_findings(example) -> None:
     assert "samples apart" in report.checked
 
 
-@some
 @given(models(wrong=True))
 def test_random_models_with_swapped_axes_are_found(example) -> None:
     model, x, arguments = build(example, wrong=True)
@@ -170,7 +167,6 @@ def test_random_models_with_swapped_axes_are_found(example) -> None:
     assert f"batch_first={not model.rnn.batch_first} would fit" in finding.mend
 
 
-@some
 @given(
     st.sampled_from(list(KINDS)),
     st.integers(2, 9),
@@ -190,7 +186,6 @@ def test_random_last_steps_of_two_directions_are_found(kind: str, N: int, T: int
     elman.doctor(model, torch.randn(N, T, 4)).raise_if_bad()
 
 
-@some
 @given(st.sampled_from(list(KINDS)), st.integers(2, 9), st.integers(2, 9), st.booleans(), st.integers(0, 99))
 def test_random_bidirectional_taggers_are_not_causal(kind: str, N: int, T: int, batch_first: bool, seed: int) -> None:
     torch.manual_seed(seed)
