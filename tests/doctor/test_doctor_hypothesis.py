@@ -133,6 +133,7 @@ def right(kind: str, reading: str, sizes: tuple[int, int], seed: int, **options:
             bidirectional=True,
             batch_first=True,
         ),
+        right("nn.RNN", "packed", (2, 2), 0, I=1, H=2, num_layers=2),
     ],
     ids=[
         "the maximum is at the first step everywhere",
@@ -142,6 +143,7 @@ def right(kind: str, reading: str, sizes: tuple[int, int], seed: int, **options:
         "the backward half's maximum is never before the last step",
         "a sequence of one word, whose id is 0",
         "the weighed gradient happens to cancel at the last step",
+        "of two steps every sequence has but one",
     ],
 )
 def test_what_chance_makes_look_wrong_is_no_finding(example) -> None:

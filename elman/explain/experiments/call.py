@@ -74,6 +74,11 @@ class Call:
             return torch.full((self.samples,), self.steps)
         return torch.as_tensor(self.lengths).cpu().long()
 
+    @property
+    def longest(self) -> int:
+        """The steps of the longest sequence, as far as is known."""
+        return int(self.ends.max())
+
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Fresh copies, so that a model that writes into its input changes nothing."""
         copies = [_copied(leaf) for leaf in self.leaves]

@@ -10,5 +10,5 @@ class NotChecked(Exception):
 
 def require_steps(call: Call) -> None:
     """Raises where sequences have not three steps that can be changed as they are given."""
-    if call.steps < 3 or call.values is not call.sequences:
+    if call.longest < 3 or call.values is not call.sequences:
         raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
