@@ -1,11 +1,14 @@
 """LLVM's language becomes machine code, in a process of its own or in this one."""
 
+import ctypes
 import multiprocessing.spawn
 import os
 import platform
 import sys
+from pathlib import Path
 
 import forked
+import llvmlite.binding as llvm
 import pytest
 from older import OF_AN_OLDER_PROCESSOR, OLDER
 
@@ -23,6 +26,16 @@ define void @elman_say(ptr %text) {
   %result = call i32 @puts(ptr %text)
   ret void
 }
+"""
+NAMESAKE = """
+define linkonce_odr i64 @inner(i64 %a) noinline {{
+  %c = {0} i64 %a, 10
+  ret i64 %c
+}}
+define i64 @elman_{0}(i64 %a) {{
+  %c = call i64 @inner(i64 %a)
+  ret i64 %c
+}}
 """
 
 
@@ -49,6 +62,38 @@ def test_code_may_call_only_what_every_process_has() -> None:
     with pytest.raises(RuntimeError, match="would call puts, which a process without numba does not have"):
         cache._object_code(PUTS)
     assert machine_code.object_code(PUTS, ["puts"])
+
+
+def test_object_files_share_no_function() -> None:
+    """Not even one whose name both have, as those do that two processes compiled."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine_code.target_machine())
+    for operation in ("add", "mul"):
+        code = machine_code.object_code(NAMESAKE.format(operation), [])
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    kind = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)
+    add, mul = (kind(engine.get_function_address(f"elman_{operation}")) for operation in ("add", "mul"))
+    assert (add(7), mul(7)) == (17, 70)
+
+
+def test_a_process_may_compile_what_of_a_cell_is_lost(tmp_path: Path) -> None:
+    """Beside what another one has compiled, all of it or the rest."""
+    program = """
+        import elman, torch
+        layer, given = elman.RNN(3, 2), torch.ones(2, 1, 3)
+        found = {}
+        for backend in ("reference", "numba"):
+            with elman.use_backend(backend):
+                output = layer(given)[0]
+                found[backend] = output, *torch.autograd.grad(output.sum(), layer.parameters())
+        torch.testing.assert_close(found["numba"], found["reference"])
+    """
+    for lost in ("nothing", "forward", "backward"):
+        for path in tmp_path.glob(f"elman-*-{lost}-*.o"):
+            path.unlink()
+        done = forked.run(program, ELMAN_CACHE_DIR=str(tmp_path))
+        assert done.returncode == 0, f"without {lost}: {done.returncode} {done.stderr}"
+        assert "compiling its elman kernels" in done.stderr
 
 
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="the older ones are of x86-64")

@@ -3,8 +3,10 @@
 import os
 import subprocess
 import sys
+from typing import Any
 
 import numba
+import numpy as np
 import pytest
 from numba import types
 from numba.core.errors import NumbaError
@@ -50,21 +52,86 @@ print(hashlib.sha256(machine_code.object_code(text, ["memset", "memcpy", "memmov
     assert usual == asked
 
 
-def test_what_the_kernels_cannot_do_is_refused() -> None:
-    @numba.njit
-    def theirs(n):  # type: ignore[no-untyped-def]
-        return n + 1
+def test_a_program_may_compile_its_own_meanwhile() -> None:
+    """numba takes up what it newly knows under its lock, and so does elman: other threads see all of it or nothing."""
+    program = """
+import threading, numba
+from numba.core.compiler_lock import global_compiler_lock
+from elman.kernels.numba_cpu.compile import kernel
 
-    @part
-    def calls_theirs(n):  # type: ignore[no-untyped-def]
-        return theirs(n)
+loaded, load = [], kernel._load_what_is_needed
+def noted(context):
+    loaded.append(global_compiler_lock.is_locked())
+    load(context)
+kernel._load_what_is_needed = noted
+with kernel._translating_only():
+    assert loaded == [True]
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", program], check=True)
 
+
+@numba.njit
+def theirs(n):  # type: ignore[no-untyped-def]
+    return n + 1
+
+
+def calls_theirs(n):  # type: ignore[no-untyped-def]
+    return theirs(n)
+
+
+def raises(n):  # type: ignore[no-untyped-def]
+    if n < 0:
+        raise ValueError
+    return n
+
+
+def takes_the_least_of_a_tuple(n):  # type: ignore[no-untyped-def]
+    return min((n, 3))
+
+
+def takes_the_greatest_without_a_sign(n):  # type: ignore[no-untyped-def]
+    return max(np.uint64(n), 3)
+
+
+def takes_the_least_of_a_comparison(n):  # type: ignore[no-untyped-def]
+    return min(n, n > 3)
+
+
+def becomes_a_float(n):  # type: ignore[no-untyped-def]
+    number = n + 9007199254740993
+    if n < 0:
+        number = 0.5
+    return number
+
+
+def is_written_and_becomes_a_float(n):  # type: ignore[no-untyped-def]
+    number = 9007199254740993
+    if n < 0:
+        number = 0.5
+    return number
+
+
+@pytest.mark.parametrize(
+    ("function", "said"),
+    [
+        (calls_theirs, "calls it its own way"),
+        (raises, "constraint encountered: raise"),
+        (takes_the_least_of_a_tuple, "choose among two or more int64, not UniTuple"),
+        (takes_the_greatest_without_a_sign, "choose among two or more int64, not uint64"),
+        (takes_the_least_of_a_comparison, "choose among two or more int64, not int64, bool"),
+        (becomes_a_float, "stay whole, and here int64 would become float64"),
+        (is_written_and_becomes_a_float, "stay whole, and here 9007199254740993 would become float64"),
+    ],
+)
+def test_what_the_kernels_cannot_do_is_refused(function: Any, said: str) -> None:
+    with pytest.raises((NotImplementedError, NumbaError), match=said):
+        part(function).compile((types.intp,))
+
+
+def test_python_cannot_call_a_part() -> None:
     @part
-    def raises(n):  # type: ignore[no-untyped-def]
-        if n < 0:
-            raise ValueError
+    def called(n):  # type: ignore[no-untyped-def]
         return n
 
-    for function, said in ((calls_theirs, "calls it its own way"), (raises, "constraint encountered: raise")):
-        with pytest.raises((NotImplementedError, NumbaError), match=said):
-            function.compile((types.intp,))
+    with pytest.raises(TypeError, match="called is a part of a kernel"):
+        called(3)

@@ -49,7 +49,6 @@ def _translating_only() -> Iterator[None]:
     does not show, and tells listeners who are not there what it does. Nothing that it makes can be freed before the
     end, so Python does not look for it. numba's lock is held, so nothing else is compiled meanwhile.
     """
-    _load_what_is_needed(registry.cpu_target.target_context)
     instead: list[tuple[Any, str, Any]] = [
         (config, "reload_config", lambda: None),
         (cpu.CPUContext, "load_additional_registries", _load_what_is_needed),
@@ -62,6 +61,7 @@ def _translating_only() -> Iterator[None]:
         (dispatcher.Dispatcher, "get_call_template", _of_any_number(dispatcher.Dispatcher.get_call_template)),
     ]
     with global_compiler_lock, waiting_collection(), contextlib.ExitStack() as stack:
+        _load_what_is_needed(registry.cpu_target.target_context)
         for owner, name, value in instead:
             stack.callback(setattr, owner, name, getattr(owner, name))
             setattr(owner, name, value)

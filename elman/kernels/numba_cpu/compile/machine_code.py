@@ -78,7 +78,11 @@ def target_machine() -> Any:
 
 
 def object_code(text: str, allowed: Container[str]) -> bytes:
-    """The object file of a module that calls nothing outside but the functions allowed."""
+    """The object file of a module that calls nothing outside but the functions allowed.
+
+    Functions that other modules may have as well (linkonce_odr) are the object's own: another process may have given
+    their names to other functions, and where object files are loaded together the first of a name would stand for all.
+    """
     machine, module = target_machine(), llvm.parse_assembly(text)
     module.verify()
     builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
@@ -86,6 +90,9 @@ def object_code(text: str, allowed: Container[str]) -> bytes:
     called = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if foreign := {name for name in called if name not in allowed}:
         raise RuntimeError(f"the kernels would call {', '.join(foreign)}, which a process without numba does not have")
+    for function in module.functions:  # after the passes, which would spend longer on functions of one module alone
+        if function.linkage is llvm.Linkage.linkonce_odr:
+            function.linkage = llvm.Linkage.internal
     code: bytes = machine.emit_object(module)
     return code
 

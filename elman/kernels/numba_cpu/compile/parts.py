@@ -3,15 +3,29 @@
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
+from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.compile.pipeline import Pipeline
 
 _I64 = ir.IntType(64)
 
-part = njit(error_model="numpy", debug=False, pipeline_class=Pipeline)
-"""Compiles a function that only other such functions call, whatever numba's variables say about debugging."""
+
+class _Part(CPUDispatcher):
+    def __call__(self, *_: Any, **__: Any) -> Any:
+        """Python cannot: what Pipeline makes has nothing that Python could call.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"{self.py_func.__name__} is a part of a kernel, which other parts call and Python does not")
+
+
+def part(function: Any) -> Any:
+    """Compiles a function that only other such functions call, whatever numba's variables say about debugging."""
+    options = {"nopython": True, "error_model": "numpy", "debug": False, "boundscheck": None}
+    return _Part(function, targetoptions=options, pipeline_class=Pipeline)
 
 
 def pointer_to(kind: Any) -> Any:

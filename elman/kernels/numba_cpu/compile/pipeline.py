@@ -14,6 +14,7 @@ from numba.core import callconv, cgutils, codegen, cpu, funcdesc, interpreter, t
 from numba.core import ir as numba_ir
 from numba.core.compiler import CompilerBase, compile_result
 from numba.core.compiler_machinery import FunctionPass, LoweringPass, PassManager, register_pass
+from numba.core.errors import TypingError
 from numba.core.ir_utils import find_const, guard
 from numba.core.lowering import Lower
 from numba.core.typed_passes import NopythonTypeInference
@@ -88,7 +89,7 @@ class Convention(callconv.BaseCallConv):
         builder.ret(retval)
 
     def return_user_exc(self, builder: Any, *_: Any, **__: Any) -> None:
-        """Where numba checks what the kernels never do, as a range in steps of 0."""
+        """Where numba checks what the kernels never do: a range in steps of 0, which is not refused."""
         builder.ret(ir.Constant(builder.function.function_type.return_type, None))
 
     def call_function(self, builder: Any, callee: Any, *_: Any, **__: Any) -> Any:
@@ -108,8 +109,11 @@ class _Lower(Lower):
         self.lower_normal_function(self.fndesc)
 
     def lower_assign(self, ty: Any, inst: Any) -> Any:
-        if isinstance(ty, types.Callable) and isinstance(inst.value, (numba_ir.Global, numba_ir.FreeVar)):
-            return self.context.get_dummy_value()  # who calls a function finds it by its type
+        if isinstance(inst.value, (numba_ir.Const, numba_ir.Global, numba_ir.FreeVar)):
+            if isinstance(ty, types.Callable):
+                return self.context.get_dummy_value()  # who calls a function finds it by its type
+            if isinstance(ty, types.Float) and isinstance(inst.value.value, int):
+                raise _would_be_float(inst.value.value, ty)
         return super().lower_assign(ty, inst)
 
     def storevar(self, value: Any, name: str, argidx: int | None = None) -> None:
@@ -221,6 +225,16 @@ class _Context(cpu.CPUContext):
     def call_conv(self) -> Convention:
         return Convention(self)
 
+    def cast(self, builder: Any, val: Any, fromty: Any, toty: Any) -> Any:
+        """Never of a whole number to a float, which need not have it."""
+        if isinstance(toty, types.Float) and isinstance(fromty, types.Integer):
+            raise _would_be_float(fromty, toty)
+        return super().cast(builder, val, fromty, toty)
+
+
+def _would_be_float(whole: Any, other: Any) -> NotImplementedError:
+    return NotImplementedError(f"whole numbers of a kernel stay whole, and here {whole} would become {other}")
+
 
 class Pipeline(CompilerBase):
     """What `part` compiles with."""
@@ -240,6 +254,10 @@ class Pipeline(CompilerBase):
 def _chosen(comparison: str) -> Any:
     @intrinsic
     def choose(_: Any, *numbers: Any) -> Any:
+        if len(numbers) < 2 or any(types.unliteral(number) != types.intp for number in numbers):
+            kinds = ", ".join(map(str, numbers))
+            raise TypingError(f"min and max of a kernel choose among two or more {types.intp}, not {kinds}")
+
         def generate(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
             found, *others = cgutils.unpack_tuple(builder, arguments[0])
             for other in others:
