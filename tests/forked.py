@@ -82,10 +82,11 @@ class Program:
                 killed.
         """
         deadline = time.monotonic() + timeout
-        said = dict.fromkeys((self.stdout, self.stderr), "")
+        said = dict.fromkeys((self.stdout, self.stderr), b"")
 
         def read(pipe: Any) -> None:
-            said[pipe] = pipe.read().decode()
+            with pipe:
+                said[pipe] = pipe.read()
 
         # Not waited for at this process's end: what the program started may hold a pipe for ever.
         readers = [threading.Thread(target=read, args=[pipe], daemon=True) for pipe in said if not pipe.closed]
@@ -99,9 +100,7 @@ class Program:
             self._process.kill()
             self._wait()
             raise subprocess.TimeoutExpired("a program of this test", timeout)
-        output, errors = said.values()
-        for pipe in said:
-            pipe.close()
+        output, errors = (each.decode() for each in said.values())
         return subprocess.CompletedProcess("a program of this test", code, output, errors)
 
     def _wait(self, timeout: float | None = None) -> None:
