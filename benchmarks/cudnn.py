@@ -1,8 +1,10 @@
 """torch's layers on a GPU, and elman's on the same machine's processor: `python -m benchmarks.cudnn FILE.json`.
 
-Facts for whoever writes a backend for GPUs. Writes FILE.json row after row, and FILE.md from it. I = H everywhere; a
+Facts for whoever writes a backend for GPUs. Writes FILE.json, every 50 rows, and FILE.md from it. I = H everywhere; a
 packed batch has lengths of 1 to T, drawn alike. A training step is forward, and backward from every result to the input
-and every weight. Times are of calls one behind the other with one synchronisation at the end: what a program waits for.
+and every weight. Forward alone is without autograd, of a layer in training mode, for which cuDNN writes down what its
+backward pass would read. Times are of calls one behind the other with one synchronisation at the end: what a program
+waits for.
 """
 
 import argparse
@@ -38,7 +40,7 @@ class Row:
     """One measurement: milliseconds, or for `error` the largest one."""
 
     what: str
-    """train, infer, graph (infer in a CUDA graph), products (T products (N, H) by (H, G H) in a CUDA graph), error."""
+    """train, forward, graph (forward in a CUDA graph), products (T of (N, H) by (H, G H) in a CUDA graph), error."""
     where: str
     """cuDNN, or elman or torch on the processor, with its threads."""
     cell: str
@@ -51,7 +53,7 @@ class Row:
 
     @property
     def operations(self) -> float:
-        """Of its multiplications and additions, I = H; a packed batch has about half of them."""
+        """Its multiplications and additions, all sequences of T steps and I = H."""
         forward = 4.0 * self.T * self.N * CELLS[self.cell] * self.H**2
         return forward * (3 if self.what == "train" else 1)
 
@@ -74,17 +76,17 @@ def step_of(layer: torch.nn.Module, row: Row, dtype: torch.dtype, device: str) -
     data = (x.data if row.packed else x).requires_grad_(row.what == "train")
     if row.what != "train":
 
-        def infer() -> Any:
+        def forward() -> Any:
             with torch.no_grad():
                 return layer(x)
 
-        return infer
-    wanted = [data, *layer.parameters()]
+        return forward
+    inputs = [data, *layer.parameters()]
 
     def train() -> Any:
         output, last = layer(x)
         results = [output.data if row.packed else output, *(last if isinstance(last, tuple) else (last,))]
-        return torch.autograd.grad(results, wanted, [torch.ones_like(result) for result in results])
+        return torch.autograd.grad(results, inputs, [torch.ones_like(result) for result in results])
 
     return train
 
@@ -175,7 +177,7 @@ def wanted(threads: int) -> Iterator[Row]:
     chosen = list(sizes())
     for some in (chosen[:coarse], chosen[coarse:]):
         yield from layers(some, packed=False)
-        for cell, (t, n, h), what in itertools.product(CELLS, some, ("train", "infer")):
+        for cell, (t, n, h), what in itertools.product(CELLS, some, ("train", "forward")):
             row = Row(what, f"elman, {threads} threads", cell, "float32", t, n, h)
             if row.operations < LONGEST:
                 yield row
@@ -187,7 +189,7 @@ def wanted(threads: int) -> Iterator[Row]:
 def layers(some: list[tuple[int, int, int]], packed: bool) -> Iterator[Row]:
     """cuDNN's at these sizes."""
     for cell, (t, n, h), precision in itertools.product(CELLS, some, PRECISIONS):
-        for what in ("train", "infer"):
+        for what in ("train", "forward"):
             yield Row(what, "cuDNN", cell, precision, t, n, h, packed)
 
 
@@ -227,7 +229,7 @@ def markdown(about: dict[str, Any], rows: list[Row]) -> str:
     for cell in CELLS:
         for packed in (False, True):
             columns, of_size = [], {size: list[str]() for size in ordered}
-            for what in ("train", "infer"):
+            for what in ("train", "forward"):
                 places = [("cuDNN", precision) for precision in PRECISIONS]
                 places += [] if packed else [(f"{name}, {threads} threads", "float32") for name in ("elman", "torch")]
                 for where, precision in places:
@@ -241,11 +243,11 @@ def markdown(about: dict[str, Any], rows: list[Row]) -> str:
         entries = []
         for precision in PRECISIONS:
             entries += [
-                cell_of(Row(what, "cuDNN", cell, precision, 64, n, h)) for what in ("infer", "graph", "products")
+                cell_of(Row(what, "cuDNN", cell, precision, 64, n, h)) for what in ("forward", "graph", "products")
             ]
         body.append((f"{cell} T64 N{n} H{h}", entries))
     columns = [f"{precision}: {what}" for precision in PRECISIONS for what in ("layer", "in a graph", "products alone")]
-    table("Inference in a CUDA graph, and T products (N, H) by (H, G H) in one, ms", columns, body)
+    table("Forward in a CUDA graph, and T products (N, H) by (H, G H) in one, ms", columns, body)
     body = []
     for cell, h in itertools.product(CELLS, (32, 128, 512, 1024)):
         errors = [cell_of(Row("error", "cuDNN", cell, precision, 64, 16, h)) for precision in ("float64", *PRECISIONS)]
@@ -263,14 +265,17 @@ def main() -> None:
     options = parser.parse_args()
     about: dict[str, Any] = machine.describe(options.threads, ["elman", "torch"]) | {"commit": machine.commit()}
     rows: list[Row] = []
-    if options.file.exists():
-        about, found = json.loads(options.file.read_text()).values()
-        rows = [Row(**row) for row in found]
-    elif not torch.cuda.is_available():
-        sys.exit("there is no GPU, and no file of one to make tables of")
-    else:
+    if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         about |= {"gpu": properties.name, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}  # type: ignore[no-untyped-call]
+    elif not options.file.exists():
+        sys.exit("there is no GPU, and no file of one to make tables of")
+    if options.file.exists():
+        before, found = json.loads(options.file.read_text()).values()
+        rows = [Row(**row) for row in found]
+        if torch.cuda.is_available() and before != about:
+            sys.exit(f"{options.file} is of another machine, version or commit")
+        about = before
     have, end = {key(row) for row in rows}, time.monotonic() + 60 * options.minutes
     for row in wanted(about["threads"]) if torch.cuda.is_available() else ():
         if time.monotonic() > end:

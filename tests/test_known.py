@@ -211,6 +211,42 @@ def test_rates_that_change_between_calls() -> None:
         assert not torch.allclose(dropped, plain)
 
 
+class Switched(elman.GRU):
+    """In training mode, as far as dropout goes, when it is told so."""
+
+    drops = False
+
+    @property
+    def training(self) -> bool:
+        return self.drops or self.__dict__["training"]
+
+    @training.setter
+    def training(self, value: bool) -> None:
+        self.__dict__["training"] = value
+
+
+def test_dropout_is_asked_for_at_each_call() -> None:
+    """Whoever answers for it, a property or a tensor that is written to."""
+    x = torch.randn(T, N, I)
+    by_property, by_tensor = Switched(I, H, 2, dropout=0.5).eval(), elman.GRU(I, H, 2)
+    by_tensor.dropout = torch.tensor(0.0)
+    for layer in (by_property, by_tensor):
+        first, *others = [layer(x)[0] for _ in range(4)]
+        assert all(torch.equal(first, other) for other in others)
+    by_property.drops = True
+    by_tensor.dropout.fill_(0.5)
+    for layer in (by_property, by_tensor):
+        assert not torch.equal(layer(x)[0], layer(x)[0])
+
+
+def test_a_rate_of_dropout_that_changes_keeps_a_call_known(taken: list[bool]) -> None:
+    layer, x = elman.GRU(I, H, 2, dropout=0.5), torch.randn(T, N, I)
+    for step in range(20):
+        layer.dropout = 0.5 / (1 + step)
+        layer(x)[0].sum().backward()
+    assert len(taken) > 10
+
+
 def a_part(d: Tensor) -> Tensor:
     return torch.stack([d, d])[1]
 

@@ -26,10 +26,8 @@ _dtype_of, _is_cpu = operator.attrgetter("dtype"), operator.attrgetter("is_cpu")
 _has_storage: Any = torch._C._has_storage  # sparse tensors, and those that escaped from a transform, have none
 _is_compiling: Any = torch.compiler.is_compiling
 _tracing_state = torch._C._get_tracing_state
-# from the dict of attributes in one go: a module asks its class first for each
-_settings_of = operator.itemgetter(
-    *("input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "batch_first"),
-    *("dropout", "training"),
+_settings_of = operator.attrgetter(
+    *("input_size", "hidden_size", "num_layers", "bidirectional", "bias", "proj_size", "batch_first")
 )
 
 
@@ -114,13 +112,9 @@ def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights:
     """
     if _is_compiling() or _tracing_state() is not None or type(input) not in PLAIN:  # a trace takes sizes down, too
         return None
-    try:
-        settings = _settings_of(layer.__dict__)
-    except KeyError:  # one of them was replaced by a module, which stands elsewhere
-        return None
     before = _before(
         layer._cell.name,
-        settings,
+        _settings_of(layer),
         input.shape,
         len(states),
         torch.get_num_threads(),

@@ -112,7 +112,8 @@ def doctor(
     norm uses its running statistics while the model is examined; afterwards the model (mode, values, attributes,
     gradients, hooks) and the generators of random numbers are as they were before, also when the model raises. It runs
     the model some dozens of times: give it a small batch of real data, and a large model a time limit. A model on a GPU
-    is examined on the CPU, since an experiment may lead it to an index out of range, and put back.
+    runs there once, and is then examined as a copy on the CPU, since an experiment may lead it to an index out of
+    range: a device that its code names means the CPU there, and `copy.deepcopy` must take it.
 
     Args:
         model: the module.
@@ -158,8 +159,8 @@ def doctor(
     lang = language(lang)
     clock = Clock(time_limit, sys.stderr.isatty() if progress is None else progress)
     given = make_call(model, input, batch_dim, time_dim, lengths)
-    with speaking(lang), contextlib.closing(clock), on_the_cpu(model, given) as call:
-        patient = Patient(model, call, clock)
+    with speaking(lang), contextlib.closing(clock), on_the_cpu(model, given, clock) as (examined, call):
+        patient = Patient(examined, call, clock)
         experiments = [*_EXPERIMENTS, _CAUSAL] if causal else list(_EXPERIMENTS)
         if lengths is not None:
             experiments.insert([name for name, _, _ in experiments].index("place in the batch"), _LENGTHS)

@@ -115,7 +115,7 @@ class Recurrent(RNNBase):
             and lengths is None
             and reset is None
             and given is None
-            and not (self.zoneout or self.recurrent_dropout)
+            and not (self.zoneout or self.recurrent_dropout or (self.dropout and self.training))
             and (found := eager.run_known(usual.known, input, states, weights)) is not None
         ):
             return found[0], found[1] if len(found[1]) > 1 else found[1][0]

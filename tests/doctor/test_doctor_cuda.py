@@ -1,4 +1,4 @@
-"""The doctor takes models from a GPU and puts them back there. Skipped where there is none."""
+"""The doctor examines copies of models on a GPU, which stay there. Skipped where there is none."""
 
 from typing import Any
 

@@ -11,4 +11,4 @@ class NotChecked(Exception):
 def require_steps(call: Call) -> None:
     """Raises where sequences have not three steps that can be changed as they are given."""
     if call.longest < 3 or call.values is not call.sequences:
-        raise NotChecked(say("the input has no three steps or more", "입력이 세 시점보다 짧습니다"))
+        raise NotChecked(say("the sequences have no three steps or more", "시퀀스가 세 시점보다 짧습니다"))

@@ -1,10 +1,11 @@
-"""A model on a GPU is examined on the CPU.
+"""A model on a GPU is examined as a copy on the CPU.
 
 An experiment may lead a model to an index that is out of range. On the CPU that is an error like another; on a GPU it
 ends whatever the process does there. Nor do all of a GPU's operations have float32's precision.
 """
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
@@ -16,37 +17,81 @@ from torch.overrides import TorchFunctionMode
 
 from elman.explain.experiments.as_found import Snapshot
 from elman.explain.experiments.call import Call
+from elman.explain.experiments.clock import Clock
+from elman.explain.experiments.patient import Patient, Refused
 
 _STAY = ("cpu", "meta")
-_NOTE = "elman.doctor examines a model on the CPU, whatever device it is on: this was raised there."
+_NOTE = "elman.doctor examines a model of another device as a copy on the CPU: this was raised there, and not before."
 
 
 @contextlib.contextmanager
-def on_the_cpu(model: nn.Module, call: Call) -> Iterator[Call]:
-    """The call with its tensors on the CPU. Within the block the model's are there too, and all that its code makes."""
-    moved = [tensor for tensor in Snapshot(model).tensors if tensor.device.type not in _STAY]
-    leaves = tuple(_moved(leaf) for leaf in call.leaves)
-    strangers = moved or any(a is not b for a, b in zip(leaves, call.leaves, strict=True))
-    if not strangers and torch.get_default_device().type == "cpu":
-        yield call
+def on_the_cpu(model: nn.Module, call: Call, clock: Clock) -> Iterator[tuple[nn.Module, Call]]:
+    """The model and the call if they are on the CPU, else copies that are. Within the block all that a model's code
+    makes is there, too.
+
+    Raises:
+        Exception: whatever the model raises where it is.
+    """
+    devices = _devices(model, call)
+    if not devices and torch.get_default_device().type == "cpu":
+        yield model, call
         return
-    own = [tensor.data for tensor in moved]
+    if devices:
+        _run(model, call, clock, devices)
     try:
-        for tensor in moved:
-            put(tensor, tensor.detach().cpu())
         with torch.device("cpu"), _Here():
-            yield dataclasses.replace(call, leaves=leaves, lengths=_moved(call.lengths))
+            if devices:
+                model, call = _copied(model), _moved(call)
+            yield model, call
     except Exception as error:
-        error.add_note(_NOTE)
+        if devices:
+            error.add_note(_NOTE)
         raise
-    finally:
-        for tensor, data in zip(moved, own, strict=True):
-            put(tensor, data)
 
 
-def put(tensor: Tensor, data: Tensor) -> None:
-    """Other memory for the same tensor, on another device or not."""
-    tensor.data = data
+def _devices(model: nn.Module, call: Call) -> set[torch.device]:
+    """Those of parameters, buffers and arguments that are not the CPU."""
+    given = [getattr(leaf, "data", None) for leaf in call.leaves]  # of a packed sequence its rows
+    tensors = [t for t in (*model.parameters(), *model.buffers(), *given) if isinstance(t, Tensor)]
+    return {tensor.device for tensor in tensors if tensor.device.type not in _STAY}
+
+
+def _run(model: nn.Module, call: Call, clock: Clock, devices: set[torch.device]) -> None:
+    """Once where it is, and then it is as it was."""
+    patient = Patient(model, call, clock)
+    with contextlib.ExitStack() as stack:
+        for kind in {device.type for device in devices}:
+            places = [device.index or 0 for device in devices if device.type == kind]
+            stack.enter_context(torch.random.fork_rng(places, device_type=kind))
+        stack.enter_context(patient.left_as_found())
+        try:
+            patient.run()
+        except Refused as refused:
+            raise refused.error from None
+
+
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy all of whose tensors are on the CPU."""
+    tensors = [tensor for tensor in Snapshot(model).tensors if tensor.device.type not in _STAY]
+    copied = copy.deepcopy(model, {id(tensor): _copy(tensor) for tensor in tensors})
+    for module in copied.modules():
+        if isinstance(module, nn.DataParallel):
+            module.device_ids = []  # then it calls its module
+    return copied
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    copied = tensor.detach().cpu()
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(copied, tensor.requires_grad)
+    return copied.requires_grad_(tensor.requires_grad)
+
+
+def _moved(call: Call) -> Call:
+    """With its arguments on the CPU."""
+    leaves = [leaf.cpu() if isinstance(leaf, Tensor | PackedSequence) else leaf for leaf in call.leaves]
+    lengths = call.lengths.cpu() if isinstance(call.lengths, Tensor) else call.lengths
+    return dataclasses.replace(call, leaves=tuple(leaves), lengths=lengths)
 
 
 class _Here(TorchFunctionMode):
@@ -69,9 +114,3 @@ def _here(place: Any) -> Any:
         return place
     kind = "a GPU" if isinstance(place, int) else torch.device(place).type
     return place if kind in _STAY else torch.device("cpu")
-
-
-def _moved(leaf: Any) -> Any:
-    if isinstance(leaf, PackedSequence):
-        return leaf if leaf.data.device.type in _STAY else leaf.cpu()
-    return leaf.cpu() if isinstance(leaf, Tensor) and leaf.device.type not in _STAY else leaf

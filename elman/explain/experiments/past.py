@@ -20,7 +20,7 @@ Calls = list[Record]
 def examine(patient: Patient) -> list[Finding]:
     """The finding no-memory."""
     if patient.call.longest < 2 or patient.call.values is not patient.call.sequences:
-        raise NotChecked(say("the sequences have no two steps or more", "입력이 두 시점보다 짧습니다"))
+        raise NotChecked(say("the sequences have no two steps or more", "시퀀스가 두 시점보다 짧습니다"))
     if patient.hindered:
         raise NotChecked(patient.hindered)
     calls = _calls(patient)
