@@ -1,11 +1,12 @@
 # Every target makes .venv first when it is missing, installs there what it needs and no more, and installs again when
-# pyproject.toml or constraints.txt changed. What is imported Python compiles then, and not pip all of it: half a minute.
+# pyproject.toml or constraints.txt changed.
 
 # The first Python of at least 3.11 on the path. Choose another with: make PYTHON=/path/to/python
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-# So what it compiles has to be kept: torch takes 1.3 s to import with it, and 5 s without.
+# pip would compile all that it installs, for half a minute (--no-compile). Python compiles what is imported, and has to
+# keep it: torch then takes 1.3 s to import, and 5 s without.
 unexport PYTHONDONTWRITEBYTECODE
 # One stamp for each extra of pyproject.toml that is installed; who has a later one of these three has the earlier ones.
 INSTALLED := .venv/.installed-

@@ -1,19 +1,22 @@
-"""Programs in processes of their own that begin with torch loaded, which is most of what a small program waits for.
+"""Programs in processes of their own, most of them with torch loaded, which is most of what a small program waits for.
 
 One process has loaded it, its compiler, and what the commands need that starts no thread; it does nothing else. Every
-program is a fork of it, with an environment, a folder and pipes of its own, and loads elman itself. What is tested
-while it is loaded is started as any other process, and so is what OpenMP or the C library must be told in the
-environment, which they read once.
+program is a fork of it, with an environment, a folder and pipes of its own, and loads elman itself. Forks share the
+seed of their hashes and the addresses of what was loaded, and end without what `atexit` was told. So a program is real,
+started as any other process, where it must be that: where processes wait for each other, where it counts how they end
+or that they differ, and where OpenMP or the C library must be told something in the environment, which they read once.
+What is tested while torch is loaded is real, too, and so is every program where a system has no server of forks.
 """
 
+import contextlib
 import multiprocessing
 import os
 import subprocess
 import sys
 import textwrap
 import threading
+import time
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -21,8 +24,10 @@ from typing import Any
 COMMAND = "import sys; from elman.cli import main; main(sys.argv[1:])"
 """`elman` as it is installed."""
 
-context = multiprocessing.get_context("forkserver")
-context.set_forkserver_preload(["torch", "torch._dynamo", "accelerate", "safetensors.torch", "typer", "tqdm"])
+HAS_FORKS = "forkserver" in multiprocessing.get_all_start_methods()
+context: Any = multiprocessing.get_context("forkserver" if HAS_FORKS else None)
+if HAS_FORKS:
+    context.set_forkserver_preload(["torch", "torch._dynamo", "accelerate", "safetensors.torch", "typer", "tqdm"])
 
 
 class Program:
@@ -33,42 +38,77 @@ class Program:
         arguments: its `sys.argv[1:]`.
         folder: where it runs. Default: here.
         strict: whether warnings are errors, as with `python -W error`. Default: False.
-        environment: variables beside those of this process. Of `OMP_NUM_THREADS` torch is told.
+        real: whether it is a process of its own from its start, and no fork. Default: False.
+        environment: variables beside those of this process. A fork tells torch of `OMP_NUM_THREADS`.
     """
 
     def __init__(
-        self, code: str, *arguments: object, folder: Path | None = None, strict: bool = False, **environment: str
+        self,
+        code: str,
+        *arguments: object,
+        folder: Path | None = None,
+        strict: bool = False,
+        real: bool = False,
+        **environment: str,
     ) -> None:
+        code, words, variables = textwrap.dedent(code), [*map(str, arguments)], os.environ | environment
+        self._process: Any
+        if real or not HAS_FORKS:
+            command = [sys.executable, *(["-W", "error"] if strict else []), "-c", code, *words]
+            pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+            self._process = subprocess.Popen(command, cwd=folder, env=variables, **pipes)
+            self.stdout, self.stderr = self._process.stdout, self._process.stderr
+            return
         ours, theirs = zip(*(context.Pipe(duplex=False) for _ in range(2)), strict=True)
         self.stdout, self.stderr = (os.fdopen(os.dup(pipe.fileno()), "rb") for pipe in ours)
-        words, variables = [*map(str, arguments)], os.environ | environment
-        inside = (textwrap.dedent(code), words, str(folder or Path.cwd()), strict, variables, *theirs)
+        inside = (code, words, str(folder or Path.cwd()), strict, variables, *theirs)
         self._process = context.Process(target=_play, args=inside)
         self._process.start()
         for pipe in (*ours, *theirs):
             pipe.close()
 
     def send_signal(self, number: int) -> None:
-        assert self._process.pid is not None
         os.kill(self._process.pid, number)
 
     def poll(self) -> int | None:
         """What it ended with, or None; minus a signal's number where one ended it."""
-        return self._process.exitcode
+        return self._process.poll() if isinstance(self._process, subprocess.Popen) else self._process.exitcode
 
     def end(self, timeout: float = 120) -> subprocess.CompletedProcess[str]:
-        """Waits for its end; after so many seconds it is killed."""
-        killer = threading.Timer(timeout, self._process.kill)
-        killer.start()
-        with ThreadPoolExecutor(2) as pool:
-            pipes = self.stdout, self.stderr
-            output, errors = pool.map(lambda pipe: "" if pipe.closed else pipe.read().decode(), pipes)
-        self._process.join()
-        killer.cancel()
-        assert self._process.exitcode is not None
-        self.stdout.close()
-        self.stderr.close()
-        return subprocess.CompletedProcess(["a fork"], self._process.exitcode, output, errors)
+        """Waits for its end.
+
+        Raises:
+            subprocess.TimeoutExpired: it had not ended, or not all that it started, after so many seconds, and was
+                killed.
+        """
+        deadline = time.monotonic() + timeout
+        said = dict.fromkeys((self.stdout, self.stderr), b"")
+
+        def read(pipe: Any) -> None:
+            with pipe:
+                said[pipe] = pipe.read()
+
+        # Not waited for at this process's end: what the program started may hold a pipe for ever.
+        readers = [threading.Thread(target=read, args=[pipe], daemon=True) for pipe in said if not pipe.closed]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(max(0, deadline - time.monotonic()))
+        self._wait(max(0, deadline - time.monotonic()))
+        code = self.poll()
+        if code is None or any(reader.is_alive() for reader in readers):
+            self._process.kill()
+            self._wait()
+            raise subprocess.TimeoutExpired("a program of this test", timeout)
+        output, errors = (each.decode() for each in said.values())
+        return subprocess.CompletedProcess("a program of this test", code, output, errors)
+
+    def _wait(self, timeout: float | None = None) -> None:
+        if isinstance(self._process, subprocess.Popen):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout)
+        else:
+            self._process.join(timeout)
 
 
 def run(code: str, *arguments: object, timeout: float = 120, **options: Any) -> subprocess.CompletedProcess[str]:

@@ -1,10 +1,10 @@
 """Safe in company: several Python threads at once, children after a fork, DataLoader workers, other users' settings."""
 
+import contextlib
 import ctypes
 import os
 import platform
 import shutil
-import signal
 import subprocess
 import sys
 import textwrap
@@ -46,7 +46,7 @@ def test_threads_may_share_a_layer(case: Case, backend: str) -> None:
 
 def check(script: str, **environment: str) -> None:
     """Run a script in a process of its own; it must end by itself and say 'done'."""
-    done = forked.run(textwrap.dedent(script) + "\nprint('done')\n", strict=True, **environment)
+    done = forked.run(textwrap.dedent(script) + "\nprint('done')\n", strict=True, real=True, **environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip().endswith("done"), done.stdout + done.stderr
 
@@ -54,7 +54,8 @@ def check(script: str, **environment: str) -> None:
 def test_first_calls_may_come_together_where_a_cache_is_half_made_or_broken(tmp_path: Path) -> None:
     """A process is killed as it compiles; four threads ask for the compilation at once; then the cache is cut off."""
     code = "import torch, elman; elman.RNN(3, 4)(torch.randn(6, 2, 3))"
-    assert forked.run(code, timeout=3, ELMAN_CACHE_DIR=str(tmp_path)).returncode in (0, -signal.SIGKILL)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        assert forked.run(code, timeout=3, ELMAN_CACHE_DIR=str(tmp_path)).returncode == 0
     elman.RNN(3, 4)(torch.randn(6, 2, 3))
     for file in cache._cache_folder().glob(f"elman-float32-*-{cache._key()}.o"):  # those that take long are there
         shutil.copy(file, tmp_path)
@@ -230,7 +231,7 @@ class Encoded(Dataset):
 if __name__ == "__main__":
     encoded = Encoded()
     expected = encoded.layer(encoded.sequences)[0]
-    loader = DataLoader(encoded, batch_size=2, num_workers=1, multiprocessing_context="spawn")
+    loader = DataLoader(encoded, batch_size=2, num_workers=2, multiprocessing_context="spawn")
     torch.testing.assert_close(torch.cat(list(loader)), expected)
     print("done")
 """
@@ -262,7 +263,10 @@ def test_runs_without_asserts_and_docstrings() -> None:
 
 
 def test_same_seed_same_bits_in_every_process() -> None:
-    """Three training steps with dropout, lengths and two threads, under use_deterministic_algorithms."""
+    """Three training steps with dropout, lengths and two threads, under use_deterministic_algorithms.
+
+    The processes have other hashes and other addresses.
+    """
     script = """
         import hashlib, torch, elman
         torch.use_deterministic_algorithms(True)
@@ -277,7 +281,7 @@ def test_same_seed_same_bits_in_every_process() -> None:
             optimiser.step()
         print(hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in layer.parameters())).hexdigest())
     """
-    said = {forked.run(script, strict=True).stdout for _ in range(2)}
+    said = {forked.run(script, strict=True, real=True, PYTHONHASHSEED=seed).stdout for seed in "12"}
     assert len(said) == 1
     assert len(said.pop().strip()) == 64
 

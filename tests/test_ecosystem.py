@@ -74,7 +74,7 @@ def in_two_processes(body: str, tmp_path: Path) -> None:
     )
     script += textwrap.dedent(body) + "\ndist.destroy_process_group()\nprint('done')\n"
     environment = {"OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    workers = [forked.Program(script, rank, tmp_path / "group", **environment) for rank in range(2)]
+    workers = [forked.Program(script, rank, tmp_path / "group", real=True, **environment) for rank in range(2)]
     for worker in workers:
         done = worker.end()
         assert done.stdout.strip().endswith("done"), done.stderr

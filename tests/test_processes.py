@@ -61,8 +61,8 @@ def launch(place: Path, task: str, run: str, *more: str, by: str, program: str =
     return subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, timeout=150)
 
 
-def fork(place: Path, task: str, run: str, *more: str, count: int = 2, code: str = forked.COMMAND, **environment):
-    """The same in forks, with the variables that torchrun sets."""
+def start(place: Path, task: str, run: str, *more: str, count: int = 2, code: str = forked.COMMAND, **environment):
+    """The same with the variables that torchrun sets. Several are no forks, of which one would hang now and then."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -71,7 +71,7 @@ def fork(place: Path, task: str, run: str, *more: str, count: int = 2, code: str
     for rank in map(str, range(count)):
         variables = settings | {"RANK": rank, "LOCAL_RANK": rank} if count > 1 else {"OMP_NUM_THREADS": "1"}
         words = *TASKS[task].split(), "-o", run, *more
-        programs.append(forked.Program(code, *words, folder=place, **variables, **environment))
+        programs.append(forked.Program(code, *words, folder=place, real=count > 1, **variables, **environment))
     return [program.end() for program in programs]
 
 
@@ -106,7 +106,7 @@ def test_two_processes_have_the_losses_of_one(place, task):
         (place / "double.py").write_text(DOUBLE)
         done = [launch(place, task, f"{task}-2", by=TORCHRUN, program="double.py")]
     else:
-        done = fork(place, task, f"{task}-2", code=DOUBLE)
+        done = start(place, task, f"{task}-2", code=DOUBLE)
     for each in done:
         assert each.returncode == 0, each.stderr
     torch.set_default_dtype(torch.float64)
@@ -129,7 +129,7 @@ def test_a_run_may_go_on_with_another_number_of_processes(place):
     run = text_runs.begin(place / "text.txt", place / "moved", settings, LoopSettings(steps=40, eval_every=20))
     assert not loop.fit(run.trainer, run.folder, progress=False, report=interrupt)
     assert run.trainer.step == 20
-    first, second = fork(place, "text", "moved", "--resume")
+    first, second = start(place, "text", "moved", "--resume")
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     assert "going on from step 20" in first.stdout
     same_measures(place / "moved", whole, 1e-4)
@@ -138,7 +138,7 @@ def test_a_run_may_go_on_with_another_number_of_processes(place):
 
 
 def test_mixed_precision_trains(place):
-    (done,) = fork(place, "labels", "mixed", count=1, ACCELERATE_MIXED_PRECISION="bf16")
+    (done,) = start(place, "labels", "mixed", count=1, ACCELERATE_MIXED_PRECISION="bf16")
     assert done.returncode == 0, done.stderr
     ours, theirs = measures(place / "mixed")[-1][2], measures(alone(place, "labels", "exact"))[-1][2]
     assert ours == pytest.approx(theirs, rel=0.05)
@@ -146,7 +146,7 @@ def test_mixed_precision_trains(place):
 
 
 def test_bad_input_to_two_processes_is_said_once(place):
-    done = fork(place, "text", "bad", "--seq-len", "9999")
+    done = start(place, "text", "bad", "--seq-len", "9999")
     assert all(each.returncode != 0 for each in done)
     assert "".join(each.stderr for each in done).count("elman: the text is too short") == 1
     assert not (place / "bad").exists()

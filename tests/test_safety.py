@@ -146,7 +146,7 @@ def test_first_call_in_a_fork_of_a_process_whose_torch_has_threads_returns() -> 
         assert os.waitpid(child, 0)[1] == 0
         print("done")
     """
-    done = forked.run(script)
+    done = forked.run(script, real=True)
     assert done.stdout == "done\n", done.stderr
 
 

@@ -459,6 +459,9 @@ def test_text_can_be_read_on_its_ground(tab, hello, deep, scheme) -> None:
         one.page.click("#next")
         one.page.click("#tour-open")
         assert one.page.evaluate(CONTRAST) == []
+    one.page.select_option("#sequence", "2")
+    assert one.page.locator(".head.past").count() == 6
+    assert one.page.evaluate(CONTRAST) == []
 
 
 def test_dark_mode_repaints_at_once(tab, hello) -> None:
