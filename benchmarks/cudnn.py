@@ -31,6 +31,8 @@ STEPS = (64, 1024)
 COARSE = ((1, 16, 64, 256), (32, 128, 512, 1024))
 FINE = ((1, 4, 16, 32, 64, 256), (32, 64, 128, 256, 512, 1024))
 """N and H: the first are measured before the others."""
+OF_GRAPHS = (1, 64)
+"""N of what is measured in CUDA graphs."""
 LONGEST = 5e11
 """Operations of a training step on the processor, above which it is left out: some seconds."""
 
@@ -168,9 +170,9 @@ def sizes() -> Iterator[tuple[int, int, int]]:
 
 def wanted(threads: int) -> Iterator[Row]:
     """All that is measured, what matters most first."""
-    for cell, precision, h in itertools.product(CELLS, ("float64", *PRECISIONS), (32, 128, 512, 1024)):
+    for cell, precision, h in itertools.product(CELLS, ("float64", *PRECISIONS), COARSE[1]):
         yield Row("error", "cuDNN", cell, precision, 64, 16, h)
-    for cell, precision, n, h in itertools.product(CELLS, PRECISIONS, (1, 64), (32, 128, 512, 1024)):
+    for cell, precision, n, h in itertools.product(CELLS, PRECISIONS, OF_GRAPHS, COARSE[1]):
         for what in ("graph", "products"):
             yield Row(what, "cuDNN", cell, precision, 64, n, h)
     coarse = len(STEPS) * len(COARSE[0]) * len(COARSE[1])
@@ -239,7 +241,7 @@ def markdown(about: dict[str, Any], rows: list[Row]) -> str:
             title = f"{cell}, {'packed' if packed else 'dense'}, ms"
             table(title, columns, [(f"T{t} N{n} H{h}", of_size[t, n, h]) for t, n, h in ordered])
     body = []
-    for cell, n, h in itertools.product(CELLS, (1, 64), (32, 128, 512, 1024)):
+    for cell, n, h in itertools.product(CELLS, OF_GRAPHS, COARSE[1]):
         entries = []
         for precision in PRECISIONS:
             entries += [
@@ -249,7 +251,7 @@ def markdown(about: dict[str, Any], rows: list[Row]) -> str:
     columns = [f"{precision}: {what}" for precision in PRECISIONS for what in ("layer", "in a graph", "products alone")]
     table("Forward in a CUDA graph, and T products (N, H) by (H, G H) in one, ms", columns, body)
     body = []
-    for cell, h in itertools.product(CELLS, (32, 128, 512, 1024)):
+    for cell, h in itertools.product(CELLS, COARSE[1]):
         errors = [cell_of(Row("error", "cuDNN", cell, precision, 64, 16, h)) for precision in ("float64", *PRECISIONS)]
         body.append((f"{cell} H{h}", errors))
     table("Largest difference of an output from elman's in float64, T64 N16", ["float64", *PRECISIONS], body)

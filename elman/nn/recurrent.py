@@ -102,6 +102,7 @@ class Recurrent(RNNBase):
         """output and the states after the last step; `forward` says what it takes."""
         weights = self._weights()
         usual = usual_call(self, input, states, weights)
+        found: tuple[Any, tuple[Tensor, ...]] | None = None
         if usual is None:
             if isinstance(input, Proxy):
                 others = {} if given is None else given._asdict()
@@ -116,17 +117,17 @@ class Recurrent(RNNBase):
             and reset is None
             and given is None
             and not (self.zoneout or self.recurrent_dropout or (self.dropout and self.training))
-            and (found := eager.run_known(usual.known, input, states, weights)) is not None
         ):
-            return found[0], found[1] if len(found[1]) > 1 else found[1][0]
-        if isinstance(input, PackedSequence):
+            found = eager.run_known(usual.known, input, states, weights)
+        if found is None and isinstance(input, PackedSequence):
             if lengths is not None or reset is not None:
                 raise ValueError(
                     "A PackedSequence holds its own lengths: pass a padded tensor with lengths= or reset=."
                 )
-            packed, last = run_packed(self, input, states, weights, given)
-            return packed, last if len(last) > 1 else last[0]
-        output, last = run_padded(self, input, states, weights, lengths, reset, usual, given)
+            found = run_packed(self, input, states, weights, given)
+        elif found is None:
+            found = run_padded(self, input, states, weights, lengths, reset, usual, given)
+        output, last = found
         return output, last if len(last) > 1 else last[0]
 
     def _call_torchs(self, input: Any, hx: Any, lengths: Any, reset: Any) -> Any:

@@ -28,6 +28,7 @@ from elman.kernels.numba_cpu.memory import (
     addresses,
     as_it_lies,
     check_bytes,
+    check_own_room,
     check_room,
     fits,
     has_numbers,
@@ -69,7 +70,7 @@ class Known:
         """Among what is kept for the way back."""
         self._problem = problem.without_inputs()._replace(lengths=None, reset=None, masks=None, recurrent_masks=None)
         self._turned, self._looks_like = turned, looks_like
-        self._x_shape, self._x_bytes, self._weight_bytes = x.shape, x.nbytes, [w.nbytes for w in problem.weights]
+        self._x_shape, self._weight_bytes = x.shape, [w.nbytes for w in problem.weights]
         self._weights = [_without_memory(w) for w in problem.weights]
         self._keeps_terms = any(term.requires_grad for term in problem.terms)
         self._of_terms, self._term_shapes = rows_of_terms(problem, x), [term.shape for term in problem.terms]
@@ -94,8 +95,7 @@ class Known:
         self, x: Tensor, states: Sequence[Tensor], held: Held, terms: Sequence[Tensor], tables: Tables, save: bool
     ) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
         """Output, last states, what is saved and then a seal of the output."""
-        if x.untyped_storage().nbytes() != self._x_bytes or x.storage_offset():
-            check_room((x,))
+        check_own_room(x)
         at_states: Sequence[int] = NO_STATES
         if states:
             check_room(states)
