@@ -42,6 +42,9 @@ class _Kept(threading.local):
 
 
 kept = _Kept()
+scratch_memory(LARGE - _HUGE_PAGE)
+"""Asked for once, and given back untouched: from then on malloc of Linux keeps blocks of up to that size, which every
+training step takes and frees. Else it may give them back to the system each time, and ask for new pages."""
 
 
 def scratch_for(count: int) -> Tensor:

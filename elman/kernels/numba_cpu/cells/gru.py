@@ -10,8 +10,9 @@ _N, _R, _Z, _HN = range(4)  # the slots: the input writes the first three, the r
 
 def _step(units: Units) -> None:
     r, z = sigmoid(units["z", _R]), sigmoid(units["z", _Z])
-    n = gate_tanh(units["z", _N] + r * units["z", _HN])
-    units["z", _R], units["z", _Z], units["z", _N] = r, z, n
+    hn = units["z", _HN]
+    n = gate_tanh(units["z", _N] + r * hn)
+    units["kept", _R], units["kept", _Z], units["kept", _N], units["kept", _HN] = r, z, n, hn
     units["h"] = n + z * (units["h_before"] - n)
 
 
@@ -44,18 +45,18 @@ def _zoned_back(units: Units) -> None:
 
 def gru(dtype: type) -> Room:
     """The n gate's part of the input and of the state stand in two slots, since r comes between them."""
-    forward = for_units(dtype, ("z", "h_before", "h"), _step)
+    forward = for_units(dtype, ("z", "h_before", "h", "kept"), _step)
     backward = for_units(dtype, ("dh", "carried", "z", "h_before", "dz"), _step_back)
 
-    zoned = for_units(dtype, ("z", "h_before", "h", "leak"), _zoned)
+    zoned = for_units(dtype, ("z", "h_before", "h", "kept", "leak"), _zoned)
     zoned_back = for_units(dtype, ("dh", "carried", "z", "h_before", "dz", "leak"), _zoned_back)
 
     @part
     def step(p, n, z, h_before, c_before, c, h, leak, kept):
         if leak:
-            zoned(n, p.hidden_size, (z, h_before, h, leak))
+            zoned(n, p.hidden_size, (z, h_before, h, kept, leak))
         else:
-            forward(n, p.hidden_size, (z, h_before, h))
+            forward(n, p.hidden_size, (z, h_before, h, kept))
 
     @part
     def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):

@@ -8,7 +8,7 @@ from elman.kernels.numba_cpu.compile.vectors import Units
 
 def _step(function: Function, units: Units) -> None:
     f, leak = function.of(units["z"]), units["leak"]
-    units["z"] = f
+    units["kept"] = f
     units["h"] = (1 - leak) * units["h_before"] + leak * f
 
 
@@ -25,13 +25,13 @@ def _step_back_to_leak(function: Function, units: Units) -> None:
 
 def leaky(dtype: type) -> Room:
     """f(z) is kept: taken back from the difference of states it would lose digits where the leak is small."""
-    forward = chosen(dtype, ("z", "h_before", "h", "leak"), _step)
+    forward = chosen(dtype, ("z", "h_before", "h", "leak", "kept"), _step)
     backward = chosen(dtype, ("dh", "carried", "z", "dz", "leak"), _step_back)
     backward_to_leak = chosen(dtype, ("dh", "carried", "z", "h_before", "dz", "leak", "d_leak"), _step_back_to_leak)
 
     @part
     def step(p, n, z, h_before, c_before, c, h, leak, kept):
-        forward(p, n, (z, h_before, h, leak))
+        forward(p, n, (z, h_before, h, leak, kept))
 
     @part
     def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):

@@ -13,7 +13,7 @@ _I, _F, _G, _O = range(4)
 def _step(units: Units) -> None:
     i, f, g, o = sigmoid(units["z", _I]), sigmoid(units["z", _F]), gate_tanh(units["z", _G]), sigmoid(units["z", _O])
     c = f * units["c_before"] + i * g
-    units["z", _I], units["z", _F], units["z", _G], units["z", _O] = i, f, g, o
+    units["kept", _I], units["kept", _F], units["kept", _G], units["kept", _O] = i, f, g, o
     units["c"] = c
     units["h"] = o * gate_tanh(c)
 
@@ -59,22 +59,22 @@ def _zoned_back(units: Units) -> None:
 
 def lstm(dtype: type) -> Room:
     """The gates and c are kept; tanh(c) is computed again."""
-    forward = for_units(dtype, ("z", "c_before", "c", "h"), _step)
+    forward = for_units(dtype, ("z", "c_before", "c", "h", "kept"), _step)
     backward = for_units(dtype, ("dh", "carried", "z", "c_before", "c", "dz"), _step_back)
 
-    zoned = for_units(dtype, ("z", "h_before", "c_before", "c", "h", "leak", "leak_c"), _zoned)
-    zoned_in_c = for_units(dtype, ("z", "c_before", "c", "h", "leak_c"), _zoned_in_c)
+    zoned = for_units(dtype, ("z", "h_before", "c_before", "c", "h", "kept", "leak", "leak_c"), _zoned)
+    zoned_in_c = for_units(dtype, ("z", "c_before", "c", "h", "kept", "leak_c"), _zoned_in_c)
     zoned_back = for_units(dtype, ("dh", "carried", "z", "c_before", "dz", "leak_c"), _zoned_back)
     size = np.dtype(dtype).itemsize
 
     @part
     def step(p, n, z, h_before, c_before, c, h, leak, kept):
         if leak and p.projected:
-            zoned_in_c(n, p.hidden_size, (z, c_before, c, h, leak + size * p.output_size))
+            zoned_in_c(n, p.hidden_size, (z, c_before, c, h, kept, leak + size * p.output_size))
         elif leak:
-            zoned(n, p.hidden_size, (z, h_before, c_before, c, h, leak, leak + size * p.output_size))
+            zoned(n, p.hidden_size, (z, h_before, c_before, c, h, kept, leak, leak + size * p.output_size))
         else:
-            forward(n, p.hidden_size, (z, c_before, c, h))
+            forward(n, p.hidden_size, (z, c_before, c, h, kept))
 
     @part
     def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):

@@ -17,7 +17,15 @@ from elman.kernels.numba_cpu.passes.backward_places import below_at, first_row, 
 from elman.kernels.numba_cpu.passes.backward_together import make_step
 from elman.kernels.numba_cpu.passes.phases import Pass
 from elman.kernels.numba_cpu.passes.seal import make_seal
-from elman.kernels.numba_cpu.passes.sequences import chunk_of, clear_padding, groups_of, length_of, place_of, rows_in
+from elman.kernels.numba_cpu.passes.sequences import (
+    chunk_of,
+    clear_padding,
+    groups_of,
+    length_of,
+    place_of,
+    rows_in,
+    rows_of_chunk,
+)
 from elman.kernels.numba_cpu.passes.together import make_together
 from elman.kernels.numba_cpu.passes.weight_gradients import make_weight_gradients
 from elman.kernels.numba_cpu.plan.addresses import (
@@ -46,7 +54,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     begin_seal, end_seal = seal.begin, seal.end
     recur = make_recurrence(dtype, cell, rows, places, seal)
     together = make_together(make_step(dtype, cell, rows, places, seal))
-    begin_weights, sum_weights, sum_masked = make_weight_gradients(dtype, cell, rows)
+    begin_weights, sum_weights, sum_masked, join_weights = make_weight_gradients(dtype, cell, rows)
 
     @part
     def last_steps(p, span):
@@ -55,10 +63,9 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         return max(0, s1 - p.span), s1
 
     @part
-    def pass_down(p, layer, d, s0, first, count, thread):
-        """dx = dz W_ih for some of a span's steps; a second direction is added to the first."""
+    def pass_down(p, layer, d, first, count, thread):
+        """dx = dz W_ih for some rows of dz; a second direction is added to the first."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
-        first += first_row(p, d, thread, s0)
         target = below_at(p, layer - 1) if layer else p.d_x
         dz_table, start_table, d_x_table = (
             table_at(p, thread, _DZ),
@@ -84,26 +91,36 @@ def make_backward(dtype: type, cell: Room) -> Pass:
             rows.multiply(row, row, p.masks + layer_bytes(p, size) * (layer - 1) + size * width * q, width)
 
     @part
-    def follow_apart(p, plan, layer, d, chunk, thread, s0, s1):
-        """All that follows from a span's dz of one chunk, whose groups have weight gradients of their own."""
-        first, count = chunk_of(p, chunk)
-        a_group, h_size = p.sequences // p.groups, p.hidden_size
-        if s1 == p.steps:
-            first_group, groups = groups_of(p, chunk)
-            for group in range(first_group, first_group + groups):
-                for slot in range(slots):
-                    begin_weights(p, plan, layer, d, group, slot, 0, h_size)
-        for k in range(count):
-            i = first + k
-            row, of_i = k * (s1 - s0), max(0, min(length_of(p, i), s1) - s0)
-            for r in range(0, of_i if layer > 0 or p.d_x else 0, p.block):
-                pass_down(p, layer, d, s0, row + r, min(p.block, of_i - r), thread)
-            row += first_row(p, d, thread, s0)
-            group = place_of(p, i) // a_group
+    def sum_rows(p, plan, layer, d, piece, row, count, thread):
+        """All that follows from so many rows of a thread's dz, of one piece of the sequences."""
+        for r in range(0, count if layer > 0 or p.d_x else 0, p.block):
+            pass_down(p, layer, d, row + r, min(p.block, count - r), thread)
+        if gradient_at(plan, 0, 0, 0):
             for slot in range(slots):
-                sum_weights(p, plan, layer, d, group, slot, 0, h_size, row, of_i, thread)
+                sum_weights(p, plan, layer, d, piece, slot, 0, p.hidden_size, row, count, thread)
             if p.recurrent:
-                sum_masked(p, plan, layer, d, group, 0, h_size, row, of_i, thread)
+                sum_masked(p, plan, layer, d, piece, 0, p.hidden_size, row, count, thread)
+
+    @part
+    def go_apart(p, plan, layer, d, chunk, thread):
+        """One chunk's way back through all steps, whose sums at the weights are pieces."""
+        first, count = chunk_of(p, chunk)
+        first_piece, pieces = groups_of(p, chunk) if p.groups else (chunk, 1)
+        for piece in range(first_piece, first_piece + pieces if gradient_at(plan, 0, 0, 0) else 0):
+            for slot in range(slots):
+                begin_weights(p, plan, layer, d, piece, slot, 0, p.hidden_size)
+        for span in range(spans(p)):
+            s0, s1 = last_steps(p, span)
+            row = first_row(p, d, thread, s0)
+            recur(p, layer, d, chunk, thread, s0, s1)
+            if p.groups == 0:
+                sum_rows(p, plan, layer, d, chunk, row, rows_of_chunk(p, chunk, s0, s1), thread)
+                continue
+            for k in range(count):
+                i = first + k
+                of_i = max(0, min(length_of(p, i), s1) - s0)
+                group = place_of(p, i) // (p.sequences // p.groups)
+                sum_rows(p, plan, layer, d, group, row + k * (s1 - s0), of_i, thread)
 
     @part
     def clear_below(p, layer, task):
@@ -135,12 +152,12 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     @part
     def phases_a_layer(p):
         """For each span: the recurrence, then what follows from its dz, with a phase for each direction. At last the
-        dropout masks.
+        dropout masks, and the sum of the chunks' pieces. Where sums are pieces, a task goes through all spans.
 
         Where spans overlap, it is the span before that is followed, and for the first direction beside the recurrence:
         threads whose sequences end early go on with it. So there is a place for one span more.
         """
-        return 1 + (1 + p.directions) * (spans(p) + 1)
+        return 1 + (1 + p.directions) * (2 if p.pieces else spans(p) + 1)
 
     @part
     def phases(p):
@@ -152,7 +169,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
 
     @part
     def place_in(p, phase):
-        """(layer, span, kind) of a phase after the first: kind 0 recurs, 1 + d follows; (layer, -1, 0) drops."""
+        """(layer, span, kind) of a phase after the first: kind 0 recurs, 1 + d follows; last (layer, -1, 0)."""
         layer, place = p.layers - 1 - (phase - 1) // phases_a_layer(p), (phase - 1) % phases_a_layer(p)
         if place == phases_a_layer(p) - 1:
             return layer, -1, 0
@@ -167,7 +184,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     def tasks_of_recurrence(p, layer, span):
         if span == spans(p):
             return 0
-        tasks = p.threads if p.shares else 0 if p.groups else p.directions * p.chunks
+        tasks = p.threads if p.shares else 0 if p.pieces else p.directions * p.chunks
         return tasks + (tasks_of_clearing(p, layer) if span == 0 else 0)
 
     @part
@@ -184,8 +201,8 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     def tasks_that_follow(p, plan, layer, span, d):
         if span < 0 or span == spans(p):
             return 0
-        if p.groups:
-            return p.chunks
+        if p.pieces:
+            return p.chunks if span == 0 else 0
         s0, s1 = last_steps(p, span)
         tasks = blocks_of(p, rows_in(p, s0, s1)) if layer > 0 or p.d_x else 0
         if d == 0 and gradient_at(plan, 0, 0, 0):
@@ -193,10 +210,18 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         return tasks
 
     @part
+    def tasks_of_dropping(p, layer):
+        return blocks_of(p, p.rows) if layer > 0 and p.masks else 0
+
+    @part
+    def tasks_of_joining(p, plan):
+        return weight_tasks(p) * p.directions if p.pieces and p.groups == 0 and gradient_at(plan, 0, 0, 0) else 0
+
+    @part
     def tasks(p, plan, phase):
         layer, span, kind = place_in(p, phase)
         if span < 0:
-            return blocks_of(p, p.rows) if layer > 0 and p.masks else 0
+            return tasks_of_dropping(p, layer) + tasks_of_joining(p, plan)
         if kind == 0:
             beside = tasks_that_follow(p, plan, layer, followed(p, span), 0) if p.overlap else 0
             return tasks_of_recurrence(p, layer, span) + beside
@@ -206,8 +231,10 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     def do(p, plan, phase, task, thread):
         layer, span, kind = place_in(p, phase)
         recurrence = tasks_of_recurrence(p, layer, span) if span >= 0 and kind == 0 else 0
-        if span < 0:
+        if span < 0 and task < tasks_of_dropping(p, layer):
             drop(p, layer, task)
+        elif span < 0:
+            join(p, plan, layer, task - tasks_of_dropping(p, layer))
         elif task < recurrence:
             recur_in(p, plan, phase, layer, span, task, thread)
         else:
@@ -228,27 +255,39 @@ def make_backward(dtype: type, cell: Room) -> Pass:
 
     @part
     def follow(p, plan, layer, span, d, task, thread):
-        """A task of what follows from a span's dz; of sequences that are apart the recurrence too."""
+        """A task of what follows from a span's dz; where sums are pieces, of all spans, and the recurrence too."""
         s0, s1 = last_steps(p, span)
-        if p.groups:
-            recur(p, layer, d, task, thread, s0, s1)
-            follow_apart(p, plan, layer, d, task, thread, s0, s1)
+        if p.pieces:
+            go_apart(p, plan, layer, d, task, thread)
             return
         count = rows_in(p, s0, s1)
         blocks = blocks_of(p, count) if layer > 0 or p.d_x else 0
         if task < blocks:
-            pass_down(p, layer, d, s0, task * p.block, min(p.block, count - task * p.block), thread)
+            first = first_row(p, d, thread, s0) + task * p.block
+            pass_down(p, layer, d, first, min(p.block, count - task * p.block), thread)
         else:
-            number, of = (task - blocks) // p.directions, (task - blocks) % p.directions
-            parts, row = slots // slots_a_task(p), first_row(p, of, thread, s0)
-            first_slot, first = number % parts * slots_a_task(p), number // parts * p.units
-            units = min(p.units, p.hidden_size - first)
+            of, first_slot, first, units = place_of_weights(p, task - blocks)
+            row = first_row(p, of, thread, s0)
             for slot in range(first_slot, first_slot + slots_a_task(p)):
                 if span == 0:
                     begin_weights(p, plan, layer, of, 0, slot, first, units)
                 sum_weights(p, plan, layer, of, 0, slot, first, units, row, count, thread)
             if p.recurrent:
                 sum_masked(p, plan, layer, of, 0, first, units, row, count, thread)
+
+    @part
+    def place_of_weights(p, task):
+        """(direction, slot, first unit, units) of a task of the gradients at the weights."""
+        number, of_units = task // p.directions, slots // slots_a_task(p)
+        first = number // of_units * p.units
+        return task % p.directions, number % of_units * slots_a_task(p), first, min(p.units, p.hidden_size - first)
+
+    @part
+    def join(p, plan, layer, task):
+        """The sum of the chunks' pieces of some units' gradients."""
+        d, first_slot, first, units = place_of_weights(p, task)
+        for slot in range(first_slot, first_slot + slots_a_task(p)):
+            join_weights(p, plan, layer, d, slot, first, units)
 
     return Pass(panels, pack, phases, tasks, do)
 

@@ -92,12 +92,13 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
         row, a_sequence = first_row(p, d, thread, s0), distance(p, s0, s1)
         x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
         m_rows, mask_rows = addresses(p.memory + p.m_rows + 8 * row), addresses(p.memory + p.mask_rows + 8 * row)
-        of_d = d * p.sequences
-        at_start, after_span = p.memory + p.at_start + h_bytes * of_d, p.memory + p.after_span + h_bytes * of_d
-        carried = p.memory + p.carried + size * h_size * of_d
-        to_start = p.memory + p.carried_to_start + size * h_size * of_d
-        h_carried = p.memory + p.h_carried + size * p_size * of_d
-        h_to_start = p.memory + p.h_to_start + size * p_size * of_d
+        of_d, gap = d * p.sequences, p.apart * (d * p.chunks + chunk)
+        own = p.memory + gap
+        at_start, after_span = own + p.at_start + h_bytes * of_d, own + p.after_span + h_bytes * of_d
+        carried = own + p.carried + size * h_size * of_d
+        to_start = own + p.carried_to_start + size * h_size * of_d
+        h_carried = own + p.h_carried + size * p_size * of_d
+        h_to_start = own + p.h_to_start + size * p_size * of_d
         h_kept = keeps_h and p.leak != 0
         projected = has_c and p.projected != 0
         sealed = p.seal != 0 and layer == p.layers - 1
@@ -134,7 +135,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 r = r0 + a_sequence * k
                 dz[k] = p.memory + p.dz + dz_bytes * r
                 if not in_output:
-                    dh[k] = dh_at(p, d, r, i)
+                    dh[k] = dh_at(p, d, r, i, gap)
                 row_of_d = turned_row(p, d, s, i) if d_turned else q[k]
                 above[k] = d_output + width * row_of_d + size * p_size * d if d_output else zeros
             for k in range(running, active):  # the last step read: nothing comes after it but the last states
@@ -155,7 +156,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                         rows.add(dh[k], h_carried_i, p_size)
                     rows.part_of(dh[k], leak_at(p, layer, d, q[k]), h_carried_i, p_size)
             if projected:
-                pass_projection(p, layer, d, first, active, thread)
+                pass_projection(p, layer, d, first, active, gap, thread)
             for k in range(active):
                 i, r = first + k, r0 - row + a_sequence * k
                 again = s == 0 or (resets and starts_again(p, d, length_of(p, i) - 1 - s if d else s, i))
@@ -221,11 +222,11 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 rows.copy(p.d_c0 + place, p.d_c_n + place if unread else to_start + size * h_size * i, h_size)
 
     @part
-    def pass_projection(p, layer, d, first, count, thread):
+    def pass_projection(p, layer, d, first, count, gap, thread):
         """dm = dh W_hr."""
         dm, zeros = addresses(table_at(p, thread, _DM)), addresses(table_at(p, thread, _ZEROS))
         for k in range(count):
-            dm[k] = p.memory + p.projecting + size * p.hidden_size * (d * p.sequences + first + k)
+            dm[k] = p.memory + p.projecting + size * p.hidden_size * (d * p.sequences + first + k) + gap
             zeros[k] = p.memory + p.zeros
         dh_table, dm_table, zeros_table = (
             table_at(p, thread, _DH),

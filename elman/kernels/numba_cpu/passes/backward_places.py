@@ -20,7 +20,7 @@ def below_at(p, layer):
 @part
 def first_row(p, d, thread, s0):
     """Where the rows of the span that begins at s0 begin in dz."""
-    if p.groups:
+    if p.pieces:
         return p.span_rows * thread
     half = max(0, p.steps - s0 - 1) // p.span % 2 if p.overlap else 0
     return p.span_rows * (d + p.directions * half)
@@ -46,7 +46,8 @@ class Places(NamedTuple):
     kept_z_at: Any
     """kept_z_at(p, layer, d, q): the pre-activation of a cell whose z stood in the output, where it is kept."""
     dh_at: Any
-    """dh_at(p, d, r, i): where dh of a step comes to stand: P numbers for each row r of dz, or for each sequence."""
+    """dh_at(p, d, r, i, gap): where dh of a step comes to stand: P numbers for each row r of dz, or for each sequence,
+    a gap further."""
     dz_bytes: Any
     """dz_bytes(p): of a row of dz."""
     h_bytes: Any
@@ -78,8 +79,10 @@ def make_places(dtype: type, cell: Room, rows: Rows) -> Places:
         return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
 
     @part
-    def dh_at(p, d, r, i):
-        return p.memory + p.dh + size * p.output_size * (r if p.projected else d * p.sequences + i)
+    def dh_at(p, d, r, i, gap):
+        if p.projected:
+            return p.memory + p.dh + size * p.output_size * r
+        return p.memory + p.dh + size * p.output_size * (d * p.sequences + i) + gap
 
     @part
     def dz_bytes(p):

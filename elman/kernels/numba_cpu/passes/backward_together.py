@@ -85,7 +85,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             r = row + (s - s0) * p.sequences + i
             dz[i] = p.memory + p.dz + dz_bytes * r + size * j0
             if not in_output:
-                dh[i] = dh_at(p, d, r, i) + size * j0
+                dh[i] = dh_at(p, d, r, i, 0) + size * j0
             row_of_d = turned_row(p, d, s, i) if d_turned else row_of(p, t, i)
             above[i] = d_output + width * row_of_d + size * (h_size * d + j0) if d_output else zeros
             if s == s1 - 1:

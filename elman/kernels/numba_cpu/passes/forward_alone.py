@@ -15,6 +15,7 @@ from elman.kernels.numba_cpu.plan.addresses import (
     leak_at,
     mask_at,
     output_at,
+    own_at,
     packed_hh_at,
     packed_hr_at,
     table_at,
@@ -22,24 +23,30 @@ from elman.kernels.numba_cpu.plan.addresses import (
 
 # A thread's tables of addresses: the states before a step, its rows h and z and their numbers, what it projects
 _BEFORE, _H, _Z, _C_BEFORE, _Q, _M, _ZEROS = range(7)
-_MASKED = 10  # and with recurrent dropout those of the states before times their masks
+# and with recurrent dropout those of the states before times their masks; where h stands in the output
+_MASKED, _OUTPUT = 10, 11
 
 
 def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading: Reading, seal: Seal) -> Any:
     """recur, for float32 or float64."""
     size, h_gates, fresh, before_h = np.dtype(dtype).itemsize, len(cell.of_h), cell.fresh, cell.before_h
     in_output, has_c, step = cell.in_output, cell.has_c, cell.step
-    z_at, c_at, m_at, kept_z_at = places
+    z_at, c_at, m_at, kept_z_at, kept_c_at, kept_m_at = places
     read_span, begin_slots = reading.span, reading.begin_slots
     begin_seal, seal_row, end_seal = seal
 
     @part
     def recur(p, layer, d, chunk, thread):
-        """All steps of one chunk of sequences in one direction."""
+        """All steps of one chunk of sequences in one direction.
+
+        Where a thread has memory of its own for a step, it writes to what others write to beside it, but does not read
+        it: a processor reads ahead, and would take from another what that is about to write.
+        """
         first, count = chunk_of(p, chunk)
         before_table, h_table, m_table = table_at(p, thread, _BEFORE), table_at(p, thread, _H), table_at(p, thread, _M)
-        z_table = h_table if in_output else table_at(p, thread, _Z)
+        z_table, read_table = table_at(p, thread, _Z), before_table
         h_before, h, z, m = addresses(before_table), addresses(h_table), addresses(z_table), addresses(m_table)
+        out = addresses(table_at(p, thread, _OUTPUT))
         c_before, q = addresses(table_at(p, thread, _C_BEFORE)), addresses(table_at(p, thread, _Q))
         zeros, masked_table = addresses(table_at(p, thread, _ZEROS)), table_at(p, thread, _MASKED)
         masked = addresses(masked_table)
@@ -49,7 +56,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
         row_bytes = size * p_size * p.directions
         packed, resets = p.ragged == 2, p.reset != 0
         later = -p.sequences if d else p.sequences  # from a row to that of the next step read
-        scratch = thread * p.span * p.most  # the first row z of this thread
+        scratch = thread * p.z_rows  # the first row z of this thread
+        gap, at_masked = p.apart * (d * p.chunks + chunk), own_at(p, p.masked, size * p_size * p.most, thread)
+        own_h = own_at(p, p.h_own, 2 * size * p_size * p.most, thread)
         for k in range(count):
             i = first + k
             h_before[k] = h0_at(p, of_direction, i, size)
@@ -59,7 +68,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
             if has_c and p.projected:
                 zeros[k] = p.memory + p.zeros
             if p.recurrent:
-                masked[k] = p.memory + p.masked + size * p_size * (thread * p.most + k)
+                masked[k] = at_masked + size * p_size * k
         sealed = p.seal != 0 and layer == p.layers - 1
         if sealed:
             begin_seal(p, thread)
@@ -85,33 +94,38 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                         if has_c:
                             c_before[k] = c0_at(p, of_direction, i, size)
             for k in range(active):
-                h[k] = output + row_bytes * q[k]
-                if not in_output:
-                    at = z_at(p, layer, d, q[k], scratch + (s % p.span * of_span if p.fused else 0) + k)
-                    if fresh:
-                        begin_slots(p, layer, d, at, 0, h_size)
-                    z[k] = at + size * h_size * before_h
+                out[k] = output + row_bytes * q[k]
+                h[k] = own_h + size * p_size * (s % 2 * p.most + k) if p.own else out[k]
+                at = z_at(p, layer, d, q[k], scratch + (s % p.span * of_span if p.fused else 0) + k)
+                if fresh:
+                    begin_slots(p, layer, d, at, 0, h_size)
+                z[k] = at + size * h_size * before_h
             columns = h_gates * h_size if s % 2 else -h_gates * h_size
             if p.recurrent:
                 for k in range(active):
                     mask = mask_at(p, of_direction, place_of(p, first + k), size)
                     rows.multiply(masked[k], h_before[k], mask, p_size)
-                call(p.product, active, masked_table, p_size, w_hh, columns, z_table, z_table)
-            else:
-                call(p.product, active, before_table, p_size, w_hh, columns, z_table, z_table)
+                read_table = masked_table
+            call(p.product, active, read_table, p_size, w_hh, columns, z_table, h_table if in_output else z_table)
             for k in range(active):
                 i = first + k
                 at = z[k] - size * h_size * before_h
-                c = c_at(p, layer, d, q[k], i) if has_c else 0
+                c = c_at(p, layer, d, q[k], i, gap) if has_c else 0
                 leak, kept = leak_at(p, layer, d, q[k]), kept_z_at(p, layer, d, q[k])
+                if not in_output and kept == 0:
+                    kept = at
                 if has_c and p.projected:
-                    m[k] = m_at(p, layer, d, q[k], i)
+                    m[k] = m_at(p, layer, d, q[k], i, gap)
                     step(p, h_size, at, h_before[k], c_before[k], c, m[k], leak, kept)
+                    if p.own and p.m:
+                        rows.copy(kept_m_at(p, layer, d, q[k]), m[k], h_size)
                 else:
                     step(p, h_size, at, h_before[k], c_before[k] if has_c else 0, c, h[k], leak, kept)
                     h_before[k] = h[k]
                 if has_c:
                     c_before[k] = c
+                    if p.own and p.c:
+                        rows.copy(kept_c_at(p, layer, d, q[k]), c, h_size)
             if has_c and p.projected:
                 w_hr = packed_hr_at(p, layer, d)
                 call(p.product, active, m_table, h_size, w_hr, p_size, table_at(p, thread, _ZEROS), h_table)
@@ -119,6 +133,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                     if p.leak:
                         rows.blend(h[k], leak_at(p, layer, d, q[k]), h_before[k], p_size)
                     h_before[k] = h[k]
+            for k in range(active if p.own else 0):
+                rows.copy(out[k], h[k], p_size)
             if sealed:
                 for k in range(active):
                     seal_row(p, h[k], p_size, q[k] * p.directions + d, thread)

@@ -13,7 +13,7 @@ from elman.kernels.numba_cpu.passes.reading import Reading
 from elman.kernels.numba_cpu.passes.seal import Seal
 from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again
 from elman.kernels.numba_cpu.passes.together import step_done, wait_for_steps
-from elman.kernels.numba_cpu.plan.addresses import leak_at, mask_at, output_at, packed_hh_at, table_at, units_of
+from elman.kernels.numba_cpu.plan.addresses import leak_at, mask_at, output_at, own_at, packed_hh_at, table_at, units_of
 
 # A thread's tables of addresses: the states before a step, its rows z from the slots of W_hh and from the first on, h
 _BEFORE, _Z, _FIRST, _H = range(4)
@@ -24,7 +24,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
     """What `make_together` is given, for float32 or float64."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     h_gates, fresh, before_h, has_c, step = len(cell.of_h), cell.fresh, cell.before_h, cell.has_c, cell.step
-    z_at, c_at, _, kept_z_at = places
+    z_at, c_at, kept_z_at, in_output = places.z_at, places.c_at, places.kept_z_at, cell.in_output
     product, read_span, begin_slots = reading.product, reading.span, reading.begin_slots
     seal_row = seal.add_row
 
@@ -61,22 +61,22 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
         read_table = before_table
         if p.recurrent:
             read_table = table_at(p, thread, _MASKED)
-            masked = addresses(read_table)
+            masked, at_masked = addresses(read_table), own_at(p, p.masked, size * h_size * p.most, thread)
             for i in range(p.sequences):
-                masked[i] = p.memory + p.masked + size * h_size * (thread * p.most + i)
+                masked[i] = at_masked + size * h_size * i
                 rows.multiply(masked[i], h_before[i], mask_at(p, of_direction, i, size), h_size)
         product(p, p.sequences, read_table, h_size, packed_hh_at(p, layer, d), h_gates, j0, j1, z_table, z_table)
         for i in range(p.sequences):
             q = row_of(p, t, i)
             c, c_before = 0, 0
             if has_c:
-                c = c_at(p, layer, d, q, i) + size * j0
+                c = c_at(p, layer, d, q, i, 0) + size * j0
                 if s == 0 or starts_again(p, d, t, i):
                     c_before = c0_at(p, of_direction, i, size) + size * j0
                 else:
-                    c_before = c_at(p, layer, d, row_of(p, earlier, i), i) + size * j0
+                    c_before = c_at(p, layer, d, row_of(p, earlier, i), i, 0) + size * j0
             leak, kept = leak_at(p, layer, d, q), kept_z_at(p, layer, d, q)
-            leak, kept = leak + size * j0 if leak else 0, kept + size * j0 if kept else 0
+            leak, kept = leak + size * j0 if leak else 0, kept + size * j0 if kept else 0 if in_output else first[i]
             step(p, j1 - j0, first[i], h_before[i] + size * j0, c_before, c, h[i], leak, kept)
             if s == p.steps - 1:
                 place = size * (h_size * (of_direction * p.sequences + i) + j0)

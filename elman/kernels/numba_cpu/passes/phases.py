@@ -1,7 +1,7 @@
 """How threads share a run: phases, each a number of tasks that are taken one by one.
 
-Every thread runs the whole kernel. In each phase it takes tasks while there are any, then waits until those taken by
-others are done. How many threads come, and when, changes nothing but the time: one alone finishes every phase.
+Every thread runs the whole kernel. In each phase it takes tasks while there are any, its own first, then waits until
+those taken by others are done. How many threads come, and when, changes nothing but the time: one alone finishes every phase.
 
 The first phase prepares, the others are those of forward.py or backward.py.
 """
@@ -61,19 +61,21 @@ def make_kernel(dtype: type, slots: int, of: Pass) -> Any:
         thread = 0 if alone else enter(plan)
         if thread >= p.threads:
             return
+        so_far = 0
         for phase in range(phases(p)):
             tasks = tasks_in(p, plan, phase)
             if tasks == 0:
                 continue
-            task = 0 if alone else take(plan, phase)
+            task = 0 if alone else take(plan, phase, tasks, thread)
             while task < tasks:
                 do_in(p, plan, phase, task, thread)
                 if alone:
                     task += 1
                 else:
-                    done(plan, phase)
-                    task = take(plan, phase)
+                    done(plan)
+                    task = take(plan, phase, tasks, thread)
+            so_far += tasks
             if not alone:
-                wait(plan, phase, tasks)
+                wait(plan, so_far)
 
     return run

@@ -16,11 +16,17 @@ class Places(NamedTuple):
     z_at: Any
     """z_at(p, layer, d, q, scratch_row): the row z of the step whose output is row q: kept, or in scratch memory."""
     c_at: Any
-    """c_at(p, layer, d, q, i): where c comes to stand: it is kept, or written over that of the step before."""
+    """c_at(p, layer, d, q, i, gap): where c comes to stand: where it is kept, or over that of the step before, which in a
+    thread's own memory is a gap further."""
     m_at: Any
-    """m_at(p, layer, d, q, i): where what is projected stands."""
+    """m_at(p, layer, d, q, i, gap): the same of what is projected."""
     kept_z_at: Any
-    """kept_z_at(p, layer, d, q): where a cell whose z stands in the output keeps the pre-activation; 0: nowhere."""
+    """kept_z_at(p, layer, d, q): where the slots are kept, or the pre-activation of a cell whose z stands in the output;
+    0: nowhere."""
+    kept_c_at: Any
+    """kept_c_at(p, layer, d, q): where c is kept; 0: nowhere."""
+    kept_m_at: Any
+    """kept_m_at(p, layer, d, q): the same of what is projected."""
 
 
 def make_places(dtype: type, cell: Room) -> Places:
@@ -29,34 +35,49 @@ def make_places(dtype: type, cell: Room) -> Places:
 
     @part
     def z_at(p, layer, d, q, scratch_row):
+        width = slots * p.hidden_size
+        if p.own and p.fused:
+            return p.memory + p.z_scratch + size * width * scratch_row
         if in_output:
             return output_at(p, layer, size) + size * p.output_size * (q * p.directions + d)
         if p.keeps:
-            return (
-                kept_at(p, p.z, layer, d, slots * p.hidden_size, size) + size * slots * p.hidden_size * p.directions * q
-            )
+            return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
         row = scratch_row if p.fused else q * p.directions + d
-        return p.memory + p.z_scratch + size * slots * p.hidden_size * row
+        return p.memory + p.z_scratch + size * width * row
 
     @part
-    def c_at(p, layer, d, q, i):
+    def kept_c_at(p, layer, d, q):
+        if p.c == 0:
+            return 0
+        return kept_at(p, p.c, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
+
+    @part
+    def kept_m_at(p, layer, d, q):
+        if p.m == 0:
+            return 0
+        return kept_at(p, p.m, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
+
+    @part
+    def c_at(p, layer, d, q, i, gap):
         h_size = p.hidden_size
+        if p.own:
+            return p.memory + p.c_own + size * h_size * (d * p.sequences + i) + gap
         if p.c:
-            return kept_at(p, p.c, layer, d, h_size, size) + size * h_size * p.directions * q
+            return kept_c_at(p, layer, d, q)
         return p.c_n + size * h_size * ((layer * p.directions + d) * p.sequences + place_of(p, i))
 
     @part
-    def m_at(p, layer, d, q, i):
+    def m_at(p, layer, d, q, i, gap):
         h_size = p.hidden_size
-        if p.m:
-            return kept_at(p, p.m, layer, d, h_size, size) + size * h_size * p.directions * q
-        return p.memory + p.projecting + size * h_size * (d * p.sequences + i)
+        if p.m and p.own == 0:
+            return kept_m_at(p, layer, d, q)
+        return p.memory + p.projecting + size * h_size * (d * p.sequences + i) + gap
 
     @part
     def kept_z_at(p, layer, d, q):
-        if not in_output or p.z == 0:
+        if p.z == 0:
             return 0
         width = slots * p.hidden_size
         return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
 
-    return Places(z_at, c_at, m_at, kept_z_at)
+    return Places(z_at, c_at, m_at, kept_z_at, kept_c_at, kept_m_at)

@@ -9,7 +9,7 @@ from numba import types
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES
 from elman.kernels.numba_cpu.compile.vectors import bits_of_rows
-from elman.kernels.numba_cpu.plan.addresses import clear
+from elman.kernels.numba_cpu.plan.addresses import clear, own_at
 from elman.kernels.numba_cpu.threads.tasks import add_to
 
 
@@ -33,7 +33,7 @@ def make_seal(dtype: type) -> Seal:
 
     @part
     def sums_at(p, thread):
-        return p.memory + p.sealing + VECTOR_BYTES * thread
+        return own_at(p, p.sealing, VECTOR_BYTES, thread)
 
     @part
     def begin(p, thread):

@@ -155,6 +155,14 @@ def rows_in(p, s0, s1):
 
 
 @part
+def rows_of_chunk(p, chunk, s0, s1):
+    """The number of a chunk's real steps from s0 to before s1."""
+    if p.ragged == 0:
+        return (s1 - s0) * chunk_of(p, chunk)[1]
+    return _before(p, chunk, s1) - _before(p, chunk, s0)
+
+
+@part
 def distance(p, s0, s1):
     """From the number of a step to that of the next sequence's same step: where they are apart, each has its own."""
     return s1 - s0 if p.groups else 1
@@ -162,9 +170,12 @@ def distance(p, s0, s1):
 
 @part
 def number_of(p, chunk, s, s0, s1):
-    """The number that step s of a chunk's first sequence has among the real steps from s0 to before s1."""
+    """The number that step s of a chunk's first sequence has among the real steps from s0 to before s1: of all
+    sequences, or of the chunk's where it sums by itself."""
     if p.groups:
         return s - s0
+    if p.pieces:
+        return rows_of_chunk(p, chunk, s0, s)
     if p.ragged == 0:
         return (s - s0) * p.sequences + chunk_of(p, chunk)[0]
     rows = _before(p, chunk, s) - _before(p, chunk, s0)

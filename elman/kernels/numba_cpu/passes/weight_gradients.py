@@ -1,6 +1,6 @@
 """The gradients at the weights: sums over the rows of dz in a span."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -9,12 +9,26 @@ from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs
 from elman.kernels.numba_cpu.matmul.rows import Rows
-from elman.kernels.numba_cpu.plan.addresses import clear, gradient_at, inputs_of, table_at
+from elman.kernels.numba_cpu.plan.addresses import clear, gradient_at, inputs_of, own_at, table_at
 
 
-def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any, Any]:
-    """begin, which writes 0 into them, and add, for some hidden units of one slot and one group of sequences; and what
-    adds to dW_hh with recurrent dropout, for all slots."""
+class WeightGradients(NamedTuple):
+    """For some hidden units of one slot. A piece is a group of sequences whose gradients are apart, or a chunk, whose
+    sums are a piece of the gradients; 0 where there is one sum."""
+
+    begin: Any
+    """begin(p, plan, layer, d, piece, slot, first, count): writes 0."""
+    add: Any
+    """add(p, plan, layer, d, piece, slot, first, count, row, row_count, thread): so many rows of dz, from a row on."""
+    add_masked: Any
+    """add_masked(p, plan, layer, d, piece, first, count, row, row_count, thread): with recurrent dropout the same to
+    dW_hh, for all slots."""
+    join: Any
+    """join(p, plan, layer, d, slot, first, count): the sum of the chunks' pieces."""
+
+
+def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradients:
+    """For float32 or float64."""
     size = np.dtype(dtype).itemsize
     numbers, width = pointer_to(types.float32 if dtype is np.float32 else types.float64), VECTOR_BYTES // size
     few = few_inputs(dtype)
@@ -22,14 +36,14 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
     x_gates, h_gates = len(of_x), len(of_h)
 
     @part
-    def x_unit(p, group, slot, first):
+    def x_unit(p, piece, slot, first):
         """The row of dW_ih and db_ih, all groups' one after the other."""
-        return (group * x_gates + of_x[slot]) * p.hidden_size + first
+        return (piece * x_gates + of_x[slot]) * p.hidden_size + first
 
     @part
-    def h_unit(p, group, slot, first):
+    def h_unit(p, piece, slot, first):
         """The row of dW_hh and db_hh."""
-        return (group * h_gates + of_h[slot - before_h]) * p.hidden_size + first
+        return (piece * h_gates + of_h[slot - before_h]) * p.hidden_size + first
 
     @part
     def projecting(p, slot, first, count):
@@ -41,7 +55,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
     @part
     def narrow_at(p, thread):
         """A thread's transposed sums, (inputs, units), where there are few inputs."""
-        return p.memory + p.narrow + size * few * (p.hidden_size + INNER) * thread
+        return own_at(p, p.narrow, size * few * (p.hidden_size + INNER), thread)
 
     @part
     def block_at(p, thread):
@@ -49,28 +63,51 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
         return narrow_at(p, thread) + size * few * p.hidden_size
 
     @part
-    def begin(p, plan, layer, d, group, slot, first, count):
+    def piece_at(p, layer, d, which):
+        """The chunks' pieces of the gradient at one weight, in scratch memory, one after the other."""
+        of_x, of_h = x_gates * p.hidden_size, h_gates * p.hidden_size
+        inputs, most = inputs_of(p, layer), max(p.input_size, p.directions * p.output_size)
+        before = d * (of_x * most + of_h * p.output_size + of_x + of_h + p.hidden_size * p.output_size)
+        if which > 0:
+            before += of_x * inputs
+        if which > 1:
+            before += of_h * p.output_size
+        if which > 2:
+            before += of_x
+        if which > 3:
+            before += of_h
+        return p.memory + p.sums_of_chunks + size * p.chunks * before
+
+    @part
+    def target_at(p, plan, layer, d, which):
+        """Where the gradient at one weight is summed."""
+        if p.pieces and p.groups == 0:
+            return piece_at(p, layer, d, which)
+        return gradient_at(plan, layer, d, which)
+
+    @part
+    def begin(p, plan, layer, d, piece, slot, first, count):
         inputs, p_size = inputs_of(p, layer), p.output_size
         if slot < x_gates:
-            unit = x_unit(p, group, slot, first)
-            clear(gradient_at(plan, layer, d, 0) + size * unit * inputs, size * (count * inputs))
+            unit = x_unit(p, piece, slot, first)
+            clear(target_at(p, plan, layer, d, 0) + size * unit * inputs, size * (count * inputs))
             if p.bias:
-                clear(gradient_at(plan, layer, d, 2) + size * unit, size * count)
+                clear(target_at(p, plan, layer, d, 2) + size * unit, size * count)
         if slot >= before_h:
-            unit = h_unit(p, group, slot, first)
-            clear(gradient_at(plan, layer, d, 1) + size * unit * p_size, size * (count * p_size))
+            unit = h_unit(p, piece, slot, first)
+            clear(target_at(p, plan, layer, d, 1) + size * unit * p_size, size * (count * p_size))
             if p.bias:
-                clear(gradient_at(plan, layer, d, 3) + size * unit, size * count)
+                clear(target_at(p, plan, layer, d, 3) + size * unit, size * count)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
-            row = gradient_at(plan, layer, d, p.weights_a_direction - 1) + size * p.hidden_size * (
-                group * p_size + first
+            row = target_at(p, plan, layer, d, p.weights_a_direction - 1) + size * p.hidden_size * (
+                piece * p_size + first
             )
             clear(row, size * count * p.hidden_size)
 
     @part
     def add_bias(p, target, dz, count, row_count, thread):
-        of_block = p.memory + p.sums + size * p.hidden_size * thread
+        of_block = own_at(p, p.sums, size * p.hidden_size, thread)
         for r0 in range(0, row_count, INNER):  # in blocks, as product_t does
             clear(of_block, size * count)
             for r in range(r0, min(r0 + INNER, row_count)):
@@ -104,53 +141,81 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
                 d_w[j * inputs + i] = sums[i * count + j]
 
     @part
-    def add(p, plan, layer, d, group, slot, first, count, row, row_count, thread):
+    def add(p, plan, layer, d, piece, slot, first, count, row, row_count, thread):
         """Adds so many rows of dz, from a `row` on; where W_hh reads masked states, not to dW_hh."""
         inputs, h_size, p_size = inputs_of(p, layer), p.hidden_size, p.output_size
         dz_step, row_address = slots * h_size, p.memory + 8 * row
         dz = p.memory + p.dz + size * (dz_step * row + slot * h_size + first)
         if slot < x_gates:
-            unit = x_unit(p, group, slot, first)
-            d_w = gradient_at(plan, layer, d, 0) + size * unit * inputs
+            unit = x_unit(p, piece, slot, first)
+            d_w = target_at(p, plan, layer, d, 0) + size * unit * inputs
             if is_narrow(inputs, count):
                 add_narrow(p, d_w, count, inputs, dz, row_count, addresses(row_address + p.x_rows), thread)
             else:
                 call(p.product_t, row_count, dz, dz_step, count, row_address + p.x_rows, inputs, d_w)
             if p.bias:
-                add_bias(p, gradient_at(plan, layer, d, 2) + size * unit, dz, count, row_count, thread)
+                add_bias(p, target_at(p, plan, layer, d, 2) + size * unit, dz, count, row_count, thread)
         if slot >= before_h:
-            unit = h_unit(p, group, slot, first)
+            unit = h_unit(p, piece, slot, first)
             if p.recurrent == 0:
-                d_w = gradient_at(plan, layer, d, 1) + size * unit * p_size
+                d_w = target_at(p, plan, layer, d, 1) + size * unit * p_size
                 call(p.product_t, row_count, dz, dz_step, count, row_address + p.h_rows, p_size, d_w)
             if p.bias and slot < x_gates:  # the same numbers
-                of_x_bias = gradient_at(plan, layer, d, 2) + size * x_unit(p, group, slot, first)
-                rows.copy(gradient_at(plan, layer, d, 3) + size * unit, of_x_bias, count)
+                of_x_bias = target_at(p, plan, layer, d, 2) + size * x_unit(p, piece, slot, first)
+                rows.copy(target_at(p, plan, layer, d, 3) + size * unit, of_x_bias, count)
             elif p.bias:
-                add_bias(p, gradient_at(plan, layer, d, 3) + size * unit, dz, count, row_count, thread)
+                add_bias(p, target_at(p, plan, layer, d, 3) + size * unit, dz, count, row_count, thread)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
             dh = p.memory + p.dh + size * (p_size * row + first)
-            d_w = gradient_at(plan, layer, d, p.weights_a_direction - 1) + size * h_size * (group * p_size + first)
+            d_w = target_at(p, plan, layer, d, p.weights_a_direction - 1) + size * h_size * (piece * p_size + first)
             call(p.product_t, row_count, dh, p_size, count, row_address + p.m_rows, h_size, d_w)
 
     @part
-    def add_masked(p, plan, layer, d, group, first, count, row, row_count, thread):
+    def add_masked(p, plan, layer, d, piece, first, count, row, row_count, thread):
         """The same to dW_hh, for all its slots: states times their masks, a block of rows at a time.
 
         They are multiplied here anew: a thread reads what another has just written more slowly than it multiplies.
         """
         p_size, dz_step, table = p.output_size, slots * p.hidden_size, table_at(p, thread, 0)
         h_rows, mask_rows = addresses(p.memory + p.h_rows + 8 * row), addresses(p.memory + p.mask_rows + 8 * row)
-        masked = addresses(table)
+        masked, at_masked = addresses(table), own_at(p, p.masked, size * p_size * INNER, thread)
         for r0 in range(0, row_count, INNER):
             depth = min(INNER, row_count - r0)
             for r in range(depth):
-                masked[r] = p.memory + p.masked + size * p_size * (thread * INNER + r)
+                masked[r] = at_masked + size * p_size * r
                 rows.multiply(masked[r], h_rows[r0 + r], mask_rows[r0 + r], p_size)
             for slot in range(before_h, slots):
                 dz = p.memory + p.dz + size * (dz_step * (row + r0) + slot * p.hidden_size + first)
-                d_w = gradient_at(plan, layer, d, 1) + size * h_unit(p, group, slot, first) * p_size
+                d_w = target_at(p, plan, layer, d, 1) + size * h_unit(p, piece, slot, first) * p_size
                 call(p.product_t, depth, dz, dz_step, count, table, p_size, d_w)
 
-    return begin, add, add_masked
+    @part
+    def join_rows(p, plan, layer, d, which, first, rows_of_piece, count, n):
+        """Of so many rows of n numbers, from the first on."""
+        source, target = piece_at(p, layer, d, which), gradient_at(plan, layer, d, which) + size * n * first
+        for piece in range(p.chunks):
+            row = source + size * n * (piece * rows_of_piece + first)
+            if piece == 0:
+                rows.copy(target, row, count * n)
+            else:
+                rows.add(target, row, count * n)
+
+    @part
+    def join(p, plan, layer, d, slot, first, count):
+        inputs, p_size = inputs_of(p, layer), p.output_size
+        if slot < x_gates:
+            unit, of_piece = x_unit(p, 0, slot, first), x_gates * p.hidden_size
+            join_rows(p, plan, layer, d, 0, unit, of_piece, count, inputs)
+            if p.bias:
+                join_rows(p, plan, layer, d, 2, unit, of_piece, count, 1)
+        if slot >= before_h:
+            unit, of_piece = h_unit(p, 0, slot, first), h_gates * p.hidden_size
+            join_rows(p, plan, layer, d, 1, unit, of_piece, count, p_size)
+            if p.bias:
+                join_rows(p, plan, layer, d, 3, unit, of_piece, count, 1)
+        if has_c and p.projected:
+            first, count = projecting(p, slot, first, count)
+            join_rows(p, plan, layer, d, p.weights_a_direction - 1, first, p_size, count, p.hidden_size)
+
+    return WeightGradients(begin, add, add_masked, join)

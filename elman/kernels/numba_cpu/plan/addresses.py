@@ -9,7 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.compile.parts import addresses, part
-from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, TABLES
+from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, LINE, TABLES
 
 _HEADER = from_dtype(np.dtype([(name, np.int64) for name in FIELDS]))
 
@@ -166,9 +166,15 @@ def biases_at(p, layer, d):
 
 
 @part
+def own_at(p, array, count, thread):
+    """A thread's part, so many bytes, of an array of scratch memory that has one for each."""
+    return p.memory + array + ((count + LINE - 1) // LINE * LINE + p.apart) * thread
+
+
+@part
 def table_at(p, thread, which):
     """The address of one of the calling thread's tables of addresses."""
-    return p.memory + p.tables + 8 * p.table * (TABLES * thread + which)
+    return own_at(p, p.tables, 8 * TABLES * p.table, thread) + 8 * p.table * which
 
 
 @part

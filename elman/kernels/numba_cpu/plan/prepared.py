@@ -14,7 +14,7 @@ from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.memory import LARGE
-from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_forward
+from elman.kernels.numba_cpu.plan.record import APART, LINE, TABLES, Shapes, after_forward
 from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
@@ -24,8 +24,9 @@ _CHUNK = 12  # sequences of one task where their weight gradients are apart: two
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
 _GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as much longer
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
+_PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
+_PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
-_LINE = 64  # bytes: every array in scratch memory starts at a multiple
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -135,8 +136,18 @@ def _prepare(
         # there is no more that they could share
         threads = team.threads_for(available, a_column * of_input, steps, sequences)
     chunks = max(1, min(sequences, -(-threads // directions)))
+    of_weights = kind.x_gates * h * (max(input_size, width) + 1) + kind.h_gates * h * (p + 1) + h * p  # of a direction
+    pieces = groups > 0
     if groups:
         chunks = min(groups, max(threads, -(-sequences // _CHUNK)))
+    elif (
+        backward
+        and not shares
+        and sequences >= threads > 1
+        and size * of_weights <= _PIECE_BYTES
+        and rows >= _PIECE_ROWS * threads
+    ):
+        pieces, chunks = True, threads
     # with recurrent dropout each of these tasks multiplies the states by their masks for itself
     tasks = threads if dropped else 4 * threads
     units = h if threads == 1 else max(12, -(-h * directions // tasks))
@@ -144,26 +155,29 @@ def _prepare(
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
     narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
-    fused = not backward and _reads_in_recurrence(kind, steps, ragged, masked, chunks * directions, shares, threads)
+    own = threads > 1 and not shares and not groups
+    in_place = kind.in_output and not own  # then there is nothing to gain
+    fused = not backward and _reads_in_recurrence(in_place, steps, ragged, masked, chunks * directions, shares, threads)
     block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
     table = max(block, most, INNER if few or (dropped and backward) else 0)
     of_step = max(1, sequences * width)  # numbers
     once = 1 if backward else 0  # arrays that only the backward pass needs
     keeps = save and not kind.in_output
-    kept, times = (
-        (a_chunk, threads) if groups else (sequences, directions)
-    )  # sequences whose dz is kept, how many times
-    step_bytes = size * max(1, kept * (1 if groups else directions) * slots)
+    # sequences whose dz is kept, how many times
+    kept = a_chunk if groups else most if pieces else sequences
+    times = threads if pieces else directions
+    step_bytes = size * max(1, kept * (1 if pieces else directions) * slots)
     span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
     span = max(1, min(steps, span))
     # not with shared units, where all threads are at one recurrence
-    overlap = backward and threads > 1 and span < steps and not shares and not groups
+    overlap = backward and threads > 1 and span < steps and not shares and not pieces
     in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
     z_rows = 0 if backward or keeps or kind.in_output else rows * directions
-    if z_rows and fused:
-        z_rows = span * most * (directions if shares else threads)
-    phases = 1 + layers * (1 + (1 + directions) * (1 + max(1, -(-steps // span))) if backward else 2)
-    rest = after_forward(layers * directions * weights, phases, threads, shares * directions)
+    apart = APART if threads > 1 else 0
+    of_thread = span * most + -(-apart // (size * slots * h)) if h else 0  # rows z
+    if fused and (own or z_rows):
+        z_rows = span * most * directions if shares else of_thread * threads
+    rest = after_forward(layers * directions * weights, threads, shares * directions)
     scratch = 0
 
     def take(numbers: int, size: int) -> int:
@@ -172,6 +186,14 @@ def _prepare(
         offset = scratch
         scratch += _in_lines(numbers * size)
         return offset
+
+    def take_own(numbers: int, size: int) -> int:
+        """The same, for a part of each thread's."""
+        return take(threads * (_in_lines(numbers * size) + apart), 1)
+
+    def take_chunks(numbers: int, size: int) -> int:
+        """The same, for the parts of each direction's chunks."""
+        return take(numbers * size + directions * chunks * apart if numbers else 0, 1)
 
     def packed(gates: int, k: int) -> int:
         """Bytes of a packed weight (gates * H, k): forward it is transposed, backward it lies as it is."""
@@ -207,17 +229,22 @@ def _prepare(
         x_turned=x_turned,
         d_output_turned=d_output_turned,
         threads=threads,
+        number_of_thread=team.number_of_thread(),
         table=table,
+        own=own,
+        apart=apart,
         most=most,
         chunks=chunks,
         shares=shares,
         groups=groups,
+        pieces=pieces,
         block=block,
         units=units,
         span=span,
         fused=fused,
         keeps=keeps,
         overlap=overlap,
+        z_rows=of_thread,
         span_rows=span * kept,
         padded=padded_columns(dtype, h),
         ih_first=ih_first,
@@ -225,11 +252,12 @@ def _prepare(
         hh=hh,
         hr=hr,
         biases=biases,
-        sealing=take(threads * VECTOR_BYTES, 1),
+        sealing=take_own(VECTOR_BYTES, 1),
         zeros=take(max(input_size, width, slots), size),
-        tables=take(TABLES * threads * table, 8),
-        sums=take(once * threads * h, size),
-        narrow=take(few * threads * (h + INNER), size),
+        tables=take_own(TABLES * table, 8),
+        sums=take_own(once * h, size),
+        sums_of_chunks=take(directions * chunks * of_weights if pieces and not groups else 0, size),
+        narrow=take_own(few * (h + INNER), size),
         firsts=take(chunks + 1 if ragged else 0, 8),
         ordered=take(sequences if ragged else 0, 8),
         order=take(sequences if ragged else 0, 8),
@@ -237,22 +265,24 @@ def _prepare(
         offsets=take(steps + 1 if ragged == 2 else 0, 8),
         packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + hr + biases)), 1),
         z_scratch=take(z_rows * slots, size),
-        projecting=take(of_states * h if projected else 0, size),
+        h_own=take_own(2 * most * p if own and not backward else 0, size),
+        c_own=take_chunks(of_states * h if own and kind.has_c and not backward else 0, size),
+        projecting=take_chunks(of_states * h if projected else 0, size),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
         below_too=below_too,
-        at_start=take(once * of_states * of_h, size),
-        after_span=take(once * of_states * of_h, size),
-        dh=take(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
-        carried=take(once * kind.carries * of_states * h, size),
-        carried_to_start=take(once * kind.carries * of_states * h, size),
+        at_start=take_chunks(once * of_states * of_h, size),
+        after_span=take_chunks(once * of_states * of_h, size),
+        dh=take_chunks(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
+        carried=take_chunks(once * kind.carries * of_states * h, size),
+        carried_to_start=take_chunks(once * kind.carries * of_states * h, size),
         dz=take(in_spans * slots, size),
         x_rows=take(in_spans, 8),
         h_rows=take(in_spans, 8),
         m_rows=take(in_spans if projected else 0, 8),
         mask_rows=take(in_spans if dropped else 0, 8),
-        masked=take(p * threads * (INNER if backward else most) if dropped else 0, size),
-        h_carried=take(once * of_states * p if zoned else 0, size),
-        h_to_start=take(once * of_states * p if zoned else 0, size),
+        masked=take_own(p * (INNER if backward else most) if dropped else 0, size),
+        h_carried=take_chunks(once * of_states * p if zoned else 0, size),
+        h_to_start=take_chunks(once * of_states * p if zoned else 0, size),
     )
     below = (layers - 1, *shape[:-1], width) if layers > 1 else ()
     saved: tuple[tuple[int, ...], ...] = (below, below if masked else ())
@@ -261,31 +291,31 @@ def _prepare(
         saved += tuple((layers, *shape[:-1], directions * n) if n else () for n in kept_numbers)
     output, states = (*shape[:-1], width), [(layers * directions, sequences, p), (layers * directions, sequences, h)]
     states = states[: 1 + kind.has_c]
-    of_weights = weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected)
+    shapes_of_weights = weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected)
     return Prepared(
         team.starter(code.backward if backward else code.forward, threads),
         scratch,
         output,
         (*states,),
-        of_weights,
+        shapes_of_weights,
         below,
         saved,
         tuple([place for place, shape in enumerate(saved) if shape]),
         struct.pack(f"{len(shapes)}q", *shapes),
         rest,
         (1 << 8 * size) - 1,
-        rooms(torch_dtype, shape, output, states, of_weights, saved, groups),
+        rooms(torch_dtype, shape, output, states, shapes_of_weights, saved, groups),
         size * max(map(math.prod, (output, *saved))) >= LARGE,
     )
 
 
 def _reads_in_recurrence(
-    kind: Kind, steps: int, ragged: int, masked: bool, tasks: int, shares: int, threads: int
+    in_place: bool, steps: int, ragged: int, masked: bool, tasks: int, shares: int, threads: int
 ) -> bool:
     """Whether who recurs reads the input too, so that z of a span of steps is still in the cache."""
     if masked or (shares == 0 and tasks < threads):  # then a thread alone would read
         return steps == 1 and ragged == 0 and not masked
-    return not kind.in_output or (steps == 1 and ragged == 0)
+    return not in_place or (steps == 1 and ragged == 0)
 
 
 def steps_read_at_once(steps: int, sequences: int) -> int:
@@ -319,4 +349,4 @@ def shares_of_units(
 
 def _in_lines(count: int) -> int:
     """So many bytes, rounded up to whole cache lines."""
-    return -(-count // _LINE) * _LINE
+    return -(-count // LINE) * LINE

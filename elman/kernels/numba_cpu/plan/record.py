@@ -3,9 +3,11 @@
 import struct
 from typing import NamedTuple
 
-_LINE = 16  # 64-bit words between two counters, so that no two share a cache line
-COUNTER_BYTES = 8 * _LINE
-TABLES = 11  # of addresses, that each thread has
+LINE = 64  # bytes: every array in scratch memory starts at a multiple
+APART = 512  # bytes between what two threads write again and again: a processor reads ahead, and takes so many lines
+# beyond what one of them is at from the other
+COUNTER_BYTES = 2 * LINE  # from a counter to the next, since lines may be taken in pairs
+TABLES = 12  # of addresses, that each thread has
 
 
 class Shapes(NamedTuple):
@@ -31,17 +33,22 @@ class Shapes(NamedTuple):
     x_turned: int  # whether x is (N, T, I) in memory
     d_output_turned: int  # whether d_output is (N, T, D * P)
     threads: int  # that may come; one more turns back
+    number_of_thread: int  # the address of a function that says which of its team the calling one is, or 0
     table: int  # rows of the longest table: at least block, and the sequences of a chunk
+    own: int  # whether a thread computes a step in memory of its own, and then copies what is kept of it
+    apart: int  # bytes between the parts that threads, or chunks of sequences, have of an array in scratch memory
     most: int  # sequences that one task runs
     chunks: int  # into how many the sequences are split in the recurrence
     shares: int  # into how many the hidden units are split instead, all sequences in each; 0: the sequences are
     groups: int  # of neighbouring sequences, whose weight gradients are sums apart; 0: they are sums over all
+    pieces: int  # whether each chunk sums the gradients at the weights by itself: its groups', or its piece of them
     block: int  # rows of one task in a product over many steps
     units: int  # hidden units whose rows of the weight gradients one task sums
     span: int  # steps after which forward reads input again, where fused, and backward turns dz into other gradients
     fused: int  # forward: whether who recurs reads the input too, a span at a time; 0: it is a phase before
     keeps: int  # forward: whether z of every step is kept; if not, what is fused has only that of a span
     overlap: int  # whether a span's recurrence runs beside what follows from the span before, and dz of both is kept
+    z_rows: int  # forward, fused: of z in one span of a thread, and as many more as keep it apart from the next one's
     span_rows: int  # of dz in one span: of one direction, or of one chunk of sequences that are apart
     padded: int  # H in whole vectors: where units are shared, each gate is packed by itself
     ih_first: int  # bytes of a packed W_ih in the first layer
@@ -49,11 +56,12 @@ class Shapes(NamedTuple):
     hh: int  # bytes of a packed W_hh
     hr: int  # bytes of a packed W_hr
     biases: int  # bytes of the biases of all slots
-    # scratch
+    # scratch; (D, N, .) are apart by chunks where sequences are split
     sealing: int  # (threads,) vectors
     zeros: int  # (max(I, D * P, S * H),) zeros
     tables: int  # (threads, TABLES, table) words
     sums: int  # (threads, H)
+    sums_of_chunks: int  # (D, weights, chunks, ...) the chunks' pieces of one layer's gradients at the weights
     narrow: int  # (threads, few inputs, H + INNER) where W_ih is narrow: sums transposed, and a block of x
     firsts: int  # (chunks + 1,) the first sequence of each chunk
     ordered: int  # (N,) lengths, in each chunk the longest first
@@ -61,7 +69,9 @@ class Shapes(NamedTuple):
     starts: int  # (chunks, T + 1) number of real steps of the chunk before t
     offsets: int  # (T + 1,) packed: where the steps t begin
     packed: int  # for each direction of each layer: W_ih, W_hh, W_hr, biases
-    z_scratch: int  # (T, N, D, S * H), or fused (threads, span, most, S * H), where none is kept
+    z_scratch: int  # (T, N, D, S * H), or fused (threads, z_rows, S * H), where none is kept
+    h_own: int  # (threads, 2, most, P) h of a step and of the one before
+    c_own: int  # (D, N, H) c of a step
     projecting: int  # (D, N, H) what is to be projected, where none is kept; backward its gradient
     below: int  # (T, N, D * P) gradient for the layer below
     below_too: int  # the same for every other layer, if two directions read and write it in different orders
@@ -70,7 +80,7 @@ class Shapes(NamedTuple):
     dh: int  # (D, N, P) gradient at h of a step; projected as dz with P, since W_hr's gradient needs it
     carried: int  # (D, N, H) what is carried to the step before beside dz
     carried_to_start: int  # (D, N, H) its sum over the steps that read the initial state
-    dz: int  # (D, twice if spans overlap, or apart threads, span_rows, S * H) gradient at one layer's pre-activations
+    dz: int  # (D, twice if spans overlap, or in pieces threads, span_rows, S * H) gradients at pre-activations
     x_rows: int  # (as dz without the last axis) addresses of the input rows each step read
     h_rows: int  # (the same) addresses of the states each step started from
     m_rows: int  # (the same) addresses of what each step projected
@@ -128,11 +138,11 @@ FORWARD = struct.Struct(f"{OF_FORWARD}q")
 """How the plan goes on after the shapes: with these."""
 
 
-def after_forward(weights: int, phases: int, threads: int, shares: int) -> struct.Struct:
+def after_forward(weights: int, threads: int, shares: int) -> struct.Struct:
     """How the plan goes on then: the rest of Arrays, the weights and their gradients, counters that begin at 0.
 
-    The counters: threads come; of each share of the units, in each direction, the steps done; then for each phase tasks
-    taken and tasks done. A single thread does not count.
+    The counters: tasks done; of each share of the units, in each direction, the steps done; of each thread the phase
+    and how many of its tasks are taken, and whether it has come. A single thread does not count.
     """
-    counters = 0 if threads == 1 else 1 + shares + 2 * phases
+    counters = 0 if threads == 1 else 1 + shares + threads
     return struct.Struct(f"{len(Arrays._fields) - OF_FORWARD + 2 * weights}q{counters * COUNTER_BYTES}x")

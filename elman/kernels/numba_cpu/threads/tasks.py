@@ -13,6 +13,8 @@ from elman.kernels.numba_cpu.plan.addresses import read_header
 from elman.kernels.numba_cpu.plan.record import COUNTER_BYTES, HEADER_BYTES
 
 _WORD, _INT = ir.IntType(64), ir.IntType(32)
+_COME = 8  # bytes from that counter to what says whether the thread has come
+_PHASE = 1 << 32  # of a thread's counter: more than there are tasks in a phase
 _SPINS = 2000  # looks at a counter, some 10 us, after which whoever is awaited may need this processor
 
 
@@ -81,6 +83,17 @@ def _yield_processor(_: Any) -> Any:
     return types.void(), codegen
 
 
+@intrinsic
+def _call(_: Any, address: Any) -> Any:
+    """Calls `int function(void)` at an address."""
+
+    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+        function = builder.inttoptr(arguments[0], ir.FunctionType(_INT, []).as_pointer())
+        return builder.sext(builder.call(function, []), _WORD)
+
+    return types.int64(types.intp), codegen
+
+
 @part
 def _counter(plan, number):
     p = read_header(plan)
@@ -89,34 +102,66 @@ def _counter(plan, number):
 
 
 @part
-def _tasks(plan, phase):
-    """The counter of the tasks taken; that of the tasks done is the next."""
+def _own(plan, thread):
+    """The counter of a thread's tasks: those taken in a phase, and above them the phase. Then whether it has come."""
     p = read_header(plan)
-    return _counter(plan, 1 + p.shares * p.directions + 2 * phase)
+    return _counter(plan, 1 + p.shares * p.directions + thread)
 
 
 @part
 def enter(plan):
-    """The number of the calling thread, counted from 0 in the order of coming."""
-    return _fetch_add_one(_counter(plan, 0))
+    """The number of the calling thread, which no other has; or `threads`: so many have come.
+
+    In every run the same thread has the same number, where its team numbers it and the number is free.
+    """
+    p = read_header(plan)
+    wanted = _call(p.number_of_thread) if p.number_of_thread else 0
+    for turn in range(p.threads):
+        number = (wanted + turn) % p.threads
+        if _exchange(_own(plan, number) + _COME, 0, 1):
+            return number
+    return p.threads
 
 
 @part
-def take(plan, phase):
-    """The next task of the phase, counted from 0; at or past the number of tasks: none is left."""
-    return _fetch_add_one(_tasks(plan, phase))
+def _take_own(plan, owner, phase, owned):
+    """The number of a task that belongs to a thread, of so many, or -1."""
+    counter = _own(plan, owner)
+    while True:
+        word: int = _load_acquire(counter)
+        taken = word % _PHASE if word // _PHASE == phase else 0
+        if word // _PHASE > phase or taken >= owned:
+            return -1
+        if _exchange(counter, word, phase * _PHASE + taken + 1):
+            return taken
 
 
 @part
-def done(plan, phase):
+def take(plan, phase, tasks, thread):
+    """A task of a phase that nobody has taken, or `tasks`: none is left.
+
+    Task after task belongs to thread after thread, so that what a thread wrote it reads again, from its own cache. One
+    that has none left takes those that others have not begun.
+    """
+    threads = read_header(plan).threads
+    for turn in range(threads):
+        owner = (thread + turn) % threads
+        taken = _take_own(plan, owner, phase, (tasks - owner + threads - 1) // threads)
+        if taken >= 0:
+            return owner + taken * threads
+    return tasks
+
+
+@part
+def done(plan):
     """Says that one taken task is finished."""
-    _fetch_add_one(_tasks(plan, phase) + COUNTER_BYTES)
+    fetch_add_one(_counter(plan, 0))
 
 
 @part
-def wait(plan, phase, tasks):
-    """Returns when all tasks of the phase are finished."""
-    _wait_until(_tasks(plan, phase) + COUNTER_BYTES, tasks)
+def wait(plan, tasks):
+    """Returns when so many tasks are finished, of this phase and those before."""
+    _wait_until(_counter(plan, 0), tasks)
 
 
 @part

@@ -131,30 +131,43 @@ def _parallel() -> Any | None:
     return None if _fork.forked else loaded_parallel()
 
 
-@functools.cache
 def loaded_parallel() -> Any | None:
     """GOMP_parallel as above, in a fork too: GNU OpenMP's, else that of LLVM's library, which knows this name as well.
 
     torch brings the one on Linux, the other on macOS. Intel's for Windows lacks the name.
     """
-    return gnu_parallel() or _parallel_of("libomp")
+    return _loaded_team()[0]
+
+
+def number_of_thread() -> int:
+    """The address of omp_get_thread_num() of the same library, which says which thread of a team the calling one is; 0
+    where there is no team."""
+    return 0 if _parallel() is None else _loaded_team()[1]
+
+
+def gnu_parallel() -> Any | None:
+    """GOMP_parallel of GNU OpenMP, if it is loaded."""
+    return _team_of("libgomp")[0]
 
 
 @functools.cache
-def gnu_parallel() -> Any | None:
-    """That of GNU OpenMP, if it is loaded."""
-    return _parallel_of("libgomp")
+def _loaded_team() -> tuple[Any | None, int]:
+    gnu = _team_of("libgomp")
+    return _team_of("libomp") if gnu[0] is None else gnu
 
 
-def _parallel_of(library: str) -> Any | None:
+@functools.cache
+def _team_of(library: str) -> tuple[Any | None, int]:
+    """GOMP_parallel and the address of omp_get_thread_num of a library that is loaded."""
     for path in _libraries():
         if os.path.basename(path).startswith(library):
-            parallel = getattr(ctypes.CDLL(path, mode=os.RTLD_NOLOAD), "GOMP_parallel", None)
+            loaded = ctypes.CDLL(path, mode=os.RTLD_NOLOAD)
+            parallel = getattr(loaded, "GOMP_parallel", None)
             if parallel is not None:
                 parallel.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
                 parallel.restype = None
-                return parallel
-    return None
+                return parallel, ctypes.cast(loaded.omp_get_thread_num, ctypes.c_void_p).value or 0
+    return None, 0
 
 
 def _libraries() -> list[str]:
