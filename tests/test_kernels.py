@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import struct
 import sys
 from collections.abc import Iterator
 
@@ -14,7 +15,9 @@ from torch import Tensor
 
 import elman
 from elman.kernels.numba_cpu import api, memory
+from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.plan.record import APART, Shapes
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, Run
 from elman.kernels.reference import loop
@@ -120,6 +123,18 @@ def test_gated_cells_however_a_run_is_cut(
     torch.set_num_threads(2)
     made = given(case, cell, kinds)
     assert_same(own(made)[1], made.values(loop.forward(made.problem)))
+
+
+@pytest.mark.parametrize("H", [4, 32, 300])
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_threads_write_of_a_step_is_apart(cell: str, H: int, eager_threads: None) -> None:
+    """Their rows z of a span, too, whose gap is so many rows more."""
+    torch.set_num_threads(2)
+    problem = given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem
+    head = prepared.prepare(problem, False, True, 0, False, False).head
+    plan, row_bytes = Shapes(*struct.unpack(f"{len(Shapes._fields)}q", head)), 4 * KINDS[cell].slots * H
+    assert plan.own
+    assert (plan.z_rows - plan.span * plan.most) * row_bytes >= APART
 
 
 def picked(problem: Problem, i: int) -> Problem:

@@ -174,7 +174,7 @@ def _prepare(
     in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
     z_rows = 0 if backward or keeps or kind.in_output else rows * directions
     apart = APART if threads > 1 else 0
-    of_thread = span * most + -(-apart // (size * slots * h)) if h else 0  # rows z
+    of_thread = span * most + -(-apart // (size * slots)) if h else 0  # rows z
     if fused and (own or z_rows):
         z_rows = span * most * directions if shares else of_thread * threads
     rest = after_forward(layers * directions * weights, threads, shares * directions)
