@@ -59,8 +59,11 @@ def own(made: Given, needs: tuple[bool, ...] | None = None) -> tuple[Run, Values
 @pytest.mark.covering(3)
 @every
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_kernels_are_the_definition(case: Case, cell: str, kinds: str, threads: int, eager_threads: None) -> None:
+def test_the_kernels_are_the_definition(
+    case: Case, cell: str, kinds: str, threads: int, eager_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.set_num_threads(threads)
+    monkeypatch.setattr(prepared, "_PIECE_ROWS", 0 if threads == 2 else 64)
     made = given(case, cell, kinds)
     expected = made.values(loop.forward(made.problem))
     run, found = own(made)
@@ -102,10 +105,11 @@ def test_any_gradients_may_be_asked_for(cell: str, kinds: str) -> None:
         torch.testing.assert_close(found, {name: everything[name] for name in found}, rtol=0, atol=0)
 
 
-@pytest.fixture(params=["sequences", "units"])
+@pytest.fixture(params=["sequences", "pieces", "units"])
 def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, eager_threads: None) -> None:
-    """What the threads of the recurrence share, whatever the sizes."""
+    """What the threads of the recurrence share, whatever the sizes; pieces: each sums its gradients at the weights."""
     shares = 2 if request.param == "units" else 0
+    monkeypatch.setattr(prepared, "_PIECE_ROWS", 0 if request.param == "pieces" else sys.maxsize)
     monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: shares if sizes[-1] > 1 else 0)
 
 

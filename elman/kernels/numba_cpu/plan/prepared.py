@@ -155,7 +155,7 @@ def _prepare(
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
     narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
-    own = threads > 1 and not shares and not groups
+    own = not backward and threads > 1 and not shares
     in_place = kind.in_output and not own  # then there is nothing to gain
     fused = not backward and _reads_in_recurrence(in_place, steps, ragged, masked, chunks * directions, shares, threads)
     block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
@@ -189,7 +189,7 @@ def _prepare(
 
     def take_own(numbers: int, size: int) -> int:
         """The same, for a part of each thread's."""
-        return take(threads * (_in_lines(numbers * size) + apart), 1)
+        return take(threads * (_in_lines(numbers * size) + apart) if numbers else 0, 1)
 
     def take_chunks(numbers: int, size: int) -> int:
         """The same, for the parts of each direction's chunks."""
@@ -265,8 +265,8 @@ def _prepare(
         offsets=take(steps + 1 if ragged == 2 else 0, 8),
         packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + hr + biases)), 1),
         z_scratch=take(z_rows * slots, size),
-        h_own=take_own(2 * most * p if own and not backward else 0, size),
-        c_own=take_chunks(of_states * h if own and kind.has_c and not backward else 0, size),
+        h_own=take_own(2 * most * p if own else 0, size),
+        c_own=take_chunks(of_states * h if own and kind.has_c else 0, size),
         projecting=take_chunks(of_states * h if projected else 0, size),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
         below_too=below_too,
