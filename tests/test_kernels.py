@@ -129,16 +129,28 @@ def test_gated_cells_however_a_run_is_cut(
     assert_same(own(made)[1], made.values(loop.forward(made.problem)))
 
 
+def plan_of(problem: Problem, backward: bool) -> Shapes:
+    head = prepared.prepare(problem, backward, True, 0, False, False).head
+    return Shapes(*struct.unpack(f"{len(Shapes._fields)}q", head))
+
+
 @pytest.mark.parametrize("H", [4, 32, 300])
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_threads_write_of_a_step_is_apart(cell: str, H: int, eager_threads: None) -> None:
     """Their rows z of a span, too, whose gap is so many rows more."""
     torch.set_num_threads(2)
-    problem = given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem
-    head = prepared.prepare(problem, False, True, 0, False, False).head
-    plan, row_bytes = Shapes(*struct.unpack(f"{len(Shapes._fields)}q", head)), 4 * KINDS[cell].slots * H
+    plan = plan_of(given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem, False)
+    row_bytes = 4 * KINDS[cell].slots * H
     assert plan.own
     assert (plan.z_rows - plan.span * plan.most) * row_bytes >= APART
+
+
+@pytest.mark.parametrize("D", [1, 2])
+def test_who_sums_gradients_by_itself_has_as_many_sequences_as_directions(D: int, eager_threads: None) -> None:
+    torch.set_num_threads(2)
+    for N in (1, 2, 3, 4, 9):
+        plan = plan_of(given(Case("several threads", 100, N, 3, 20, D=D), "lstm", dtype=torch.float32).problem, True)
+        assert plan.pieces == (N >= 2 * D)
 
 
 def picked(problem: Problem, i: int) -> Problem:

@@ -143,7 +143,8 @@ def _prepare(
     elif (
         backward
         and not shares
-        and sequences >= threads > 1
+        and threads > 1
+        and sequences >= threads * directions  # not both directions' W_hh for one sequence
         and size * of_weights <= _PIECE_BYTES
         and rows >= _PIECE_ROWS * threads
     ):
