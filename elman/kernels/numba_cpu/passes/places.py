@@ -16,13 +16,13 @@ class Places(NamedTuple):
     z_at: Any
     """z_at(p, layer, d, q, scratch_row): the row z of the step whose output is row q: kept, or in scratch memory."""
     c_at: Any
-    """c_at(p, layer, d, q, i, gap): where c comes to stand: where it is kept, or over that of the step before, which in a
-    thread's own memory is a gap further."""
+    """c_at(p, layer, d, q, i, gap): where c comes to stand: where it is kept, or over that of the step before, which in
+    a thread's own memory is a gap further."""
     m_at: Any
     """m_at(p, layer, d, q, i, gap): the same of what is projected."""
     kept_z_at: Any
-    """kept_z_at(p, layer, d, q): where the slots are kept, or the pre-activation of a cell whose z stands in the output;
-    0: nowhere."""
+    """kept_z_at(p, layer, d, q): where the slots are kept, or the pre-activation of a cell whose z stands in the
+    output; 0: nowhere."""
     kept_c_at: Any
     """kept_c_at(p, layer, d, q): where c is kept; 0: nowhere."""
     kept_m_at: Any
