@@ -155,7 +155,7 @@ def _prepare(
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
     narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
-    own = threads > 1 and not shares and not groups
+    own = threads > 1 and not groups
     in_place = kind.in_output and not own  # then there is nothing to gain
     fused = not backward and _reads_in_recurrence(in_place, steps, ragged, masked, chunks * directions, shares, threads)
     block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
@@ -176,7 +176,7 @@ def _prepare(
     apart = APART if threads > 1 else 0
     of_thread = span * most + -(-apart // (size * slots * h)) if h else 0  # rows z
     if fused and (own or z_rows):
-        z_rows = span * most * directions if shares else of_thread * threads
+        z_rows = of_thread * (directions * shares if shares else threads)
     rest = after_forward(layers * directions * weights, threads, shares * directions)
     scratch = 0
 
@@ -194,6 +194,10 @@ def _prepare(
     def take_chunks(numbers: int, size: int) -> int:
         """The same, for the parts of each direction's chunks."""
         return take(numbers * size + directions * chunks * apart if numbers else 0, 1)
+
+    def take_shares(numbers: int, size: int) -> int:
+        """The same, or where units are shared so much for each share."""
+        return take(shares * (_in_lines(numbers * size) + apart), 1) if shares else take_chunks(numbers, size)
 
     def packed(gates: int, k: int) -> int:
         """Bytes of a packed weight (gates * H, k): forward it is transposed, backward it lies as it is."""
@@ -266,23 +270,23 @@ def _prepare(
         packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + hr + biases)), 1),
         z_scratch=take(z_rows * slots, size),
         h_own=take_own(2 * most * p if own and not backward else 0, size),
-        c_own=take_chunks(of_states * h if own and kind.has_c and not backward else 0, size),
+        c_own=take_shares(of_states * h if own and kind.has_c and not backward else 0, size),
         projecting=take_chunks(of_states * h if projected else 0, size),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
         below_too=below_too,
         at_start=take_chunks(once * of_states * of_h, size),
         after_span=take_chunks(once * of_states * of_h, size),
-        dh=take_chunks(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
-        carried=take_chunks(once * kind.carries * of_states * h, size),
-        carried_to_start=take_chunks(once * kind.carries * of_states * h, size),
+        dh=take_shares(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
+        carried=take_shares(once * kind.carries * of_states * h, size),
+        carried_to_start=take_shares(once * kind.carries * of_states * h, size),
         dz=take(in_spans * slots, size),
         x_rows=take(in_spans, 8),
         h_rows=take(in_spans, 8),
         m_rows=take(in_spans if projected else 0, 8),
         mask_rows=take(in_spans if dropped else 0, 8),
         masked=take_own(p * (INNER if backward else most) if dropped else 0, size),
-        h_carried=take_chunks(once * of_states * p if zoned else 0, size),
-        h_to_start=take_chunks(once * of_states * p if zoned else 0, size),
+        h_carried=take_shares(once * of_states * p if zoned else 0, size),
+        h_to_start=take_shares(once * of_states * p if zoned else 0, size),
     )
     below = (layers - 1, *shape[:-1], width) if layers > 1 else ()
     saved: tuple[tuple[int, ...], ...] = (below, below if masked else ())
