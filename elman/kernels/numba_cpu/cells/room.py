@@ -23,8 +23,8 @@ class Room(NamedTuple):
     carries: bool
     """Whether H numbers of gradient go back from step to step beside dz: what reaches the state before not by W_hh."""
     step: Any
-    """step(p, n, z, h_before, c_before, c, h, leak, kept): from z the states c and h, and in kept, which may be z, what
-    backward needs, for n units. Where in_output, h holds z, which is copied to kept where that is not 0. Where h is
+    """step(p, n, z, h_before, c_before, c, h, leak, kept): of z what backward needs, in kept, and the states c and h,
+    for n units. kept may be z. Where in_output, h holds z, which is kept too where kept is not 0. Where h is
     projected, h is what is to be projected. leak is 0 where nothing leaks."""
     step_back: Any
     """step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept): from dh at h, dz at the

@@ -13,6 +13,7 @@ from elman.kernels.numba_cpu.passes.seal import Seal
 from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again, turned_row
 from elman.kernels.numba_cpu.passes.together import step_done, wait_for_steps
 from elman.kernels.numba_cpu.plan.addresses import (
+    apart_at,
     clear,
     d_drive_at,
     d_leak_at,
@@ -66,10 +67,10 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
         mask_rows = addresses(p.memory + p.mask_rows + 8 * row)
         of_d = d * p.sequences
         at_start, after_span = p.memory + p.at_start + h_bytes * of_d, p.memory + p.after_span + h_bytes * of_d
-        carried = p.memory + p.carried + size * (h_size * of_d + j0)
-        to_start = p.memory + p.carried_to_start + size * (h_size * of_d + j0)
-        h_carried = p.memory + p.h_carried + size * (h_size * of_d + j0)
-        h_to_start = p.memory + p.h_to_start + size * (h_size * of_d + j0)
+        gap = share * apart_at(p, size * p.directions * p.sequences * h_size)
+        own = p.memory + gap + size * (h_size * of_d + j0)
+        carried, to_start = own + p.carried, own + p.carried_to_start
+        h_carried, h_to_start = own + p.h_carried, own + p.h_to_start
         h_kept = keeps_h and p.leak != 0
         t = p.steps - 1 - s if d else s
         x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
@@ -85,7 +86,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             r = row + (s - s0) * p.sequences + i
             dz[i] = p.memory + p.dz + dz_bytes * r + size * j0
             if not in_output:
-                dh[i] = dh_at(p, d, r, i, 0) + size * j0
+                dh[i] = dh_at(p, d, r, i, gap) + size * j0
             row_of_d = turned_row(p, d, s, i) if d_turned else row_of(p, t, i)
             above[i] = d_output + width * row_of_d + size * (h_size * d + j0) if d_output else zeros
             if s == s1 - 1:

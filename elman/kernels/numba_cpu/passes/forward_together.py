@@ -13,7 +13,16 @@ from elman.kernels.numba_cpu.passes.reading import Reading
 from elman.kernels.numba_cpu.passes.seal import Seal
 from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again
 from elman.kernels.numba_cpu.passes.together import step_done, wait_for_steps
-from elman.kernels.numba_cpu.plan.addresses import leak_at, mask_at, output_at, own_at, packed_hh_at, table_at, units_of
+from elman.kernels.numba_cpu.plan.addresses import (
+    apart_at,
+    leak_at,
+    mask_at,
+    output_at,
+    own_at,
+    packed_hh_at,
+    table_at,
+    units_of,
+)
 
 # A thread's tables of addresses: the states before a step, its rows z from the slots of W_hh and from the first on, h
 _BEFORE, _Z, _FIRST, _H = range(4)
@@ -24,7 +33,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
     """What `make_together` is given, for float32 or float64."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     h_gates, fresh, before_h, has_c, step = len(cell.of_h), cell.fresh, cell.before_h, cell.has_c, cell.step
-    z_at, c_at, kept_z_at, in_output = places.z_at, places.c_at, places.kept_z_at, cell.in_output
+    z_at, c_at, _, kept_z_at, kept_c_at, _ = places
+    in_output = cell.in_output
     product, read_span, begin_slots = reading.product, reading.span, reading.begin_slots
     seal_row = seal.add_row
 
@@ -34,14 +44,16 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
         j0, j1 = units_of(p, share, panel)
         before_table, z_table = table_at(p, thread, _BEFORE), table_at(p, thread, _Z)
         h_before, z = addresses(before_table), addresses(z_table)
-        first, h = addresses(table_at(p, thread, _FIRST)), addresses(table_at(p, thread, _H))
+        h_table = table_at(p, thread, _H)
+        first, h = addresses(table_at(p, thread, _FIRST)), addresses(h_table)
         h_size = p.hidden_size
         of_direction = layer * p.directions + d
         output = output_at(p, layer, size) + size * h_size * d
         row_bytes = size * h_size * p.directions
         t = p.steps - 1 - s if d else s
         earlier = t + 1 if d else t - 1
-        scratch = d * p.span * p.sequences  # the first row z of this direction
+        scratch = (d * p.shares + share) * p.z_rows  # the first row z of this share
+        gap = share * apart_at(p, size * p.directions * p.sequences * h_size)
         in_span = scratch + s % p.span * p.sequences
         if p.fused and in_span == scratch:
             read_span(p, layer, d, s, 0, p.sequences, scratch, j0, j1, thread)
@@ -65,19 +77,22 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
             for i in range(p.sequences):
                 masked[i] = at_masked + size * h_size * i
                 rows.multiply(masked[i], h_before[i], mask_at(p, of_direction, i, size), h_size)
-        product(p, p.sequences, read_table, h_size, packed_hh_at(p, layer, d), h_gates, j0, j1, z_table, z_table)
+        w_hh, out_table = packed_hh_at(p, layer, d), h_table if in_output else z_table
+        product(p, p.sequences, read_table, h_size, w_hh, h_gates, j0, j1, z_table, out_table)
         for i in range(p.sequences):
             q = row_of(p, t, i)
             c, c_before = 0, 0
             if has_c:
-                c = c_at(p, layer, d, q, i, 0) + size * j0
+                c = c_at(p, layer, d, q, i, gap) + size * j0
                 if s == 0 or starts_again(p, d, t, i):
                     c_before = c0_at(p, of_direction, i, size) + size * j0
                 else:
-                    c_before = c_at(p, layer, d, row_of(p, earlier, i), i, 0) + size * j0
+                    c_before = c_at(p, layer, d, row_of(p, earlier, i), i, gap) + size * j0
             leak, kept = leak_at(p, layer, d, q), kept_z_at(p, layer, d, q)
             leak, kept = leak + size * j0 if leak else 0, kept + size * j0 if kept else 0 if in_output else first[i]
             step(p, j1 - j0, first[i], h_before[i] + size * j0, c_before, c, h[i], leak, kept)
+            if has_c and p.c:
+                rows.copy(kept_c_at(p, layer, d, q) + size * j0, c, j1 - j0)
             if s == p.steps - 1:
                 place = size * (h_size * (of_direction * p.sequences + i) + j0)
                 rows.copy(p.h_n + place, h[i], j1 - j0)

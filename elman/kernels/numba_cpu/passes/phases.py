@@ -1,8 +1,8 @@
 """How threads share a run: phases, each a number of tasks that are taken one by one.
 
 Every thread runs the whole kernel. In each phase it takes tasks while there are any, its own first, then waits until
-those taken by others are done. How many threads come, and when, changes nothing but the time: one alone finishes every
-phase.
+those taken by others are done. How many threads come, and when, changes nothing but the time: one alone finishes
+every phase.
 
 The first phase prepares, the others are those of forward.py or backward.py.
 """

@@ -17,7 +17,7 @@ class Places(NamedTuple):
     """z_at(p, layer, d, q, scratch_row): the row z of the step whose output is row q: kept, or in scratch memory."""
     c_at: Any
     """c_at(p, layer, d, q, i, gap): where c comes to stand: where it is kept, or over that of the step before, which in
-    memory of a thread's own is a gap further."""
+    a thread's own memory is a gap further."""
     m_at: Any
     """m_at(p, layer, d, q, i, gap): the same of what is projected."""
     kept_z_at: Any

@@ -166,9 +166,15 @@ def biases_at(p, layer, d):
 
 
 @part
+def apart_at(p, count):
+    """From so many bytes to those of the next thread, or share, in scratch memory that has them for each."""
+    return (count + LINE - 1) // LINE * LINE + p.apart
+
+
+@part
 def own_at(p, array, count, thread):
     """A thread's part, so many bytes, of an array of scratch memory that has one for each."""
-    return p.memory + array + ((count + LINE - 1) // LINE * LINE + p.apart) * thread
+    return p.memory + array + apart_at(p, count) * thread
 
 
 @part

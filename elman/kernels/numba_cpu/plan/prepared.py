@@ -156,7 +156,7 @@ def _prepare(
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
     narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
-    own = not backward and threads > 1 and not shares
+    own = not backward and threads > 1
     in_place = kind.in_output and not own  # then there is nothing to gain
     fused = not backward and _reads_in_recurrence(in_place, steps, ragged, masked, chunks * directions, shares, threads)
     block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
@@ -177,7 +177,7 @@ def _prepare(
     apart = APART if threads > 1 else 0
     of_thread = span * most + -(-apart // (size * slots)) if h else 0  # rows z
     if fused and (own or z_rows):
-        z_rows = span * most * directions if shares else of_thread * threads
+        z_rows = of_thread * (directions * shares if shares else threads)
     rest = after_forward(layers * directions * weights, threads, shares * directions)
     scratch = 0
 
@@ -195,6 +195,12 @@ def _prepare(
     def take_chunks(numbers: int, size: int) -> int:
         """The same, for the parts of each direction's chunks."""
         return take(numbers * size + directions * chunks * apart if numbers else 0, 1)
+
+    def take_shares(numbers: int, size: int) -> int:
+        """The same, or where units are shared so much for each share."""
+        if numbers == 0 or not shares:
+            return take_chunks(numbers, size)
+        return take(shares * (_in_lines(numbers * size) + apart), 1)
 
     def packed(gates: int, k: int) -> int:
         """Bytes of a packed weight (gates * H, k): forward it is transposed, backward it lies as it is."""
@@ -266,24 +272,24 @@ def _prepare(
         offsets=take(steps + 1 if ragged == 2 else 0, 8),
         packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + hr + biases)), 1),
         z_scratch=take(z_rows * slots, size),
-        h_own=take_own(2 * most * p if own else 0, size),
-        c_own=take_chunks(of_states * h if own and kind.has_c else 0, size),
+        h_own=take_own(2 * most * p if own and not shares else 0, size),
+        c_own=take_shares(of_states * h if own and kind.has_c else 0, size),
         projecting=take_chunks(of_states * h if projected else 0, size),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
         below_too=below_too,
         at_start=take_chunks(once * of_states * of_h, size),
         after_span=take_chunks(once * of_states * of_h, size),
-        dh=take_chunks(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
-        carried=take_chunks(once * kind.carries * of_states * h, size),
-        carried_to_start=take_chunks(once * kind.carries * of_states * h, size),
+        dh=take_shares(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
+        carried=take_shares(once * kind.carries * of_states * h, size),
+        carried_to_start=take_shares(once * kind.carries * of_states * h, size),
         dz=take(in_spans * slots, size),
         x_rows=take(in_spans, 8),
         h_rows=take(in_spans, 8),
         m_rows=take(in_spans if projected else 0, 8),
         mask_rows=take(in_spans if dropped else 0, 8),
         masked=take_own(p * (INNER if backward else most) if dropped else 0, size),
-        h_carried=take_chunks(once * of_states * p if zoned else 0, size),
-        h_to_start=take_chunks(once * of_states * p if zoned else 0, size),
+        h_carried=take_shares(once * of_states * p if zoned else 0, size),
+        h_to_start=take_shares(once * of_states * p if zoned else 0, size),
     )
     below = (layers - 1, *shape[:-1], width) if layers > 1 else ()
     saved: tuple[tuple[int, ...], ...] = (below, below if masked else ())

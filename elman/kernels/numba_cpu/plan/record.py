@@ -56,7 +56,7 @@ class Shapes(NamedTuple):
     hh: int  # bytes of a packed W_hh
     hr: int  # bytes of a packed W_hr
     biases: int  # bytes of the biases of all slots
-    # scratch; (D, N, .) are apart by chunks where sequences are split
+    # scratch; (D, N, .) are apart by chunks where sequences are split, and where units are shared each share has some
     sealing: int  # (threads,) vectors
     zeros: int  # (max(I, D * P, S * H),) zeros
     tables: int  # (threads, TABLES, table) words
