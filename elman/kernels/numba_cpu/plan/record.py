@@ -48,7 +48,7 @@ class Shapes(NamedTuple):
     fused: int  # forward: whether who recurs reads the input too, a span at a time; 0: it is a phase before
     keeps: int  # forward: whether z of every step is kept; if not, what is fused has only that of a span
     overlap: int  # whether a span's recurrence runs beside what follows from the span before, and dz of both is kept
-    z_rows: int  # forward, fused: of z in one span of a thread, and as many more as keep it apart from the next one's
+    z_rows: int  # forward, fused: of z in one span of a thread or share, and those that keep it apart from the next one
     span_rows: int  # of dz in one span: of one direction, or of one chunk of sequences that are apart
     padded: int  # H in whole vectors: where units are shared, each gate is packed by itself
     ih_first: int  # bytes of a packed W_ih in the first layer
@@ -69,7 +69,7 @@ class Shapes(NamedTuple):
     starts: int  # (chunks, T + 1) number of real steps of the chunk before t
     offsets: int  # (T + 1,) packed: where the steps t begin
     packed: int  # for each direction of each layer: W_ih, W_hh, W_hr, biases
-    z_scratch: int  # (T, N, D, S * H), or fused (threads, z_rows, S * H), where none is kept
+    z_scratch: int  # (T, N, D, S * H) where none is kept, or fused (threads, or D and shares, z_rows, S * H)
     h_own: int  # (threads, 2, most, P) h of a step and of the one before
     c_own: int  # (D, N, H) c of a step
     projecting: int  # (D, N, H) what is to be projected, where none is kept; backward its gradient
