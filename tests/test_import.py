@@ -37,6 +37,31 @@ def test_an_import_and_a_layer_that_is_built_load_nothing_heavy() -> None:
     assert not HEAVY & built - torchs
 
 
+def test_a_plain_call_and_its_way_back_load_nothing_that_others_need() -> None:
+    """Each module is 0.1 to 0.3 ms of a first call: what asks for dropout, transforms or leaks brings its own."""
+    code = "import sys, torch, elman\nelman.RNN(3, 4)(torch.ones(5, 2, 3))[0].sum().backward()\n"
+    code += f"loaded = {OF_OTHER_CALLS} & {{*sys.modules}}\nassert 'elman.nn.rnn' in sys.modules and not loaded, loaded"
+    runs(code)
+
+
+OF_OTHER_CALLS = {
+    "elman._waiting",
+    "elman.autograd.drawing",
+    "elman.autograd.functorch",
+    "elman.autograd.levels",
+    "elman.autograd.operator",
+    "elman.call.dropout",
+    "elman.call.over_time",
+    "elman.kernels.numba_cpu.compile.kernel",
+    "elman.kernels.numba_cpu.saved",
+    "elman.kernels.numba_cpu.stream",
+    "elman.kernels.reference",
+    "elman.nn.become",
+    "elman.nn.leaky",
+    "numba",
+}
+
+
 @pytest.mark.parametrize(
     "call",
     ["with FakeTensorMode(): output = run(torch.ones(5, 3, 2))", "output = vmap(run)(torch.ones(1, 5, 3, 2))[0]"],

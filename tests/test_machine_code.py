@@ -4,6 +4,7 @@ import ctypes
 import multiprocessing.spawn
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 
@@ -125,3 +126,35 @@ def test_where_machine_code_may_not_run_it_is_said(monkeypatch: pytest.MonkeyPat
     assert "no executable memory" in str(machine_code.unusable())
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     assert "RISC-V" in str(machine_code.unusable())
+
+
+def test_machine_code_is_kept_under_the_names_of_all_that_it_is_made_of() -> None:
+    """So what an edited source gives is compiled: no module of elman is loaded to compile that the key leaves out."""
+    program = """
+        import importlib, sys
+        from elman.kernels.numba_cpu.compile import cache, kernel
+        for cell in ("elman", "gru", "lstm", "leaky", "potential"):
+            importlib.import_module(f"elman.kernels.numba_cpu.cells.{cell}")
+        loaded = {module.__file__ for name, module in sys.modules.items() if name.startswith("elman.kernels.")}
+        read = {str(cache.KERNELS / name) for name in cache.sources()}
+        packages = ("__init__.py", "kernels/cells.py", "kernels/collection.py")
+        print(sorted(file for file in loaded - read if not file.endswith(packages)), len(loaded & read))
+    """
+    done = forked.run(program)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("[]"), done.stdout
+    assert int(done.stdout.split()[-1]) > 30
+
+
+def test_an_edited_source_has_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = cache._key()
+    shutil.copytree(cache.KERNELS, tmp_path / "kernels", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(cache, "KERNELS", tmp_path / "kernels")
+    assert cache._key() == before
+    edited = tmp_path / "kernels" / "numba_cpu" / "cells" / "elman.py"
+    kept, content = edited.stat(), edited.read_text()
+    edited.write_text(content.replace("f = tanh", "f = hnat", 1))  # as long as before
+    os.utime(edited, ns=(kept.st_atime_ns, kept.st_mtime_ns))
+    assert edited.stat().st_size == kept.st_size
+    assert edited.read_text() != content
+    assert cache._key() != before

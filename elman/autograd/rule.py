@@ -18,7 +18,6 @@ from torch.autograd import forward_ad
 
 from elman.kernels.numba_cpu.memory import has_numbers
 from elman.kernels.numba_cpu.obstacle import DTYPES
-from elman.kernels.numba_cpu.saved import saved_shapes as own_shapes
 from elman.kernels.problem import Problem, Run
 from elman.kernels.shapes import check_values
 from elman.kernels.table import OWN, Backend, choose
@@ -59,9 +58,11 @@ def forward(problem: Problem, checked: bool = False) -> Run:
 
 def saved_shapes(problem: Problem) -> tuple[tuple[int, ...], ...]:
     """The shapes of what `forward` saves besides the mark; (0,) of what is not there."""
+    from elman.kernels.numba_cpu import saved
+
     shapes: Sequence[tuple[int, ...] | None] = (None,) * len(problem.cell.saved)
     if problem.x.is_cpu and problem.x.dtype in DTYPES and OWN.unavailable() is None:
-        shapes = own_shapes(problem)
+        shapes = saved.saved_shapes(problem)
     return tuple((0,) if shape is None else shape for shape in shapes)
 
 

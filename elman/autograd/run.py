@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from elman.autograd import eager, levels
+from elman.autograd import eager
 from elman.autograd.private import unwrapped
 from elman.kernels import moment
 from elman.kernels.problem import Problem
@@ -32,9 +32,9 @@ def _now(problem: Problem) -> Found:
             return _padded(_now, problem, problem.batch_sizes)
         if passing == moment.WATCHED:
             return _by_operator(problem)
-        if levels.are_known():
-            from elman.autograd import functorch
+        from elman.autograd import functorch, levels
 
+        if levels.are_known():
             return functorch.run(problem)
     backend, _ = choose(problem)
     if not backend.differentiable:

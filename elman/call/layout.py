@@ -9,9 +9,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.autograd.run import run
 from elman.call.checks import check_batch_sizes, check_lengths, check_reset
-from elman.call.dropout import draw_masks
 from elman.call.dtypes import SHORT, in_kernel_dtype
-from elman.call.over_time import Given, with_terms
 from elman.call.usual import Usual, problem_of
 from elman.kernels import torch_native
 from elman.kernels.cells import Cell
@@ -19,6 +17,7 @@ from elman.kernels.problem import Problem
 from elman.kernels.table import asked
 
 if TYPE_CHECKING:
+    from elman.call.over_time import Given
     from elman.nn.recurrent import Recurrent
 
 States = tuple[Tensor, ...]
@@ -32,7 +31,7 @@ def run_padded(
     lengths: Tensor | Sequence[int] | None,
     reset: Tensor | None,
     usual: Usual | None,
-    given: Given | None = None,
+    given: "Given | None" = None,
 ) -> tuple[Tensor, States]:
     """The layer on a tensor: (T, N, I), (N, T, I) or (T, I). `usual`: what is known of calls like this one."""
     unbatched = input.dim() == 2
@@ -49,12 +48,14 @@ def run_padded(
         lengths = check_lengths(lengths, *x.shape[:2])
     if reset is not None:  # a copy: backward must see what forward saw
         reset = reset.to(input.device).clone(memory_format=torch.contiguous_format)
-    masks = draw_masks(layer, x.shape[:2], x) if layer.dropout and layer.training else None
+    masks = _masks(layer, x.shape[:2], x)
     over_time = given is not None or layer.zoneout or (layer.recurrent_dropout and layer.training)
     problem, found = None, None
     if usual is None or over_time or lengths is not None or reset is not None or masks is not None:
         problem = problem_of(layer, x, states, weights, lengths, reset, masks)
         if over_time:
+            from elman.call.over_time import with_terms
+
             problem = with_terms(layer, problem, given, unbatched)
     if usual is not None:
         found = usual.run(layer, x, states, weights, problem)
@@ -68,22 +69,33 @@ def run_padded(
 
 
 def run_packed(
-    layer: "Recurrent", input: PackedSequence, states: States, weights: list[Tensor], given: Given | None = None
+    layer: "Recurrent", input: PackedSequence, states: States, weights: list[Tensor], given: "Given | None" = None
 ) -> tuple[PackedSequence, States]:
     """The layer on a PackedSequence, the longest sequence first inside as torch packs it."""
     data, batch_sizes, sorted_indices, unsorted_indices = input
     if sorted_indices is not None:
         states = tuple(state.index_select(1, sorted_indices) for state in states)
     check_batch_sizes(batch_sizes, data.shape[0], states)
-    masks = draw_masks(layer, (data.shape[0],), data) if layer.dropout and layer.training else None
+    masks = _masks(layer, data.shape[:1], data)
     # a copy: backward must see what forward saw
     problem = problem_of(layer, data, states, weights, masks=masks, batch_sizes=batch_sizes.clone())
     if given is not None or layer.recurrent_dropout or layer.zoneout:
+        from elman.call.over_time import with_terms
+
         problem = with_terms(layer, problem, given)
     output, last = in_kernel_dtype(run, problem)
     if unsorted_indices is not None:
         last = tuple(state.index_select(1, unsorted_indices) for state in last)
     return PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices), last
+
+
+def _masks(layer: "Recurrent", rows: Sequence[int], like: Tensor) -> Tensor | None:
+    """The masks of dropout between layers, where there is any."""
+    if not (layer.dropout and layer.training):
+        return None
+    from elman.call.dropout import draw_masks
+
+    return draw_masks(layer, rows, like)
 
 
 def run_step(cell: Cell, bias: bool, input: Tensor, states: States, weights: list[Tensor]) -> States:

@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import importlib
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -61,17 +60,13 @@ class Backend(NamedTuple):
     module: str
     differentiable: bool
     """Whether autograd goes through its forward by itself. If not, it has a backward."""
-    requires: str | None
-    """A package without which it is not available."""
+    makes_code: bool
+    """Whether it runs machine code that the program makes, which a system may refuse."""
     cannot: Callable[[Problem], str | None]
 
     def unavailable(self) -> str | None:
         """Why it cannot be used here, or None."""
-        if self.requires is None:
-            return None
-        if not _installed(self.requires):
-            return f"the package {self.requires} is not installed"
-        return _unusable()
+        return _unusable() if self.makes_code else None
 
     def obstacle(self, problem: Problem) -> str | None:
         """Why it cannot run this call now, or None."""
@@ -118,11 +113,6 @@ def _not_chosen(problem: Problem) -> str | None:
     return _slower()
 
 
-@functools.cache
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
 def _none(problem: Problem) -> None:
     return None
 
@@ -130,9 +120,9 @@ def _none(problem: Problem) -> None:
 _TABLE = {
     backend.name: backend
     for backend in (
-        Backend("numba", "elman.kernels.numba_cpu.api", False, "numba", numba_obstacle),
-        Backend("torch", "elman.kernels.torch_native", True, None, torch_obstacle),
-        Backend("reference", "elman.kernels.reference.loop", True, None, _none),
+        Backend("numba", "elman.kernels.numba_cpu.api", False, True, numba_obstacle),
+        Backend("torch", "elman.kernels.torch_native", True, False, torch_obstacle),
+        Backend("reference", "elman.kernels.reference.loop", True, False, _none),
     )
 }
 OWN = _TABLE["numba"]

@@ -3,7 +3,7 @@
 import copy
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -16,10 +16,11 @@ from elman.autograd import eager
 from elman.call.checks import check_call, check_cell_call, check_weights
 from elman.call.fx import as_one_node
 from elman.call.layout import run_packed, run_padded, run_step
-from elman.call.over_time import Given
 from elman.call.usual import usual_call
 from elman.kernels.cells import Cell
-from elman.nn.become import become, own_class
+
+if TYPE_CHECKING:
+    from elman.call.over_time import Given
 
 States = tuple[Tensor, ...]
 _OF_QUANTIZATION = {
@@ -97,7 +98,7 @@ class Recurrent(RNNBase):
         states: tuple[Any, ...],  # of hx
         lengths: Tensor | Sequence[int] | None,
         reset: Tensor | None,
-        given: Given | None = None,
+        given: "Given | None" = None,
     ) -> Any:
         """output and the states after the last step; `forward` says what it takes."""
         weights = self._weights()
@@ -289,6 +290,8 @@ def _scriptable(layer: nn.Module, name: str) -> nn.Module:
 
     torch.jit.script puts it into the model it was given, too. A subclass stays what it is, with its own code.
     """
+    from elman.nn.become import become, own_class
+
     same = copy.copy(layer)
     if "_kind" in vars(own_class(layer)):
         become(same, getattr(nn, name))

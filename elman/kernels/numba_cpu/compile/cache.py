@@ -7,7 +7,6 @@ place and renamed, so that half a file is never run.
 
 import ctypes
 import functools
-import glob
 import hashlib
 import logging
 import multiprocessing.spawn
@@ -30,6 +29,7 @@ from elman._needs import VERSIONS
 from elman.kernels.numba_cpu.compile import machine_code
 from elman.kernels.numba_cpu.compile.processor import YIELD
 
+KERNELS = Path(__file__).parents[2]
 log = logging.getLogger("elman")
 _lock = threading.Lock()
 
@@ -102,14 +102,24 @@ def _foreign() -> dict[str, Any]:
 
 def _key() -> str:
     """Everything the machine code depends on, in one word."""
-    kernels = Path(__file__).parents[2]
-    names = sorted(glob.glob("numba_cpu/**/*.py", root_dir=kernels, recursive=True))
-    names.append("reference/random.py")  # which has the generator's constants
-    parts = [part for name in names for part in (name.encode(), (kernels / name).read_bytes())]
+    key = hashlib.sha256()
+    for name in sources():
+        with open(f"{KERNELS}/{name}", "rb", buffering=0) as file:
+            key.update(b"\0".join((name.encode(), file.read(), b"")))
     versions = [VERSIONS["numba"], llvmlite.__version__]
     cpu = machine_code.processor()
     machine = [platform.machine(), cpu.name, cpu.flags]
-    return hashlib.sha256(b"\0".join(parts) + "\0".join(versions + machine).encode()).hexdigest()[:32]
+    key.update("\0".join(versions + machine).encode())
+    return key.hexdigest()[:32]
+
+
+def sources() -> list[str]:
+    """The files of the kernels that machine code is made of: those in folders of numba_cpu. What lies beside these
+    starts it only."""
+    folders = [entry.name for entry in os.scandir(f"{KERNELS}/numba_cpu") if entry.is_dir()]
+    names = [f"numba_cpu/{folder}/{name}" for folder in folders for name in os.listdir(f"{KERNELS}/numba_cpu/{folder}")]
+    names.append("reference/random.py")  # which has the generator's constants
+    return sorted(name for name in names if name.endswith(".py"))
 
 
 def _cache_folder() -> Path:

@@ -14,7 +14,7 @@ from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
 from elman.kernels.numba_cpu.memory import LARGE
-from elman.kernels.numba_cpu.plan.record import APART, LINE, TABLES, Shapes, after_forward
+from elman.kernels.numba_cpu.plan.record import APART, LINE, TABLES, Shapes, after_forward, head_of
 from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
@@ -236,7 +236,7 @@ def _prepare(
         x_turned=x_turned,
         d_output_turned=d_output_turned,
         threads=threads,
-        number_of_thread=team.number_of_thread(),
+        number_of_thread=team.number_of_thread() if threads > 1 else 0,
         table=table,
         own=own,
         apart=apart,
@@ -308,7 +308,7 @@ def _prepare(
         below,
         saved,
         tuple([place for place, shape in enumerate(saved) if shape]),
-        struct.pack(f"{len(shapes)}q", *shapes),
+        head_of(shapes),
         rest,
         (1 << 8 * size) - 1,
         rooms(torch_dtype, shape, output, states, shapes_of_weights, saved, groups),

@@ -1,7 +1,8 @@
 """The plan: the sizes and addresses of one run, as the record that Python writes and compiled code reads."""
 
 import struct
-from typing import NamedTuple
+from operator import itemgetter
+from typing import NamedTuple, TypedDict
 
 LINE = 64  # bytes: every array in scratch memory starts at a multiple
 APART = 512  # bytes between what two threads write again and again: a processor reads ahead, and takes so many lines
@@ -10,7 +11,7 @@ COUNTER_BYTES = 2 * LINE  # from a counter to the next, since lines may be taken
 TABLES = 12  # of addresses, that each thread has
 
 
-class Shapes(NamedTuple):
+class Shapes(TypedDict):
     """What follows from the shapes alone. What stands under "scratch" are offsets in bytes. S is the cell's slots, Gh
     those of them that W_hh writes."""
 
@@ -130,12 +131,18 @@ class Arrays(NamedTuple):
     d_drive: int  # (L * D, T, N, H)
 
 
-FIELDS = (*Shapes._fields, *Arrays._fields)
+_SHAPES = (*Shapes.__annotations__,)
+FIELDS = (*_SHAPES, *Arrays._fields)
 HEADER_BYTES = 8 * len(FIELDS)
 OF_FORWARD = 1 + Arrays._fields.index("seal")
 """How many of Arrays differ from one forward run to the next: those before d_output."""
 FORWARD = struct.Struct(f"{OF_FORWARD}q")
 """How the plan goes on after the shapes: with these."""
+
+
+def head_of(shapes: Shapes) -> bytes:
+    """How the plan begins."""
+    return struct.pack(f"{len(_SHAPES)}q", *itemgetter(*_SHAPES)(shapes))
 
 
 def after_forward(weights: int, threads: int, shares: int) -> struct.Struct:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from elman import _fork, _waiting
+from elman import _fork
 
 _TEAM_WORK = 1_200_000  # multiply-adds below which a second thread of the OpenMP team saves less than it costs
 _TEAM_STEP = 150_000  # the same for a single step of one sequence, which takes the time of reading the weights
@@ -85,6 +85,8 @@ class Company:
         self.alone, self.until = True, end + self._apart
         self._apart = min(2 * self._apart, _APART[1])
         if not self._said:
+            from elman import _waiting
+
             self._said = True
             briefly = gnu_parallel() is not None and _waiting.watch()
             log.info(SAID, 100 * lost, BRIEFLY if briefly else "")
