@@ -33,6 +33,7 @@ from elman.kernels.numba_cpu.memory import (
     fits,
     has_numbers,
     plain,
+    plain_of,
 )
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
@@ -144,8 +145,8 @@ class Known:
                 way.looks, self._back[form] = look, [way, *self._back.get(form, ())[:7]]
         place = self.place_of_output
         tensors, terms = [*kept[: self.count], *kept[place:], *gradients], kept[self.count : place]
-        if way.copied:
-            tensors = [plain(t) if copied else t for t, copied in zip(tensors, way.copied, strict=True)]
+        for k, copy in way.copied:
+            tensors[k] = copy(tensors[k])
         at = way.order((0, *addresses(tensors, way.sizes)))
         at_tables = addresses_of_tables(tables) if tables else NO_TABLES
         at_terms: Sequence[int] = NO_TERMS
@@ -190,15 +191,16 @@ class Known:
         tensors = [*kept[: self.count], *kept[place:]]
         places = [*range(self.count), 3, *[4 + k for k in ahead.places]]
         x_copied = self._turned and needs_x  # its gradient lies as itself, not turned
-        copied, d_output_turned = [x_copied, *[False] * (len(tensors) - 1)], False
+        copied, d_output_turned = [(0, plain)] if x_copied else [], False
         for k, (d, shape) in enumerate(zip(given, (ahead.output, *ahead.states), strict=True)):
             if d is not None:
                 fits("the gradient at a last state" if k else "d_output", d, shape, x)
                 read, turned = as_it_lies(d, k == 0)
                 d_output_turned = d_output_turned or turned
+                if read is not d:
+                    copied.append((len(tensors), plain_of(d)))
                 tensors.append(d)
                 places.append(9 + k)
-                copied.append(read is not d)
         problem = self.problem([*kept[: self.count], *self._weights, *kept[self.count : place]], tables)
         x_turned = self._turned and not x_copied
         prepared = prepare(problem, True, True, 0, x_turned, d_output_turned, self._keeps_terms)
@@ -237,11 +239,16 @@ class _WayBack:
     __slots__ = ("copied", "looks", "order", "prepared", "sizes")
     looks: Look
 
-    def __init__(self, prepared: Prepared, sizes: list[int], places: list[int], copied: list[bool]) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        sizes: list[int],
+        places: list[int],
+        copied: list[tuple[int, Callable[[Tensor], Tensor]]],
+    ) -> None:
         """Of x, the states, output, what is saved besides and the gradients: their bytes, their places among the
-        addresses that a kernel is told, and which it reads from a copy."""
-        self.prepared, self.sizes = prepared, sizes
-        self.copied = copied if True in copied else []
+        addresses that a kernel is told, and which of them it reads from a copy, with what makes that."""
+        self.prepared, self.sizes, self.copied = prepared, sizes, copied
         order = [0] * _ADDRESSES
         for k, place in enumerate(places):
             order[place] = k + 1
