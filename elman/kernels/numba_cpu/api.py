@@ -17,6 +17,7 @@ from elman.kernels.numba_cpu.launch import (
     end_of_forward,
     launch_backward,
     launch_forward,
+    room_to_save,
     two,
 )
 from elman.kernels.numba_cpu.launch import (
@@ -56,9 +57,10 @@ def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_te
     tables, at_tables = _tables(prepared, problem, x)
     terms, at_terms = read_terms(rows_of_terms(problem, x), problem.terms)
     end = end_of_forward(prepared, at_weights, at_terms)
-    output, last, saved, seal = launch_forward(prepared, x.data_ptr(), at_states, at_tables, sealed, end)
+    saved = room_to_save(prepared, prepared.rooms.saved)
+    output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, addresses_of(saved), at_tables, sealed, end)
     del states, tables, terms  # what was made contiguous was kept until the kernel was back
-    return Run(output, last, (saved or (None,) * len(prepared.saved)) if save else ()), seal
+    return Run(output, last, saved if save else ()), seal
 
 
 def backward(
@@ -95,7 +97,7 @@ def backward(
         fits("d_output", d_output, prepared.output, x)
     saved = (
         tuple([_plain_saved(a, shape, x) for a, shape in zip(saved, prepared.saved, strict=True)])
-        if prepared.places
+        if any(prepared.saved)
         else ()
     )
     d_last = tuple([d if d is None else plain(d) for d in d_last])

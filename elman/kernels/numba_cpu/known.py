@@ -22,6 +22,7 @@ from elman.kernels.numba_cpu.launch import (
     end_of_forward,
     launch_backward,
     launch_forward,
+    room_to_save,
     two,
 )
 from elman.kernels.numba_cpu.memory import (
@@ -94,8 +95,8 @@ class Known:
 
     def forward(
         self, x: Tensor, states: Sequence[Tensor], held: Held, terms: Sequence[Tensor], tables: Tables, save: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
-        """Output, last states, what is saved and then a seal of the output."""
+    ) -> tuple[Tensor, tuple[Tensor, ...], Sequence[Tensor], int]:
+        """Output, last states, the pieces of what is saved and then a seal of the output."""
         check_own_room(x)
         at_states: Sequence[int] = NO_STATES
         if states:
@@ -113,9 +114,12 @@ class Known:
             end = end_of_forward(prepared, held[1], at_terms)
             if not terms:
                 self._ends[save] = held[1], end
-        found = launch_forward(prepared, x.data_ptr(), at_states, at_tables, save, end)
+        pieces = prepared.rooms.pieces
+        saved: Any = room_to_save(prepared, pieces.rooms) if pieces.rooms else ()
+        at_saved = pieces.addresses(saved)
+        output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, at_saved, at_tables, save, end)
         del read  # what was made rows was kept until the kernel was back
-        return found
+        return output, last, saved, seal
 
     def backward(
         self,
@@ -162,7 +166,7 @@ class Known:
                 at_weights,
                 at_tables,
                 at[3],
-                at[4:9],
+                self._ahead[True].rooms.pieces.begin_at(at[4:9]),
                 at[9],
                 at[10:],
                 needs,
@@ -189,9 +193,13 @@ class Known:
             return None
         ahead, x, place = self._ahead[True], kept[0], self.place_of_output
         tensors = [*kept[: self.count], *kept[place:]]
-        places = [*range(self.count), 3, *[4 + k for k in ahead.places]]
+        # of a piece, where it begins stands for each array in it
+        pieces = ahead.rooms.pieces.places
+        places = [[k] for k in (*range(self.count), 3)]
+        places += [[4 + k for k, place in enumerate(pieces) if place == piece] for piece in range(1, 1 + max(pieces))]
         x_copied = self._turned and needs_x  # its gradient lies as itself, not turned
-        copied, d_output_turned = [(0, plain)] if x_copied else [], False
+        copied: list[tuple[int, Callable[[Tensor], Tensor]]] = [(0, plain)] if x_copied else []
+        d_output_turned = False
         for k, (d, shape) in enumerate(zip(given, (ahead.output, *ahead.states), strict=True)):
             if d is not None:
                 fits("the gradient at a last state" if k else "d_output", d, shape, x)
@@ -200,23 +208,22 @@ class Known:
                 if read is not d:
                     copied.append((len(tensors), plain_of(d)))
                 tensors.append(d)
-                places.append(9 + k)
+                places.append([9 + k])
         problem = self.problem([*kept[: self.count], *self._weights, *kept[self.count : place]], tables)
         x_turned = self._turned and not x_copied
         prepared = prepare(problem, True, True, 0, x_turned, d_output_turned, self._keeps_terms)
         return _WayBack(prepared, [t.nbytes for t in tensors], places, copied)
 
-    def all_saved(self, there: Sequence[Tensor]) -> Saved:
-        """What `launch_forward` saved, of what of it is there."""
+    def all_saved(self, pieces: Sequence[Tensor]) -> Saved:
+        """What a run saved besides the output, of the pieces that it is in."""
         ahead = self._ahead[True]
-        found = dict(zip(ahead.places, there, strict=True))
-        return tuple([found.get(place) for place in range(len(ahead.saved))])
+        return ahead.rooms.pieces.arrays(pieces, ahead.saved)
 
     def _fits(self, kept: Sequence[Tensor]) -> bool:
         """Whether what was kept has its shapes, dtype, place and order still."""
         ahead, (x, turned) = self._ahead[True], as_it_lies(kept[0])
-        saved = [shape for shape in ahead.saved if shape]
-        shapes = [self._x_shape, *ahead.states[: self.count - 1], *self._term_shapes, ahead.output, *saved]
+        shapes = [self._x_shape, *ahead.states[: self.count - 1], *self._term_shapes, ahead.output]
+        shapes += ahead.rooms.pieces.shapes
         if [*map(Tensor.size, kept)] != shapes or {t.dtype for t in kept} != {self._weights[0].dtype}:
             return False
         others = [*kept[1 : self.count], *kept[self.place_of_output :]]
@@ -243,15 +250,16 @@ class _WayBack:
         self,
         prepared: Prepared,
         sizes: list[int],
-        places: list[int],
+        places: list[list[int]],
         copied: list[tuple[int, Callable[[Tensor], Tensor]]],
     ) -> None:
         """Of x, the states, output, what is saved besides and the gradients: their bytes, their places among the
         addresses that a kernel is told, and which of them it reads from a copy, with what makes that."""
         self.prepared, self.sizes, self.copied = prepared, sizes, copied
         order = [0] * _ADDRESSES
-        for k, place in enumerate(places):
-            order[place] = k + 1
+        for k, of_tensor in enumerate(places):
+            for place in of_tensor:
+                order[place] = k + 1
         self.order = operator.itemgetter(*order)
         """The addresses in their places, of a 0 for what is not there and then the tensors'."""
 

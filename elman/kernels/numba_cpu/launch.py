@@ -8,11 +8,12 @@ from torch import Tensor
 from elman.kernels.numba_cpu.memory import ask_for_huge_pages, check_own_room, scratch_for
 from elman.kernels.numba_cpu.plan.prepared import Prepared
 from elman.kernels.numba_cpu.plan.record import FORWARD
+from elman.kernels.numba_cpu.rooms import Room
 from elman.kernels.numba_cpu.terms import NO_TERMS
 from elman.kernels.problem import Tables
 
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
-NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 6))
+NO_STATES, NO_TABLES, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 6))
 
 
 class OutputChanged(RuntimeError):
@@ -23,16 +24,18 @@ def launch_forward(
     prepared: Prepared,
     at_x: int,
     at_states: Sequence[int],
+    at_saved: Sequence[int],
     at_tables: Sequence[int],
     sealed: bool,
     end: bytes,
-) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
-    """Output, last states, what is saved and, if asked for, a seal of the output, on memory that was asked for already.
+) -> tuple[Tensor, tuple[Tensor, ...], int]:
+    """Output, last states and, if asked for, a seal of the output, on memory that was asked for already.
 
     Args:
         prepared: for this run.
         at_x: the address of x, contiguous, as (T, N, I) or if prepared for that as (N, T, I), or packed.
         at_states: the addresses of h_0 and c_0; 0 of none.
+        at_saved: the five addresses of what is saved; 0 of none.
         at_tables: of the tables; 0 of none.
         sealed: whether the seal is asked for.
         end: as `end_of_forward` gives it.
@@ -40,11 +43,8 @@ def launch_forward(
     rooms = prepared.rooms
     output = rooms.output()
     last = tuple([room() for room in rooms.states])
-    saved: Saved = ()
-    if prepared.places:
-        saved = tuple([None if room is None else room() for room in rooms.saved])
     if prepared.large:
-        ask_for_huge_pages([output, *[array for array in saved if array is not None]])
+        ask_for_huge_pages([output])
     seal = ctypes.c_int64() if sealed else None
     scratch = scratch_for(prepared.scratch)
     plan = FORWARD.pack(
@@ -55,12 +55,20 @@ def launch_forward(
         last[0].data_ptr(),
         last[1].data_ptr() if len(last) > 1 else 0,
         output.data_ptr(),
-        *(addresses_of(saved) if saved else NOTHING_SAVED),
+        *at_saved,
         *at_tables,
         0 if seal is None else ctypes.addressof(seal),
     )
     prepared.start(b"".join((prepared.head, plan, end)))
-    return output, last, saved, 0 if seal is None else seal.value & prepared.seal_bits
+    return output, last, 0 if seal is None else seal.value & prepared.seal_bits
+
+
+def room_to_save(prepared: Prepared, rooms: Sequence[Room | None]) -> Saved:
+    """For what a run saves besides the output; None where there is no such thing."""
+    saved = tuple([None if room is None else room() for room in rooms])
+    if prepared.large:
+        ask_for_huge_pages([array for array in saved if array is not None])
+    return saved
 
 
 def end_of_forward(prepared: Prepared, at_weights: Sequence[int], at_terms: Sequence[int] = NO_TERMS) -> bytes:
