@@ -16,6 +16,7 @@ from elman import _fork
 from elman.kernels.numba_cpu.launch import (
     NO_STATES,
     NO_TABLES,
+    NOTHING_SAVED,
     OutputChanged,
     Saved,
     addresses_of_tables,
@@ -115,8 +116,11 @@ class Known:
             if not terms:
                 self._ends[save] = held[1], end
         pieces = prepared.rooms.pieces
-        saved: Any = room_to_save(prepared, pieces.rooms) if pieces.rooms else ()
-        at_saved = pieces.addresses(saved)
+        saved: Any = ()
+        at_saved: Sequence[int] = NOTHING_SAVED
+        if pieces.rooms:
+            saved = room_to_save(prepared, pieces.rooms)
+            at_saved = pieces.addresses(saved)
         output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, at_saved, at_tables, save, end)
         del read  # what was made rows was kept until the kernel was back
         return output, last, saved, seal

@@ -7,13 +7,14 @@ from torch import Tensor
 
 from elman.kernels.numba_cpu.memory import ask_for_huge_pages, check_own_room, scratch_for
 from elman.kernels.numba_cpu.plan.prepared import Prepared
-from elman.kernels.numba_cpu.plan.record import FORWARD
-from elman.kernels.numba_cpu.rooms import Room
+from elman.kernels.numba_cpu.plan.record import BESIDE, FORWARD, RESULTS
+from elman.kernels.numba_cpu.rooms import Room, make
 from elman.kernels.numba_cpu.terms import NO_TERMS
 from elman.kernels.problem import Tables
 
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
-NO_STATES, NO_TABLES, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 6))
+NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 6))
+_NOTHING_BESIDE = BESIDE.pack(*NOTHING_SAVED, *NO_TABLES, 0)
 
 
 class OutputChanged(RuntimeError):
@@ -40,27 +41,19 @@ def launch_forward(
         sealed: whether the seal is asked for.
         end: as `end_of_forward` gives it.
     """
-    rooms = prepared.rooms
-    output = rooms.output()
-    last = tuple([room() for room in rooms.states])
+    *last, output = made = make(prepared.rooms.results)
+    at = [*map(Tensor.data_ptr, made)]
+    if len(at) == 2:
+        at.insert(1, 0)  # of c_n
     if prepared.large:
         ask_for_huge_pages([output])
-    seal = ctypes.c_int64() if sealed else None
     scratch = scratch_for(prepared.scratch)
-    plan = FORWARD.pack(
-        scratch.data_ptr(),
-        False,
-        at_x,
-        *at_states,
-        last[0].data_ptr(),
-        last[1].data_ptr() if len(last) > 1 else 0,
-        output.data_ptr(),
-        *at_saved,
-        *at_tables,
-        0 if seal is None else ctypes.addressof(seal),
-    )
-    prepared.start(b"".join((prepared.head, plan, end)))
-    return output, last, 0 if seal is None else seal.value & prepared.seal_bits
+    results, beside, seal = RESULTS.pack(scratch.data_ptr(), False, at_x, *at_states, *at), _NOTHING_BESIDE, None
+    if sealed or at_saved is not NOTHING_SAVED or at_tables is not NO_TABLES:
+        seal = ctypes.c_int64() if sealed else None
+        beside = BESIDE.pack(*at_saved, *at_tables, 0 if seal is None else ctypes.addressof(seal))
+    prepared.start(b"".join((prepared.head, results, beside, end)))
+    return output, tuple(last), 0 if seal is None else seal.value & prepared.seal_bits
 
 
 def room_to_save(prepared: Prepared, rooms: Sequence[Room | None]) -> Saved:
@@ -112,7 +105,7 @@ def launch_backward(
     d_weights: Sequence[Tensor | None] = [None] * len(rooms.d_weights)
     at_d_weights = [0] * len(d_weights)
     if True in needs[first:]:
-        d_weights = new = [room() for room in rooms.d_weights]
+        d_weights = new = make(rooms.d_weights)
         at_d_weights = [*map(Tensor.data_ptr, new)]
     found = ctypes.c_int64()
     scratch = scratch_for(prepared.scratch)

@@ -20,6 +20,11 @@ _ONE_PIECE = 1 << 20  # bytes up to which all that is saved lies in one piece
 _LINE = 64  # bytes, at a multiple of which each array begins in it, as a tensor of its own would
 
 
+def make(rooms: Sequence[Room]) -> list[Tensor]:
+    """A tensor of each."""
+    return [*map(operator.call, rooms)]
+
+
 class Pieces(NamedTuple):
     """What forward saves besides the output, for who looks at it as a whole: small arrays in one piece, others apart.
 
@@ -35,8 +40,6 @@ class Pieces(NamedTuple):
 
     def addresses(self, pieces: Sequence[Tensor]) -> Sequence[int]:
         """The plan's five."""
-        if not pieces:
-            return self.places
         at = [0, *map(Tensor.data_ptr, pieces)]
         return self.begin_at([at[place] for place in self.places])
 
@@ -46,20 +49,22 @@ class Pieces(NamedTuple):
 
     def arrays(self, pieces: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor | None, ...]:
         """Each by itself, of these shapes; () of none."""
-        found: list[Tensor | None] = []
-        for shape, place, offset in zip(shapes, self.places, self.offsets or (0,) * len(self.places), strict=False):
-            piece = pieces[place - 1]
-            begin = offset // piece.itemsize
-            found.append(piece.view(-1)[begin : begin + math.prod(shape)].view(shape) if shape else None)
+        found: list[Tensor | None] = [None] * len(shapes)
+        for k, shape in enumerate(shapes):
+            if shape:
+                numbers = pieces[self.places[k] - 1].view(-1)
+                begin = self.offsets[k] // numbers.itemsize if self.offsets else 0
+                found[k] = numbers[begin : begin + math.prod(shape)].view(shape)
         return tuple(found)
 
 
 class Rooms(NamedTuple):
     """Those of one run."""
 
-    output: Room
+    results: tuple[Room, ...]
+    """The last states and the output."""
     states: tuple[Room, ...]
-    """The last ones, and gradients at the first."""
+    """Gradients at the first states."""
     saved: tuple[Room | None, ...]
     """What forward saves besides the output, as `Prepared.saved` lists it."""
     pieces: Pieces
@@ -92,9 +97,10 @@ def rooms(
 ) -> Rooms:
     """For a run of these shapes. () in `saved`: there is none."""
     apart = (groups,) if groups else ()
+    of_states = tuple([room(shape, dtype) for shape in states])
     return Rooms(
-        room(output, dtype),
-        tuple([room(shape, dtype) for shape in states]),
+        (*of_states, room(output, dtype)),
+        of_states,
         tuple([room(shape, dtype) if shape else None for shape in saved]),
         _pieces(dtype, saved),
         room(x, dtype),

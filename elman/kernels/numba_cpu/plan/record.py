@@ -138,6 +138,11 @@ FORWARD = struct.Struct(f"{OF_FORWARD}q")
 """How the plan goes on after the shapes: with these."""
 
 
+_OF_RESULTS = 1 + Arrays._fields.index("output")
+RESULTS, BESIDE = struct.Struct(f"{_OF_RESULTS}q"), struct.Struct(f"{OF_FORWARD - _OF_RESULTS}q")
+"""The same in two parts: up to the output, and what runs may be without."""
+
+
 def after_forward(weights: int, threads: int, shares: int) -> struct.Struct:
     """How the plan goes on then: the rest of Arrays, the weights and their gradients, counters that begin at 0.
 
