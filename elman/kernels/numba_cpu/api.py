@@ -17,13 +17,20 @@ from elman.kernels.numba_cpu.launch import (
     end_of_forward,
     launch_backward,
     launch_forward,
-    room_to_save,
     two,
 )
 from elman.kernels.numba_cpu.launch import (
     OutputChanged as OutputChanged,
 )
-from elman.kernels.numba_cpu.memory import address_of, addressed, as_it_lies, check_room, fits, plain
+from elman.kernels.numba_cpu.memory import (
+    address_of,
+    addressed,
+    as_it_lies,
+    ask_for_huge_pages,
+    check_room,
+    fits,
+    plain,
+)
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
 from elman.kernels.problem import Problem, Run, Tables
@@ -57,7 +64,9 @@ def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_te
     tables, at_tables = _tables(prepared, problem, x)
     terms, at_terms = read_terms(rows_of_terms(problem, x), problem.terms)
     end = end_of_forward(prepared, at_weights, at_terms)
-    saved = room_to_save(prepared, prepared.rooms.saved)
+    saved: Saved = tuple([None if room is None else room() for room in prepared.rooms.saved])
+    if prepared.large:
+        ask_for_huge_pages([array for array in saved if array is not None])
     output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, addresses_of(saved), at_tables, sealed, end)
     del states, tables, terms  # what was made contiguous was kept until the kernel was back
     return Run(output, last, saved if save else ()), seal

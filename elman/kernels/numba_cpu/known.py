@@ -23,12 +23,12 @@ from elman.kernels.numba_cpu.launch import (
     end_of_forward,
     launch_backward,
     launch_forward,
-    room_to_save,
     two,
 )
 from elman.kernels.numba_cpu.memory import (
     addresses,
     as_it_lies,
+    ask_for_huge_pages,
     check_bytes,
     check_own_room,
     check_room,
@@ -119,7 +119,9 @@ class Known:
         saved: Any = ()
         at_saved: Sequence[int] = NOTHING_SAVED
         if pieces.rooms:
-            saved = room_to_save(prepared, pieces.rooms)
+            saved = [room() for room in pieces.rooms]
+            if prepared.large:
+                ask_for_huge_pages(saved)
             at_saved = pieces.addresses(saved)
         output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, at_saved, at_tables, save, end)
         del read  # what was made rows was kept until the kernel was back

@@ -8,7 +8,6 @@ from torch import Tensor
 from elman.kernels.numba_cpu.memory import ask_for_huge_pages, check_own_room, scratch_for
 from elman.kernels.numba_cpu.plan.prepared import Prepared
 from elman.kernels.numba_cpu.plan.record import BESIDE, FORWARD, RESULTS
-from elman.kernels.numba_cpu.rooms import Room, make
 from elman.kernels.numba_cpu.terms import NO_TERMS
 from elman.kernels.problem import Tables
 
@@ -41,27 +40,24 @@ def launch_forward(
         sealed: whether the seal is asked for.
         end: as `end_of_forward` gives it.
     """
-    *last, output = made = make(prepared.rooms.results)
-    at = [*map(Tensor.data_ptr, made)]
-    if len(at) == 2:
-        at.insert(1, 0)  # of c_n
+    rooms = prepared.rooms
+    output, h_n = rooms.output(), rooms.states[0]()
+    last: tuple[Tensor, ...] = (h_n,)
+    at_c_n = 0
+    if len(rooms.states) > 1:  # in a row, which takes less time than a loop over two
+        c_n = rooms.states[1]()
+        last, at_c_n = (h_n, c_n), c_n.data_ptr()
     if prepared.large:
         ask_for_huge_pages([output])
     scratch = scratch_for(prepared.scratch)
-    results, beside, seal = RESULTS.pack(scratch.data_ptr(), False, at_x, *at_states, *at), _NOTHING_BESIDE, None
+    at_results = h_n.data_ptr(), at_c_n, output.data_ptr()
+    results = RESULTS.pack(scratch.data_ptr(), False, at_x, *at_states, *at_results)
+    beside, seal = _NOTHING_BESIDE, None
     if sealed or at_saved is not NOTHING_SAVED or at_tables is not NO_TABLES:
         seal = ctypes.c_int64() if sealed else None
         beside = BESIDE.pack(*at_saved, *at_tables, 0 if seal is None else ctypes.addressof(seal))
     prepared.start(b"".join((prepared.head, results, beside, end)))
-    return output, tuple(last), 0 if seal is None else seal.value & prepared.seal_bits
-
-
-def room_to_save(prepared: Prepared, rooms: Sequence[Room | None]) -> Saved:
-    """For what a run saves besides the output; None where there is no such thing."""
-    saved = tuple([None if room is None else room() for room in rooms])
-    if prepared.large:
-        ask_for_huge_pages([array for array in saved if array is not None])
-    return saved
+    return output, last, 0 if seal is None else seal.value & prepared.seal_bits
 
 
 def end_of_forward(prepared: Prepared, at_weights: Sequence[int], at_terms: Sequence[int] = NO_TERMS) -> bytes:
@@ -105,7 +101,7 @@ def launch_backward(
     d_weights: Sequence[Tensor | None] = [None] * len(rooms.d_weights)
     at_d_weights = [0] * len(d_weights)
     if True in needs[first:]:
-        d_weights = new = make(rooms.d_weights)
+        d_weights = new = [room() for room in rooms.d_weights]
         at_d_weights = [*map(Tensor.data_ptr, new)]
     found = ctypes.c_int64()
     scratch = scratch_for(prepared.scratch)

@@ -20,11 +20,6 @@ _ONE_PIECE = 1 << 20  # bytes up to which all that is saved lies in one piece
 _LINE = 64  # bytes, at a multiple of which each array begins in it, as a tensor of its own would
 
 
-def make(rooms: Sequence[Room]) -> list[Tensor]:
-    """A tensor of each."""
-    return [*map(operator.call, rooms)]
-
-
 class Pieces(NamedTuple):
     """What forward saves besides the output, for who looks at it as a whole: small arrays in one piece, others apart.
 
@@ -35,13 +30,14 @@ class Pieces(NamedTuple):
     shapes: tuple[tuple[int, ...], ...]
     places: tuple[int, ...]
     """For each of the plan's five addresses, which piece it is in, counted from 1; 0: there is none."""
+    order: Callable[[Sequence[int]], tuple[int, ...]]
+    """Takes of 0 and the pieces' addresses for each of the five its own."""
     offsets: tuple[int, ...]
     """Bytes from where that piece begins; (): all begin there."""
 
     def addresses(self, pieces: Sequence[Tensor]) -> Sequence[int]:
         """The plan's five."""
-        at = [0, *map(Tensor.data_ptr, pieces)]
-        return self.begin_at([at[place] for place in self.places])
+        return self.begin_at(self.order((0, *map(Tensor.data_ptr, pieces))))
 
     def begin_at(self, at: Sequence[int]) -> Sequence[int]:
         """The same, of where the piece of each begins."""
@@ -61,10 +57,9 @@ class Pieces(NamedTuple):
 class Rooms(NamedTuple):
     """Those of one run."""
 
-    results: tuple[Room, ...]
-    """The last states and the output."""
+    output: Room
     states: tuple[Room, ...]
-    """Gradients at the first states."""
+    """The last ones, and gradients at the first."""
     saved: tuple[Room | None, ...]
     """What forward saves besides the output, as `Prepared.saved` lists it."""
     pieces: Pieces
@@ -97,10 +92,9 @@ def rooms(
 ) -> Rooms:
     """For a run of these shapes. () in `saved`: there is none."""
     apart = (groups,) if groups else ()
-    of_states = tuple([room(shape, dtype) for shape in states])
     return Rooms(
-        (*of_states, room(output, dtype)),
-        of_states,
+        room(output, dtype),
+        tuple([room(shape, dtype) for shape in states]),
         tuple([room(shape, dtype) if shape else None for shape in saved]),
         _pieces(dtype, saved),
         room(x, dtype),
@@ -120,4 +114,4 @@ def _pieces(dtype: torch.dtype, saved: Sequence[Sequence[int]]) -> Pieces:
     if in_one:
         shapes, places = [(end // dtype.itemsize,)], [min(place, 1) for place in places]
     of_each = tuple([room(shape, dtype) for shape in shapes])
-    return Pieces(of_each, tuple(shapes), tuple(places), tuple(offsets) if in_one else ())
+    return Pieces(of_each, tuple(shapes), tuple(places), operator.itemgetter(*places), tuple(offsets) if in_one else ())
