@@ -37,7 +37,8 @@ class Pieces(NamedTuple):
 
     def addresses(self, pieces: Sequence[Tensor]) -> Sequence[int]:
         """The plan's five."""
-        return self.begin_at(self.order((0, *map(Tensor.data_ptr, pieces))))
+        at = self.order((0, *map(Tensor.data_ptr, pieces)))
+        return self.begin_at(at) if self.offsets else at
 
     def begin_at(self, at: Sequence[int]) -> Sequence[int]:
         """The same, of where the piece of each begins."""
