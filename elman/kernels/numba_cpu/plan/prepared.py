@@ -41,7 +41,6 @@ class Prepared(NamedTuple):
     weights: list[tuple[int, ...]]
     masks: tuple[int, ...]
     saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
-    places: tuple[int, ...]  # of those of these that are there
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after those of FORWARD, as plan.after_forward says
     seal_bits: int  # those of a seal that are the same however the run was split
@@ -307,7 +306,6 @@ def _prepare(
         shapes_of_weights,
         below,
         saved,
-        tuple([place for place, shape in enumerate(saved) if shape]),
         head_of(shapes),
         rest,
         (1 << 8 * size) - 1,
