@@ -289,6 +289,15 @@ def test_same_seed_same_bits_in_every_process() -> None:
     assert len(said.pop().strip()) == 64
 
 
+@pytest.mark.skipif(team._parallel() is None, reason="torch's OpenMP library runs no team here")
+def test_the_team_numbers_its_threads() -> None:
+    number = ctypes.CFUNCTYPE(ctypes.c_int)(team.number_of_thread())
+    found = []
+    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda _: found.append(number()))
+    team._parallel()(ctypes.cast(function, ctypes.c_void_p), None, 2, 0)
+    assert sorted(found) == [0, 1]
+
+
 @pytest.mark.skipif(team.gnu_parallel() is None, reason="there is no GNU OpenMP here")
 def test_llvms_library_runs_a_team_where_there_is_no_gnu_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a function of the same name; GNU OpenMP by another name stands in for it."""

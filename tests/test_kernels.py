@@ -2,6 +2,7 @@
 
 import ctypes
 import mmap
+import struct
 import sys
 from collections.abc import Iterator
 
@@ -14,7 +15,9 @@ from torch import Tensor
 
 import elman
 from elman.kernels.numba_cpu import api, memory
+from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.plan.record import APART, FIELDS
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, Run
 from elman.kernels.reference import loop
@@ -56,8 +59,11 @@ def own(made: Given, needs: tuple[bool, ...] | None = None) -> tuple[Run, Values
 @pytest.mark.covering(3)
 @every
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_the_kernels_are_the_definition(case: Case, cell: str, kinds: str, threads: int, eager_threads: None) -> None:
+def test_the_kernels_are_the_definition(
+    case: Case, cell: str, kinds: str, threads: int, eager_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.set_num_threads(threads)
+    monkeypatch.setattr(prepared, "_PIECE_ROWS", 0 if threads == 2 else 64)
     made = given(case, cell, kinds)
     expected = made.values(loop.forward(made.problem))
     run, found = own(made)
@@ -99,10 +105,11 @@ def test_any_gradients_may_be_asked_for(cell: str, kinds: str) -> None:
         torch.testing.assert_close(found, {name: everything[name] for name in found}, rtol=0, atol=0)
 
 
-@pytest.fixture(params=["sequences", "units"])
+@pytest.fixture(params=["sequences", "pieces", "units"])
 def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, eager_threads: None) -> None:
-    """What the threads of the recurrence share, whatever the sizes."""
+    """What the threads of the recurrence share, whatever the sizes; pieces: each sums its gradients at the weights."""
     shares = 2 if request.param == "units" else 0
+    monkeypatch.setattr(prepared, "_PIECE_ROWS", 0 if request.param == "pieces" else sys.maxsize)
     monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: shares if sizes[-1] > 1 else 0)
 
 
@@ -120,6 +127,30 @@ def test_gated_cells_however_a_run_is_cut(
     torch.set_num_threads(2)
     made = given(case, cell, kinds)
     assert_same(own(made)[1], made.values(loop.forward(made.problem)))
+
+
+def plan_of(problem: Problem, backward: bool) -> dict[str, int]:
+    head = prepared.prepare(problem, backward, True, 0, False, False).head
+    return dict(zip(FIELDS, struct.unpack(f"{len(head) // 8}q", head), strict=False))
+
+
+@pytest.mark.parametrize("H", [4, 32, 300])
+@pytest.mark.parametrize("cell", CELLS)
+def test_what_threads_write_of_a_step_is_apart(cell: str, H: int, eager_threads: None) -> None:
+    """Their rows z of a span, too, whose gap is so many rows more."""
+    torch.set_num_threads(2)
+    plan = plan_of(given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem, False)
+    row_bytes = 4 * KINDS[cell].slots * H
+    assert plan["own"]
+    assert (plan["z_rows"] - plan["span"] * plan["most"]) * row_bytes >= APART
+
+
+@pytest.mark.parametrize("D", [1, 2])
+def test_who_sums_gradients_by_itself_has_as_many_sequences_as_directions(D: int, eager_threads: None) -> None:
+    torch.set_num_threads(2)
+    for N in (1, 2, 3, 4, 9):
+        plan = plan_of(given(Case("several threads", 100, N, 3, 20, D=D), "lstm", dtype=torch.float32).problem, True)
+        assert plan["pieces"] == (N >= 2 * D)
 
 
 def picked(problem: Problem, i: int) -> Problem:

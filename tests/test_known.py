@@ -154,6 +154,28 @@ def test_what_is_replaced_before_the_way_back(
         assert found is RuntimeError or equal(found, outcome(LAYERS[name], words, 1))
 
 
+@pytest.mark.parametrize("steps", [T, 2000], ids=["in one piece", "apart"])
+@pytest.mark.parametrize("cell", [elman.GRU, elman.LSTM])
+def test_what_is_saved_is_found_again_for_who_reads_it_apart(
+    cell: Callable[..., torch.nn.Module], steps: int, taken: list[bool]
+) -> None:
+    """By the way back of a first call, which goes where a weight's memory has another size since forward."""
+    layer, x = cell(I, H, 2), torch.randn(steps, N, I)
+
+    def gradients(change: bool) -> tuple[Tensor, ...]:
+        output, _ = layer(x)
+        if change:
+            memory = next(layer.parameters()).untyped_storage()
+            memory.resize_(memory.nbytes() + 64)
+        return torch.autograd.grad(output.square().sum(), [*layer.parameters()])
+
+    for _ in range(2):
+        expected = gradients(False)
+    for d, of in zip(gradients(True), expected, strict=True):
+        assert torch.equal(d, of)
+    assert all(taken)
+
+
 class Own(Tensor):
     """A tensor of another type."""
 
@@ -295,9 +317,11 @@ def test_gradients_of_any_look_in_any_order(x_turned: bool, asks: bool, taken: l
     assert len(taken) > len(orders) / 2
 
 
-def test_a_gradient_whose_memory_was_freed_is_refused() -> None:
+@pytest.mark.parametrize("of_one", [False, True], ids=["", "expanded"])
+def test_a_gradient_whose_memory_was_freed_is_refused(of_one: bool) -> None:
     layer, x = elman.GRU(I, H), torch.randn(T, N, I)
-    for d in (torch.ones(T, N, H), torch.ones(T, N, H), torch.ones(T, N, H)):
+    for _ in range(3):
+        d = torch.ones(()).expand(T, N, H) if of_one else torch.ones(T, N, H)
         layer(x)[0].backward(d)
     output = layer(x)[0]
     emptied(d)

@@ -237,3 +237,16 @@ def test_arguments_that_do_not_fit_are_refused_by_the_operator() -> None:
     ):
         with pytest.raises(RuntimeError, match=words):
             made.forward(*arguments)
+
+
+def test_an_input_without_numbers_adds_nothing() -> None:
+    """torch's layers refuse it; the operator takes any width."""
+    w_hh, b_ih, b_hh = torch.randn(4, 4), torch.randn(4), torch.randn(4)
+    weights = [torch.empty(4, 0), w_hh, b_ih, b_hh]
+    with_zeros = [torch.zeros(4, 1), w_hh, b_ih, b_hh]
+    results = []
+    for inputs, given in ((0, weights), (1, with_zeros)):
+        given = [w.clone().requires_grad_() for w in given]
+        output = torch.ops.elman.rnn(torch.zeros(3, 2, inputs), None, given, None, None, None, "tanh", 1, False)[0]
+        results.append([output, *torch.autograd.grad(output.sum(), given)[1:]])
+    torch.testing.assert_close(*results)

@@ -1,5 +1,6 @@
 """How the kernels cut a run into pieces - spans of steps, groups of columns, chunks of sequences - changes nothing."""
 
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -42,9 +43,11 @@ def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     forget_plans()
 
 
-@pytest.fixture(params=["sequences", "columns"])
+@pytest.fixture(params=["sequences", "pieces", "columns"])
 def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What the threads of the recurrence share, whatever the sizes; the caches are cleared by spans_of."""
+    """What the threads of the recurrence share, whatever the sizes; pieces: each sums its gradients at the weights. The
+    caches are cleared by spans_of."""
+    monkeypatch.setattr(prepared, "_PIECE_ROWS", 0 if request.param == "pieces" else sys.maxsize)
     if request.param == "columns":
         monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: 2 if sizes[-1] > 1 else 0)
     else:

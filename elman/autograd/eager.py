@@ -103,9 +103,8 @@ class _KnownLayer(torch.autograd.Function):
         first, end = known.count, known.end
         others, weights, terms = inputs[:first], inputs[first:end], inputs[end:]
         output, last, saved, seal = known.forward(inputs[0], others[1:], held, terms, tables, True)
-        kept = [a for a in saved if a is not None]
-        ctx.save_for_backward(*map(_alias, others + terms), output, *kept, *weights, *_results(inputs))
-        ctx.call = known, held, tables, seal, known.place_of_output + 1 + len(kept)
+        ctx.save_for_backward(*map(_alias, others + terms), output, *saved, *weights, *_results(inputs))
+        ctx.call = known, held, tables, seal, known.place_of_output + 1 + len(saved)
         ctx.set_materialize_grads(False)
         return output, *last
 

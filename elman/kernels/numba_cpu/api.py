@@ -22,7 +22,15 @@ from elman.kernels.numba_cpu.launch import (
 from elman.kernels.numba_cpu.launch import (
     OutputChanged as OutputChanged,
 )
-from elman.kernels.numba_cpu.memory import address_of, addressed, as_it_lies, check_room, fits, plain
+from elman.kernels.numba_cpu.memory import (
+    address_of,
+    addressed,
+    as_it_lies,
+    ask_for_huge_pages,
+    check_room,
+    fits,
+    plain,
+)
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
 from elman.kernels.problem import Problem, Run, Tables
@@ -56,9 +64,12 @@ def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_te
     tables, at_tables = _tables(prepared, problem, x)
     terms, at_terms = read_terms(rows_of_terms(problem, x), problem.terms)
     end = end_of_forward(prepared, at_weights, at_terms)
-    output, last, saved, seal = launch_forward(prepared, x.data_ptr(), at_states, at_tables, sealed, end)
+    saved: Saved = tuple([None if room is None else room() for room in prepared.rooms.saved])
+    if prepared.large:
+        ask_for_huge_pages([array for array in saved if array is not None])
+    output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, addresses_of(saved), at_tables, sealed, end)
     del states, tables, terms  # what was made contiguous was kept until the kernel was back
-    return Run(output, last, (saved or (None,) * len(prepared.saved)) if save else ()), seal
+    return Run(output, last, saved if save else ()), seal
 
 
 def backward(
@@ -95,7 +106,7 @@ def backward(
         fits("d_output", d_output, prepared.output, x)
     saved = (
         tuple([_plain_saved(a, shape, x) for a, shape in zip(saved, prepared.saved, strict=True)])
-        if prepared.places
+        if any(prepared.saved)
         else ()
     )
     d_last = tuple([d if d is None else plain(d) for d in d_last])

@@ -16,6 +16,7 @@ from elman import _fork
 from elman.kernels.numba_cpu.launch import (
     NO_STATES,
     NO_TABLES,
+    NOTHING_SAVED,
     OutputChanged,
     Saved,
     addresses_of_tables,
@@ -27,12 +28,14 @@ from elman.kernels.numba_cpu.launch import (
 from elman.kernels.numba_cpu.memory import (
     addresses,
     as_it_lies,
+    ask_for_huge_pages,
     check_bytes,
     check_own_room,
     check_room,
     fits,
     has_numbers,
     plain,
+    plain_of,
 )
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
@@ -93,8 +96,8 @@ class Known:
 
     def forward(
         self, x: Tensor, states: Sequence[Tensor], held: Held, terms: Sequence[Tensor], tables: Tables, save: bool
-    ) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
-        """Output, last states, what is saved and then a seal of the output."""
+    ) -> tuple[Tensor, tuple[Tensor, ...], Sequence[Tensor], int]:
+        """Output, last states, the pieces of what is saved and then a seal of the output."""
         check_own_room(x)
         at_states: Sequence[int] = NO_STATES
         if states:
@@ -112,9 +115,17 @@ class Known:
             end = end_of_forward(prepared, held[1], at_terms)
             if not terms:
                 self._ends[save] = held[1], end
-        found = launch_forward(prepared, x.data_ptr(), at_states, at_tables, save, end)
+        pieces = prepared.rooms.pieces
+        saved: Any = ()
+        at_saved: Sequence[int] = NOTHING_SAVED
+        if pieces.rooms:
+            saved = [room() for room in pieces.rooms]
+            if prepared.large:
+                ask_for_huge_pages(saved)
+            at_saved = pieces.addresses(saved)
+        output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, at_saved, at_tables, save, end)
         del read  # what was made rows was kept until the kernel was back
-        return found
+        return output, last, saved, seal
 
     def backward(
         self,
@@ -132,7 +143,7 @@ class Known:
             return None
         given = d_output, *d_last
         gradients = [d for d in given if d is not None]
-        form = *[d is None for d in given], needs[0], torch.get_num_threads(), _fork.forked
+        form = *map(type, given), needs[0], torch.get_num_threads(), _fork.forked
         for way in self._back.get(form, ()):
             if way.looks(*kept, *gradients):
                 break
@@ -144,8 +155,8 @@ class Known:
                 way.looks, self._back[form] = look, [way, *self._back.get(form, ())[:7]]
         place = self.place_of_output
         tensors, terms = [*kept[: self.count], *kept[place:], *gradients], kept[self.count : place]
-        if way.copied:
-            tensors = [plain(t) if copied else t for t, copied in zip(tensors, way.copied, strict=True)]
+        for k, copy in way.copied:
+            tensors[k] = copy(tensors[k])
         at = way.order((0, *addresses(tensors, way.sizes)))
         at_tables = addresses_of_tables(tables) if tables else NO_TABLES
         at_terms: Sequence[int] = NO_TERMS
@@ -161,7 +172,7 @@ class Known:
                 at_weights,
                 at_tables,
                 at[3],
-                at[4:9],
+                self._ahead[True].rooms.pieces.begin_at(at[4:9]),
                 at[9],
                 at[10:],
                 needs,
@@ -188,33 +199,37 @@ class Known:
             return None
         ahead, x, place = self._ahead[True], kept[0], self.place_of_output
         tensors = [*kept[: self.count], *kept[place:]]
-        places = [*range(self.count), 3, *[4 + k for k in ahead.places]]
+        # of a piece, where it begins stands for each array in it
+        pieces = ahead.rooms.pieces.places
+        places = [[k] for k in (*range(self.count), 3)]
+        places += [[4 + k for k, place in enumerate(pieces) if place == piece] for piece in range(1, 1 + max(pieces))]
         x_copied = self._turned and needs_x  # its gradient lies as itself, not turned
-        copied, d_output_turned = [x_copied, *[False] * (len(tensors) - 1)], False
+        copied: list[tuple[int, Callable[[Tensor], Tensor]]] = [(0, plain)] if x_copied else []
+        d_output_turned = False
         for k, (d, shape) in enumerate(zip(given, (ahead.output, *ahead.states), strict=True)):
             if d is not None:
                 fits("the gradient at a last state" if k else "d_output", d, shape, x)
                 read, turned = as_it_lies(d, k == 0)
                 d_output_turned = d_output_turned or turned
+                if read is not d:
+                    copied.append((len(tensors), plain_of(d)))
                 tensors.append(d)
-                places.append(9 + k)
-                copied.append(read is not d)
+                places.append([9 + k])
         problem = self.problem([*kept[: self.count], *self._weights, *kept[self.count : place]], tables)
         x_turned = self._turned and not x_copied
         prepared = prepare(problem, True, True, 0, x_turned, d_output_turned, self._keeps_terms)
         return _WayBack(prepared, [t.nbytes for t in tensors], places, copied)
 
-    def all_saved(self, there: Sequence[Tensor]) -> Saved:
-        """What `launch_forward` saved, of what of it is there."""
+    def all_saved(self, pieces: Sequence[Tensor]) -> Saved:
+        """What a run saved besides the output, of the pieces that it is in."""
         ahead = self._ahead[True]
-        found = dict(zip(ahead.places, there, strict=True))
-        return tuple([found.get(place) for place in range(len(ahead.saved))])
+        return ahead.rooms.pieces.arrays(pieces, ahead.saved)
 
     def _fits(self, kept: Sequence[Tensor]) -> bool:
         """Whether what was kept has its shapes, dtype, place and order still."""
         ahead, (x, turned) = self._ahead[True], as_it_lies(kept[0])
-        saved = [shape for shape in ahead.saved if shape]
-        shapes = [self._x_shape, *ahead.states[: self.count - 1], *self._term_shapes, ahead.output, *saved]
+        shapes = [self._x_shape, *ahead.states[: self.count - 1], *self._term_shapes, ahead.output]
+        shapes += ahead.rooms.pieces.shapes
         if [*map(Tensor.size, kept)] != shapes or {t.dtype for t in kept} != {self._weights[0].dtype}:
             return False
         others = [*kept[1 : self.count], *kept[self.place_of_output :]]
@@ -237,14 +252,20 @@ class _WayBack:
     __slots__ = ("copied", "looks", "order", "prepared", "sizes")
     looks: Look
 
-    def __init__(self, prepared: Prepared, sizes: list[int], places: list[int], copied: list[bool]) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        sizes: list[int],
+        places: list[list[int]],
+        copied: list[tuple[int, Callable[[Tensor], Tensor]]],
+    ) -> None:
         """Of x, the states, output, what is saved besides and the gradients: their bytes, their places among the
-        addresses that a kernel is told, and which it reads from a copy."""
-        self.prepared, self.sizes = prepared, sizes
-        self.copied = copied if True in copied else []
+        addresses that a kernel is told, and which of them it reads from a copy, with what makes that."""
+        self.prepared, self.sizes, self.copied = prepared, sizes, copied
         order = [0] * _ADDRESSES
-        for k, place in enumerate(places):
-            order[place] = k + 1
+        for k, of_tensor in enumerate(places):
+            for place in of_tensor:
+                order[place] = k + 1
         self.order = operator.itemgetter(*order)
         """The addresses in their places, of a 0 for what is not there and then the tensors'."""
 

@@ -7,12 +7,13 @@ from torch import Tensor
 
 from elman.kernels.numba_cpu.memory import ask_for_huge_pages, check_own_room, scratch_for
 from elman.kernels.numba_cpu.plan.prepared import Prepared
-from elman.kernels.numba_cpu.plan.record import FORWARD
+from elman.kernels.numba_cpu.plan.record import BESIDE, FORWARD, RESULTS
 from elman.kernels.numba_cpu.terms import NO_TERMS
 from elman.kernels.problem import Tables
 
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
 NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 6))
+_NOTHING_BESIDE = BESIDE.pack(*NOTHING_SAVED, *NO_TABLES, 0)
 
 
 class OutputChanged(RuntimeError):
@@ -23,44 +24,40 @@ def launch_forward(
     prepared: Prepared,
     at_x: int,
     at_states: Sequence[int],
+    at_saved: Sequence[int],
     at_tables: Sequence[int],
     sealed: bool,
     end: bytes,
-) -> tuple[Tensor, tuple[Tensor, ...], Saved, int]:
-    """Output, last states, what is saved and, if asked for, a seal of the output, on memory that was asked for already.
+) -> tuple[Tensor, tuple[Tensor, ...], int]:
+    """Output, last states and, if asked for, a seal of the output, on memory that was asked for already.
 
     Args:
         prepared: for this run.
         at_x: the address of x, contiguous, as (T, N, I) or if prepared for that as (N, T, I), or packed.
         at_states: the addresses of h_0 and c_0; 0 of none.
+        at_saved: the five addresses of what is saved; 0 of none.
         at_tables: of the tables; 0 of none.
         sealed: whether the seal is asked for.
         end: as `end_of_forward` gives it.
     """
     rooms = prepared.rooms
-    output = rooms.output()
-    last = tuple([room() for room in rooms.states])
-    saved: Saved = ()
-    if prepared.places:
-        saved = tuple([None if room is None else room() for room in rooms.saved])
+    output, h_n = rooms.output(), rooms.states[0]()
+    last: tuple[Tensor, ...] = (h_n,)
+    at_c_n = 0
+    if len(rooms.states) > 1:  # in a row, which takes less time than a loop over two
+        c_n = rooms.states[1]()
+        last, at_c_n = (h_n, c_n), c_n.data_ptr()
     if prepared.large:
-        ask_for_huge_pages([output, *[array for array in saved if array is not None]])
-    seal = ctypes.c_int64() if sealed else None
+        ask_for_huge_pages([output])
     scratch = scratch_for(prepared.scratch)
-    plan = FORWARD.pack(
-        scratch.data_ptr(),
-        False,
-        at_x,
-        *at_states,
-        last[0].data_ptr(),
-        last[1].data_ptr() if len(last) > 1 else 0,
-        output.data_ptr(),
-        *(addresses_of(saved) if saved else NOTHING_SAVED),
-        *at_tables,
-        0 if seal is None else ctypes.addressof(seal),
-    )
-    prepared.start(b"".join((prepared.head, plan, end)))
-    return output, last, saved, 0 if seal is None else seal.value & prepared.seal_bits
+    at_results = h_n.data_ptr(), at_c_n, output.data_ptr()
+    results = RESULTS.pack(scratch.data_ptr(), False, at_x, *at_states, *at_results)
+    beside, seal = _NOTHING_BESIDE, None
+    if sealed or at_saved is not NOTHING_SAVED or at_tables is not NO_TABLES:
+        seal = ctypes.c_int64() if sealed else None
+        beside = BESIDE.pack(*at_saved, *at_tables, 0 if seal is None else ctypes.addressof(seal))
+    prepared.start(b"".join((prepared.head, results, beside, end)))
+    return output, last, 0 if seal is None else seal.value & prepared.seal_bits
 
 
 def end_of_forward(prepared: Prepared, at_weights: Sequence[int], at_terms: Sequence[int] = NO_TERMS) -> bytes:

@@ -5,17 +5,20 @@ import functools
 import mmap
 import operator
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from elman.kernels.numba_cpu.rooms import room
 
 _SMALL = 1 << 18  # bytes of scratch memory that every thread keeps
 LARGE = (
     1 << 25
 )  # bytes from which on malloc of Linux asks the system for memory of its own each time, and gives it back
 _HUGE_PAGE = 1 << 21
+_FEW = 1 << 14  # bytes that are written as fast by Python as by torch
 _MADV_HUGEPAGE = getattr(mmap, "MADV_HUGEPAGE", None)  # of Linux
 _address_of: Any = Tensor.data_ptr
 _size_of: Any = Tensor.size
@@ -84,6 +87,27 @@ def plain(tensor: Tensor) -> Tensor:
         return tensor
     _check_strided_room(tensor)  # a copy would read past the end, too
     return (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
+
+
+def plain_of(like: Tensor) -> Callable[[Tensor], Tensor]:
+    """`plain` for tensors that look like this one.
+
+    The gradient of a sum or a mean is one number, expanded. For few of them torch's copy takes as long as two kernels.
+    """
+    size, count = like.itemsize, like.numel()
+    if any(like.stride()) or not 0 < like.nbytes <= _FEW or like.is_neg() or like._is_zerotensor():
+        return plain
+    new = room(like.shape, like.dtype)
+
+    def repeated(tensor: Tensor) -> Tensor:
+        storage, end = tensor.untyped_storage(), (tensor.storage_offset() + 1) * size
+        if storage.nbytes() < end:
+            check_bytes(tensor, storage, end)
+        made = new()
+        ctypes.memmove(made.data_ptr(), ctypes.string_at(tensor.data_ptr(), size) * count, size * count)
+        return made
+
+    return repeated
 
 
 def _check_strided_room(tensor: Tensor) -> None:

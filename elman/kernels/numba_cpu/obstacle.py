@@ -34,6 +34,8 @@ def obstacle(problem: Problem) -> str | None:
         return f"the tensors are on {x.device}"
     if x.dtype not in DTYPES:
         return f"it has no kernels for {x.dtype}"
+    if not x.shape[-1]:
+        return "it multiplies no rows without numbers"
     for t in inputs:
         if t.layout is not torch.strided:
             return f"it has no kernels for {t.layout}"

@@ -219,7 +219,7 @@ def _weight_gradients(
 def _flat(tensor: Tensor, groups: int | None) -> Tensor:
     """(T, N, K) as (T * N, K), or as (groups, T * N / groups, K)."""
     if groups is None:
-        return tensor.reshape(-1, tensor.shape[-1])
+        return tensor.flatten(0, 1)
     steps, sequences, columns = tensor.shape
     return tensor.reshape(steps, groups, sequences // groups, columns).transpose(0, 1).flatten(1, 2)
 

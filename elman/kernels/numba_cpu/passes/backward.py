@@ -157,7 +157,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         Where spans overlap, it is the span before that is followed, and for the first direction beside the recurrence:
         threads whose sequences end early go on with it. So there is a place for one span more.
         """
-        return 1 + (1 + p.directions) * (2 if p.pieces else spans(p) + 1)
+        return 1 + (1 + p.directions) * (1 if p.pieces else spans(p) + 1)
 
     @part
     def phases(p):
@@ -202,7 +202,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         if span < 0 or span == spans(p):
             return 0
         if p.pieces:
-            return p.chunks if span == 0 else 0
+            return p.chunks
         s0, s1 = last_steps(p, span)
         tasks = blocks_of(p, rows_in(p, s0, s1)) if layer > 0 or p.d_x else 0
         if d == 0 and gradient_at(plan, 0, 0, 0):
@@ -256,10 +256,10 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     @part
     def follow(p, plan, layer, span, d, task, thread):
         """A task of what follows from a span's dz; where sums are pieces, of all spans, and the recurrence too."""
-        s0, s1 = last_steps(p, span)
         if p.pieces:
             go_apart(p, plan, layer, d, task, thread)
             return
+        s0, s1 = last_steps(p, span)
         count = rows_in(p, s0, s1)
         blocks = blocks_of(p, count) if layer > 0 or p.d_x else 0
         if task < blocks:

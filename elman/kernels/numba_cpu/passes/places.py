@@ -24,7 +24,7 @@ class Places(NamedTuple):
     """kept_z_at(p, layer, d, q): where the slots are kept, or the pre-activation of a cell whose z stands in the
     output; 0: nowhere."""
     kept_c_at: Any
-    """kept_c_at(p, layer, d, q): where c is kept; 0: nowhere."""
+    """kept_c_at(p, layer, d, q): where c is kept, of a run that keeps it."""
     kept_m_at: Any
     """kept_m_at(p, layer, d, q): the same of what is projected."""
 
@@ -47,14 +47,10 @@ def make_places(dtype: type, cell: Room) -> Places:
 
     @part
     def kept_c_at(p, layer, d, q):
-        if p.c == 0:
-            return 0
         return kept_at(p, p.c, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
 
     @part
     def kept_m_at(p, layer, d, q):
-        if p.m == 0:
-            return 0
         return kept_at(p, p.m, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
 
     @part

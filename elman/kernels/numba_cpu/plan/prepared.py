@@ -41,7 +41,6 @@ class Prepared(NamedTuple):
     weights: list[tuple[int, ...]]
     masks: tuple[int, ...]
     saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
-    places: tuple[int, ...]  # of those of these that are there
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after those of FORWARD, as plan.after_forward says
     seal_bits: int  # those of a seal that are the same however the run was split
@@ -143,7 +142,8 @@ def _prepare(
     elif (
         backward
         and not shares
-        and sequences >= threads > 1
+        and threads > 1
+        and sequences >= threads * directions  # not both directions' W_hh for one sequence
         and size * of_weights <= _PIECE_BYTES
         and rows >= _PIECE_ROWS * threads
     ):
@@ -155,7 +155,7 @@ def _prepare(
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
     narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
-    own = threads > 1 and not groups
+    own = not backward and threads > 1
     in_place = kind.in_output and not own  # then there is nothing to gain
     fused = not backward and _reads_in_recurrence(in_place, steps, ragged, masked, chunks * directions, shares, threads)
     block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
@@ -174,7 +174,7 @@ def _prepare(
     in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
     z_rows = 0 if backward or keeps or kind.in_output else rows * directions
     apart = APART if threads > 1 else 0
-    of_thread = span * most + -(-apart // (size * slots * h)) if h else 0  # rows z
+    of_thread = span * most + -(-apart // (size * slots)) if h else 0  # rows z
     if fused and (own or z_rows):
         z_rows = of_thread * (directions * shares if shares else threads)
     rest = after_forward(layers * directions * weights, threads, shares * directions)
@@ -189,7 +189,7 @@ def _prepare(
 
     def take_own(numbers: int, size: int) -> int:
         """The same, for a part of each thread's."""
-        return take(threads * (_in_lines(numbers * size) + apart), 1)
+        return take(threads * (_in_lines(numbers * size) + apart) if numbers else 0, 1)
 
     def take_chunks(numbers: int, size: int) -> int:
         """The same, for the parts of each direction's chunks."""
@@ -197,7 +197,9 @@ def _prepare(
 
     def take_shares(numbers: int, size: int) -> int:
         """The same, or where units are shared so much for each share."""
-        return take(shares * (_in_lines(numbers * size) + apart), 1) if shares else take_chunks(numbers, size)
+        if numbers == 0 or not shares:
+            return take_chunks(numbers, size)
+        return take(shares * (_in_lines(numbers * size) + apart), 1)
 
     def packed(gates: int, k: int) -> int:
         """Bytes of a packed weight (gates * H, k): forward it is transposed, backward it lies as it is."""
@@ -269,8 +271,8 @@ def _prepare(
         offsets=take(steps + 1 if ragged == 2 else 0, 8),
         packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + hr + biases)), 1),
         z_scratch=take(z_rows * slots, size),
-        h_own=take_own(2 * most * p if own and not backward else 0, size),
-        c_own=take_shares(of_states * h if own and kind.has_c and not backward else 0, size),
+        h_own=take_own(2 * most * p if own and not shares else 0, size),
+        c_own=take_shares(of_states * h if own and kind.has_c else 0, size),
         projecting=take_chunks(of_states * h if projected else 0, size),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
         below_too=below_too,
@@ -304,7 +306,6 @@ def _prepare(
         shapes_of_weights,
         below,
         saved,
-        tuple([place for place, shape in enumerate(saved) if shape]),
         head_of(shapes),
         rest,
         (1 << 8 * size) - 1,

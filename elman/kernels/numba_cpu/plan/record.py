@@ -36,7 +36,7 @@ class Shapes(TypedDict):
     threads: int  # that may come; one more turns back
     number_of_thread: int  # the address of a function that says which of its team the calling one is, or 0
     table: int  # rows of the longest table: at least block, and the sequences of a chunk
-    own: int  # whether a thread computes a step in memory of its own, and then copies what is kept of it
+    own: int  # forward: whether a thread computes a step in memory of its own, and then copies what is kept of it
     apart: int  # bytes between the parts that threads, or chunks of sequences, have of an array in scratch memory
     most: int  # sequences that one task runs
     chunks: int  # into how many the sequences are split in the recurrence
@@ -49,7 +49,7 @@ class Shapes(TypedDict):
     fused: int  # forward: whether who recurs reads the input too, a span at a time; 0: it is a phase before
     keeps: int  # forward: whether z of every step is kept; if not, what is fused has only that of a span
     overlap: int  # whether a span's recurrence runs beside what follows from the span before, and dz of both is kept
-    z_rows: int  # forward, fused: of z in one span of a thread, and as many more as keep it apart from the next one's
+    z_rows: int  # forward, fused: of z in one span of a thread or share, and those that keep it apart from the next one
     span_rows: int  # of dz in one span: of one direction, or of one chunk of sequences that are apart
     padded: int  # H in whole vectors: where units are shared, each gate is packed by itself
     ih_first: int  # bytes of a packed W_ih in the first layer
@@ -70,7 +70,7 @@ class Shapes(TypedDict):
     starts: int  # (chunks, T + 1) number of real steps of the chunk before t
     offsets: int  # (T + 1,) packed: where the steps t begin
     packed: int  # for each direction of each layer: W_ih, W_hh, W_hr, biases
-    z_scratch: int  # (T, N, D, S * H), or fused (threads, z_rows, S * H), where none is kept
+    z_scratch: int  # (T, N, D, S * H) where none is kept, or fused (threads, or D and shares, z_rows, S * H)
     h_own: int  # (threads, 2, most, P) h of a step and of the one before
     c_own: int  # (D, N, H) c of a step
     projecting: int  # (D, N, H) what is to be projected, where none is kept; backward its gradient
@@ -138,6 +138,9 @@ OF_FORWARD = 1 + Arrays._fields.index("seal")
 """How many of Arrays differ from one forward run to the next: those before d_output."""
 FORWARD = struct.Struct(f"{OF_FORWARD}q")
 """How the plan goes on after the shapes: with these."""
+_OF_RESULTS = 1 + Arrays._fields.index("output")
+RESULTS, BESIDE = struct.Struct(f"{_OF_RESULTS}q"), struct.Struct(f"{OF_FORWARD - _OF_RESULTS}q")
+"""The same in two parts: up to the output, and what runs may be without."""
 
 
 def head_of(shapes: Shapes) -> bytes:
