@@ -218,9 +218,9 @@ def _weight_gradients(
 
 def _flat(tensor: Tensor, groups: int | None) -> Tensor:
     """(T, N, K) as (T * N, K), or as (groups, T * N / groups, K)."""
-    if groups is None:
-        return tensor.flatten(0, 1)
     steps, sequences, columns = tensor.shape
+    if groups is None:
+        return tensor.reshape(steps * sequences, columns)
     return tensor.reshape(steps, groups, sequences // groups, columns).transpose(0, 1).flatten(1, 2)
 
 
