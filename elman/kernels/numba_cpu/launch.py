@@ -7,13 +7,12 @@ from torch import Tensor
 
 from elman.kernels.numba_cpu.memory import ask_for_huge_pages, check_own_room, scratch_for
 from elman.kernels.numba_cpu.plan.prepared import Prepared
-from elman.kernels.numba_cpu.plan.record import BESIDE, FORWARD, RESULTS
+from elman.kernels.numba_cpu.plan.record import FORWARD
 from elman.kernels.numba_cpu.terms import NO_TERMS
 from elman.kernels.problem import Tables
 
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
 NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 6))
-_NOTHING_BESIDE = BESIDE.pack(*NOTHING_SAVED, *NO_TABLES, 0)
 
 
 class OutputChanged(RuntimeError):
@@ -50,13 +49,20 @@ def launch_forward(
     if prepared.large:
         ask_for_huge_pages([output])
     scratch = scratch_for(prepared.scratch)
-    at_results = h_n.data_ptr(), at_c_n, output.data_ptr()
-    results = RESULTS.pack(scratch.data_ptr(), False, at_x, *at_states, *at_results)
-    beside, seal = _NOTHING_BESIDE, None
-    if sealed or at_saved is not NOTHING_SAVED or at_tables is not NO_TABLES:
-        seal = ctypes.c_int64() if sealed else None
-        beside = BESIDE.pack(*at_saved, *at_tables, 0 if seal is None else ctypes.addressof(seal))
-    prepared.start(b"".join((prepared.head, results, beside, end)))
+    seal = ctypes.c_int64() if sealed else None
+    plan = FORWARD.pack(
+        scratch.data_ptr(),
+        False,
+        at_x,
+        *at_states,
+        h_n.data_ptr(),
+        at_c_n,
+        output.data_ptr(),
+        *at_saved,
+        *at_tables,
+        0 if seal is None else ctypes.addressof(seal),
+    )
+    prepared.start(b"".join((prepared.head, plan, end)))
     return output, last, 0 if seal is None else seal.value & prepared.seal_bits
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elman.kernels.numba_cpu.plan.record import LINE
+
 Room = Callable[[], Tensor]
 """Makes a tensor each time, contiguous on the CPU, of memory that nobody has written to."""
 
@@ -17,7 +19,6 @@ _empty: Callable[..., Tensor] = getattr(torch._C._dynamo.guards, "_empty_strided
 
 
 _ONE_PIECE = 1 << 20  # bytes up to which all that is saved lies in one piece
-_LINE = 64  # bytes, at a multiple of which each array begins in it, as a tensor of its own would
 
 
 class Pieces(NamedTuple):
@@ -110,7 +111,7 @@ def _pieces(dtype: torch.dtype, saved: Sequence[Sequence[int]]) -> Pieces:
         if shape:
             shapes.append(tuple(shape))
             places[place], offsets[place] = len(shapes), end
-            end += -(-math.prod(shape) * dtype.itemsize // _LINE) * _LINE
+            end += -(-math.prod(shape) * dtype.itemsize // LINE) * LINE  # where a tensor of its own would begin
     in_one = len(shapes) > 1 and end <= _ONE_PIECE
     if in_one:
         shapes, places = [(end // dtype.itemsize,)], [min(place, 1) for place in places]

@@ -10,8 +10,7 @@ from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns
 from elman.kernels.numba_cpu.compile.vectors import Units, for_units
 from elman.kernels.numba_cpu.plan.addresses import clear, prefetch
-
-_LINE = 64  # bytes of a cache line
+from elman.kernels.numba_cpu.plan.record import LINE
 
 
 class Rows(NamedTuple):
@@ -86,7 +85,7 @@ def make_rows(dtype: type) -> Rows:
 
     @part
     def prefetch_row(row, n):
-        for line in range(0, size * n, _LINE):
+        for line in range(0, size * n, LINE):
             prefetch(row + line)
 
     @part

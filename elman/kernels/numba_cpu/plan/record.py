@@ -138,9 +138,6 @@ OF_FORWARD = 1 + Arrays._fields.index("seal")
 """How many of Arrays differ from one forward run to the next: those before d_output."""
 FORWARD = struct.Struct(f"{OF_FORWARD}q")
 """How the plan goes on after the shapes: with these."""
-_OF_RESULTS = 1 + Arrays._fields.index("output")
-RESULTS, BESIDE = struct.Struct(f"{_OF_RESULTS}q"), struct.Struct(f"{OF_FORWARD - _OF_RESULTS}q")
-"""The same in two parts: up to the output, and what runs may be without."""
 
 
 def head_of(shapes: Shapes) -> bytes:
