@@ -2,9 +2,8 @@
 
 Facts for whoever writes a backend for GPUs. Writes FILE.json, every 50 rows, and FILE.md from it. I = H everywhere; a
 packed batch has lengths of 1 to T, drawn alike. A training step is forward, and backward from every result to the input
-and every weight. Forward alone is without autograd, of a layer in training mode, for which cuDNN writes down what its
-backward pass would read. Times are of calls one behind the other with one synchronisation at the end: what a program
-waits for.
+and every weight. Inference is forward of a layer in evaluation mode, without autograd. Times are of calls one behind
+the other with one synchronisation at the end: what a program waits for.
 """
 
 import argparse
@@ -26,6 +25,8 @@ from benchmarks import machine
 
 CELLS = {"RNN": 1, "GRU": 3, "LSTM": 4}
 """The layers, and the blocks of H rows in their weights."""
+KINDS = ("train", "infer", "graph", "products", "error")
+"""What is measured: see Row.what."""
 PRECISIONS = ("float32", "tf32", "bfloat16")
 STEPS = (64, 1024)
 COARSE = ((1, 16, 64, 256), (32, 128, 512, 1024))
@@ -42,7 +43,7 @@ class Row:
     """One measurement: milliseconds, or for `error` the largest one."""
 
     what: str
-    """train, forward, graph (forward in a CUDA graph), products (T of (N, H) by (H, G H) in a CUDA graph), error."""
+    """train, infer, graph (infer in a CUDA graph), products (T of (N, H) by (H, G H) in a CUDA graph), error."""
     where: str
     """cuDNN, or elman or torch on the processor, with its threads."""
     cell: str
@@ -77,12 +78,13 @@ def step_of(layer: torch.nn.Module, row: Row, dtype: torch.dtype, device: str) -
         x = pack_padded_sequence(x, lengths, enforce_sorted=False)
     data = (x.data if row.packed else x).requires_grad_(row.what == "train")
     if row.what != "train":
+        layer.eval()  # in training mode cuDNN writes down what its backward pass would read
 
-        def forward() -> Any:
+        def infer() -> Any:
             with torch.no_grad():
                 return layer(x)
 
-        return forward
+        return infer
     inputs = [data, *layer.parameters()]
 
     def train() -> Any:
@@ -179,7 +181,7 @@ def wanted(threads: int) -> Iterator[Row]:
     chosen = list(sizes())
     for some in (chosen[:coarse], chosen[coarse:]):
         yield from layers(some, packed=False)
-        for cell, (t, n, h), what in itertools.product(CELLS, some, ("train", "forward")):
+        for cell, (t, n, h), what in itertools.product(CELLS, some, ("train", "infer")):
             row = Row(what, f"elman, {threads} threads", cell, "float32", t, n, h)
             if row.operations < LONGEST:
                 yield row
@@ -191,7 +193,7 @@ def wanted(threads: int) -> Iterator[Row]:
 def layers(some: list[tuple[int, int, int]], packed: bool) -> Iterator[Row]:
     """cuDNN's at these sizes."""
     for cell, (t, n, h), precision in itertools.product(CELLS, some, PRECISIONS):
-        for what in ("train", "forward"):
+        for what in ("train", "infer"):
             yield Row(what, "cuDNN", cell, precision, t, n, h, packed)
 
 
@@ -231,7 +233,7 @@ def markdown(about: dict[str, Any], rows: list[Row]) -> str:
     for cell in CELLS:
         for packed in (False, True):
             columns, of_size = [], {size: list[str]() for size in ordered}
-            for what in ("train", "forward"):
+            for what in ("train", "infer"):
                 places = [("cuDNN", precision) for precision in PRECISIONS]
                 places += [] if packed else [(f"{name}, {threads} threads", "float32") for name in ("elman", "torch")]
                 for where, precision in places:
@@ -245,11 +247,11 @@ def markdown(about: dict[str, Any], rows: list[Row]) -> str:
         entries = []
         for precision in PRECISIONS:
             entries += [
-                cell_of(Row(what, "cuDNN", cell, precision, 64, n, h)) for what in ("forward", "graph", "products")
+                cell_of(Row(what, "cuDNN", cell, precision, 64, n, h)) for what in ("infer", "graph", "products")
             ]
         body.append((f"{cell} T64 N{n} H{h}", entries))
     columns = [f"{precision}: {what}" for precision in PRECISIONS for what in ("layer", "in a graph", "products alone")]
-    table("Forward in a CUDA graph, and T products (N, H) by (H, G H) in one, ms", columns, body)
+    table("Inference in a CUDA graph, and T products (N, H) by (H, G H) in one, ms", columns, body)
     body = []
     for cell, h in itertools.product(CELLS, COARSE[1]):
         errors = [cell_of(Row("error", "cuDNN", cell, precision, 64, 16, h)) for precision in ("float64", *PRECISIONS)]
@@ -263,6 +265,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--minutes", type=float, default=8.0, help="after which it stops (default: 8)")
+    parser.add_argument("--what", nargs="*", default=KINDS, choices=KINDS, help="only these (default: all)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of the processor's layers")
     options = parser.parse_args()
     about: dict[str, Any] = machine.describe(options.threads, ["elman", "torch"]) | {"commit": machine.commit()}
@@ -283,7 +286,7 @@ def main() -> None:
         if time.monotonic() > end:
             print("the minutes are over; the same command goes on where this one stopped")
             break
-        if row not in have:
+        if row not in have and row.what in options.what:
             rows.append(measure(row, about["threads"]))
             print(rows[-1], flush=True)
             if len(rows) % 50 == 0:

@@ -41,5 +41,5 @@ def test_calls_are_of_the_layer_that_is_named(cell: str, packed: bool) -> None:
     expected, found = (cudnn.step_of(layer, row, torch.float32, "cpu")() for layer in (theirs, ours))
     torch.testing.assert_close(found, expected)
     assert found[0].shape == (7, 4, 8) if not packed else found[0].shape[0] < 28
-    forward = [cudnn.step_of(layer, replace(row, what="forward"), torch.float32, "cpu")() for layer in (theirs, ours)]
+    forward = [cudnn.step_of(layer, replace(row, what="infer"), torch.float32, "cpu")() for layer in (theirs, ours)]
     torch.testing.assert_close(tuple(forward[1][0])[:1], tuple(forward[0][0])[:1])
