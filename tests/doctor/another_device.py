@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from doctor_models import H, I, Tagger
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence
 from torch.utils import backend_registration
 from torch.utils._pytree import tree_leaves, tree_map
 
@@ -119,6 +120,8 @@ def main() -> None:
             print(error, *getattr(error, "__notes__", ["as it is"]), sep=", ")
         assert same(model, before)
     print("fine" if x.to("there").device.type == "there" else "moved")
+    rows = pack_padded_sequence(x, torch.tensor([5, 2, 4]), batch_first=True, enforce_sorted=False)
+    print(*elman.doctor(nn.RNN(I, H).to("there"), rows.to("there")).codes or ["fine"])
 
 
 if __name__ == "__main__":

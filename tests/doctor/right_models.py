@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from collected import LENGTHS, C, Case, H, I, N, Of, T, V, WithLengths, ids, mask_of, numbers, padded
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import elman
 
@@ -37,7 +37,7 @@ def head(width: int = H) -> nn.Linear:
 
 
 def packed(x: Tensor, lengths: Tensor) -> Any:
-    return pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    return pack_padded_sequence(x, lengths.cpu(), batch_first=True, enforce_sorted=False)
 
 
 def with_lengths(forward: Any, **parts: Any) -> tuple[Any, ...]:
@@ -315,7 +315,7 @@ def gathered_at_each_end():
 def sorted_and_put_back():
     def forward(self, x, lengths):
         lengths, order = lengths.sort(descending=True)
-        states = self.rnn(pack_padded_sequence(x[order], lengths, batch_first=True))[1][-1]
+        states = self.rnn(pack_padded_sequence(x[order], lengths.cpu(), batch_first=True))[1][-1]
         return self.fc(states[order.argsort()])
 
     return with_lengths(forward, rnn=gru(), fc=head())
@@ -342,7 +342,7 @@ def words_with_a_padding_id():
 
 @right
 def packed_sequences_as_input():
-    return nn.GRU(I, H), pack_sequence([torch.randn(n, I) for n in LENGTHS], enforce_sorted=False)
+    return nn.GRU(I, H), packed(numbers(), torch.tensor(LENGTHS))
 
 
 # ---------------------------------------------------------------- loops, states, and places

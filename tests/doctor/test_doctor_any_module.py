@@ -57,10 +57,10 @@ def test_a_model_on_another_device_is_examined_as_a_copy_on_the_cpu() -> None:
     program = Path(__file__).with_name("another_device.py")
     ended = subprocess.run([sys.executable, "-W", "ignore", program], capture_output=True, text=True, timeout=300)
     assert ended.returncode == 0, ended.stderr
-    *said, noted, unmoved = ended.stdout.splitlines()
+    *said, noted, unmoved, packed = ended.stdout.splitlines()
     assert said == ["batch-mixed", "fine", "fine", "not on there, as it is"]
     assert noted.startswith("not on cpu, elman.doctor examines a model of another device as a copy on the CPU")
-    assert unmoved == "fine"
+    assert unmoved == packed == "fine"
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own compiler warns of what it does

@@ -32,7 +32,7 @@ def head(width: int = H) -> nn.Linear:
 
 
 def packed(x: Tensor, lengths: Tensor, **options: Any) -> Any:
-    return pack_padded_sequence(x, lengths, batch_first=True, **{"enforce_sorted": False, **options})
+    return pack_padded_sequence(x, lengths.cpu(), batch_first=True, **{"enforce_sorted": False, **options})
 
 
 # ---------------------------------------------------------------- samples that meet

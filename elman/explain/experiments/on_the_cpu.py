@@ -39,9 +39,9 @@ def on_the_cpu(model: nn.Module, call: Call, clock: Clock) -> Iterator[tuple[nn.
     if devices:
         _run(model, call, clock, devices)
     try:
+        if devices:
+            model, call = _copied(model), _moved(call)
         with torch.device("cpu"), _Here():
-            if devices:
-                model, call = _copied(model), _moved(call)
             yield model, call
     except Exception as error:
         if devices:
