@@ -4,17 +4,15 @@ In the order of time only dz, the gradient at the pre-activations, is computed. 
 steps at once: dx = dz W_ih, dW_ih = dz^T x, dW_hh = dz^T h_{t-1}, db = sum of dz.
 """
 
-from typing import Any
-
 import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
-from elman.kernels.numba_cpu.compile.processor import panel_columns
-from elman.kernels.numba_cpu.matmul.rows import Rows, make_rows
+from elman.kernels.numba_cpu.matmul.rows import make_rows
 from elman.kernels.numba_cpu.passes.backward_alone import make_recurrence
 from elman.kernels.numba_cpu.passes.backward_places import below_at, first_row, make_places, tasks_of_clearing
 from elman.kernels.numba_cpu.passes.backward_together import make_step
+from elman.kernels.numba_cpu.passes.packing import make_backward_packing
 from elman.kernels.numba_cpu.passes.phases import Pass
 from elman.kernels.numba_cpu.passes.seal import make_seal
 from elman.kernels.numba_cpu.passes.sequences import (
@@ -34,11 +32,8 @@ from elman.kernels.numba_cpu.plan.addresses import (
     input_at,
     inputs_of,
     layer_bytes,
-    packed_hh_at,
-    packed_hr_at,
     packed_ih_at,
     table_at,
-    weight_at,
 )
 
 _DZ, _START, _D_X = range(3)  # a thread's tables of addresses
@@ -49,7 +44,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     size = np.dtype(dtype).itemsize
     slots, x_gates = cell.slots, len(cell.of_x)
     rows = make_rows(dtype)
-    panels, pack = _make_packing(dtype, cell, rows)
+    panels, pack = make_backward_packing(dtype, cell, rows)
     places, seal = make_places(dtype, cell, rows), make_seal(dtype)
     begin_seal, end_seal = seal.begin, seal.end
     recur = make_recurrence(dtype, cell, rows, places, seal)
@@ -290,33 +285,3 @@ def make_backward(dtype: type, cell: Room) -> Pass:
             join_weights(p, plan, layer, d, slot, first, units)
 
     return Pass(panels, pack, phases, tasks, do)
-
-
-def _make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
-    """panels and pack, as Pass has them: the weights as they are, W_ih's gates in the order of the cell's slots."""
-    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
-    of_x, x_gates, h_gates = cell.of_x, len(cell.of_x), len(cell.of_h)
-
-    @part
-    def panels(p):
-        return rows.panels(max(p.input_size, p.directions * p.output_size, p.hidden_size))
-
-    @part
-    def pack(p, plan, layer, d, number):
-        inputs, h_size, p_size, j0 = inputs_of(p, layer), p.hidden_size, p.output_size, number * panel
-        if j0 < p_size:
-            k, n = h_gates * h_size, min(panel, p_size - j0)
-            rows.pack(
-                p, weight_at(plan, layer, d, 1) + size * j0, p_size, 1, k, n, packed_hh_at(p, layer, d) + size * j0 * k
-            )
-        if p.projected and j0 < h_size:
-            w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1)
-            n, target = min(panel, h_size - j0), packed_hr_at(p, layer, d) + size * j0 * p_size
-            rows.pack(p, w_hr + size * j0, h_size, 1, p_size, n, target)
-        if j0 < inputs and (layer > 0 or p.d_x):
-            n, target = min(panel, inputs - j0), packed_ih_at(p, layer, d) + size * j0 * x_gates * h_size
-            for slot in range(x_gates):
-                source = weight_at(plan, layer, d, 0) + size * (of_x[slot] * h_size * inputs + j0)
-                rows.pack(p, source, inputs, 1, h_size, n, target + size * slot * h_size * rows.padded(n))
-
-    return panels, pack

@@ -6,7 +6,6 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
-from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.backward_places import Places, below_at, first_row
 from elman.kernels.numba_cpu.passes.seal import Seal
@@ -34,7 +33,7 @@ _ZEROS = 6
 
 def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -> Any:
     """What `make_together` is given, for float32 or float64."""
-    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    size = np.dtype(dtype).itemsize
     h_gates, before_h = len(cell.of_h), cell.before_h
     in_output, has_c, carries, step_back = cell.in_output, cell.has_c, cell.carries, cell.step_back
     keeps_h = has_c and not in_output  # with zoneout, h of the step before is reached past c, too
@@ -46,7 +45,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
         """dz of the k-th step before s1 of all sequences; last of all, as the step before step 0, the gradients at the
         initial states."""
         s = s1 - 1 - k
-        j0, j1 = units_of(p, share, panel)
+        j0, j1 = units_of(p, share, size)
         n, h_size = j1 - j0, p.hidden_size
         width, dz_bytes, h_bytes = size * h_size * p.directions, dz_bytes_of(p), h_bytes_of(p)
         of_direction = layer * p.directions + d

@@ -11,7 +11,7 @@ from elman.kernels.numba_cpu.compile.parts import part
 from elman.kernels.numba_cpu.matmul.rows import make_rows
 from elman.kernels.numba_cpu.passes.forward_alone import make_recurrence
 from elman.kernels.numba_cpu.passes.forward_together import make_step
-from elman.kernels.numba_cpu.passes.packing import make_packing
+from elman.kernels.numba_cpu.passes.packing import make_forward_packing
 from elman.kernels.numba_cpu.passes.phases import Pass
 from elman.kernels.numba_cpu.passes.places import make_places
 from elman.kernels.numba_cpu.passes.reading import make_reading
@@ -24,7 +24,7 @@ def make_forward(dtype: type, cell: Room) -> Pass:
     """The forward pass for float32 or float64."""
     size = np.dtype(dtype).itemsize
     rows = make_rows(dtype)
-    panels, pack = make_packing(dtype, cell, rows)
+    panels, pack = make_forward_packing(dtype, cell, rows)
     places, seal = make_places(dtype, cell), make_seal(dtype)
     reading = make_reading(dtype, cell, rows, places)
     read_block, begin_seal, end_seal = reading.block, seal.begin, seal.end

@@ -6,7 +6,6 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, part
-from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.places import Places
 from elman.kernels.numba_cpu.passes.reading import Reading
@@ -31,7 +30,7 @@ _MASKED = 10  # and with recurrent dropout those of the states before times thei
 
 def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Reading, seal: Seal) -> Any:
     """What `make_together` is given, for float32 or float64."""
-    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    size = np.dtype(dtype).itemsize
     h_gates, fresh, before_h, has_c, step = len(cell.of_h), cell.fresh, cell.before_h, cell.has_c, cell.step
     z_at, c_at, _, kept_z_at, kept_c_at, _ = places
     in_output = cell.in_output
@@ -41,7 +40,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
     @part
     def step_together(p, plan, layer, d, share, before, s, s0, s1, thread):
         """Step s of all sequences."""
-        j0, j1 = units_of(p, share, panel)
+        j0, j1 = units_of(p, share, size)
         before_table, z_table = table_at(p, thread, _BEFORE), table_at(p, thread, _Z)
         h_before, z = addresses(before_table), addresses(z_table)
         h_table = table_at(p, thread, _H)

@@ -1,4 +1,5 @@
-"""The weights as the forward pass reads them: transposed, in panels, gates in the order of the cell's slots."""
+"""The weights as the passes read them, in panels: forward transposed, gates in the order of the cell's slots; backward
+as they lie, the gates of W_ih in that order."""
 
 from typing import Any
 
@@ -15,20 +16,45 @@ from elman.kernels.numba_cpu.plan.addresses import (
     packed_hh_at,
     packed_hr_at,
     packed_ih_at,
+    units_of,
     weight_at,
 )
 
 
-def make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
+def make_panels_of_units(dtype: type, rows: Rows) -> tuple[Any, Any]:
+    """count(p), into how many panels the hidden units are packed, which begin anew where a share of them begins; and
+    place(p, number), (first, after the last) of those in a panel, which may have none."""
+    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+
+    @part
+    def of_a_share(p):
+        first, after = units_of(p, max(1, p.shares) - 1, size)
+        return rows.panels(after - first)
+
+    @part
+    def count(p):
+        return max(1, p.shares) * of_a_share(p)
+
+    @part
+    def place(p, number):
+        j0, j1 = units_of(p, number // of_a_share(p), size)
+        first = j0 + number % of_a_share(p) * panel
+        return first, min(j1, first + panel)
+
+    return count, place
+
+
+def make_forward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
     """panels and pack, as Pass has them."""
     size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
     slots, of_x, of_h, before_h = cell.slots, cell.of_x, cell.of_h, cell.before_h
     x_gates, h_gates = len(of_x), len(of_h)
+    panels_of_units, place_of_units = make_panels_of_units(dtype, rows)
 
     @part
     def panels_of(p, gates):
         """Of the transpose of a matrix (gates * H, .): gate by gate where units are shared, else in one."""
-        return gates * rows.panels(p.hidden_size) if p.shares else rows.panels(gates * p.hidden_size)
+        return gates * panels_of_units(p) if p.shares else rows.panels(gates * p.hidden_size)
 
     @part
     def panels(p):
@@ -40,8 +66,9 @@ def make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
         h = p.hidden_size
         if p.shares == 0:
             return number * panel, min(gates * h, (number + 1) * panel), number * panel
-        gate, first = number // rows.panels(h), number % rows.panels(h) * panel
-        return gate * h + first, gate * h + min(h, first + panel), gate * p.padded + first
+        gate = number // panels_of_units(p)
+        first, after = place_of_units(p, number % panels_of_units(p))
+        return gate * h + first, gate * h + after, gate * p.padded + first
 
     @part
     def pack_gates(p, weight, order, k, target, number):
@@ -90,5 +117,37 @@ def make_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
             rows.pack(p, w_hr, 1, h, h, min(panel, p_size - first), packed_hr_at(p, layer, d) + size * first * h)
         if number == 0:
             add_biases(p, plan, layer, d)
+
+    return panels, pack
+
+
+def make_backward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
+    """The same: the weights as they are, W_ih's gates in the order of the cell's slots."""
+    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    of_x, x_gates, h_gates = cell.of_x, len(cell.of_x), len(cell.of_h)
+    panels_of_units, place_of_units = make_panels_of_units(dtype, rows)
+
+    @part
+    def panels(p):
+        return max(panels_of_units(p), rows.panels(max(p.input_size, p.directions * p.output_size)))
+
+    @part
+    def pack(p, plan, layer, d, number):
+        inputs, h_size, p_size, j0 = inputs_of(p, layer), p.hidden_size, p.output_size, number * panel
+        if number < panels_of_units(p):
+            first, after = place_of_units(p, number)
+            k, n = h_gates * h_size, min(after, p_size) - first
+            if n > 0:
+                w_hh = weight_at(plan, layer, d, 1) + size * first
+                rows.pack(p, w_hh, p_size, 1, k, n, packed_hh_at(p, layer, d) + size * first * k)
+        if p.projected and j0 < h_size:
+            w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1)
+            n, target = min(panel, h_size - j0), packed_hr_at(p, layer, d) + size * j0 * p_size
+            rows.pack(p, w_hr + size * j0, h_size, 1, p_size, n, target)
+        if j0 < inputs and (layer > 0 or p.d_x):
+            n, target = min(panel, inputs - j0), packed_ih_at(p, layer, d) + size * j0 * x_gates * h_size
+            for slot in range(x_gates):
+                source = weight_at(plan, layer, d, 0) + size * (of_x[slot] * h_size * inputs + j0)
+                rows.pack(p, source, inputs, 1, h_size, n, target + size * slot * h_size * rows.padded(n))
 
     return panels, pack

@@ -17,6 +17,7 @@ from elman.kernels.numba_cpu.plan.addresses import (
     layer_bytes,
     packed_ih_at,
     table_at,
+    units_of,
 )
 
 _X, _X_Z, _X_BIAS = range(7, 10)  # a thread's tables of addresses, beside those of the recurrence
@@ -92,17 +93,20 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
         first = task * p.block
         count = min(p.block, rows_in(p, 0, p.steps) - first)
         x, z = addresses(table_at(p, thread, _X)), addresses(table_at(p, thread, _X_Z))
-        for d in range(p.directions):
+        shares = max(1, p.shares)
+        for number in range(p.directions * shares):
+            d, share = number // shares, number % shares
+            j0, j1 = units_of(p, share, size)
             rows_from(p, first, count, z)
             for r in range(count):
                 q = z[r]
-                if layer > 0 and d == 0 and p.masks:
+                if layer > 0 and number == 0 and p.masks:
                     drop(p, layer, q)
                 x[r] = x_at(p, layer, q)
-                z[r] = z_at(p, layer, d, q, 0)
+                z[r] = z_at(p, layer, d, q, 0) + size * j0
                 if p.drive:
-                    begin_with_drive(p, layer, d, q, z[r], 0, p.hidden_size)
-            read(p, layer, d, count, 0, p.hidden_size, thread)
+                    begin_with_drive(p, layer, d, q, z[r], j0, j1)
+            read(p, layer, d, count, j0, j1, thread)
 
     @part
     def read_span(p, layer, d, s0, first, count, scratch, j0, j1, thread):

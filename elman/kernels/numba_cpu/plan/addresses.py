@@ -184,7 +184,9 @@ def table_at(p, thread, which):
 
 
 @part
-def units_of(p, share, panel):
-    """(first, after the last) of the hidden units of a share, in whole panels."""
-    panels = (p.hidden_size + panel - 1) // panel
-    return share * panels // p.shares * panel, min(p.hidden_size, (share + 1) * panels // p.shares * panel)
+def units_of(p, share, size):
+    """(first, after the last) of the hidden units of a share, in whole cache lines, which are whole vectors, too; the
+    last share is the largest. Where no units are shared, share 0 is all of them."""
+    line, shares = LINE // size, max(1, p.shares)
+    lines = (p.hidden_size + line - 1) // line
+    return share * lines // shares * line, min(p.hidden_size, (share + 1) * lines // shares * line)
