@@ -10,7 +10,8 @@ from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
 from elman.kernels.numba_cpu.matmul.tile import column_tile, row_tile, transposing_tile
 
-_ROW_BLOCKS = (6, 4, 2, 1)  # rows of a tile, tried in this order
+_ROW_BLOCKS = (6, 4, 3, 2, 1)  # rows of a tile, tried in this order; three, since a few sequences are often so many
+_COLUMN_BLOCKS = (6, 4, 2, 1)
 
 
 class Products(NamedTuple):
@@ -33,7 +34,7 @@ def make_products(dtype: type) -> Products:
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
 
     def rows_of(nv: int) -> Any:
-        t6, t4, t2, t1 = (row_tile(dtype, mr, nv) for mr in _ROW_BLOCKS)
+        t6, t4, t3, t2, t1 = (row_tile(dtype, mr, nv) for mr in _ROW_BLOCKS)
 
         @part
         def rows(m, a, b, k, c_in, c, a_offset, c_offset, valid):
@@ -44,6 +45,9 @@ def make_products(dtype: type) -> Products:
             if i + 4 <= m:
                 t4(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
                 i += 4
+            if i + 3 <= m:
+                t3(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
+                i += 3
             if i + 2 <= m:
                 t2(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
                 i += 2
@@ -53,7 +57,7 @@ def make_products(dtype: type) -> Products:
         return rows
 
     def columns_of(nv: int) -> Any:
-        t6, t4, t2, t1 = (column_tile(dtype, mr, nv) for mr in _ROW_BLOCKS)
+        t6, t4, t2, t1 = (column_tile(dtype, mr, nv) for mr in _COLUMN_BLOCKS)
 
         @part
         def columns(m, a, a_step, b, b_offset, count, c, c_step, valid):

@@ -96,6 +96,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 after[i] = p.memory + p.dz + dz_bytes * (r + p.sequences) + size * h_size * before_h
         if k > 0:
             wait_for_steps(p, plan, d, before + k)
+            for i in range(p.sequences):  # what the others wrote is asked for at once, not as the product comes to it
+                rows.prefetch(after[i], h_gates * h_size)
         if s < p.steps - 1 and (s >= 0 or p.d_h0):
             if p.recurrent:
                 zeros_table = table_at(p, thread, _ZEROS)

@@ -69,6 +69,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
                 h_before[i] = output + row_bytes * row_of(p, earlier, i)
         if s > 0:
             wait_for_steps(p, plan, d, before + s)
+            for i in range(p.sequences):  # what the others wrote is asked for at once, not as the product comes to it
+                rows.prefetch(h_before[i], h_size)
         read_table = before_table
         if p.recurrent:
             read_table = table_at(p, thread, _MASKED)

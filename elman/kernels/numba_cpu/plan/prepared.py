@@ -26,7 +26,8 @@ _GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
 _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
-_MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
+_MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
+_FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where it would have one sequence, or two, and some threads one more
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -345,9 +346,10 @@ def shares_of_units(
     panel = vectors_a_tile() * VECTOR_BYTES // size
     shares = min(threads, -(-h // panel))
     too_few = sequences * directions < threads and sequences < shares
-    one_each = sequences == threads and directions == 1  # then each thread would read all of W_hh for one sequence
-    evenly = (steps == 1 or one_each) and h % (panel * threads) == 0
-    if shares > 1 and (too_few or evenly or h * h * unit_bytes > _MATRIX_BYTES):
+    # else each thread would read all of W_hh for a few sequences, which takes longer than to multiply by it
+    least = 0 if sequences == threads or steps == 1 else _FEW_BYTES.get(sequences // threads, _MATRIX_BYTES)
+    few = (directions == 1 or steps == 1) and h >= panel * threads and h * h * unit_bytes >= least
+    if shares > 1 and (too_few or few or h * h * unit_bytes > _MATRIX_BYTES):
         return shares
     return 0
 
