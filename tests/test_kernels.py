@@ -28,7 +28,7 @@ SIZES = (
     CASES[7],
     Case("two layers both ways: what is carried, up and down and between", 6, 5, 3, 4, L=2, D=2),
     Case("three layers both ways without bias", 5, 4, 5, 6, L=3, D=2, bias=False),
-    Case("two panels of units", 7, 2, 3, 70),
+    Case("panels of units, which begin anew in a share of them", 7, 2, 3, 75),
 )
 EVERY = [(case, cell, kinds) for case in SIZES for cell in CELLS for kinds in kinds_of(cell, case)]
 every = pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def picked(problem: Problem, i: int) -> Problem:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("case", [Case("a batch", 9, 7, 5, 70, L=2, D=2), Case("wide", 6, 5, 9, 131)], ids=str)
+@pytest.mark.parametrize("case", [Case("a batch", 9, 7, 5, 70, L=2, D=2), Case("wide", 6, 5, 9, 203)], ids=str)
 def test_a_sequence_has_the_same_bits_in_any_batch_on_any_threads(
     case: Case, cell: str, dtype: torch.dtype, split: None
 ) -> None:
@@ -177,6 +177,53 @@ def test_a_sequence_has_the_same_bits_in_any_batch_on_any_threads(
             output, last = api.forward(picked(problem, i), False)[:2]
             torch.testing.assert_close(output[:, 0], run[0][:, i], rtol=0, atol=0)
             torch.testing.assert_close([s[:, 0] for s in last], [s[:, i] for s in run[1]], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("kinds", ["plain", "reset", "reset dropout"])
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("one step", 1, 3, 5, 75),
+        Case("fewer sequences than threads", 6, 1, 5, 131),
+        Case("as many, two layers", 4, 2, 3, 100, L=2),
+        Case("more, two layers", 5, 3, 4, 203, L=2),
+        Case("both directions", 4, 5, 3, 75, L=2, D=2),
+    ],
+    ids=str,
+)
+def test_all_bits_are_the_same_whether_units_or_sequences_are_shared(
+    case: Case, cell: str, kinds: str, dtype: torch.dtype, eager_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "dropout" in kinds and case.L == 1:
+        pytest.skip("the cell has no such form")
+    monkeypatch.setattr(prepared, "_PIECE_ROWS", sys.maxsize)
+    torch.set_num_threads(2)
+    made = given(case, cell, kinds, dtype)
+    found = []
+    for shares in (0, 2):
+        monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes, shares=shares: shares)
+        forget_plans()
+        assert plan_of(made.problem, True)["shares"] == shares
+        found.append(own(made)[1])
+    torch.testing.assert_close(*found, rtol=0, atol=0)
+
+
+def test_units_are_shared_where_each_thread_would_read_a_large_weight_for_a_few_sequences() -> None:
+    torch.set_num_threads(2)
+    for N, H, D, shares in (
+        (1, 320, 1, 2),
+        (2, 200, 1, 2),
+        (3, 320, 1, 2),
+        (4, 320, 1, 2),
+        (3, 20, 1, 0),
+        (4, 200, 1, 0),
+        (6, 320, 1, 0),
+        (3, 320, 2, 0),
+    ):
+        made = given(Case("few", 64, N, 16, H, D=D), "lstm", dtype=torch.float32)
+        assert [plan_of(made.problem, backward)["shares"] for backward in (False, True)] == [shares] * 2, (N, H, D)
 
 
 def gates_of(z: Tensor) -> Tensor:

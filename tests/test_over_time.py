@@ -19,7 +19,7 @@ from elman.kernels.table import OWN
 KINDS = {
     "plain": {},
     "many steps": {"T": 150, "N": 9, "H": 20, "L": 1},
-    "units shared by two threads": {"T": 40, "N": 1, "H": 130, "L": 1, "D": 1},
+    "units shared by two threads": {"T": 20, "N": 2, "H": 150, "L": 1, "D": 1},
     "lengths reset dropout": {"lengths": True, "reset": True, "dropout": True},
 }
 PROJECTED = {name: {**KINDS[name], "P": 3} for name in ("plain", "many steps", "lengths reset dropout")}

@@ -23,7 +23,7 @@ CASES = [
     Case("both directions, three layers: two buffers between them", 10, 4, 3, 5, L=3, D=2),
     Case("both directions, two layers, relu", 9, 3, 3, 4, L=2, D=2, nonlinearity="relu"),
     Case("three panels of columns", 9, 2, 3, 75),
-    Case("three panels of columns, both directions, three layers", 7, 2, 3, 70, L=3, D=2),
+    Case("three panels of columns, both directions, three layers", 7, 2, 3, 76, L=3, D=2),
 ]
 
 

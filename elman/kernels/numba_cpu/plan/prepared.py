@@ -346,10 +346,12 @@ def shares_of_units(
     panel = vectors_a_tile() * VECTOR_BYTES // size
     shares = min(threads, -(-h // panel))
     too_few = sequences * directions < threads and sequences < shares
-    # else each thread would read all of W_hh for a few sequences, which takes longer than to multiply by it
-    least = 0 if sequences == threads or steps == 1 else _FEW_BYTES.get(sequences // threads, _MATRIX_BYTES)
-    few = (directions == 1 or steps == 1) and h >= panel * threads and h * h * unit_bytes >= least
-    if shares > 1 and (too_few or few or h * h * unit_bytes > _MATRIX_BYTES):
+    few, matrix = sequences // threads, h * h * unit_bytes  # with so many each thread would read all of W_hh
+    waits = steps > 1 and sequences > threads
+    pays = matrix >= _FEW_BYTES.get(few, _MATRIX_BYTES) if waits else few < 3
+    evenly = steps == 1 and h % (panel * threads) == 0
+    wide = directions == 1 and h >= panel * threads
+    if shares > 1 and (too_few or evenly or (wide and pays) or matrix > _MATRIX_BYTES):
         return shares
     return 0
 
