@@ -10,8 +10,8 @@ from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
 from elman.kernels.numba_cpu.matmul.tile import column_tile, row_tile, transposing_tile
 
-_ROW_BLOCKS = (6, 4, 3, 2, 1)  # rows of a tile, tried in this order; three, since a few sequences are often so many
-_COLUMN_BLOCKS = (6, 4, 2, 1)
+_ROW_BLOCKS = (6, 4, 3, 2, 1)  # rows of a tile, tried in this order: a few sequences are read in one, or 4 and 1
+_COLUMN_BLOCKS = (6, 4, 2, 1)  # the same of product_t, which has many
 
 
 class Products(NamedTuple):
@@ -45,13 +45,12 @@ def make_products(dtype: type) -> Products:
             if i + 4 <= m:
                 t4(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
                 i += 4
-            if i + 3 <= m:
-                t3(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
-                i += 3
             if i + 2 <= m:
-                t2(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
-                i += 2
-            if i < m:
+                if i + 3 == m:
+                    t3(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
+                else:
+                    t2(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
+            elif i < m:
                 t1(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
 
         return rows

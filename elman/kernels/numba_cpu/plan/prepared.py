@@ -27,7 +27,7 @@ _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps 
 _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
-_FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where it would have one sequence, or two, and some threads one more
+_FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -346,14 +346,14 @@ def shares_of_units(
     panel = vectors_a_tile() * VECTOR_BYTES // size
     shares = min(threads, -(-h // panel))
     too_few = sequences * directions < threads and sequences < shares
-    few, matrix = sequences // threads, h * h * unit_bytes  # with so many each thread would read all of W_hh
-    waits = steps > 1 and sequences > threads
-    pays = matrix >= _FEW_BYTES.get(few, _MATRIX_BYTES) if waits else few < 3
+    matrix, each = h * h * unit_bytes, sequences // threads  # bytes that a thread would read for so many sequences
+    if steps > 1 and sequences > threads:
+        few = matrix >= _FEW_BYTES.get(each, _MATRIX_BYTES)
+    else:  # one each, or no wait but that at the end of the run
+        few = each <= max(_FEW_BYTES)
+    few = few and directions == 1 and h >= panel * threads
     evenly = steps == 1 and h % (panel * threads) == 0
-    wide = directions == 1 and h >= panel * threads
-    if shares > 1 and (too_few or evenly or (wide and pays) or matrix > _MATRIX_BYTES):
-        return shares
-    return 0
+    return shares if shares > 1 and (too_few or few or evenly or matrix > _MATRIX_BYTES) else 0
 
 
 def _in_lines(count: int) -> int:
