@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from elman import _fork
+from elman.kernels.numba_cpu.allocation import LARGE
 from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
-from elman.kernels.numba_cpu.memory import LARGE
 from elman.kernels.numba_cpu.plan.record import APART, LINE, TABLES, Shapes, after_forward, head_of
 from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
@@ -45,7 +45,7 @@ class Prepared(NamedTuple):
     rest: struct.Struct  # what comes after those of FORWARD, as plan.after_forward says
     seal_bits: int  # those of a seal that are the same however the run was split
     rooms: Rooms  # for what it makes
-    large: bool  # whether any array that a run makes is so large that it is worth to ask for large pages
+    large: bool  # whether the output is so large that it is worth to ask for large pages
 
 
 def prepare(
@@ -310,7 +310,7 @@ def _prepare(
         rest,
         (1 << 8 * size) - 1,
         rooms(torch_dtype, shape, output, states, shapes_of_weights, saved, groups),
-        size * max(map(math.prod, (output, *saved))) >= LARGE,
+        size * math.prod(output) >= LARGE,
     )
 
 
