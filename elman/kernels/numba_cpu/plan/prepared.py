@@ -27,6 +27,7 @@ _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps 
 _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of
+_SHORT_ROW = 8  # cache lines
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -166,7 +167,8 @@ def _prepare(
     # sequences whose dz is kept, how many times
     kept = a_chunk if groups else most if pieces else sequences
     times = threads if pieces else directions
-    step_bytes = size * max(1, kept * (1 if pieces else directions) * slots)
+    z_step, h_step = _row_step(slots, size), _row_step(p, size)
+    step_bytes = size * max(1, kept * (1 if pieces else directions) * z_step)
     span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
     span = max(1, min(steps, span))
     # not with shared units, where all threads are at one recurrence
@@ -174,7 +176,7 @@ def _prepare(
     in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
     z_rows = 0 if backward or keeps or kind.in_output else rows * directions
     apart = APART if threads > 1 else 0
-    of_thread = span * most + -(-apart // (size * slots)) if h else 0  # rows z
+    of_thread = span * most + -(-apart // (size * z_step)) if h else 0  # rows z
     if fused and (own or z_rows):
         z_rows = of_thread * (directions * shares if shares else threads)
     rest = after_forward(layers * directions * weights, threads, shares * directions)
@@ -252,6 +254,8 @@ def _prepare(
         overlap=overlap,
         z_rows=of_thread,
         span_rows=span * kept,
+        z_step=z_step,
+        h_step=h_step,
         padded=padded_columns(dtype, h),
         ih_first=ih_first,
         ih_next=ih_next,
@@ -270,8 +274,8 @@ def _prepare(
         starts=take(chunks * (steps + 1) if ragged else 0, 8),
         offsets=take(steps + 1 if ragged == 2 else 0, 8),
         packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + hr + biases)), 1),
-        z_scratch=take(z_rows * slots, size),
-        h_own=take_own(2 * most * p if own and not shares else 0, size),
+        z_scratch=take(z_rows * z_step, size),
+        h_own=take_own(2 * most * h_step if own and not shares else 0, size),
         c_own=take_shares(of_states * h if own and kind.has_c else 0, size),
         projecting=take_chunks(of_states * h if projected else 0, size),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
@@ -281,7 +285,7 @@ def _prepare(
         dh=take_shares(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
         carried=take_shares(once * kind.carries * of_states * h, size),
         carried_to_start=take_shares(once * kind.carries * of_states * h, size),
-        dz=take(in_spans * slots, size),
+        dz=take(in_spans * z_step, size),
         x_rows=take(in_spans, 8),
         h_rows=take(in_spans, 8),
         m_rows=take(in_spans if projected else 0, 8),
@@ -350,6 +354,13 @@ def shares_of_units(
     if shares > 1 and (too_few or evenly or h * h * unit_bytes > _MATRIX_BYTES):
         return shares
     return 0
+
+
+def _row_step(numbers: int, size: int) -> int:
+    """Numbers from one row of so many to the next: an odd number of cache lines, so that rows of which one number each is
+    read are not in the same few places of a cache; of short rows no more than they are."""
+    lines = -(-numbers * size // LINE)
+    return numbers if lines < _SHORT_ROW else (lines | 1) * LINE // size
 
 
 def _in_lines(count: int) -> int:
