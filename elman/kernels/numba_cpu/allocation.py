@@ -4,7 +4,6 @@ A large block that is given back and asked for again is cleared by the system, p
 training step that saves 100 MB.
 """
 
-import contextlib
 import ctypes
 import functools
 import math
@@ -22,7 +21,7 @@ LARGE = 1 << 25
 """Bytes from which on malloc of Linux asks the system for memory of its own each time, and gives it back."""
 _HUGE_PAGE = 1 << 21
 _MADV_HUGEPAGE = getattr(mmap, "MADV_HUGEPAGE", None)  # of Linux
-LEAST, MOST = 1 << 23, 1 << 29
+LEAST, MOST = 1 << 20, 1 << 29
 """Bytes from which on a block is kept for the next run, and of all that are kept."""
 _uses: Callable[[int], int] = torch._C._storage_Use_Count
 """How many have a storage, which is given by its address."""
@@ -80,7 +79,8 @@ class _Block:
 
 _count_of = operator.attrgetter("count")
 _blocks: list[_Block] = []
-"""Those that are kept. Who looks at them takes them out meanwhile, so that no two threads get the same."""
+"""Those that are kept, in the order in which they were taken. Who looks at one takes it out meanwhile, so that no two
+threads get the same."""
 
 
 def large_tensor(sizes: Sequence[int], strides: Sequence[int], dtype: torch.dtype) -> Tensor:
@@ -89,16 +89,26 @@ def large_tensor(sizes: Sequence[int], strides: Sequence[int], dtype: torch.dtyp
     A block is up to twice as large as what is in it. All that are kept are `MOST` bytes at most.
     """
     count = math.prod(sizes) * dtype.itemsize
-    blocks = []
-    with contextlib.suppress(IndexError):  # for the last one another thread may come before
-        while _blocks:
-            blocks.append(_blocks.pop())
-    block = _take(blocks, count)
+    blocks = _first()
+    if blocks and blocks[0].count == count and blocks[0].is_free():  # as in the step before
+        block = blocks[0]
+    else:
+        while more := _first():
+            blocks += more
+        block = _take(blocks, count)
+        if sum(map(_count_of, blocks)) + block.count <= MOST:
+            blocks.append(block)
     made = block.tensor(sizes, strides, dtype)
-    if sum(map(_count_of, blocks)) + block.count <= MOST:
-        blocks.append(block)
     _blocks.extend(blocks)
     return made
+
+
+def _first() -> list[_Block]:
+    """Takes out the one that was taken the longest time ago, if there is any."""
+    try:
+        return [_blocks.pop(0)]
+    except IndexError:
+        return []
 
 
 def _take(blocks: list[_Block], count: int) -> _Block:
@@ -111,7 +121,7 @@ def _take(blocks: list[_Block], count: int) -> _Block:
         blocks.remove(block)
         return block
     while free:
-        block = free.pop()
+        block = free.pop(0)
         if count <= 2 * block.count <= 2 * count or sum(map(_count_of, blocks)) + count > MOST:
             blocks.remove(block)
         del block  # its memory goes before other is asked for
@@ -119,13 +129,13 @@ def _take(blocks: list[_Block], count: int) -> _Block:
 
 
 def ask_for_huge_pages(tensor: Tensor) -> None:
-    """Asks the system to make the memory of a large tensor, which nobody has written to yet, of large pages.
+    """Asks the system to make the memory of a tensor, which nobody has written to yet, of large pages.
 
     As torch does where THP_MEM_ALLOC_ENABLE is set. It is a wish: where the system has none to give, nothing changes.
     """
     begin, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
     first, after = -(-begin // _HUGE_PAGE) * _HUGE_PAGE, end // _HUGE_PAGE * _HUGE_PAGE
-    if _MADV_HUGEPAGE is not None and tensor.nbytes >= LARGE and first < after:
+    if _MADV_HUGEPAGE is not None and first < after:
         _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(after - first), _MADV_HUGEPAGE)
 
 
