@@ -60,9 +60,9 @@ def fresh_state(request: pytest.FixtureRequest) -> Iterator[None]:
     # torch.empty then returns NaN instead of what the memory held, so a kernel that forgets to write a cell fails.
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
-    memory = sys.modules.get("elman.kernels.numba_cpu.memory")
-    if memory is not None:  # the scratch memory that this thread keeps
-        memory.kept.tensor.fill_(255)
+    allocation = sys.modules.get("elman.kernels.numba_cpu.allocation")
+    if allocation is not None:  # the scratch memory that this thread keeps
+        allocation.kept.tensor.fill_(255)
     yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)

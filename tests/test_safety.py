@@ -13,7 +13,7 @@ from torch.nn import Parameter
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
-from elman.kernels.numba_cpu import api, known, memory, rooms
+from elman.kernels.numba_cpu import allocation, api, known, rooms
 from elman.kernels.numba_cpu.plan.prepared import Prepared
 
 
@@ -207,10 +207,10 @@ def test_scratch_memory_lasts_as_long_as_the_run(monkeypatch: pytest.MonkeyPatch
         made = prepare(*arguments, **options)
 
         def start(plan: bytes) -> None:
-            kept = weakref.ref(memory.kept.tensor)
-            memory.kept.__dict__.clear()
+            kept = weakref.ref(allocation.kept.tensor)
+            allocation.kept.__dict__.clear()
             assert kept() is not None
-            memory.kept.tensor = kept()
+            allocation.kept.tensor = kept()
             started.append(plan)
             made.start(plan)
 

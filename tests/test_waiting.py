@@ -45,8 +45,8 @@ def note(company: team.Company, wall: int, ran: int, now: int = 5_000 * MS) -> N
 def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time() -> None:
     now = 5_000 * MS
     company = team.Company()
-    note(company, 15 * MS, 1 * MS, now)
-    assert not company.alone, "a single long run says nothing"
+    note(company, 60 * MS, 1 * MS, now)
+    assert not company.alone, "a single run says nothing"
     spans = []
     for _ in range(7):
         note(company, 25 * MS, 5 * MS, now)
@@ -56,8 +56,21 @@ def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time() -> None
     assert spans == [100, 200, 400, 800, 1600, 1600, 1600]
     note(company, 25 * MS, 24 * MS, now)
     assert not company.alone
-    note(company, 25 * MS, 5 * MS, now)
+    for _ in range(2):
+        note(company, 25 * MS, 5 * MS, now)
     assert company.until == now + 100 * MS, "after a run that was not kept waiting it begins anew"
+
+
+def test_what_holds_up_one_run_of_many_is_no_company() -> None:
+    """Small runs, of which now and then one takes 6 ms."""
+    company = team.Company()
+    for k in range(600):
+        ran = MS // 10
+        note(company, 6 * MS if k % 200 == 50 else ran, ran, (100 + k) * MS)
+        assert not company.alone
+    for k in range(2):
+        note(company, 12 * MS, 2 * MS, (1_000 + k) * MS)
+    assert company.alone
 
 
 @needs_openmp
@@ -161,6 +174,7 @@ _waiting._delays = lambda: {"1": delay[0]}
 if sys.argv[1] == "asked":
     assert elman.wait_briefly() and elman.wait_briefly()
 else:
+    team.company.note(0, 25_000_000, 10_000_000)
     team.company.note(0, 25_000_000, 10_000_000)
 def until(list, count):
     end = time.monotonic() + 30

@@ -26,7 +26,6 @@ from elman.kernels.numba_cpu.memory import (
     address_of,
     addressed,
     as_it_lies,
-    ask_for_huge_pages,
     check_room,
     fits,
     plain,
@@ -65,8 +64,6 @@ def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_te
     terms, at_terms = read_terms(rows_of_terms(problem, x), problem.terms)
     end = end_of_forward(prepared, at_weights, at_terms)
     saved: Saved = tuple([None if room is None else room() for room in prepared.rooms.saved])
-    if prepared.large:
-        ask_for_huge_pages([array for array in saved if array is not None])
     output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, addresses_of(saved), at_tables, sealed, end)
     del states, tables, terms  # what was made contiguous was kept until the kernel was back
     return Run(output, last, saved if save else ()), seal

@@ -28,7 +28,6 @@ from elman.kernels.numba_cpu.launch import (
 from elman.kernels.numba_cpu.memory import (
     addresses,
     as_it_lies,
-    ask_for_huge_pages,
     check_bytes,
     check_own_room,
     check_room,
@@ -120,8 +119,6 @@ class Known:
         at_saved: Sequence[int] = NOTHING_SAVED
         if pieces.rooms:
             saved = [room() for room in pieces.rooms]
-            if prepared.large:
-                ask_for_huge_pages(saved)
             at_saved = pieces.addresses(saved)
         output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, at_saved, at_tables, save, end)
         del read  # what was made rows was kept until the kernel was back

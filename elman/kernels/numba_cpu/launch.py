@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from elman.kernels.numba_cpu.memory import ask_for_huge_pages, check_own_room, scratch_for
+from elman.kernels.numba_cpu.allocation import ask_for_huge_pages, scratch_for
+from elman.kernels.numba_cpu.memory import check_own_room
 from elman.kernels.numba_cpu.plan.prepared import Prepared
 from elman.kernels.numba_cpu.plan.record import FORWARD
 from elman.kernels.numba_cpu.terms import NO_TERMS
@@ -47,7 +48,7 @@ def launch_forward(
         c_n = rooms.states[1]()
         last, at_c_n = (h_n, c_n), c_n.data_ptr()
     if prepared.large:
-        ask_for_huge_pages([output])
+        ask_for_huge_pages(output)
     scratch = scratch_for(prepared.scratch)
     seal = ctypes.c_int64() if sealed else None
     plan = FORWARD.pack(

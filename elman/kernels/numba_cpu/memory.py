@@ -1,10 +1,7 @@
 """Tensors as machine code reads them: of the right shape and dtype, contiguous, in memory that is there."""
 
 import ctypes
-import functools
-import mmap
 import operator
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,13 +10,7 @@ from torch import Tensor
 
 from elman.kernels.numba_cpu.rooms import room
 
-_SMALL = 1 << 18  # bytes of scratch memory that every thread keeps
-LARGE = (
-    1 << 25
-)  # bytes from which on malloc of Linux asks the system for memory of its own each time, and gives it back
-_HUGE_PAGE = 1 << 21
 _FEW = 1 << 14  # bytes that are written as fast by Python as by torch
-_MADV_HUGEPAGE = getattr(mmap, "MADV_HUGEPAGE", None)  # of Linux
 _address_of: Any = Tensor.data_ptr
 _size_of: Any = Tensor.size
 _traits = operator.attrgetter("dtype", "is_cpu")
@@ -30,48 +21,6 @@ _is_contiguous: Any = Tensor.is_contiguous
 _is_neg: Any = Tensor.is_neg
 _storage_address: Any = torch.UntypedStorage.data_ptr
 _has_storage = torch._C._has_storage
-
-
-def scratch_memory(count: int) -> Tensor:
-    """So many bytes of the CPU's memory, whatever torch's default device is."""
-    return torch.empty(count, dtype=torch.uint8, device="cpu")
-
-
-class _Kept(threading.local):
-    """Scratch memory that a thread keeps for runs that need little: to ask for it each time costs a microsecond."""
-
-    def __init__(self) -> None:
-        self.tensor = scratch_memory(_SMALL)
-
-
-kept = _Kept()
-scratch_memory(LARGE - _HUGE_PAGE)
-"""Asked for once, and given back untouched: from then on malloc of Linux keeps blocks of up to that size, which every
-training step takes and frees. Else it may give them back to the system each time, and ask for new pages."""
-
-
-def scratch_for(count: int) -> Tensor:
-    """At least so many bytes, until this thread asks again."""
-    return kept.tensor if count <= _SMALL else scratch_memory(count)
-
-
-def ask_for_huge_pages(tensors: Sequence[Tensor]) -> None:
-    """Asks the system to make the memory of large tensors, which nobody has written to yet, of large pages.
-
-    As torch does where THP_MEM_ALLOC_ENABLE is set. It is a wish: where the system has none to give, nothing changes.
-    """
-    if _MADV_HUGEPAGE is None:
-        return
-    for tensor in tensors:
-        begin, end = tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes
-        first, after = -(-begin // _HUGE_PAGE) * _HUGE_PAGE, end // _HUGE_PAGE * _HUGE_PAGE
-        if tensor.nbytes >= LARGE and first < after:
-            _libc().madvise(ctypes.c_void_p(first), ctypes.c_size_t(after - first), _MADV_HUGEPAGE)
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
 
 
 def has_numbers(tensor: Tensor | None) -> bool:

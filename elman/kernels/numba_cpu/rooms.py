@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from elman.kernels.numba_cpu.allocation import LEAST, large_tensor
 from elman.kernels.numba_cpu.plan.record import LINE
 
 Room = Callable[[], Tensor]
@@ -71,13 +72,15 @@ class Rooms(NamedTuple):
     """Of each group of sequences apart where there are groups."""
 
 
-def room(shape: Sequence[int], dtype: torch.dtype) -> Room:
-    """For a tensor of this shape."""
+def room(shape: Sequence[int], dtype: torch.dtype, large: bool = False) -> Room:
+    """For a tensor of this shape. `large`: if it is, its memory may have been another's, as nobody keeps it."""
     strides, step = [], 1
     for size in reversed(shape):
         strides.append(step)
         step *= max(1, size)
     sizes = tuple(shape), tuple(reversed(strides))
+    if large and math.prod(shape) * dtype.itemsize >= LEAST:
+        return functools.partial(large_tensor, *sizes, dtype)
     if _empty is torch.empty_strided:  # older or newer torch
         return functools.partial(_empty, *sizes, dtype=dtype, device="cpu")
     return functools.partial(_empty, *sizes, dtype)
@@ -97,7 +100,7 @@ def rooms(
     return Rooms(
         room(output, dtype),
         tuple([room(shape, dtype) for shape in states]),
-        tuple([room(shape, dtype) if shape else None for shape in saved]),
+        tuple([room(shape, dtype, large=True) if shape else None for shape in saved]),
         _pieces(dtype, saved),
         room(x, dtype),
         tuple([room((*apart, *shape), dtype) for shape in weights]),
@@ -115,5 +118,5 @@ def _pieces(dtype: torch.dtype, saved: Sequence[Sequence[int]]) -> Pieces:
     in_one = len(shapes) > 1 and end <= _ONE_PIECE
     if in_one:
         shapes, places = [(end // dtype.itemsize,)], [min(place, 1) for place in places]
-    of_each = tuple([room(shape, dtype) for shape in shapes])
+    of_each = tuple([room(shape, dtype, large=True) for shape in shapes])
     return Pieces(of_each, tuple(shapes), tuple(places), operator.itemgetter(*places), tuple(offsets) if in_one else ())

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from elman.kernels.numba_cpu.allocation import scratch_memory
 from elman.kernels.numba_cpu.launch import end_of_forward
-from elman.kernels.numba_cpu.memory import check_room, no_address, plain, scratch_memory
+from elman.kernels.numba_cpu.memory import check_room, no_address, plain
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, FORWARD, HEADER_BYTES, OF_FORWARD, Arrays

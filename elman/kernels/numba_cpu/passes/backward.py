@@ -70,7 +70,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         dz, start, d_x = addresses(dz_table), addresses(start_table), addresses(d_x_table)
         x_rows = addresses(p.memory + p.x_rows + 8 * first)
         for k in range(count):
-            dz[k] = p.memory + p.dz + size * slots * h_size * (first + k)
+            dz[k] = p.memory + p.dz + size * p.z_step * (first + k)
             d_x[k] = target + x_rows[k] - input_at(p, layer, size)
             start[k] = d_x[k] if p.directions == 2 else p.memory + p.zeros
         w_ih = packed_ih_at(p, layer, d)

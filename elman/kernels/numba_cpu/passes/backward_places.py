@@ -86,7 +86,7 @@ def make_places(dtype: type, cell: Room, rows: Rows) -> Places:
 
     @part
     def dz_bytes(p):
-        return size * slots * p.hidden_size
+        return size * p.z_step
 
     @part
     def h_bytes(p):

@@ -58,7 +58,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
         later = -p.sequences if d else p.sequences  # from a row to that of the next step read
         scratch = thread * p.z_rows  # the first row z of this thread
         gap, at_masked = p.apart * (d * p.chunks + chunk), own_at(p, p.masked, size * p_size * p.most, thread)
-        own_h = own_at(p, p.h_own, 2 * size * p_size * p.most, thread)
+        own_h = own_at(p, p.h_own, 2 * size * p.h_step * p.most, thread)
         for k in range(count):
             i = first + k
             h_before[k] = h0_at(p, of_direction, i, size)
@@ -95,7 +95,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                             c_before[k] = c0_at(p, of_direction, i, size)
             for k in range(active):
                 out[k] = output + row_bytes * q[k]
-                h[k] = own_h + size * p_size * (s % 2 * p.most + k) if p.own else out[k]
+                h[k] = own_h + size * p.h_step * (s % 2 * p.most + k) if p.own else out[k]
                 at = z_at(p, layer, d, q[k], scratch + (s % p.span * of_span if p.fused else 0) + k)
                 if fresh:
                     begin_slots(p, layer, d, at, 0, h_size)

@@ -35,15 +35,15 @@ def make_places(dtype: type, cell: Room) -> Places:
 
     @part
     def z_at(p, layer, d, q, scratch_row):
-        width = slots * p.hidden_size
         if p.own and p.fused:
-            return p.memory + p.z_scratch + size * width * scratch_row
+            return p.memory + p.z_scratch + size * p.z_step * scratch_row
         if in_output:
             return output_at(p, layer, size) + size * p.output_size * (q * p.directions + d)
         if p.keeps:
+            width = slots * p.hidden_size
             return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
         row = scratch_row if p.fused else q * p.directions + d
-        return p.memory + p.z_scratch + size * width * row
+        return p.memory + p.z_scratch + size * p.z_step * row
 
     @part
     def kept_c_at(p, layer, d, q):

@@ -111,7 +111,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
         for r0 in range(0, row_count, INNER):  # in blocks, as product_t does
             clear(of_block, size * count)
             for r in range(r0, min(r0 + INNER, row_count)):
-                rows.add(of_block, dz + size * slots * p.hidden_size * r, count)
+                rows.add(of_block, dz + size * p.z_step * r, count)
             rows.add(target, of_block, count)
 
     @part
@@ -134,7 +134,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
                 x = numbers(x_rows[r0 + r])
                 for i in range(inputs):
                     block[r * inputs + i] = x[i]
-                dz_rows[r] = dz + size * slots * p.hidden_size * (r0 + r)
+                dz_rows[r] = dz + size * p.z_step * (r0 + r)
             call(p.product_t, depth, at_block, inputs, inputs, table, count, at_sums)
         for i in range(inputs):
             for j in range(count):
@@ -144,7 +144,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
     def add(p, plan, layer, d, piece, slot, first, count, row, row_count, thread):
         """Adds so many rows of dz, from a `row` on; where W_hh reads masked states, not to dW_hh."""
         inputs, h_size, p_size = inputs_of(p, layer), p.hidden_size, p.output_size
-        dz_step, row_address = slots * h_size, p.memory + 8 * row
+        dz_step, row_address = p.z_step, p.memory + 8 * row
         dz = p.memory + p.dz + size * (dz_step * row + slot * h_size + first)
         if slot < x_gates:
             unit = x_unit(p, piece, slot, first)
@@ -177,7 +177,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
 
         They are multiplied here anew: a thread reads what another has just written more slowly than it multiplies.
         """
-        p_size, dz_step, table = p.output_size, slots * p.hidden_size, table_at(p, thread, 0)
+        p_size, dz_step, table = p.output_size, p.z_step, table_at(p, thread, 0)
         h_rows, mask_rows = addresses(p.memory + p.h_rows + 8 * row), addresses(p.memory + p.mask_rows + 8 * row)
         masked, at_masked = addresses(table), own_at(p, p.masked, size * p_size * INNER, thread)
         for r0 in range(0, row_count, INNER):

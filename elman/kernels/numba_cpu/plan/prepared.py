@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from elman import _fork
+from elman.kernels.numba_cpu.allocation import LARGE
 from elman.kernels.numba_cpu.cells.table import KINDS, Kind
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
-from elman.kernels.numba_cpu.memory import LARGE
 from elman.kernels.numba_cpu.plan.record import APART, LINE, TABLES, Shapes, after_forward, head_of
 from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
@@ -28,6 +28,7 @@ _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
 _FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
+_SHORT_ROW = 8  # cache lines
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
 
@@ -46,7 +47,7 @@ class Prepared(NamedTuple):
     rest: struct.Struct  # what comes after those of FORWARD, as plan.after_forward says
     seal_bits: int  # those of a seal that are the same however the run was split
     rooms: Rooms  # for what it makes
-    large: bool  # whether any array that a run makes is so large that it is worth to ask for large pages
+    large: bool  # whether the output is so large that it is worth to ask for large pages
 
 
 def prepare(
@@ -167,7 +168,8 @@ def _prepare(
     # sequences whose dz is kept, how many times
     kept = a_chunk if groups else most if pieces else sequences
     times = threads if pieces else directions
-    step_bytes = size * max(1, kept * (1 if pieces else directions) * slots)
+    z_step, h_step = _row_step(slots, size), _row_step(p, size)
+    step_bytes = size * max(1, kept * (1 if pieces else directions) * z_step)
     span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
     span = max(1, min(steps, span))
     # not with shared units, where all threads are at one recurrence
@@ -175,7 +177,7 @@ def _prepare(
     in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
     z_rows = 0 if backward or keeps or kind.in_output else rows * directions
     apart = APART if threads > 1 else 0
-    of_thread = span * most + -(-apart // (size * slots)) if h else 0  # rows z
+    of_thread = span * most + -(-apart // (size * z_step)) if h else 0  # rows z
     if fused and (own or z_rows):
         z_rows = of_thread * (directions * shares if shares else threads)
     rest = after_forward(layers * directions * weights, threads, shares * directions)
@@ -253,6 +255,8 @@ def _prepare(
         overlap=overlap,
         z_rows=of_thread,
         span_rows=span * kept,
+        z_step=z_step,
+        h_step=h_step,
         padded=padded_columns(dtype, h),
         ih_first=ih_first,
         ih_next=ih_next,
@@ -271,8 +275,8 @@ def _prepare(
         starts=take(chunks * (steps + 1) if ragged else 0, 8),
         offsets=take(steps + 1 if ragged == 2 else 0, 8),
         packed=take(directions * (ih_first + (layers - 1) * ih_next + layers * (hh + hr + biases)), 1),
-        z_scratch=take(z_rows * slots, size),
-        h_own=take_own(2 * most * p if own and not shares else 0, size),
+        z_scratch=take(z_rows * z_step, size),
+        h_own=take_own(2 * most * h_step if own and not shares else 0, size),
         c_own=take_shares(of_states * h if own and kind.has_c else 0, size),
         projecting=take_chunks(of_states * h if projected else 0, size),
         below=take(once * steps * of_step, size) if layers > 2 and directions == 2 else below_too,
@@ -282,7 +286,7 @@ def _prepare(
         dh=take_shares(once * p * (in_spans if projected else 0 if kind.in_output else of_states), size),
         carried=take_shares(once * kind.carries * of_states * h, size),
         carried_to_start=take_shares(once * kind.carries * of_states * h, size),
-        dz=take(in_spans * slots, size),
+        dz=take(in_spans * z_step, size),
         x_rows=take(in_spans, 8),
         h_rows=take(in_spans, 8),
         m_rows=take(in_spans if projected else 0, 8),
@@ -311,7 +315,7 @@ def _prepare(
         rest,
         (1 << 8 * size) - 1,
         rooms(torch_dtype, shape, output, states, shapes_of_weights, saved, groups),
-        size * max(map(math.prod, (output, *saved))) >= LARGE,
+        size * math.prod(output) >= LARGE,
     )
 
 
@@ -354,6 +358,13 @@ def shares_of_units(
     few = few and directions == 1 and h >= panel * threads
     evenly = steps == 1 and h % (panel * threads) == 0
     return shares if shares > 1 and (too_few or few or evenly or matrix > _MATRIX_BYTES) else 0
+
+
+def _row_step(numbers: int, size: int) -> int:
+    """Numbers from one row of so many to the next: an odd number of cache lines, so that rows of which one number each is
+    read are not in the same few places of a cache; of short rows no more than they are."""
+    lines = -(-numbers * size // LINE)
+    return numbers if lines < _SHORT_ROW else (lines | 1) * LINE // size
 
 
 def _in_lines(count: int) -> int:

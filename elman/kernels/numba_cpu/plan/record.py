@@ -51,6 +51,8 @@ class Shapes(TypedDict):
     overlap: int  # whether a span's recurrence runs beside what follows from the span before, and dz of both is kept
     z_rows: int  # forward, fused: of z in one span of a thread or share, and those that keep it apart from the next one
     span_rows: int  # of dz in one span: of one direction, or of one chunk of sequences that are apart
+    z_step: int  # numbers from a row z in scratch memory, or of dz, to the next one
+    h_step: int  # the same of h of a step
     padded: int  # H in whole vectors: where units are shared, each gate is packed by itself
     ih_first: int  # bytes of a packed W_ih in the first layer
     ih_next: int  # and above

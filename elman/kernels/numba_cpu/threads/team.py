@@ -67,7 +67,7 @@ class Company:
         """Whether a run goes on the calling thread alone; else in the team."""
         self.until = 0
         """The time, in ns, from which on a run goes in the team and is looked at, for `note`."""
-        self._wall = self._ran = 0
+        self._wall = self._ran = self._held_up = 0
         self._apart = _APART[0]
         self._said = False
 
@@ -76,9 +76,13 @@ class Company:
         self.alone, self.until = False, end + _PAUSE
         self._wall += end - begin
         self._ran += ran
+        self._held_up += ran < (1 - _LOST) * (end - begin)
         if self._wall < _WINDOW:
             return
-        lost, self._wall, self._ran = 1 - self._ran / self._wall, 0, 0
+        lost = 1 - self._ran / self._wall
+        if lost >= _LOST and self._held_up == 1 and self._apart == _APART[0]:
+            return  # once is an accident, which one of small runs makes as much of as all others take
+        self._wall = self._ran = self._held_up = 0
         if lost < _LOST:
             self._apart = _APART[0]
             return
