@@ -1,5 +1,8 @@
 """Large memory that one run after the other takes: never while anybody has it, and not more of it than is told."""
 
+import ctypes
+import mmap
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -130,3 +133,31 @@ def test_what_hooks_keep_is_theirs(blocks: list[Any]) -> None:
     for _ in range(3):
         layer(torch.randn_like(x))[0].sum().backward()
     torch.testing.assert_close(seen, before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such wish")
+def test_large_pages_are_asked_for_within_what_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a block's whole pages of 2 MB; the run's numbers are torch's."""
+    asked: list[tuple[int, int]] = []
+
+    class Libc:
+        @staticmethod
+        def madvise(begin: ctypes.c_void_p, count: ctypes.c_size_t, advice: int) -> int:
+            assert advice == mmap.MADV_HUGEPAGE
+            asked.append((begin.value or 0, count.value))
+            return 0
+
+    monkeypatch.setattr(allocation, "_libc", Libc)
+    theirs = torch.nn.LSTM(3, 64)
+    layer = elman.LSTM(3, 64)
+    layer.load_state_dict(theirs.state_dict())
+    for steps in (10, 600):
+        x = torch.randn(steps, 64, 3)
+        output = layer(x)[0]
+        assert bool(asked) is (steps == 600)
+    z = max((t for t in output.grad_fn.saved_tensors if t is not None), key=lambda t: t.nbytes)
+    page, after = 1 << 21, z.data_ptr() + z.nbytes
+    (of_z,) = [(at, count) for at, count in asked if z.data_ptr() <= at < z.data_ptr() + page]
+    assert after - page < sum(of_z) <= after
+    assert all(at % page == count % page == 0 for at, count in asked)
+    torch.testing.assert_close(output, theirs(x)[0])

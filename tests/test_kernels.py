@@ -1,7 +1,5 @@
 """The kernels (kernels/numba_cpu) beside the definition: every cell in every form, however a run is cut into pieces."""
 
-import ctypes
-import mmap
 import struct
 import sys
 from collections.abc import Iterator
@@ -13,8 +11,7 @@ from plans import forget_plans
 from problems import LAYERS, Given, given, kinds_of
 from torch import Tensor
 
-import elman
-from elman.kernels.numba_cpu import api, memory
+from elman.kernels.numba_cpu import api
 from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.plan import prepared
 from elman.kernels.numba_cpu.plan.record import APART, FIELDS
@@ -329,32 +326,3 @@ def test_a_seal_shows_that_the_output_was_written_to(cell: str, kinds: str, dtyp
         change(written[:2])
         with pytest.raises(api.OutputChanged):
             api.backward(problem, written, saved, None, last, needs, seal=seal)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such wish")
-def test_large_pages_are_asked_for_within_what_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a tensor's whole pages of 2 MB, and only where a run makes one of 32 MB; its numbers are torch's."""
-    asked: list[tuple[int, int]] = []
-
-    class Libc:
-        @staticmethod
-        def madvise(begin: ctypes.c_void_p, count: ctypes.c_size_t, advice: int) -> int:
-            assert advice == mmap.MADV_HUGEPAGE
-            asked.append((begin.value or 0, count.value))
-            return 0
-
-    monkeypatch.setattr(memory, "_libc", Libc)
-    theirs = torch.nn.LSTM(3, 64)
-    layer = elman.LSTM(3, 64)
-    layer.load_state_dict(theirs.state_dict())
-    for steps in (100, 600):
-        x = torch.randn(steps, 64, 3)
-        output = layer(x)[0]
-        assert bool(asked) is (steps == 600)
-    z = max((t for t in output.grad_fn.saved_tensors if t is not None), key=lambda t: t.nbytes)
-    ((begin, count),) = asked
-    assert z.nbytes >= 1 << 25
-    assert z.data_ptr() <= begin < z.data_ptr() + (1 << 21)
-    assert z.data_ptr() + z.nbytes - (1 << 21) < begin + count <= z.data_ptr() + z.nbytes
-    assert begin % (1 << 21) == count % (1 << 21) == 0
-    torch.testing.assert_close(output, theirs(x)[0])

@@ -361,8 +361,8 @@ def shares_of_units(
 
 
 def _row_step(numbers: int, size: int) -> int:
-    """Numbers from one row of so many to the next: an odd number of cache lines, so that rows of which one number each is
-    read are not in the same few places of a cache; of short rows no more than they are."""
+    """Numbers from the beginning of one row of so many to the next one's: an odd number of cache lines, so that many
+    rows of which one number is read are not in the same few places of a cache. Short rows lie close together."""
     lines = -(-numbers * size // LINE)
     return numbers if lines < _SHORT_ROW else (lines | 1) * LINE // size
 
