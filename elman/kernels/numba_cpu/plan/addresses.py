@@ -187,6 +187,8 @@ def table_at(p, thread, which):
 def units_of(p, share, size):
     """(first, after the last) of the hidden units of a share, in whole cache lines, which are whole vectors, too; the
     last share is the largest. Where no units are shared, share 0 is all of them."""
-    line, shares = LINE // size, max(1, p.shares)
+    if p.shares == 0:
+        return 0, p.hidden_size
+    line = LINE // size
     lines = (p.hidden_size + line - 1) // line
-    return share * lines // shares * line, min(p.hidden_size, (share + 1) * lines // shares * line)
+    return share * lines // p.shares * line, min(p.hidden_size, (share + 1) * lines // p.shares * line)
