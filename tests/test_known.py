@@ -154,7 +154,7 @@ def test_what_is_replaced_before_the_way_back(
         assert found is RuntimeError or equal(found, outcome(LAYERS[name], words, 1))
 
 
-@pytest.mark.parametrize("steps", [T, 2000], ids=["in one piece", "apart"])
+@pytest.mark.parametrize("steps", [T, 2000], ids=["in one buffer", "apart"])
 @pytest.mark.parametrize("cell", [elman.GRU, elman.LSTM])
 def test_what_is_saved_is_found_again_for_who_reads_it_apart(
     cell: Callable[..., torch.nn.Module], steps: int, taken: list[bool]

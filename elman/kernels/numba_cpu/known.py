@@ -96,7 +96,7 @@ class Known:
     def forward(
         self, x: Tensor, states: Sequence[Tensor], held: Held, terms: Sequence[Tensor], tables: Tables, save: bool
     ) -> tuple[Tensor, tuple[Tensor, ...], Sequence[Tensor], int]:
-        """Output, last states, the pieces of what is saved and then a seal of the output."""
+        """Output, last states, the buffers of what is saved and then a seal of the output."""
         check_own_room(x)
         at_states: Sequence[int] = NO_STATES
         if states:
@@ -114,12 +114,12 @@ class Known:
             end = end_of_forward(prepared, held[1], at_terms)
             if not terms:
                 self._ends[save] = held[1], end
-        pieces = prepared.rooms.pieces
+        buffers = prepared.rooms.buffers
         saved: Any = ()
         at_saved: Sequence[int] = NOTHING_SAVED
-        if pieces.rooms:
-            saved = [room() for room in pieces.rooms]
-            at_saved = pieces.addresses(saved)
+        if buffers.rooms:
+            saved = [room() for room in buffers.rooms]
+            at_saved = buffers.addresses(saved)
         output, last, seal = launch_forward(prepared, x.data_ptr(), at_states, at_saved, at_tables, save, end)
         del read  # what was made rows was kept until the kernel was back
         return output, last, saved, seal
@@ -169,7 +169,7 @@ class Known:
                 at_weights,
                 at_tables,
                 at[3],
-                self._ahead[True].rooms.pieces.begin_at(at[4:9]),
+                self._ahead[True].rooms.buffers.begin_at(at[4:9]),
                 at[9],
                 at[10:],
                 needs,
@@ -196,10 +196,11 @@ class Known:
             return None
         ahead, x, place = self._ahead[True], kept[0], self.place_of_output
         tensors = [*kept[: self.count], *kept[place:]]
-        # of a piece, where it begins stands for each array in it
-        pieces = ahead.rooms.pieces.places
+        # of a buffer, where it begins stands for each array in it
+        of_saved = ahead.rooms.buffers.places
         places = [[k] for k in (*range(self.count), 3)]
-        places += [[4 + k for k, place in enumerate(pieces) if place == piece] for piece in range(1, 1 + max(pieces))]
+        for buffer in range(1, 1 + max(of_saved)):
+            places.append([4 + k for k, its in enumerate(of_saved) if its == buffer])
         x_copied = self._turned and needs_x  # its gradient lies as itself, not turned
         copied: list[tuple[int, Callable[[Tensor], Tensor]]] = [(0, plain)] if x_copied else []
         d_output_turned = False
@@ -217,16 +218,16 @@ class Known:
         prepared = prepare(problem, True, True, 0, x_turned, d_output_turned, self._keeps_terms)
         return _WayBack(prepared, [t.nbytes for t in tensors], places, copied)
 
-    def all_saved(self, pieces: Sequence[Tensor]) -> Saved:
-        """What a run saved besides the output, of the pieces that it is in."""
+    def all_saved(self, buffers: Sequence[Tensor]) -> Saved:
+        """What a run saved besides the output, of the buffers that it is in."""
         ahead = self._ahead[True]
-        return ahead.rooms.pieces.arrays(pieces, ahead.saved)
+        return ahead.rooms.buffers.arrays(buffers, ahead.saved)
 
     def _fits(self, kept: Sequence[Tensor]) -> bool:
         """Whether what was kept has its shapes, dtype, place and order still."""
         ahead, (x, turned) = self._ahead[True], as_it_lies(kept[0])
         shapes = [self._x_shape, *ahead.states[: self.count - 1], *self._term_shapes, ahead.output]
-        shapes += ahead.rooms.pieces.shapes
+        shapes += ahead.rooms.buffers.shapes
         if [*map(Tensor.size, kept)] != shapes or {t.dtype for t in kept} != {self._weights[0].dtype}:
             return False
         others = [*kept[1 : self.count], *kept[self.place_of_output :]]

@@ -19,11 +19,11 @@ _empty: Callable[..., Tensor] = getattr(torch._C._dynamo.guards, "_empty_strided
 """The first is what compiled code of torch makes its results with, at half the price: no dispatcher is asked."""
 
 
-_ONE_PIECE = 1 << 20  # bytes up to which all that is saved lies in one piece
+_ONE_BUFFER = 1 << 20  # bytes up to which all that is saved lies in one buffer
 
 
-class Pieces(NamedTuple):
-    """What forward saves besides the output, for who looks at it as a whole: small arrays in one piece, others apart.
+class Buffers(NamedTuple):
+    """What forward saves besides the output, for who looks at it as a whole: small arrays in one buffer, others apart.
 
     A tensor less to make, to save and to look at again is worth more there than any of the arithmetic.
     """
@@ -31,27 +31,27 @@ class Pieces(NamedTuple):
     rooms: tuple[Room, ...]
     shapes: tuple[tuple[int, ...], ...]
     places: tuple[int, ...]
-    """For each of the plan's five addresses, which piece it is in, counted from 1; 0: there is none."""
+    """For each of the plan's five addresses, which buffer it is in, counted from 1; 0: there is none."""
     order: Callable[[Sequence[int]], tuple[int, ...]]
-    """Takes of 0 and the pieces' addresses for each of the five its own."""
+    """Takes of 0 and the buffers' addresses for each of the five its own."""
     offsets: tuple[int, ...]
-    """Bytes from where that piece begins; (): all begin there."""
+    """Bytes from where that buffer begins; (): all begin there."""
 
-    def addresses(self, pieces: Sequence[Tensor]) -> Sequence[int]:
+    def addresses(self, buffers: Sequence[Tensor]) -> Sequence[int]:
         """The plan's five."""
-        at = self.order((0, *map(Tensor.data_ptr, pieces)))
+        at = self.order((0, *map(Tensor.data_ptr, buffers)))
         return self.begin_at(at) if self.offsets else at
 
     def begin_at(self, at: Sequence[int]) -> Sequence[int]:
-        """The same, of where the piece of each begins."""
+        """The same, of where the buffer of each begins."""
         return [*map(operator.add, at, self.offsets)] if self.offsets else at
 
-    def arrays(self, pieces: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor | None, ...]:
+    def arrays(self, buffers: Sequence[Tensor], shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor | None, ...]:
         """Each by itself, of these shapes; () of none."""
         found: list[Tensor | None] = [None] * len(shapes)
         for k, shape in enumerate(shapes):
             if shape:
-                numbers = pieces[self.places[k] - 1].view(-1)
+                numbers = buffers[self.places[k] - 1].view(-1)
                 begin = self.offsets[k] // numbers.itemsize if self.offsets else 0
                 found[k] = numbers[begin : begin + math.prod(shape)].view(shape)
         return tuple(found)
@@ -65,7 +65,7 @@ class Rooms(NamedTuple):
     """The last ones, and gradients at the first."""
     saved: tuple[Room | None, ...]
     """What forward saves besides the output, as `Prepared.saved` lists it."""
-    pieces: Pieces
+    buffers: Buffers
     """The same."""
     d_x: Room
     d_weights: tuple[Room, ...]
@@ -101,13 +101,13 @@ def rooms(
         room(output, dtype),
         tuple([room(shape, dtype) for shape in states]),
         tuple([room(shape, dtype, large=True) if shape else None for shape in saved]),
-        _pieces(dtype, saved),
+        _buffers(dtype, saved),
         room(x, dtype),
         tuple([room((*apart, *shape), dtype) for shape in weights]),
     )
 
 
-def _pieces(dtype: torch.dtype, saved: Sequence[Sequence[int]]) -> Pieces:
+def _buffers(dtype: torch.dtype, saved: Sequence[Sequence[int]]) -> Buffers:
     places, offsets, end = [0] * 5, [0] * 5, 0
     shapes: list[tuple[int, ...]] = []
     for place, shape in enumerate(saved):
@@ -115,8 +115,10 @@ def _pieces(dtype: torch.dtype, saved: Sequence[Sequence[int]]) -> Pieces:
             shapes.append(tuple(shape))
             places[place], offsets[place] = len(shapes), end
             end += -(-math.prod(shape) * dtype.itemsize // LINE) * LINE  # where a tensor of its own would begin
-    in_one = len(shapes) > 1 and end <= _ONE_PIECE
+    in_one = len(shapes) > 1 and end <= _ONE_BUFFER
     if in_one:
         shapes, places = [(end // dtype.itemsize,)], [min(place, 1) for place in places]
     of_each = tuple([room(shape, dtype, large=True) for shape in shapes])
-    return Pieces(of_each, tuple(shapes), tuple(places), operator.itemgetter(*places), tuple(offsets) if in_one else ())
+    return Buffers(
+        of_each, tuple(shapes), tuple(places), operator.itemgetter(*places), tuple(offsets) if in_one else ()
+    )
