@@ -11,23 +11,19 @@ import torch
 
 from elman import _fork
 from elman.kernels.numba_cpu.allocation import LARGE
-from elman.kernels.numba_cpu.cells.table import KINDS, Kind
+from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.compile.cache import code_for
-from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns, vectors_a_tile
+from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns
 from elman.kernels.numba_cpu.plan.record import APART, LINE, TABLES, Shapes, after_forward, head_of
+from elman.kernels.numba_cpu.plan.split import reads_in_recurrence, shares_of_units, steps_of_a_span, steps_read_at_once
 from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
 
 _BLOCK = 96  # steps in one task of a product over many steps
 _CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows
-_SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
-_GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as much longer
-_FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
 _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
-_MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
-_FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
 _SHORT_ROW = 8  # cache lines
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 
@@ -159,7 +155,7 @@ def _prepare(
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
     own = not backward and threads > 1
     in_place = kind.in_output and not own  # then there is nothing to gain
-    fused = not backward and _reads_in_recurrence(in_place, steps, ragged, masked, chunks * directions, shares, threads)
+    fused = not backward and reads_in_recurrence(in_place, steps, ragged, masked, chunks * directions, shares, threads)
     block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
     table = max(block, most, INNER if few or (dropped and backward) else 0)
     of_step = max(1, sequences * width)  # numbers
@@ -317,47 +313,6 @@ def _prepare(
         rooms(torch_dtype, shape, output, states, shapes_of_weights, saved, groups),
         size * math.prod(output) >= LARGE,
     )
-
-
-def _reads_in_recurrence(
-    in_place: bool, steps: int, ragged: int, masked: bool, tasks: int, shares: int, threads: int
-) -> bool:
-    """Whether who recurs reads the input too, so that z of a span of steps is still in the cache."""
-    if masked or (shares == 0 and tasks < threads):  # then a thread alone would read
-        return steps == 1 and ragged == 0 and not masked
-    return not in_place or (steps == 1 and ragged == 0)
-
-
-def steps_read_at_once(steps: int, sequences: int) -> int:
-    """The steps of one span of the forward pass."""
-    return -(-_FORWARD_ROWS // max(1, sequences))
-
-
-def steps_of_a_span(kind: Kind, sequences: int, step_bytes: int, groups: int) -> int:
-    """The steps of one span of the backward pass, for so many bytes of dz a step."""
-    # of each sequence that is apart, as many as a product sums at once; two, since where units are shared the step that
-    # is written down for the span before must not be the one that reads what the span after wrote down
-    least = INNER if groups else 2
-    rows = _SPAN_ROWS if kind.slots == 1 else _GATED_SPAN_ROWS
-    return max(least, -(-rows // max(1, sequences)), _SPAN_BYTES // step_bytes)
-
-
-def shares_of_units(
-    steps: int, sequences: int, h: int, unit_bytes: int, size: int, directions: int, threads: int
-) -> int:
-    """Into how many shares the hidden units are split in the recurrence, with a wait after each step; 0: the sequences
-    are split instead, and nobody waits. Measured in docs/decisions."""
-    panel = vectors_a_tile() * VECTOR_BYTES // size
-    shares = min(threads, -(-h // panel))
-    too_few = sequences * directions < threads and sequences < shares
-    matrix, each = h * h * unit_bytes, sequences // threads  # bytes that a thread would read for so many sequences
-    if steps > 1 and sequences > threads:
-        few = matrix >= _FEW_BYTES.get(each, _MATRIX_BYTES)
-    else:  # one each, or no wait but that at the end of the run
-        few = each <= max(_FEW_BYTES)
-    few = few and directions == 1 and h >= panel * threads
-    evenly = steps == 1 and h % (panel * threads) == 0
-    return shares if shares > 1 and (too_few or few or evenly or matrix > _MATRIX_BYTES) else 0
 
 
 def _row_step(numbers: int, size: int) -> int:

@@ -1,0 +1,51 @@
+"""How a run is split between threads and in time, by rules that were measured (docs/decisions)."""
+
+from elman.kernels.numba_cpu.cells.table import Kind
+from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
+
+_SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
+_GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as much longer
+_FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
+_MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
+_FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
+
+
+def reads_in_recurrence(
+    in_place: bool, steps: int, ragged: int, masked: bool, tasks: int, shares: int, threads: int
+) -> bool:
+    """Whether who recurs reads the input too, so that z of a span of steps is still in the cache."""
+    if masked or (shares == 0 and tasks < threads):  # then a thread alone would read
+        return steps == 1 and ragged == 0 and not masked
+    return not in_place or (steps == 1 and ragged == 0)
+
+
+def steps_read_at_once(steps: int, sequences: int) -> int:
+    """The steps of one span of the forward pass."""
+    return -(-_FORWARD_ROWS // max(1, sequences))
+
+
+def steps_of_a_span(kind: Kind, sequences: int, step_bytes: int, groups: int) -> int:
+    """The steps of one span of the backward pass, for so many bytes of dz a step."""
+    # of each sequence that is apart, as many as a product sums at once; two, since where units are shared the step that
+    # is written down for the span before must not be the one that reads what the span after wrote down
+    least = INNER if groups else 2
+    rows = _SPAN_ROWS if kind.slots == 1 else _GATED_SPAN_ROWS
+    return max(least, -(-rows // max(1, sequences)), _SPAN_BYTES // step_bytes)
+
+
+def shares_of_units(
+    steps: int, sequences: int, h: int, unit_bytes: int, size: int, directions: int, threads: int
+) -> int:
+    """Into how many shares the hidden units are split in the recurrence, with a wait after each step; 0: the sequences
+    are split instead, and nobody waits. Measured in docs/decisions."""
+    panel = vectors_a_tile() * VECTOR_BYTES // size
+    shares = min(threads, -(-h // panel))
+    too_few = sequences * directions < threads and sequences < shares
+    matrix, each = h * h * unit_bytes, sequences // threads  # bytes that a thread would read for so many sequences
+    if steps > 1 and sequences > threads:
+        few = matrix >= _FEW_BYTES.get(each, _MATRIX_BYTES)
+    else:  # one each, or no wait but that at the end of the run
+        few = each <= max(_FEW_BYTES)
+    few = few and directions == 1 and h >= panel * threads
+    evenly = steps == 1 and h % (panel * threads) == 0
+    return shares if shares > 1 and (too_few or few or evenly or matrix > _MATRIX_BYTES) else 0
