@@ -61,8 +61,11 @@ def fresh_state(request: pytest.FixtureRequest) -> Iterator[None]:
     torch.use_deterministic_algorithms(True)
     torch.utils.deterministic.fill_uninitialized_memory = True
     allocation = sys.modules.get("elman.kernels.numba_cpu.allocation")
-    if allocation is not None:  # the scratch memory that this thread keeps
+    if allocation is not None:  # the memory that is kept from run to run
         allocation.kept.tensor.fill_(255)
+        for block in allocation._blocks:
+            if block.is_free():
+                block._memory.fill_(255)
     yield
     torch.use_deterministic_algorithms(False)
     torch.set_num_threads(threads)

@@ -39,10 +39,11 @@ def on_the_cpu(model: nn.Module, call: Call, clock: Clock) -> Iterator[tuple[nn.
     if devices:
         _run(model, call, clock, devices)
     try:
-        if devices:
-            model, call = _copied(model), _moved(call)
-        with torch.device("cpu"), _Here():
-            yield model, call
+        with torch.device("cpu"):
+            if devices:
+                model, call = _copied(model), _moved(call)
+            with _Here():
+                yield model, call
     except Exception as error:
         if devices:
             error.add_note(_NOTE)

@@ -73,8 +73,8 @@ class _Block:
 
     def _held(self) -> tuple[int, ...]:
         """Where it is, its bytes, and how often it is held, as torch and as Python count that."""
-        storage = self._memory.untyped_storage()
-        return storage.data_ptr(), storage.nbytes(), _uses(storage._cdata), sys.getrefcount(storage)
+        storage = self._memory.untyped_storage  # called each time: a name for it would be one who holds it
+        return storage().data_ptr(), storage().nbytes(), _uses(storage()._cdata), sys.getrefcount(storage())
 
 
 _count_of = operator.attrgetter("count")
@@ -96,10 +96,12 @@ def large_tensor(sizes: Sequence[int], strides: Sequence[int], dtype: torch.dtyp
         while more := _first():
             blocks += more
         block = _take(blocks, count)
-        if sum(map(_count_of, blocks)) + block.count <= MOST:
+        if block.count <= MOST:
             blocks.append(block)
     made = block.tensor(sizes, strides, dtype)
     _blocks.extend(blocks)
+    while sum(map(_count_of, [*_blocks])) > MOST:  # as other threads keep theirs
+        _first()
     return made
 
 

@@ -13,7 +13,7 @@ from elman.kernels.numba_cpu.allocation import LEAST, large_tensor
 from elman.kernels.numba_cpu.plan.record import LINE
 
 Room = Callable[[], Tensor]
-"""Makes a tensor each time, contiguous on the CPU, of memory that nobody has written to."""
+"""Makes a tensor each time, contiguous on the CPU, whose numbers are what its memory held."""
 
 _empty: Callable[..., Tensor] = getattr(torch._C._dynamo.guards, "_empty_strided_cpu", torch.empty_strided)
 """The first is what compiled code of torch makes its results with, at half the price: no dispatcher is asked."""

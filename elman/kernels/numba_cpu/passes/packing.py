@@ -19,6 +19,7 @@ from elman.kernels.numba_cpu.plan.addresses import (
     units_of,
     weight_at,
 )
+from elman.kernels.numba_cpu.plan.record import LINE
 
 
 def make_panels_of_units(dtype: type, rows: Rows) -> tuple[Any, Any]:
@@ -28,8 +29,9 @@ def make_panels_of_units(dtype: type, rows: Rows) -> tuple[Any, Any]:
 
     @part
     def of_a_share(p):
-        first, after = units_of(p, max(1, p.shares) - 1, size)
-        return rows.panels(after - first)
+        line, shares = LINE // size, max(1, p.shares)
+        lines = (p.hidden_size + line - 1) // line
+        return rows.panels((lines + shares - 1) // shares * line)
 
     @part
     def count(p):
@@ -39,7 +41,7 @@ def make_panels_of_units(dtype: type, rows: Rows) -> tuple[Any, Any]:
     def place(p, number):
         j0, j1 = units_of(p, number // of_a_share(p), size)
         first = j0 + number % of_a_share(p) * panel
-        return first, min(j1, first + panel)
+        return first, max(first, min(j1, first + panel))
 
     return count, place
 

@@ -185,8 +185,9 @@ def table_at(p, thread, which):
 
 @part
 def units_of(p, share, size):
-    """(first, after the last) of the hidden units of a share, in whole cache lines, which are whole vectors, too; the
-    last share is the largest. Where no units are shared, share 0 is all of them."""
+    """(first, after the last) of the hidden units of a share, in whole cache lines, which are whole vectors, too: as
+    evenly as that goes, the last of all lines cut off where the units end. Where none are shared, share 0 is all of
+    them."""
     if p.shares == 0:
         return 0, p.hidden_size
     line = LINE // size
