@@ -72,8 +72,8 @@ class Shapes(TypedDict):
     starts: int  # (chunks, T + 1) number of real steps of the chunk before t
     offsets: int  # (T + 1,) packed: where the steps t begin
     packed: int  # for each direction of each layer: W_ih, W_hh, W_hr, biases
-    z_scratch: int  # (T, N, D, S * H) where none is kept, or fused (threads, or D and shares, z_rows, S * H)
-    h_own: int  # (threads, 2, most, P) h of a step and of the one before
+    z_scratch: int  # (T, N, D, z_step) where none is kept, or fused (threads, or D and shares, z_rows, z_step): S * H
+    h_own: int  # (threads, 2, most, h_step): P of h of a step and of the one before
     c_own: int  # (D, N, H) c of a step
     projecting: int  # (D, N, H) what is to be projected, where none is kept; backward its gradient
     below: int  # (T, N, D * P) gradient for the layer below
@@ -83,7 +83,7 @@ class Shapes(TypedDict):
     dh: int  # (D, N, P) gradient at h of a step; projected as dz with P, since W_hr's gradient needs it
     carried: int  # (D, N, H) what is carried to the step before beside dz
     carried_to_start: int  # (D, N, H) its sum over the steps that read the initial state
-    dz: int  # (D, twice if spans overlap, or in pieces threads, span_rows, S * H) gradients at pre-activations
+    dz: int  # (D, twice if spans overlap, or in pieces threads, span_rows, z_step): S * H gradients at pre-activations
     x_rows: int  # (as dz without the last axis) addresses of the input rows each step read
     h_rows: int  # (the same) addresses of the states each step started from
     m_rows: int  # (the same) addresses of what each step projected
