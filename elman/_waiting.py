@@ -159,9 +159,9 @@ def _may_have(threads: int) -> bool:
 
 
 def _openmp() -> Any | None:
-    from elman.kernels.numba_cpu.threads import team
+    from elman.kernels.numba_cpu.threads import openmp
 
-    return team.gnu_parallel()
+    return openmp.gnu_parallel()
 
 
 def _delays() -> dict[str, int]:

@@ -20,7 +20,7 @@ from older import OF_AN_OLDER_PROCESSOR, OLDER
 
 import elman
 from elman.kernels.numba_cpu.compile import cache
-from elman.kernels.numba_cpu.threads import team
+from elman.kernels.numba_cpu.threads import openmp, team
 
 
 @pytest.mark.parametrize("case", [CASES[0], CASES[17], *gated(CASES[0])], ids=lambda case: case.id)
@@ -298,19 +298,19 @@ def test_the_team_numbers_its_threads() -> None:
     assert sorted(found) == [0, 1]
 
 
-@pytest.mark.skipif(team.gnu_parallel() is None, reason="there is no GNU OpenMP here")
+@pytest.mark.skipif(openmp.gnu_parallel() is None, reason="there is no GNU OpenMP here")
 def test_llvms_library_runs_a_team_where_there_is_no_gnu_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It has a function of the same name; GNU OpenMP by another name stands in for it."""
-    gnu, *_ = sorted(path for path in team._libraries() if "libgomp" in path)  # other packages bring theirs
+    gnu, *_ = sorted(path for path in openmp._libraries() if "libgomp" in path)  # other packages bring theirs
     (tmp_path / "libomp.dylib").symlink_to(gnu)
-    monkeypatch.setattr(team, "_libraries", lambda: [str(tmp_path / "libomp.dylib")])
-    for found in (team._team_of, team._loaded_team):
+    monkeypatch.setattr(openmp, "_libraries", lambda: [str(tmp_path / "libomp.dylib")])
+    for found in (openmp._team_of, openmp._loaded_team):
         found.cache_clear()
     try:
-        parallel = team.loaded_parallel()
-        assert team.gnu_parallel() is None
+        parallel = openmp.loaded_parallel()
+        assert openmp.gnu_parallel() is None
     finally:
-        for found in (team._team_of, team._loaded_team):
+        for found in (openmp._team_of, openmp._loaded_team):
             found.cache_clear()
     ran = []
     function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(ran.append)

@@ -14,16 +14,17 @@ from plans import forget_plans
 
 import elman
 from elman import _waiting
-from elman.kernels.numba_cpu.threads import team
+from elman.kernels.numba_cpu.threads import openmp, team
+from elman.kernels.numba_cpu.threads.company import Company
 
 MS = 1_000_000
-needs_openmp = pytest.mark.skipif(team.gnu_parallel() is None, reason="there is no GNU OpenMP here")
+needs_openmp = pytest.mark.skipif(openmp.gnu_parallel() is None, reason="there is no GNU OpenMP here")
 
 
 @pytest.fixture
-def company(monkeypatch: pytest.MonkeyPatch) -> team.Company:
+def company(monkeypatch: pytest.MonkeyPatch) -> Company:
     """As in a process that has not computed yet."""
-    monkeypatch.setattr(team, "company", team.Company())
+    monkeypatch.setattr(team, "company", Company())
     return team.company
 
 
@@ -37,49 +38,91 @@ def several(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     forget_plans()
 
 
-def note(company: team.Company, wall: int, ran: int, now: int = 5_000 * MS) -> None:
+def note(company: Company, wall: int, waited: int, now: int = 5_000 * MS) -> None:
     """A run that ends now."""
-    company.note(now - wall, now, ran)
+    company.note(now - wall, now, waited)
 
 
 def test_a_thread_that_is_kept_waiting_goes_apart_for_longer_each_time() -> None:
     now = 5_000 * MS
-    company = team.Company()
-    note(company, 60 * MS, 1 * MS, now)
+    company = Company()
+    note(company, 60 * MS, 59 * MS, now)
     assert not company.alone, "a single run says nothing"
     spans = []
     for _ in range(7):
-        note(company, 25 * MS, 5 * MS, now)
+        note(company, 25 * MS, 20 * MS, now)
         assert company.alone
         spans.append((company.until - now) // MS)
         now = company.until
     assert spans == [100, 200, 400, 800, 1600, 1600, 1600]
-    note(company, 25 * MS, 24 * MS, now)
+    note(company, 25 * MS, 1 * MS, now)
     assert not company.alone
     for _ in range(2):
-        note(company, 25 * MS, 5 * MS, now)
+        note(company, 25 * MS, 20 * MS, now)
     assert company.until == now + 100 * MS, "after a run that was not kept waiting it begins anew"
 
 
 def test_what_holds_up_one_run_of_many_is_no_company() -> None:
     """Small runs, of which now and then one takes 6 ms."""
-    company = team.Company()
+    company = Company()
     for k in range(600):
-        ran = MS // 10
-        note(company, 6 * MS if k % 200 == 50 else ran, ran, (100 + k) * MS)
+        held_up = 6 * MS if k % 200 == 50 else 0
+        note(company, MS // 10 + held_up, held_up, (100 + k) * MS)
         assert not company.alone
     for k in range(2):
-        note(company, 12 * MS, 2 * MS, (1_000 + k) * MS)
+        note(company, 12 * MS, 10 * MS, (1_000 + k) * MS)
     assert company.alone
 
 
+SHARES_A_PROCESSOR = """
+import os, subprocess, sys, time
+from elman.kernels.numba_cpu.threads.company import Company
+company, processor = Company(), min(os.sched_getaffinity(0))
+
+def measure(what):
+    wall, ran, waited = time.perf_counter_ns(), time.thread_time_ns(), company.waited()
+    what()
+    ran, waited = time.thread_time_ns() - ran, company.waited() - waited
+    return time.perf_counter_ns() - wall - ran, waited
+
+def work():
+    end = time.monotonic() + 1
+    while time.monotonic() < end:
+        pass
+
+time.sleep(0.01)
+rested, waited = measure(lambda: time.sleep(1))
+assert rested > 0.9e9, rested
+assert waited < 0.5 * rested, "to sleep is not to wait for a processor"
+os.sched_setaffinity(0, {processor})
+other = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+time.sleep(0.5)
+try:
+    rested, waited = measure(work)
+finally:
+    other.kill(), other.wait()
+assert rested > 0.2e9, rested
+assert abs(waited - rested) < 0.1 * rested, (waited, rested)
+os.closerange(3, 100)  # as programs do that leave their terminal: then what it knows is what ran
+rested, waited = measure(lambda: time.sleep(0.1))
+assert waited > 0.09e9, waited
+"""
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/thread-self/schedstat"), reason="the system does not count it")
+def test_a_thread_waits_for_a_processor_and_does_not_where_it_sleeps() -> None:
+    """Beside another process on one processor, whose time a thread that works lacks."""
+    done = forked.run(SHARES_A_PROCESSOR, strict=True, real=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @needs_openmp
-def test_runs_are_looked_at_now_and_then(company: team.Company, several: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_are_looked_at_now_and_then(company: Company, several: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sample of the time, since to look at each run would cost small ones 2 %."""
     torch.set_num_threads(2)
     now, noted = 5_000 * MS, []
     monkeypatch.setattr(team.time, "perf_counter_ns", lambda: now)
-    monkeypatch.setattr(company, "note", lambda *run: noted.append(run) or team.Company.note(company, *run))
+    monkeypatch.setattr(company, "note", lambda *run: noted.append(run) or Company.note(company, *run))
     layer, input = elman.RNN(3, 40), torch.zeros(5, 8, 3)
     with torch.no_grad():
         for _ in range(20):
@@ -91,7 +134,7 @@ def test_runs_are_looked_at_now_and_then(company: team.Company, several: None, m
 @needs_openmp
 @pytest.mark.parametrize("setting", [None, *_waiting._SET])
 def test_it_is_said_once_and_threads_wait_briefly_unless_the_user_has_set_how(
-    setting: str | None, company: team.Company, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    setting: str | None, company: Company, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in _waiting._SET:
         monkeypatch.delenv(name, raising=False)
@@ -101,7 +144,7 @@ def test_it_is_said_once_and_threads_wait_briefly_unless_the_user_has_set_how(
     monkeypatch.setattr(_waiting, "_watched", lambda: watched.append(1) or True)
     with caplog.at_level(logging.INFO, logger="elman"):
         for _ in range(3):
-            note(company, 25 * MS, 10 * MS)
+            note(company, 25 * MS, 15 * MS)
     (record,) = caplog.records
     assert record.levelno == logging.INFO
     assert "60 %" in record.getMessage()
@@ -112,7 +155,7 @@ def test_it_is_said_once_and_threads_wait_briefly_unless_the_user_has_set_how(
 @needs_openmp
 @pytest.mark.parametrize("case", [case for case in CASES if case.T * case.N * case.H > 1000], ids=str)
 def test_one_thread_finishes_what_was_planned_for_several(
-    case: Case, company: team.Company, several: None, monkeypatch: pytest.MonkeyPatch
+    case: Case, company: Company, several: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the same bits: a plan does not depend on how many threads come."""
     torch.set_num_threads(2)
@@ -150,7 +193,7 @@ def test_a_crowd_comes_goes_and_changes_no_number() -> None:
     expected, before = x @ x, threading.active_count()
     assert _waiting._may_have(2 * _waiting.Crowd.threads())
     assert threading.active_count() == before
-    crowd = _waiting.Crowd(team.gnu_parallel())
+    crowd = _waiting.Crowd(openmp.gnu_parallel())
     assert threading.active_count() == before + 1
     assert torch.equal(x @ x, expected)
     crowd.leave()
@@ -174,8 +217,8 @@ _waiting._delays = lambda: {"1": delay[0]}
 if sys.argv[1] == "asked":
     assert elman.wait_briefly() and elman.wait_briefly()
 else:
-    team.company.note(0, 25_000_000, 10_000_000)
-    team.company.note(0, 25_000_000, 10_000_000)
+    team.company.note(0, 25_000_000, 15_000_000)
+    team.company.note(0, 25_000_000, 15_000_000)
 def until(list, count):
     end = time.monotonic() + 30
     while len(list) < count and time.monotonic() < end:
