@@ -48,9 +48,9 @@ def _run(kernel: int, threads: int, plan: Any) -> None:
             else:
                 parallel(kernel, plan, threads, 0)
             return
-        waited = company.waited()
+        ran = time.thread_time_ns()
         parallel(kernel, plan, threads, 0)
-        company.note(begin, time.perf_counter_ns(), company.waited() - waited)
+        company.note(begin, time.perf_counter_ns(), time.thread_time_ns() - ran)
         return
     function = _function(kernel)
     others = [_pool(os.getpid(), threads).submit(function, plan) for _ in range(threads - 1)]
