@@ -62,7 +62,9 @@ class Case:
         self.with_h0 = draw.random() < 0.7
         self.asks = [draw.random() < 0.8 for _ in range(2)], draw.random()  # x and h0, and the share of weights
         self.options = dict(
-            grad_layout=draw.choice(["plain", "plain", "expanded", "transposed", "strided", "negated", "zeros"]),
+            grad_layout=draw.choice(
+                ["plain", "plain", "expanded", "repeated", "columns", "transposed", "strided", "negated", "zeros"]
+            ),
             loss="both" if self.way == "cell" else draw.choice(["both", "both", 0, 1]),
             accumulates=draw.random() < 0.5,
             in_a_hook=draw.random() < 0.2,

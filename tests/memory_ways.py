@@ -67,6 +67,8 @@ class Run:
             "plain": lambda c: c,
             "expanded": lambda c: c.flatten()[0].expand(c.shape) if c.numel() else c,
             "transposed": lambda c: c.transpose(0, -1).contiguous().transpose(0, -1),
+            "repeated": lambda c: c[:1].expand(c.shape),
+            "columns": lambda c: torch.cat([c, c.sin()], -1)[..., : c.shape[-1]],
             "strided": lambda c: torch.stack([c, c], -1)[..., 0],
             "negated": lambda c: torch._neg_view(c),
             "zeros": lambda c: torch._efficientzerotensor(c.shape, dtype=c.dtype),

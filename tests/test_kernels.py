@@ -2,7 +2,8 @@
 
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from elman.kernels.numba_cpu import api
 from elman.kernels.numba_cpu.cells.table import KINDS
+from elman.kernels.numba_cpu.memory import rows_as_they_lie
 from elman.kernels.numba_cpu.plan import prepared
 from elman.kernels.numba_cpu.plan.record import APART, FIELDS
 from elman.kernels.numba_cpu.threads import team
@@ -67,6 +69,39 @@ def test_the_kernels_are_the_definition(
     assert_same(found, expected)
     inferred = api.forward(made.problem.with_inputs([t.detach() for t in made.problem.inputs]), False)
     torch.testing.assert_close(inferred[:2], run[:2], rtol=0, atol=0, equal_nan=True)
+
+
+LIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "one number": lambda d: d.flatten()[0].expand_as(d),
+    "the same at every step": lambda d: d[:1].expand_as(d),
+    "the same in every sequence": lambda d: d[..., :1, :].expand_as(d),
+    "turned": lambda d: d.transpose(0, -2).contiguous().transpose(0, -2),
+    "columns of wider rows": lambda d: torch.cat([d.sin(), d, d.cos()], -1).narrow(-1, d.shape[-1], d.shape[-1]),
+    "every other step of a longer one": lambda d: torch.stack([d.sin(), d], 1).flatten(0, 1)[1::2],
+    "one column": lambda d: d[..., :1].expand_as(d),
+}
+"""Gradients at the output with the shape of another, whose numbers lie apart."""
+
+
+@pytest.mark.covering(3)
+@every
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("split", ["alone", "sequences", "units"])
+def test_a_gradient_at_the_output_is_read_as_it_lies(
+    case: Case, cell: str, kinds: str, lie: str, split: str, eager_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1 if split == "alone" else 2)
+    monkeypatch.setattr(prepared, "shares_of_units", lambda *_: 2 if split == "units" else 0)
+    made = given(case, cell, kinds)
+    if made.d_output is None or made.d_output.numel() == 0:
+        return
+    d = LIES[lie](made.d_output)
+    _, found = own(replace(made, d_output=d))
+    _, expected = own(replace(made, d_output=d.clone(memory_format=torch.contiguous_format)))
+    for name, gradient in expected.items():
+        assert torch.equal(found[name], gradient), name
+    read, _ = rows_as_they_lie(d)
+    assert lie == "one column" or read.data_ptr() == d.data_ptr() or read.numel() == d.shape[-1], "it was copied"
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
@@ -127,7 +162,7 @@ def test_gated_cells_however_a_run_is_cut(
 
 
 def plan_of(problem: Problem, backward: bool) -> dict[str, int]:
-    head = prepared.prepare(problem, backward, True, 0, False, False).head
+    head = prepared.prepare(problem, backward, True, 0, False).head
     return dict(zip(FIELDS, struct.unpack(f"{len(head) // 8}q", head), strict=False))
 
 

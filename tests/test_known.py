@@ -277,6 +277,8 @@ GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "plain": lambda d: d,
     "expanded": lambda d: d[:1, :1, :1].expand_as(d),
     "turned": lambda d: d.transpose(0, 1).contiguous().transpose(0, 1),
+    "repeated": lambda d: d[:, :1].expand_as(d),
+    "columns": lambda d: torch.cat([d, d.sin()], -1)[..., : d.shape[-1]],
     "a part": a_part,
     "negated": lambda d: torch._neg_view(-d),
     "zeros": lambda d: torch._efficientzerotensor(d.shape),

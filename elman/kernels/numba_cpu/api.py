@@ -29,6 +29,7 @@ from elman.kernels.numba_cpu.memory import (
     check_room,
     fits,
     plain,
+    rows_as_they_lie,
 )
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
@@ -56,7 +57,7 @@ def forward_sealed(problem: Problem, checked: bool = False) -> tuple[Run, int]:
 
 def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_terms: bool) -> tuple[Run, int]:
     x, x_turned = as_it_lies(problem.x)
-    prepared = prepare(problem, False, save, 0, x_turned, False, keeps_terms)
+    prepared = prepare(problem, False, save, 0, x_turned, keeps_terms)
     weights, at_weights = addressed(problem.weights, None if checked else prepared.weights, x)
     check_room((x, *weights))
     states, at_states = _states(prepared, problem, x)
@@ -93,14 +94,16 @@ def backward(
     needs, needs_terms = needs[:end], needs[end:]
     apart = groups or 0 if True in needs[1 + len(problem.states) :] else 0
     x, x_turned = as_it_lies(problem.x, not needs[0])
-    d_output, d_output_turned = (None, False) if d_output is None else as_it_lies(d_output)
     keeps_terms = len(saved) > 2 and saved[2] is not None
-    prepared = prepare(problem, True, True, apart, x_turned, d_output_turned, keeps_terms)
+    prepared = prepare(problem, True, True, apart, x_turned, keeps_terms)
     weights, at_weights = addressed(problem.weights, None if checked else prepared.weights, x)
     fits("output", output, prepared.output, x)
     output = plain(output)
+    at_d_output = 0, 0, 0
     if d_output is not None:
         fits("d_output", d_output, prepared.output, x)
+        d_output, steps_of_rows = rows_as_they_lie(d_output)
+        at_d_output = address_of(d_output), *steps_of_rows
     saved = (
         tuple([_plain_saved(a, shape, x) for a, shape in zip(saved, prepared.saved, strict=True)])
         if any(prepared.saved)
@@ -110,7 +113,7 @@ def backward(
     for d, shape in zip(d_last, prepared.states, strict=True):
         if d is not None:
             fits("the gradient at a last state", d, shape, x)
-    check_room([a for a in (x, output, d_output, *saved, *d_last, *weights) if a is not None])
+    check_room([a for a in (x, output, *saved, *d_last, *weights) if a is not None])
     states, at_states = _states(prepared, problem, x)
     tables, at_tables = _tables(prepared, problem, x)
     at_saved, at_d_last = addresses_of(saved), two(d_last)
@@ -127,7 +130,7 @@ def backward(
         at_tables,
         output.data_ptr(),
         at_saved,
-        address_of(d_output),
+        at_d_output,
         at_d_last,
         needs,
         seal,

@@ -28,13 +28,16 @@ from elman.kernels.numba_cpu.launch import (
 from elman.kernels.numba_cpu.memory import (
     addresses,
     as_it_lies,
+    bytes_of,
     check_bytes,
     check_own_room,
     check_room,
+    first_row,
     fits,
     has_numbers,
     plain,
     plain_of,
+    rows_as_they_lie,
 )
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
@@ -108,7 +111,7 @@ class Known:
         if prepared is None:
             problem = self.problem([x, *states, *self._weights, *terms], tables)
             keeps_terms = save and self._keeps_terms
-            prepared = self._ahead[save] = prepare(problem, False, save, 0, self._turned, False, keeps_terms)
+            prepared = self._ahead[save] = prepare(problem, False, save, 0, self._turned, keeps_terms)
         at_weights, end = self._ends.get(save, _NO_END)
         if terms or at_weights != held[1]:
             end = end_of_forward(prepared, held[1], at_terms)
@@ -170,7 +173,7 @@ class Known:
                 at_tables,
                 at[3],
                 self._ahead[True].rooms.buffers.begin_at(at[4:9]),
-                at[9],
+                (at[9], *way.steps_of_rows),
                 at[10:],
                 needs,
                 seal,
@@ -203,20 +206,23 @@ class Known:
             places.append([4 + k for k, its in enumerate(of_saved) if its == buffer])
         x_copied = self._turned and needs_x  # its gradient lies as itself, not turned
         copied: list[tuple[int, Callable[[Tensor], Tensor]]] = [(0, plain)] if x_copied else []
-        d_output_turned = False
+        sizes, steps_of_rows = [t.nbytes for t in tensors], (0, 0)
         for k, (d, shape) in enumerate(zip(given, (ahead.output, *ahead.states), strict=True)):
             if d is not None:
                 fits("the gradient at a last state" if k else "d_output", d, shape, x)
-                read, turned = as_it_lies(d, k == 0)
-                d_output_turned = d_output_turned or turned
+                if k:
+                    read, of = plain(d), d
+                else:
+                    read, steps_of_rows = rows_as_they_lie(d)
+                    of = d if read.dim() == d.dim() else first_row(d)
                 if read is not d:
-                    copied.append((len(tensors), plain_of(d)))
-                tensors.append(d)
+                    copied.append((len(sizes), plain_of(of)))
+                sizes.append(bytes_of(read))
                 places.append([9 + k])
         problem = self.problem([*kept[: self.count], *self._weights, *kept[self.count : place]], tables)
         x_turned = self._turned and not x_copied
-        prepared = prepare(problem, True, True, 0, x_turned, d_output_turned, self._keeps_terms)
-        return _WayBack(prepared, [t.nbytes for t in tensors], places, copied)
+        prepared = prepare(problem, True, True, 0, x_turned, self._keeps_terms)
+        return _WayBack(prepared, sizes, steps_of_rows, places, copied)
 
     def all_saved(self, buffers: Sequence[Tensor]) -> Saved:
         """What a run saved besides the output, of the buffers that it is in."""
@@ -247,19 +253,21 @@ class Known:
 class _WayBack:
     """A way back of tensors that look alike."""
 
-    __slots__ = ("copied", "looks", "order", "prepared", "sizes")
+    __slots__ = ("copied", "looks", "order", "prepared", "sizes", "steps_of_rows")
     looks: Look
 
     def __init__(
         self,
         prepared: Prepared,
         sizes: list[int],
+        steps_of_rows: tuple[int, int],
         places: list[list[int]],
         copied: list[tuple[int, Callable[[Tensor], Tensor]]],
     ) -> None:
-        """Of x, the states, output, what is saved besides and the gradients: their bytes, their places among the
-        addresses that a kernel is told, and which of them it reads from a copy, with what makes that."""
-        self.prepared, self.sizes, self.copied = prepared, sizes, copied
+        """Of x, the states, output, what is saved besides and the gradients, as they are read: their bytes, how rows of
+        the gradient at the output lie, the places of all among the addresses that a kernel is told, and which of them
+        it reads from a copy, with what makes that."""
+        self.prepared, self.sizes, self.steps_of_rows, self.copied = prepared, sizes, steps_of_rows, copied
         order = [0] * _ADDRESSES
         for k, of_tensor in enumerate(places):
             for place in of_tensor:

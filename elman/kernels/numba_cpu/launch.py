@@ -13,7 +13,7 @@ from elman.kernels.numba_cpu.terms import NO_TERMS
 from elman.kernels.problem import Tables
 
 Saved = tuple[Tensor | None, ...]  # inner, dropped, and of a cell that keeps them z, c and m of plan/record.py
-NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 6))
+NO_STATES, NO_TABLES, NOTHING_SAVED, _NO_GRADIENTS = ((0,) * count for count in (2, 4, 5, 8))
 
 
 class OutputChanged(RuntimeError):
@@ -87,14 +87,14 @@ def launch_backward(
     at_tables: Sequence[int],
     at_output: int,
     at_saved: Sequence[int],
-    at_d_output: int,
+    at_d_output: Sequence[int],
     at_d_last: Sequence[int],
     needs: Sequence[bool],
     seal: int | None,
     at_terms: Sequence[int] = NO_TERMS,
 ) -> list[Tensor | None]:
     """The gradients at x, states and weights, of which `needs` tells how many; the rest as `launch_forward` and
-    `backward` say.
+    `backward` say. `at_d_output`: its address, and its steps as `rows_as_they_lie` gives them; 0 of none.
 
     Raises:
         OutputChanged: the output has not the run's seal.
@@ -124,7 +124,7 @@ def launch_backward(
         0 if seal is None else ctypes.addressof(found),
     )
     end = prepared.rest.pack(
-        at_d_output,
+        *at_d_output,
         *at_d_last,
         0 if d_x is None else d_x.data_ptr(),
         *(two(d_states) if d_states else NO_STATES),

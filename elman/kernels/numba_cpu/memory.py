@@ -86,6 +86,33 @@ def as_it_lies(tensor: Tensor, fine: bool = True) -> tuple[Tensor, bool]:
     return (tensor, True) if turned else (plain(tensor), False)
 
 
+def rows_as_they_lie(tensor: Tensor) -> tuple[Tensor, tuple[int, int]]:
+    """The rows of (T, N, .) or packed (R, .), as they are in memory if the numbers of each lie one after the other,
+    else as `plain` makes them; one row if all are one number. And the bytes from a row to that of the next step, and to
+    the next one; packed 0 and those."""
+    if tensor.is_neg() or tensor._is_zerotensor():
+        tensor = plain(tensor)
+    elif not any(tensor.stride()) and tensor.numel():
+        return plain(first_row(tensor)), (0, 0)
+    elif tensor.stride(-1) == 1 or tensor.shape[-1] == 1:
+        _check_strided_room(tensor)
+    else:
+        tensor = plain(tensor)
+    a_step, a_row = [0, *(stride * tensor.itemsize for stride in tensor.stride()[:-1])][-2:]
+    return tensor, (a_step, a_row)
+
+
+def first_row(tensor: Tensor) -> Tensor:
+    """(.,) of (T, N, .) or (R, .)."""
+    return tensor[(0,) * (tensor.dim() - 1)]
+
+
+def bytes_of(tensor: Tensor) -> int:
+    """From its first number to after its last one in memory."""
+    spans = [(size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)]
+    return (1 + sum(spans)) * tensor.itemsize if tensor.numel() else 0
+
+
 def addressed(
     weights: Sequence[Tensor], shapes: list[tuple[int, ...]] | None, x: Tensor
 ) -> tuple[Sequence[Tensor], list[int]]:
@@ -119,11 +146,14 @@ def check_room(tensors: Sequence[Tensor]) -> None:
 
 
 def addresses(tensors: Sequence[Tensor], sizes: list[int]) -> list[int]:
-    """Where contiguous tensors of so many bytes lie. Raises as `check_room` does."""
+    """Where tensors lie that take so many bytes. Raises as `check_room` does."""
     storages = [*map(_storage_of, tensors)]
     if [*map(_storage_bytes, storages)] == sizes and not any(map(_offset_of, tensors)):
         return [*map(_storage_address, storages)]  # each is all of its memory
-    check_room(tensors)
+    for tensor, storage, size in zip(tensors, storages, sizes, strict=True):
+        if size and not storage.nbytes():
+            no_address(tensor)
+        check_bytes(tensor, storage, size and size + tensor.storage_offset() * tensor.itemsize)
     return [*map(address_of, tensors)]
 
 

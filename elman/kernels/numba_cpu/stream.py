@@ -59,7 +59,7 @@ class StreamOfSteps:
         aliases = [w.detach() for w in problem.weights]
         weights = [*map(plain, aliases)]
         self._in_place = all(w is alias for w, alias in zip(weights, aliases, strict=True))
-        prepared = prepare(problem, False, False, 0, False, False)
+        prepared = prepare(problem, False, False, 0, False)
         memory, inner = scratch_memory(prepared.scratch), torch.empty_like(states[0])
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of

@@ -18,6 +18,7 @@ from elman.kernels.numba_cpu.passes.sequences import (
     number_of,
     place_of,
     row_of,
+    row_of_gradient,
     starts_again,
     turned_row,
 )
@@ -88,7 +89,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
         dh_table = dz_table if in_output else table_at(p, thread, _DH)
         after, above, dh, dz = addresses(after_table), addresses(above_table), addresses(dh_table), addresses(dz_table)
         q, dm = addresses(table_at(p, thread, _Q)), addresses(table_at(p, thread, _DM))
-        x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
+        a_step, a_row = (p.d_output_step, p.d_output_row) if layer == p.layers - 1 else (width * p.sequences, width)
+        x_turned = layer == 0 and p.x_turned != 0
         row, a_sequence = first_row(p, d, thread, s0), distance(p, s0, s1)
         x_rows, h_rows = addresses(p.memory + p.x_rows + 8 * row), addresses(p.memory + p.h_rows + 8 * row)
         m_rows, mask_rows = addresses(p.memory + p.m_rows + 8 * row), addresses(p.memory + p.mask_rows + 8 * row)
@@ -136,8 +138,9 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 dz[k] = p.memory + p.dz + dz_bytes * r
                 if not in_output:
                     dh[k] = dh_at(p, d, r, i, gap)
-                row_of_d = turned_row(p, d, s, i) if d_turned else q[k]
-                above[k] = d_output + width * row_of_d + size * p_size * d if d_output else zeros
+                above[k] = zeros
+                if d_output:
+                    above[k] = d_output + row_of_gradient(p, d, s, i, q[k], a_step, a_row) + size * p_size * d
             for k in range(running, active):  # the last step read: nothing comes after it but the last states
                 i = first + k
                 rows.copy(dh[k], above[k], p_size)

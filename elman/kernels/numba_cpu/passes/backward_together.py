@@ -9,7 +9,7 @@ from elman.kernels.numba_cpu.compile.parts import addresses, call, part
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.backward_places import Places, below_at, first_row
 from elman.kernels.numba_cpu.passes.seal import Seal
-from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, starts_again, turned_row
+from elman.kernels.numba_cpu.passes.sequences import c0_at, h0_at, row_of, row_of_gradient, starts_again, turned_row
 from elman.kernels.numba_cpu.passes.together import step_done, wait_for_steps
 from elman.kernels.numba_cpu.plan.addresses import (
     apart_at,
@@ -72,7 +72,8 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
         h_carried, h_to_start = own + p.h_carried, own + p.h_to_start
         h_kept = keeps_h and p.leak != 0
         t = p.steps - 1 - s if d else s
-        x_turned, d_turned = layer == 0 and p.x_turned != 0, layer == p.layers - 1 and p.d_output_turned != 0
+        a_step, a_row = (p.d_output_step, p.d_output_row) if layer == p.layers - 1 else (width * p.sequences, width)
+        x_turned = layer == 0 and p.x_turned != 0
         for i in range(p.sequences):
             if s < 0:
                 after[i], above[i] = at_start + h_bytes * i, zeros
@@ -86,8 +87,9 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             dz[i] = p.memory + p.dz + dz_bytes * r + size * j0
             if not in_output:
                 dh[i] = dh_at(p, d, r, i, gap) + size * j0
-            row_of_d = turned_row(p, d, s, i) if d_turned else row_of(p, t, i)
-            above[i] = d_output + width * row_of_d + size * (h_size * d + j0) if d_output else zeros
+            above[i] = zeros
+            if d_output:
+                above[i] = d_output + row_of_gradient(p, d, s, i, 0, a_step, a_row) + size * (h_size * d + j0)
             if s == s1 - 1:
                 after[i] = after_span + h_bytes * i
             elif starts_again(p, d, t - 1 if d else t + 1, i):

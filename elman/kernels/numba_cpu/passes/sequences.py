@@ -132,6 +132,16 @@ def turned_row(p, d, s, i):
 
 
 @part
+def row_of_gradient(p, d, s, i, q, a_step, a_row):
+    """The bytes from the first row of a gradient at the output to that of row q, which is the s-th step that direction
+    d reads of the i-th sequence."""
+    if p.ragged == 2:
+        return a_row * q
+    t = length_of(p, i) - 1 - s if d else s
+    return a_step * t + a_row * place_of(p, i)
+
+
+@part
 def turned(p, q):
     """Where row q of memory (T, N, .) lies in memory that is (N, T, .)."""
     return q % p.sequences * p.steps + q // p.sequences

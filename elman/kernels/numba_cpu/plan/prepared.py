@@ -52,7 +52,6 @@ def prepare(
     save: bool,
     groups: int,
     x_turned: bool,
-    d_output_turned: bool,
     keeps_terms: bool = False,
 ) -> Prepared:
     """What a run needs besides addresses."""
@@ -82,7 +81,6 @@ def prepare(
         save,
         groups,
         x_turned,
-        d_output_turned,
         torch.get_num_threads(),
         _fork.forked,
     )
@@ -109,7 +107,6 @@ def _prepare(
     save: bool,
     groups: int,  # of sequences whose weight gradients are apart; 0: one sum over all
     x_turned: bool,
-    d_output_turned: bool,
     available: int,
     forked: bool,  # then other threads run the kernel
 ) -> Prepared:
@@ -232,7 +229,6 @@ def _prepare(
         function=kind.function,
         ragged=ragged,
         x_turned=x_turned,
-        d_output_turned=d_output_turned,
         threads=threads,
         number_of_thread=team.number_of_thread() if threads > 1 else 0,
         table=table,

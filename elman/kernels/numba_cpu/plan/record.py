@@ -32,7 +32,6 @@ class Shapes(TypedDict):
     function: int  # which f is, where the cell has the choice
     ragged: int  # 0: all sequences have T steps, 1: padded to T, 2: packed
     x_turned: int  # whether x is (N, T, I) in memory
-    d_output_turned: int  # whether d_output is (N, T, D * P)
     threads: int  # that may come; one more turns back
     number_of_thread: int  # the address of a function that says which of its team the calling one is, or 0
     table: int  # rows of the longest table: at least block, and the sequences of a chunk
@@ -117,7 +116,9 @@ class Arrays(NamedTuple):
     reset: int  # (T, N) bool
     lengths: int  # (N,), or packed the batch size of each step (T,)
     seal: int  # the address of one number, to which the output's seal is added; 0: not asked for
-    d_output: int
+    d_output: int  # as output, each row's numbers one after the other
+    d_output_step: int  # bytes from a row of d_output to that of the next step, 0: all steps have the same; not packed
+    d_output_row: int  # bytes from a row to that of the next sequence, or packed to the next one
     d_h_n: int
     d_c_n: int
     d_x: int
