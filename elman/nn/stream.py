@@ -98,10 +98,10 @@ class Stream:
             steps = self._steps
             if steps is not None and not terms and self._seen == _identity(self._rnn):
                 if steps.looks(x_t) and moment.is_quiet() and asked() in (None, OWN):
-                    return steps(x_t)
+                    return steps.step(x_t)
                 asks = torch.is_grad_enabled() and isinstance(x_t, Tensor) and x_t.requires_grad
                 if type(x_t) is Tensor and steps.fits(x_t) and not asks and nothing_is_asked():
-                    return steps(steps.as_read(x_t))
+                    return steps.step(steps.as_read(x_t))
             if isinstance(x_t, Tensor) and x_t.requires_grad and torch.is_grad_enabled():
                 raise RuntimeError(
                     "x_t asks for a gradient, and a stream computes none. Pass x_t.detach(), or run the layer itself "
@@ -206,7 +206,7 @@ class Stream:
                 )
         fits = terms and steps is not None and type(x_t) is Tensor and steps.fits(x_t)
         if steps is not None and fits and self._seen == _identity(rnn) and nothing_is_asked():
-            return steps(steps.as_read(x_t), terms)
+            return steps.step(steps.as_read(x_t), terms)
         if not isinstance(x_t, Tensor) or x_t.dim() not in (1, 2):
             got = f"{tuple(x_t.shape)}" if isinstance(x_t, Tensor) else type(x_t).__name__
             kind = ValueError if isinstance(x_t, Tensor) else AttributeError
@@ -237,7 +237,7 @@ class Stream:
             beside = OfSteps(rnn, problem, batched) if rnn._cell.leaks or rnn.zoneout else None
             self._steps = StreamOfSteps(problem, batched, looks_like, beside)
             self._seen = _identity(rnn)
-            return self._steps(self._steps.as_read(x_t), terms)
+            return self._steps.step(self._steps.as_read(x_t), terms)
         output: Tensor
         of_sequence = in_a_sequence(terms, x_t.dim(), time)
         output, after = rnn(sequence, states[0] if len(states) == 1 else states, **of_sequence)

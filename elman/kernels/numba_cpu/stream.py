@@ -3,7 +3,7 @@
 import ctypes
 import struct
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,9 +22,18 @@ from elman.kernels.reference.cells import FUNCTIONS
 if TYPE_CHECKING:
     from elman.call.over_time import OfSteps
 
-_write = struct.Struct("7q").pack_into  # what stands side by side in the plan: prepared, x, h0, c0, h_n, c_n, output
 _write_terms = struct.Struct(f"{len(NO_TERMS)}q").pack_into
-_PREPARED, _LEAK = (8 * FIELDS.index(name) for name in ("prepared", "leak"))
+_PREPARED, _X, _OUTPUT, _LEAK = map(FIELDS.index, ("prepared", "x", "output", "leak"))
+
+
+class _Turn(NamedTuple):
+    """A step that reads these states, and writes those of the next turn."""
+
+    states: tuple[Tensor, ...]
+    plan: Any
+    """The numbers of its plan, of which x, output and terms are written at each step."""
+    at: int
+    """Where they are."""
 
 
 class StreamOfSteps:
@@ -51,9 +60,6 @@ class StreamOfSteps:
         self._batched = batched
         states, like = problem.states, problem.x
         spare = tuple(torch.empty_like(state) for state in states)  # a step reads these or those, and writes the others
-        (h, c), (h_spare, c_spare) = (([s.data_ptr() for s in some] + [0])[:2] for some in (states, spare))
-        turn, other = (states, h, c, h_spare, c_spare), (spare, h_spare, c_spare, h, c)
-        self._turn, self._next = turn, other
         self.shape, self._dtype = like.shape[1 if batched else 2 :], like.dtype
         # aliases, which keep the memory even if a parameter gets other data: so no other weight comes to its address
         aliases = [w.detach() for w in problem.weights]
@@ -66,18 +72,24 @@ class StreamOfSteps:
         self._x_bytes, self._itemsize = like.nbytes, like.itemsize
         self._new_y = room(states[0].shape[1 if batched else 2 :], like.dtype)
         at_weights = [w.data_ptr() or no_address(w) for w in weights]
-        nothing = Arrays(*[0] * len(Arrays._fields))
-        arrays = nothing._replace(memory=memory.data_ptr(), inner=inner.data_ptr())
-        plan = prepared.head + FORWARD.pack(*arrays[:OF_FORWARD]) + end_of_forward(prepared, at_weights)
-        self._plan = (ctypes.c_int64 * (len(plan) // 8)).from_buffer_copy(plan)
-        self._at, before = ctypes.addressof(self._plan), HEADER_BYTES + 8 * 2 * len(weights)
-        self._counters = (self._at + before, 0, len(plan) - before) if len(plan) > before else None
+        end, nothing = end_of_forward(prepared, at_weights), Arrays(*[0] * len(Arrays._fields))
+
+        def turn(before: tuple[Tensor, ...], after: tuple[Tensor, ...]) -> _Turn:
+            (h, c), (h_n, c_n) = (([s.data_ptr() for s in some] + [0])[:2] for some in (before, after))
+            arrays = nothing._replace(memory=memory.data_ptr(), inner=inner.data_ptr(), h0=h, c0=c, h_n=h_n, c_n=c_n)
+            numbers = prepared.head + FORWARD.pack(*arrays[:OF_FORWARD]) + end
+            plan = (ctypes.c_int64 * (len(numbers) // 8)).from_buffer_copy(numbers)
+            return _Turn(before, plan, ctypes.addressof(plan))
+
+        self._turn, self._next = turn(states, spare), turn(spare, states)
+        self._before_counters = HEADER_BYTES + 8 * 2 * len(weights)
+        self._counters = ctypes.sizeof(self._turn.plan) - self._before_counters  # bytes
 
     @property
     def states(self) -> tuple[Tensor, ...]:
         """h (L, N, P), and c (L, N, H) where there is one, without N where inputs have none: the states themselves
         after the last step, to read and to write to."""
-        states: tuple[Tensor, ...] = self._turn[0] if self._f is None else self._turn[0][1:]
+        states: tuple[Tensor, ...] = self._turn.states if self._f is None else self._turn.states[1:]
         return states if self._batched else tuple(state.squeeze(1) for state in states)
 
     def can_begin(self, states: tuple[Tensor, ...], weights: Sequence[Tensor]) -> bool:
@@ -94,19 +106,27 @@ class StreamOfSteps:
             for k, own in enumerate(self.states):
                 own.copy_(states[k]) if states else own.zero_()
             self.was_written_to()
-        self.begun = self._terms_are_read = False
+        self._terms_are_read = False
+        self._has_begun(False)
+
+    def _has_begun(self, begun: bool) -> None:
+        """Whether a step was taken, and so whether the packed weights are there."""
+        self.begun = begun
+        for turn in (self._turn, self._next):
+            turn.plan[_PREPARED] = begun
 
     def was_written_to(self) -> None:
         """The states were: what follows from them is made anew."""
         if self._f is not None:
-            h, v = self._turn[0]
+            h, v = self._turn.states
             h.copy_(self._f(v))
 
     def _read_terms(self, beside: "OfSteps", given: dict[str, Any] | None) -> None:
         if given or not self._terms_are_read:
             problem = beside.terms(given or {})
             self._terms, at = read_terms(rows_of_terms(problem, problem.x), problem.terms)
-            _write_terms(self._plan, _LEAK, *at)
+            for turn in (self._turn, self._next):
+                _write_terms(turn.plan, 8 * _LEAK, *at)
         self._terms_are_read = not (given or beside.changes)
 
     def fits(self, x: Tensor) -> bool:
@@ -120,7 +140,7 @@ class StreamOfSteps:
             self.looks = self._looks_like([x]) or self.looks
         return read
 
-    def __call__(self, x: Tensor, terms: dict[str, Any] | None = None) -> Tensor:
+    def step(self, x: Tensor, terms: dict[str, Any] | None = None) -> Tensor:
         """The last layer's h, (N, P) or (P,), after one more step from its input x, (N, I) or (I,), as it is read, with
         the terms that its call was given."""
         if x.untyped_storage().nbytes() < self._x_bytes + x.storage_offset() * self._itemsize:
@@ -128,11 +148,12 @@ class StreamOfSteps:
         if self._beside is not None:
             self._read_terms(self._beside, terms)
         y = self._new_y()
-        _, h, c, h_after, c_after = turn = self._turn
-        _write(self._plan, _PREPARED, self.begun, x.data_ptr(), h, c, h_after, c_after, y.data_ptr())
+        _, plan, at = turn = self._turn
+        plan[_X], plan[_OUTPUT] = x.data_ptr(), y.data_ptr()
         if self._counters:
-            ctypes.memset(*self._counters)
-        self._start(self._at)
-        self.begun = True
+            ctypes.memset(at + self._before_counters, 0, self._counters)
+        self._start(at)
+        if not self.begun:
+            self._has_begun(True)
         self._turn, self._next = self._next, turn
         return y
