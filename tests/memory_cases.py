@@ -15,11 +15,12 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import memory_again
 import memory_misuse
 import torch
 from children import FINE, ask, serve
 from memory_ways import WAYS, Run, Values
-from replacements import CHANGES, COUNTED, DATA, LAYOUTS
+from replacements import CHANGES, COUNTED, DATA, HIDDEN, LAYOUTS
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointError
 
@@ -28,6 +29,7 @@ from elman.call.usual import Usual
 
 Outcome = Values | Exception
 CELLS = ("RNN", "GRU", "LSTM")
+WITHOUT_ROOM = {"storage emptied", "storage halved"}
 FORWARD_AFTER = ("at forward", "inference", "stream", "checkpoint")
 """The ways on which something runs forward after the change."""
 
@@ -74,16 +76,19 @@ class Case:
         if self.cell == "LSTM":
             targets += ["c0", "c_n"]
         kinds = [*DATA, *DATA, *CHANGES] if self.way != "stream" else list(DATA)
+        if self.way == "watched":  # runs forward again in plain operators, on the numbers that are there
+            kinds = [kind for kind in kinds if kind not in HIDDEN]
         if self.way == "compiled":
             self.layers, self.sizes, self.batch_first = min(self.layers, 2), (3, 4, 5, 6), False
             self.words, self.dropout, self.dtype, self.with_h0 = dict(bias=True), 0.0, torch.float32, True
         self.changes = [
             (draw.choice(targets), draw.choice(kinds), draw.randrange(99)) for _ in range(draw.choice([1, 1, 2]))
         ]
-        if self.changes[0][1] in ("storage emptied", "storage halved", "a tensor of zeros without memory"):
+        if self.changes[0][1] in {*WITHOUT_ROOM, "a tensor of zeros without memory"}:
             del self.changes[1:]  # torch's own operators read past its end, and end the process
         self.forgotten: set[str] = set()
-        """Whose gradient autograd loses: what has another dtype or shape than its gradient, is another leaf to it."""
+        """Whose gradient autograd loses: what has another dtype or shape than its gradient, or was set to another
+        tensor, is another leaf to it."""
 
     def layer(self, home: ModuleType) -> torch.nn.Module:
         torch.manual_seed(1)
@@ -128,7 +133,7 @@ class Case:
             if done or not changed:  # a hook may be called again
                 return
             done.append(True)
-            weights, before = list(layer.parameters()), {n: (t.shape, t.dtype) for n, t in run.wanted.items()}
+            weights, before = list(layer.parameters()), {n: leaf(t) for n, t in run.wanted.items()}
             for target, name, place in self.changes:
                 if target.startswith("weight"):
                     chosen = weights if target == "weights" else [weights[place % len(weights)]]
@@ -140,7 +145,7 @@ class Case:
                         CHANGES[name](t)
                     except (RuntimeError, TypeError, IndexError, NotImplementedError):
                         continue
-            self.forgotten = {n for n, t in run.wanted.items() if before.get(n) != (t.shape, t.dtype)}
+            self.forgotten = {n for n, t in run.wanted.items() if before.get(n) != leaf(t)}
 
         run.change = change
         Usual.PATIENCE = self.options["choice"] % 2  # a run of a new form, or of one that is known
@@ -160,6 +165,11 @@ class Case:
         return f"{sizes} L{self.layers} D{self.directions} {kind} {self.changes}"
 
 
+def leaf(tensor: Tensor) -> tuple[object, ...]:
+    """What autograd knows a leaf by."""
+    return tensor.shape, tensor.dtype, torch.autograd.graph.get_gradient_edge(tensor).node
+
+
 def difference(actual: Values, expected: Values, without: set[str] = frozenset()) -> str | None:
     for name in {**actual, **expected}.keys() - without:  # no gradient is a gradient of zeros
         one, other = (values.get(name) for values in (actual, expected))
@@ -177,16 +187,19 @@ def difference(actual: Values, expected: Values, without: set[str] = frozenset()
 
 def verdict(line: str) -> str:
     """ "fine", or what is wrong."""
-    if line.startswith("misuse: "):
-        return memory_misuse.verdict(line)
+    for kind, module in (("misuse: ", memory_misuse), ("again: ", memory_again)):
+        if line.startswith(kind):
+            return module.verdict(line)
     case = Case(line)
     ours = case.run(case.layer(elman), True)
     names = {name for _, name, _ in case.changes}
-    refusable = case.way == "compiled" or names & {*COUNTED, "storage emptied", "storage halved"}
+    refusable = case.way == "compiled" or names & {*COUNTED, *WITHOUT_ROOM}
     # torch broadcasts and promotes a bias, and its LSTM reads past the end of weights that are too short
     refusable = refusable or (case.way in FORWARD_AFTER and not names <= set(LAYOUTS))
     if isinstance(ours, Exception) and refusable:
         return FINE
+    if names & WITHOUT_ROOM and is_of_forward(case, ours):
+        return FINE  # torch's own operators read past the end, and may end the process
     theirs = case.run(case.layer(torch.nn), True)
     if isinstance(ours, Exception):
         if isinstance(theirs, Exception):
@@ -202,9 +215,8 @@ def verdict(line: str) -> str:
 
 def is_more_than_torchs(case: Case, ours: Values, theirs: Outcome, names: set[str]) -> bool:
     """Whether ours are right where torch's layer raises or has others."""
-    unchanged = case.run(case.layer(torch.nn), False)
-    if isinstance(unchanged, Exception) or difference(ours, unchanged, case.forgotten) is None:
-        return True  # the gradients of what forward saw, which is more than torch keeps of a leaf of two axes
+    if is_of_forward(case, ours):
+        return True  # which is more than torch keeps of a leaf of two axes
     if isinstance(theirs, CheckpointError):  # it holds shapes against each other, of other tensors in torch's layer
         again = case.run(case.layer(torch.nn), True, "at forward")
         return not isinstance(again, Exception) and difference(ours, again) is None
@@ -213,6 +225,12 @@ def is_more_than_torchs(case: Case, ours: Values, theirs: Outcome, names: set[st
     if case.way == "compiled" and names & set(LAYOUTS):
         return True  # a graph keeps its arguments themselves, and so the replaced numbers: that of nn.Linear too
     return case.way == "cell" and "storage halved" in names  # torch's operator, which reads past the end
+
+
+def is_of_forward(case: Case, ours: Outcome) -> bool:
+    """Whether ours are the gradients of what forward saw."""
+    unchanged = case.run(case.layer(torch.nn), False)
+    return isinstance(unchanged, Exception) or difference(ours, unchanged, case.forgotten) is None
 
 
 def lines(count: int, seed: int) -> list[str]:

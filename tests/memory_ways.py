@@ -143,6 +143,13 @@ def second(run: Run) -> Values:
     return {name: g for name, g in zip(run.wanted, found, strict=True) if g is not None}
 
 
+def watched(run: Run) -> Values:
+    """Gradients that can be differentiated again, of what was replaced before them."""
+    outputs = run.forward()
+    run.change()
+    return run.gradients(outputs, create_graph=True)
+
+
 def vjp(run: Run) -> Values:
     names = [name for name, _ in run.layer.named_parameters()]
     words = [name for name in ("x", "h0", "c0") if run.tensors.get(name) is not None]
@@ -312,6 +319,6 @@ def compiled(run: Run) -> Values:
     return run.gradients(outputs)
 
 
-WAYS = {"call": call, "packed": packed, "hooks": hooks, "twice": twice, "second": second, "vjp": vjp}
-WAYS |= {"checkpoint": checkpointed, "other thread": other_thread, "inference": inference, "at forward": at_forward}
-WAYS |= {"cell": cell, "stream": stream, "operator": operator, "compiled": compiled}
+WAYS = {"call": call, "packed": packed, "hooks": hooks, "twice": twice, "second": second, "watched": watched}
+WAYS |= {"vjp": vjp, "checkpoint": checkpointed, "other thread": other_thread, "inference": inference}
+WAYS |= {"at forward": at_forward, "cell": cell, "stream": stream, "operator": operator, "compiled": compiled}

@@ -167,8 +167,7 @@ def _in_the_graph(nodes: Sequence[Any], read: Sequence[Tensor], results: Sequenc
         given = node.variable if hasattr(node, "variable") else next(rest)
         same = given.data_ptr() == alias.data_ptr() and _looks(given) == _looks(alias)
         replaced: Callable[..., Tensor] = _Replaced.apply
-        # a view, which plain operators save in their turn: what is put into its place later they do not see
-        found.append(given.view_as(given) if same else replaced(alias, given))
+        found.append(given if same else replaced(alias, given))
     return found
 
 

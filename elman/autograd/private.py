@@ -28,6 +28,13 @@ unwrapped: Callable[[Tensor], Tensor] = torch._C._functorch.unwrap_if_dead
 """The tensor itself of one that escaped from a transform which has ended."""
 
 
+def inside(tensor: Tensor) -> Tensor:
+    """What is inside a tensor that transforms have wrapped, or itself."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
+
+
 def looks_like(tensors: Sequence[Tensor]) -> Callable[..., bool] | None:
     """What says of as many tensors whether each looks like one of these, or None where torch has no such thing.
 

@@ -6,7 +6,8 @@
 - The output is in the user's hands. If it was written to before the way back, forward runs again.
 - A gradient that somebody has to see through (create_graph, a tangent, a batch of gradients) is computed by hand in
   plain operators, from the inputs alone; so is the derivative of a backward pass, and the way back from a backend that
-  kept nothing.
+  kept nothing. torch's operators ask no tensor whether its memory is there: that is asked before them, and what they
+  save for a further derivative is a copy, whose memory nobody else can take away.
 """
 
 from collections.abc import Sequence
@@ -16,8 +17,9 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from elman.kernels.numba_cpu.memory import has_numbers
-from elman.kernels.numba_cpu.obstacle import DTYPES
+from elman.autograd.private import inside
+from elman.kernels.numba_cpu.memory import check_strided_room, has_numbers
+from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
 from elman.kernels.problem import Problem, Run
 from elman.kernels.shapes import check_values
 from elman.kernels.table import OWN, Backend, choose
@@ -131,10 +133,31 @@ def by_hand(
     needs: Sequence[bool],
     groups: int | None = None,
 ) -> Gradients:
-    """The gradients in plain operators, whose module is loaded when they are first asked for."""
+    """The gradients in plain operators, whose module is loaded when they are first asked for.
+
+    Raises:
+        RuntimeError: a tensor's memory was freed.
+    """
     from elman.kernels.reference import by_hand
 
+    for tensor in (*problem.inputs, *problem.tables, d_output, *d_last):
+        if tensor is not None:
+            _check_memory(inside(tensor))
+    if torch.is_grad_enabled():
+        tables = {name: _copy(getattr(problem, name)) for name in ("reset", "masks", "recurrent_masks")}
+        problem = problem._replace(**tables).with_inputs([t.clone() for t in problem.inputs])
+        d_output, d_last = _copy(d_output), [*map(_copy, d_last)]
     return by_hand.backward(problem, d_output, d_last, needs, groups)
+
+
+def _check_memory(tensor: Tensor) -> None:
+    """Raises where a tensor has memory of its own, and its numbers end after it."""
+    if type(tensor) in PLAIN and torch._C._has_storage(tensor) and not tensor.is_nested:
+        check_strided_room(tensor)
+
+
+def _copy(tensor: Tensor | None) -> Tensor | None:
+    return None if tensor is None else tensor.clone()
 
 
 def must_stay_visible(d_output: Tensor | None, d_last: tuple[Tensor | None, ...]) -> bool:

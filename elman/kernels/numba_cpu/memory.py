@@ -34,7 +34,7 @@ def plain(tensor: Tensor) -> Tensor:
         return tensor.clone(memory_format=torch.contiguous_format)
     if tensor.is_contiguous() and not tensor.is_neg():
         return tensor
-    _check_strided_room(tensor)  # a copy would read past the end, too
+    check_strided_room(tensor)  # a copy would read past the end, too
     return (tensor.resolve_neg() if tensor.is_neg() else tensor).contiguous()
 
 
@@ -59,7 +59,7 @@ def plain_of(like: Tensor) -> Callable[[Tensor], Tensor]:
     return repeated
 
 
-def _check_strided_room(tensor: Tensor) -> None:
+def check_strided_room(tensor: Tensor) -> None:
     """`check_room` for a tensor whose numbers do not lie one after the other."""
     strides, storage = tensor.stride(), tensor.untyped_storage()
     end = tensor.storage_offset() + sum(map(operator.mul, tensor.shape, strides)) - sum(strides) + 1
@@ -95,7 +95,7 @@ def rows_as_they_lie(tensor: Tensor) -> tuple[Tensor, tuple[int, int]]:
     elif not any(tensor.stride()) and tensor.numel():
         return plain(first_row(tensor)), (0, 0)
     elif tensor.stride(-1) == 1 or tensor.shape[-1] == 1:
-        _check_strided_room(tensor)
+        check_strided_room(tensor)
     else:
         tensor = plain(tensor)
     a_step, a_row = [0, *(stride * tensor.itemsize for stride in tensor.stride()[:-1])][-2:]
