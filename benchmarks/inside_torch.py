@@ -88,12 +88,12 @@ def training(module: nn.Module, input: Tensor) -> Callable[[], Tensor]:
 def without_arithmetic() -> Iterator[None]:
     """Within the block the operators torch.ops.elman.rnn and rnn_backward make zeros of the right shapes."""
 
-    def forward(problem: Problem, checked: bool = False) -> Run:
+    def forward(problem: Problem, checked: bool = False, sealed: bool = False) -> Run:
         x, cells = problem.x, problem.num_layers * problem.num_directions
         output = x.new_zeros(*x.shape[:-1], problem.num_directions * problem.output_size)
         last = tuple(x.new_zeros(cells, x.shape[1], width) for width in problem.state_widths())
         saved = tuple(x.new_zeros(shape) for shape in rule.saved_shapes(problem))
-        return Run(output, last, (torch.tensor(True), *saved))
+        return Run(output, last, (torch.zeros((), dtype=torch.int64), *saved))
 
     def backward(
         problem: Problem, back: Back, needs: tuple[bool, ...], groups: int | None, checked: bool = False

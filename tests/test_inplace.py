@@ -142,16 +142,32 @@ def test_other_writing_is_refused_in_torchs_words(what: str) -> None:
         loss.backward()
 
 
+def by_operator(layer: torch.nn.Module) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    """The layer by its operator."""
+    kind, choice = type(layer).__name__.lower(), ["tanh"] if isinstance(layer, elman.RNN) else []
+    states = [None] * (2 if kind == "lstm" else 1)
+    given = *states, list(layer.parameters()), None, None, None, *choice, layer.num_layers, layer.bidirectional
+    return lambda x: getattr(torch.ops.elman, kind)(x, *given)[:2]
+
+
+WAYS: dict[str, Callable[[torch.nn.Module], Callable[..., Any]]] = {
+    "eager": lambda layer: layer,
+    "operator": by_operator,
+    "compiled": partial(torch.compile, backend="aot_eager", fullgraph=True),
+}
+
+
 @pytest.mark.parametrize("cls", ["RNN", "GRU", "LSTM"])
 @pytest.mark.parametrize("how", ["data", "numpy", "one number"])
-def test_what_is_written_where_no_version_counts_is_seen(cls: str, how: str) -> None:
+@pytest.mark.parametrize("way", WAYS)
+def test_what_is_written_where_no_version_counts_is_seen(cls: str, how: str, way: str) -> None:
     """Backward through the last states alone, after the output was written to through `.data` or numpy."""
     theirs = getattr(torch.nn, cls)(3, 5, 2, bidirectional=True)
     ours = getattr(elman, cls)(3, 5, 2, bidirectional=True)
     ours.load_state_dict(theirs.state_dict())
     x, found = torch.randn(7, 4, 3), []
     for layer in (ours, theirs):
-        output, last = layer(x)
+        output, last = (layer if layer is theirs else WAYS[way](layer))(x)
         if how == "data":
             output.data[...] = 0
         elif how == "numpy":

@@ -164,10 +164,11 @@ def test_vmap_of_the_operators_is_a_loop(kinds: str, mapped: str) -> None:
     axes = tuple(0 if a is not b else None for a, b in zip(*runs[:2], strict=True))
 
     def forward(*inputs: Tensor) -> Any:
-        return made.forward(*made.arguments(*inputs))
+        found = made.forward(*made.arguments(*inputs))
+        return *found[:count], *found[count + 1 :]  # not the mark, which holds the seal of all runs
 
     def backward(*inputs: Tensor) -> Any:
-        output, *others = forward(*inputs)
+        output, *others = made.forward(*made.arguments(*inputs))
         saved = others[count - 1 :]
         return made.backward(*made.arguments(*inputs), output, saved, *above, needs, None)
 

@@ -64,7 +64,7 @@ class _Operator(ABC):
 
 class _Forward(_Operator):
     def compute(self, *arguments: Any) -> tuple[Tensor, ...]:
-        return _row(rule.forward(checked(self.taken.problem(arguments)), True))
+        return _row(rule.forward(checked(self.taken.problem(arguments)), True, True))
 
     def fake(self, *arguments: Any) -> tuple[Tensor, ...]:
         _hold_no_meta(arguments)
@@ -73,7 +73,7 @@ class _Forward(_Operator):
         output = x.new_empty(*x.shape[:-1], problem.num_directions * problem.output_size)
         last = [x.new_empty(cells, x.shape[1], width) for width in problem.state_widths()]
         saved = [x.new_empty(shape) for shape in rule.saved_shapes(problem)]
-        return (output, *last, torch.empty((), dtype=torch.bool, device="cpu"), *saved)
+        return (output, *last, torch.empty((), dtype=torch.int64, device="cpu"), *saved)
 
     def in_pieces(self, *arguments: Any) -> tuple[Tensor, ...]:
         """What torch.onnx.export takes the operator apart into. Fake tensors ask too, wherever sizes are symbols."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from elman.autograd.private import inside
-from elman.kernels.numba_cpu.memory import check_strided_room, has_numbers
+from elman.kernels.numba_cpu.memory import check_own_room, check_strided_room, fits, has_numbers
 from elman.kernels.numba_cpu.obstacle import DTYPES, PLAIN
 from elman.kernels.problem import Problem, Run
 from elman.kernels.shapes import check_values
@@ -26,6 +26,10 @@ from elman.kernels.table import OWN, Backend, choose
 
 Gradients = list[Tensor | None]
 """In the order of `problem.inputs`; None: not asked for."""
+
+
+_NOT_OWN, _UNSEALED, _SEALED = range(3)
+"""The last two bits of the mark of a backend, int64 on the CPU; the others are those of the seal, if there is one."""
 
 
 class Back(NamedTuple):
@@ -40,22 +44,27 @@ class Back(NamedTuple):
     """Those at the last states."""
 
 
-def forward(problem: Problem, checked: bool = False) -> Run:
+def forward(problem: Problem, checked: bool = False, sealed: bool = False) -> Run:
     """One run for the operators and torch.func, which pass what is saved on as tensors.
 
     `saved` begins with the mark of the backend, and has the shapes of `saved_shapes` whatever the backend.
-    `checked`: the weights are known to fit.
+    `checked`: the weights are known to fit. `sealed`: the output itself comes into the user's hands.
     """
     check_values(problem)
     backend, _ = choose(problem)
-    told = (checked,) if backend is OWN else ()  # the others need not know
-    output, last, saved = backend.kernels.forward(problem, True, *told)
-    shapes = saved_shapes(problem)
-    if backend is not OWN:
-        saved = (None,) * len(shapes)
+    shapes, mark = saved_shapes(problem), _NOT_OWN
+    if backend is not OWN:  # the others need not know of the weights
+        output, last, _ = backend.kernels.forward(problem, True)
+        saved: tuple[Tensor | None, ...] = (None,) * len(shapes)
+    elif sealed:
+        (output, last, saved), seal = OWN.kernels.forward_sealed(problem, checked, True)
+        mark = seal | _SEALED
+    else:
+        output, last, saved = OWN.kernels.forward(problem, True, checked)
+        mark = _UNSEALED
     there = problem.where_there()
     saved = tuple(_all_there(problem.x, there, a, shape) for a, shape in zip(saved, shapes, strict=True))
-    return Run(output, last, (torch.tensor(backend is OWN, device="cpu"), *saved))
+    return Run(output, last, (torch.tensor(mark, device="cpu"), *saved))
 
 
 def saved_shapes(problem: Problem) -> tuple[tuple[int, ...], ...]:
@@ -91,11 +100,18 @@ def backward(
     if groups is not None and (groups < 1 or problem.sequences % groups):
         raise ValueError(f"a batch of {problem.sequences} sequences cannot be divided into {groups} groups.")
     mark, *saved = back.saved
+    fits("the mark of forward", mark, (), problem.x, torch.int64)
     assert mark is not None
-    if not mark.item() or OWN.obstacle(problem) is not None:
+    check_own_room(mark)
+    kind, seal = mark.item() & 3, mark.item() & ~3
+    if kind == _NOT_OWN or OWN.obstacle(problem) is not None:
         return by_hand(problem, back.d_output, back.d_last, needs, groups)
     run = back.output, tuple(saved), back.d_output, back.d_last
-    found = OWN.kernels.backward(problem, *run, needs, groups, checked)
+    try:
+        found = OWN.kernels.backward(problem, *run, needs, groups, checked, seal if kind == _SEALED else None)
+    except OWN.kernels.OutputChanged:
+        again = forward(problem, checked)
+        return backward(problem, back._replace(output=again.output, saved=again.saved), needs, groups, checked)
     return [g if needed else None for g, needed in zip(found, needs, strict=True)]
 
 

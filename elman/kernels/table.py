@@ -32,8 +32,9 @@ class OwnKernels(Kernels, Protocol):
 
     OutputChanged: type[Exception]
 
-    def forward_sealed(self, problem: Problem, checked: bool = False) -> tuple[Run, int]:
-        """forward, saved, with a seal of the output; given that, backward raises OutputChanged if it was written to."""
+    def forward_sealed(self, problem: Problem, checked: bool = False, keeps_terms: bool = False) -> tuple[Run, int]:
+        """forward, saved, with a seal of the output; given that, backward raises OutputChanged if it was written to.
+        `keeps_terms`: whether the gradients at the terms may be asked for, even if no term says so."""
         ...
 
     def backward(

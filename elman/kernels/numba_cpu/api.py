@@ -50,9 +50,13 @@ def forward(problem: Problem, save: bool, checked: bool = False) -> Run:
     return _forward(problem, save, checked, False, save)[0]
 
 
-def forward_sealed(problem: Problem, checked: bool = False) -> tuple[Run, int]:
-    """The same, saved, and a seal: given that, `backward` sees whether the output was written to, whatever way."""
-    return _forward(problem, True, checked, True, any(term.requires_grad for term in problem.terms))
+def forward_sealed(problem: Problem, checked: bool = False, keeps_terms: bool = False) -> tuple[Run, int]:
+    """The same, saved, and a seal: given that, `backward` sees whether the output was written to, whatever way.
+
+    `keeps_terms`: whether the gradients at the terms may be asked for, even if no term says so.
+    """
+    keeps_terms = keeps_terms or any(term.requires_grad for term in problem.terms)
+    return _forward(problem, True, checked, True, keeps_terms)
 
 
 def _forward(problem: Problem, save: bool, checked: bool, sealed: bool, keeps_terms: bool) -> tuple[Run, int]:

@@ -26,6 +26,7 @@ _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _SHORT_ROW = 8  # cache lines
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
+_SEAL_BITS = {4: (1 << 32) - 4, 8: -4}  # by the bytes of a number
 
 
 class Prepared(NamedTuple):
@@ -41,7 +42,7 @@ class Prepared(NamedTuple):
     saved: tuple[tuple[int, ...], ...]  # inner, dropped, and of a cell that keeps them z, c and m; (): there is none
     head: bytes  # the plan's shapes
     rest: struct.Struct  # what comes after those of FORWARD, as plan.after_forward says
-    seal_bits: int  # those of a seal that are the same however the run was split
+    seal_bits: int  # those of a seal that are the same however the run was split, less the last two
     rooms: Rooms  # for what it makes
     large: bool  # whether the output is so large that it is worth to ask for large pages
 
@@ -305,7 +306,7 @@ def _prepare(
         saved,
         head_of(shapes),
         rest,
-        (1 << 8 * size) - 1,
+        _SEAL_BITS[size],
         rooms(torch_dtype, shape, output, states, shapes_of_weights, saved, groups),
         size * math.prod(output) >= LARGE,
     )
