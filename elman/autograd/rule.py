@@ -161,7 +161,7 @@ def by_hand(
             _check_memory(inside(tensor))
     if torch.is_grad_enabled():
         tables = {name: _copy(getattr(problem, name)) for name in ("reset", "masks", "recurrent_masks")}
-        problem = problem._replace(**tables).with_inputs([t.clone() for t in problem.inputs])
+        problem = problem._replace(**tables).with_inputs([t.clone() for t in problem.inputs])  # type: ignore[arg-type]
         d_output, d_last = _copy(d_output), [*map(_copy, d_last)]
     return by_hand.backward(problem, d_output, d_last, needs, groups)
 
