@@ -258,7 +258,6 @@ def _prepare(
         sealing=take_own(VECTOR_BYTES, 1),
         zeros=take(max(input_size, width, slots), size),
         tables=take_own(TABLES * table, 8),
-        sums=take_own(once * h, size),
         sums_of_chunks=take(directions * chunks * of_weights if pieces and not groups else 0, size),
         narrow=take_own(few * (h + INNER), size),
         firsts=take(chunks + 1 if ragged else 0, 8),
