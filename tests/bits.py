@@ -2,8 +2,9 @@
 
     python tests/bits.py OLD_TREE NEW_TREE [COUNT] [SEED]
 
-Output, h_n and every gradient, for every way of calling the layer, 1 to 4 threads, both dtypes. A change of structure
-leaves every bit as it was; this says which problem is the first to differ, and by how much. Exits 1 where one does.
+Output, last states and every gradient of RNN, GRU and LSTM, for every way of calling them, 1 to 4 threads, both
+dtypes. A change of structure leaves every bit as it was; this says which problem is the first to differ, and by how
+much. Exits 1 where one does.
 """
 
 import functools
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn.utils.rnn import pack_padded_sequence
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 Values = dict[str, Tensor]
 WAYS = ("dense", "dense", "lengths", "reset", "lengths reset", "packed", "unbatched", "no grad", "stream", "per sample")
@@ -41,13 +43,17 @@ class Problem:
         self.dtype = draw.choice([torch.float32, torch.float64])
         self.threads = draw.randint(1, 4)
         self.with_h0 = draw.random() < 0.6
-        self.words = dict(
-            nonlinearity=draw.choice(["tanh", "relu"]),
+        self.cell = "RNN" if self.way == "operator" else draw.choice(["RNN", "GRU", "LSTM"])
+        of_cell = {
+            "RNN": {"nonlinearity": draw.choice(["tanh", "relu"])},
+            "LSTM": {"proj_size": self.H // 2 if draw.random() < 0.2 else 0},
+        }
+        self.words = of_cell.get(self.cell, {}) | dict(
             bias=draw.random() < 0.8,
             dropout=0.4 if self.L > 1 and draw.random() < 0.3 and self.way not in ("stream", "per sample") else 0.0,
         )
         self.asks = draw.choice(["everything", "everything", "weights", "x", "x h0", "some"])
-        self.loss = draw.choice(["both", "output", "h_n", "sum"])
+        self.loss = draw.choice(["both", "output", "last", "sum"])
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in vars(self).items())
@@ -57,7 +63,7 @@ class Problem:
 
         torch.set_num_threads(self.threads)
         torch.manual_seed(self.seed)
-        layer = elman.RNN(
+        layer = getattr(elman, self.cell)(
             self.I,
             self.H,
             self.L,
@@ -68,106 +74,123 @@ class Problem:
         )
         rows = (self.N, self.T) if self.batch_first else (self.T, self.N)
         x = torch.randn(*rows, self.I, dtype=self.dtype)
-        h0 = torch.randn(self.L * self.D, self.N, self.H, dtype=self.dtype)
+        widths = (self.words.get("proj_size") or self.H, self.H)[: 2 if self.cell == "LSTM" else 1]
+        states = [torch.randn(self.L * self.D, self.N, width, dtype=self.dtype) for width in widths]
         lengths = torch.randint(0, self.T + 1, (self.N,))
         reset = torch.rand(rows) < 0.2
         draw = random.Random(-self.seed)
         for p in layer.parameters():
             p.requires_grad_(self.asks in ("everything", "weights") or (self.asks == "some" and draw.random() < 0.5))
         x.requires_grad_("x" in self.asks or self.asks in ("everything", "some"))
-        h0.requires_grad_("h0" in self.asks or self.asks == "everything")
+        for state in states:
+            state.requires_grad_("h0" in self.asks or self.asks == "everything")
         method = "forward_" + self.way.replace(" ", "_")
-        return getattr(self, method)(layer, x, h0 if self.with_h0 else None, lengths, reset)
+        hx = (tuple(states) if len(states) > 1 else states[0]) if self.with_h0 else None
+        return getattr(self, method)(layer, x, hx, lengths, reset)
 
-    def gradients(self, layer: torch.nn.Module, x: Tensor, h0: Tensor | None, output: Tensor, h_n: Tensor) -> Values:
-        given = {"x": x, "h0": h0} | dict(layer.named_parameters())
-        wanted = {name: t for name, t in given.items() if t is not None and t.requires_grad}
-        found = {"output": output, "h_n": h_n}
+    def gradients(self, layer: torch.nn.Module, x: Tensor, hx: Any, output: Tensor, last: Any) -> Values:
+        states = {f"state {k}": state for k, state in enumerate(states_of(hx))}
+        given = {"x": x} | states | dict(layer.named_parameters())
+        wanted = {name: t for name, t in given.items() if t.requires_grad}
+        found = results(output, last)
         if not wanted:
             return found
-        grads = torch.autograd.grad(self.loss_of(output, h_n), list(wanted.values()), allow_unused=True)
+        grads = torch.autograd.grad(self.loss_of(output, last), list(wanted.values()), allow_unused=True)
         return found | {name: g for name, g in zip(wanted, grads, strict=True) if g is not None}
 
-    def loss_of(self, output: Tensor, h_n: Tensor) -> Tensor:
+    def loss_of(self, output: Tensor, last: Any) -> Tensor:
         if self.loss == "sum":
-            return output.sum() + h_n.sum()
+            return output.sum() + sum(state.sum() for state in states_of(last))
         torch.manual_seed(self.seed + 1)
-        parts = {name: (y * torch.randn_like(y)).sum() for name, y in (("output", output), ("h_n", h_n))}
-        return parts["output"] + parts["h_n"] if self.loss == "both" else parts[self.loss]
+        of_output, *of_last = [(y * torch.randn_like(y)).sum() for y in (output, *states_of(last))]
+        return {"output": of_output, "last": sum(of_last), "both": of_output + sum(of_last)}[self.loss]
 
-    def forward_dense(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
-        return self.gradients(layer, x, h0, *layer(x, h0))
+    def forward_dense(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
+        return self.gradients(layer, x, hx, *layer(x, hx))
 
-    def forward_lengths(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
-        return self.gradients(layer, x, h0, *layer(x, h0, lengths=lengths))
+    def forward_lengths(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
+        return self.gradients(layer, x, hx, *layer(x, hx, lengths=lengths))
 
-    def forward_reset(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
-        return self.gradients(layer, x, h0, *layer(x, h0, reset=reset))
+    def forward_reset(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
+        return self.gradients(layer, x, hx, *layer(x, hx, reset=reset))
 
-    def forward_lengths_reset(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
-        return self.gradients(layer, x, h0, *layer(x, h0, lengths=lengths, reset=reset))
+    def forward_lengths_reset(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
+        return self.gradients(layer, x, hx, *layer(x, hx, lengths=lengths, reset=reset))
 
-    def forward_packed(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+    def forward_packed(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         rows = pack_padded_sequence(x, lengths.clamp(min=1), self.batch_first, enforce_sorted=False)
-        output, h_n = layer(rows, h0)
-        return self.gradients(layer, x, h0, output.data, h_n)
+        output, last = layer(rows, hx)
+        return self.gradients(layer, x, hx, output.data, last)
 
-    def forward_unbatched(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+    def forward_unbatched(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         one = x[0] if self.batch_first else x[:, 0]
-        return self.gradients(layer, x, h0, *layer(one, None if h0 is None else h0[:, 0]))
+        start = tuple(state[:, 0] for state in states_of(hx))
+        return self.gradients(layer, x, hx, *layer(one, start if len(start) > 1 else start[0] if start else None))
 
-    def forward_no_grad(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+    def forward_no_grad(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         with torch.no_grad():
-            return dict(zip(("output", "h_n"), layer(x, h0), strict=True))
+            return results(*layer(x, hx))
 
-    def forward_stream(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+    def forward_stream(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         import elman
 
-        stream = elman.Stream(layer, h0)
+        stream = elman.Stream(layer, hx)
         steps = [stream(x_t) for x_t in x.detach().unbind(1 if self.batch_first else 0)]
-        return {"output": torch.stack(steps), "h_n": stream.state}
+        return results(torch.stack(steps), stream.state)
 
-    def forward_per_sample(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+    def forward_per_sample(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         weights = {name: p.detach() for name, p in layer.named_parameters()}
 
-        def loss(weights: Values, one: Tensor, start: Tensor) -> Tensor:
-            time = one.unsqueeze(0 if self.batch_first else 1)
-            return self.loss_of(*functional_call(layer, weights, (time, start.unsqueeze(1))))
+        def loss(weights: Values, one: Tensor, *start: Tensor) -> Tensor:
+            time, states = one.unsqueeze(0 if self.batch_first else 1), tuple(state.unsqueeze(1) for state in start)
+            of_call = states if len(states) > 1 else states[0] if states else None
+            return self.loss_of(*functional_call(layer, weights, (time, of_call)))
 
-        axes = (None, 0 if self.batch_first else 1, 1)
-        start = torch.zeros(self.L * self.D, self.N, self.H, dtype=self.dtype) if h0 is None else h0.detach()
-        return vmap(grad(loss), axes, randomness="same")(weights, x.detach(), start)
+        states = [state.detach() for state in states_of(hx)]
+        axes = (None, 0 if self.batch_first else 1, *[1] * len(states))
+        return vmap(grad(loss), axes, randomness="same")(weights, x.detach(), *states)
 
-    def forward_operator(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+    def forward_operator(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         kind = (self.words["nonlinearity"], self.L, self.D == 2)
-        outputs = torch.ops.elman.rnn(x, h0, list(layer.parameters()), lengths, reset, None, *kind)
-        return self.gradients(layer, x, h0, *outputs[:2])
+        outputs = torch.ops.elman.rnn(x, hx, list(layer.parameters()), lengths, reset, None, *kind)
+        return self.gradients(layer, x, hx, *outputs[:2])
 
-    def forward_second(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
-        given = [t for t in (x, h0, *layer.parameters()) if t is not None and t.requires_grad]
-        output, h_n = layer(x, h0)
+    def forward_second(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
+        given = [t for t in (x, *states_of(hx), *layer.parameters()) if t.requires_grad]
+        output, last = layer(x, hx)
         if not given:
-            return {"output": output, "h_n": h_n}
-        first = torch.autograd.grad(self.loss_of(output, h_n), given, create_graph=True, allow_unused=True)
+            return results(output, last)
+        first = torch.autograd.grad(self.loss_of(output, last), given, create_graph=True, allow_unused=True)
         loss = sum(g.square().sum() for g in first if g is not None)
         found = torch.autograd.grad(loss, given, allow_unused=True) if loss.requires_grad else []
-        return {str(i): g for i, g in enumerate((output, h_n, *first, *found)) if g is not None}
+        return {str(i): g for i, g in enumerate((output, *states_of(last), *first, *found)) if g is not None}
 
-    def forward_vjp(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
-        given = (x,) if h0 is None else (x, h0)
+    def forward_vjp(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
+        given = (x,) if hx is None else (x, hx)
         outputs, pull = torch.func.vjp(functools.partial(layer, lengths=lengths), *given)
         torch.manual_seed(self.seed + 1)
-        return dict(enumerate((*outputs, *pull(tuple(torch.randn_like(y) for y in outputs)))))
+        leaves, form = tree_flatten(outputs)
+        pulled = pull(tree_unflatten([torch.randn_like(y) for y in leaves], form))
+        return dict(enumerate((*leaves, *tree_flatten(pulled)[0])))
 
-    def forward_written_to(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
-        output, h_n = layer(x, h0)
-        return self.gradients(layer, x, h0, output.mul_(0.5), h_n)
+    def forward_written_to(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
+        output, last = layer(x, hx)
+        return self.gradients(layer, x, hx, output.mul_(0.5), last)
 
-    def forward_reference(self, layer: Any, x: Tensor, h0: Any, lengths: Tensor, reset: Tensor) -> Values:
+    def forward_reference(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         import elman
 
         with elman.use_backend("reference"):
-            return self.gradients(layer, x, h0, *layer(x, h0, lengths=lengths))
+            return self.gradients(layer, x, hx, *layer(x, hx, lengths=lengths))
+
+
+def states_of(hx: Any) -> tuple[Tensor, ...]:
+    """h, or h and c, or none."""
+    return () if hx is None else hx if isinstance(hx, tuple) else (hx,)
+
+
+def results(output: Tensor, last: Any) -> Values:
+    return {"output": output} | {f"last {k}": state for k, state in enumerate(states_of(last))}
 
 
 def digest(t: Tensor) -> str:

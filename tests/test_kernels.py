@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 from cases import CASES, Case, Values, assert_same
+from guarded import guarded
 from plans import forget_plans
 from problems import LAYERS, Given, given, kinds_of
 from torch import Tensor
@@ -72,13 +73,14 @@ def test_the_kernels_are_the_definition(
 
 
 LIES: dict[str, Callable[[Tensor], Tensor]] = {
-    "one number": lambda d: d.flatten()[0].expand_as(d),
-    "the same at every step": lambda d: d[:1].expand_as(d),
-    "the same in every sequence": lambda d: d[..., :1, :].expand_as(d),
-    "turned": lambda d: d.transpose(0, -2).contiguous().transpose(0, -2),
-    "columns of wider rows": lambda d: torch.cat([d.sin(), d, d.cos()], -1).narrow(-1, d.shape[-1], d.shape[-1]),
-    "every other step of a longer one": lambda d: torch.stack([d.sin(), d], 1).flatten(0, 1)[1::2],
-    "one column": lambda d: d[..., :1].expand_as(d),
+    "one number": lambda d: guarded(d.flatten()[:1]).view(()).expand_as(d),
+    "the same at every step": lambda d: guarded(d[:1]).expand_as(d),
+    "the same in every sequence": lambda d: guarded(d[..., :1, :]).expand_as(d),
+    "turned": lambda d: guarded(d.transpose(0, -2)).transpose(0, -2),
+    "columns of wider rows": lambda d: guarded(torch.cat([d.sin(), d], -1))[..., d.shape[-1] :],
+    "columns before others": lambda d: guarded(torch.cat([d, d.sin()], -1), "start")[..., : d.shape[-1]],
+    "every other step of a longer one": lambda d: guarded(torch.stack([d.sin(), d], 1).flatten(0, 1))[1::2],
+    "one column": lambda d: guarded(d[..., :1]).expand_as(d),
 }
 """Gradients at the output with the shape of another, whose numbers lie apart."""
 
@@ -100,8 +102,23 @@ def test_a_gradient_at_the_output_is_read_as_it_lies(
     _, expected = own(replace(made, d_output=d.clone(memory_format=torch.contiguous_format)))
     for name, gradient in expected.items():
         assert torch.equal(found[name], gradient), name
-    read, _ = rows_as_they_lie(d)
+    read = rows_as_they_lie(d).read
     assert lie == "one column" or read.data_ptr() == d.data_ptr() or read.numel() == d.shape[-1], "it was copied"
+
+
+@pytest.mark.parametrize("width", [3, 5000])
+def test_of_one_number_a_row_is_read_whatever_its_width(width: int) -> None:
+    d = torch.randn(()).expand(4, 3, width)
+    row, steps, of = rows_as_they_lie(d)
+    assert torch.equal(row, d[0, 0])
+    assert torch.equal(of(torch.tensor(2.0).expand(4, 3, width)), torch.full((width,), 2.0))
+    assert steps == (0, 0)
+
+
+def test_of_an_axis_of_one_any_stride_is_meant() -> None:
+    """torch has strides there that no address has room for."""
+    d = torch.randn(5, 4).as_strided((5, 1, 4), (4, 2**61, 1))
+    assert rows_as_they_lie(d).steps == (4 * d.itemsize, 0)
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")

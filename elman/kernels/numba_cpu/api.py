@@ -106,8 +106,8 @@ def backward(
     at_d_output = 0, 0, 0
     if d_output is not None:
         fits("d_output", d_output, prepared.output, x)
-        d_output, steps_of_rows = rows_as_they_lie(d_output)
-        at_d_output = address_of(d_output), *steps_of_rows
+        above = rows_as_they_lie(d_output)
+        at_d_output = address_of(above.read), *above.steps
     saved = (
         tuple([_plain_saved(a, shape, x) for a, shape in zip(saved, prepared.saved, strict=True)])
         if any(prepared.saved)

@@ -28,16 +28,15 @@ from elman.kernels.numba_cpu.launch import (
 from elman.kernels.numba_cpu.memory import (
     addresses,
     as_it_lies,
-    bytes_of,
     check_bytes,
     check_own_room,
     check_room,
-    first_row,
     fits,
     has_numbers,
     plain,
     plain_of,
     rows_as_they_lie,
+    span_of,
 )
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
@@ -210,14 +209,12 @@ class Known:
         for k, (d, shape) in enumerate(zip(given, (ahead.output, *ahead.states), strict=True)):
             if d is not None:
                 fits("the gradient at a last state" if k else "d_output", d, shape, x)
-                if k:
-                    read, of = plain(d), d
-                else:
-                    read, steps_of_rows = rows_as_they_lie(d)
-                    of = d if read.dim() == d.dim() else first_row(d)
+                read, steps, of = (plain(d), (0, 0), plain_of(d)) if k else rows_as_they_lie(d)
+                if k == 0:
+                    steps_of_rows = steps
                 if read is not d:
-                    copied.append((len(sizes), plain_of(of)))
-                sizes.append(bytes_of(read))
+                    copied.append((len(sizes), of))
+                sizes.append(span_of(read))
                 places.append([9 + k])
         problem = self.problem([*kept[: self.count], *self._weights, *kept[self.count : place]], tables)
         x_turned = self._turned and not x_copied

@@ -1,9 +1,10 @@
 """Tensors as machine code reads them: of the right shape and dtype, contiguous, in memory that is there."""
 
 import ctypes
+import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -43,12 +44,16 @@ def plain_of(like: Tensor) -> Callable[[Tensor], Tensor]:
 
     The gradient of a sum or a mean is one number, expanded. For few of them torch's copy takes as long as two kernels.
     """
-    size, count = like.itemsize, like.numel()
     if any(like.stride()) or not 0 < like.nbytes <= _FEW or like.is_neg() or like._is_zerotensor():
         return plain
-    new = room(like.shape, like.dtype)
+    return _repeated(like, like.shape)
 
-    def repeated(tensor: Tensor) -> Tensor:
+
+def _repeated(like: Tensor, shape: Sequence[int]) -> Callable[[Tensor], Tensor]:
+    """Makes a tensor of a shape, all of whose numbers are the first of one that looks like `like`."""
+    size, count, new = like.itemsize, math.prod(shape), room(shape, like.dtype)
+
+    def repeat(tensor: Tensor) -> Tensor:
         storage, end = tensor.untyped_storage(), (tensor.storage_offset() + 1) * size
         if storage.nbytes() < end:
             check_bytes(tensor, storage, end)
@@ -56,15 +61,13 @@ def plain_of(like: Tensor) -> Callable[[Tensor], Tensor]:
         ctypes.memmove(made.data_ptr(), ctypes.string_at(tensor.data_ptr(), size) * count, size * count)
         return made
 
-    return repeated
+    return repeat
 
 
 def check_strided_room(tensor: Tensor) -> None:
     """`check_room` for a tensor whose numbers do not lie one after the other."""
-    strides, storage = tensor.stride(), tensor.untyped_storage()
-    end = tensor.storage_offset() + sum(map(operator.mul, tensor.shape, strides)) - sum(strides) + 1
-    if storage.nbytes() < end * tensor.itemsize and tensor.numel():
-        check_bytes(tensor, storage, end * tensor.itemsize)
+    if tensor.numel():
+        check_bytes(tensor, tensor.untyped_storage(), tensor.storage_offset() * tensor.itemsize + span_of(tensor))
 
 
 def check_bytes(tensor: Tensor, storage: torch.UntypedStorage, needed: int | torch.SymInt) -> None:
@@ -86,31 +89,44 @@ def as_it_lies(tensor: Tensor, fine: bool = True) -> tuple[Tensor, bool]:
     return (tensor, True) if turned else (plain(tensor), False)
 
 
-def rows_as_they_lie(tensor: Tensor) -> tuple[Tensor, tuple[int, int]]:
-    """The rows of (T, N, .) or packed (R, .), as they are in memory if the numbers of each lie one after the other,
-    else as `plain` makes them; one row if all are one number. And the bytes from a row to that of the next step, and to
-    the next one; packed 0 and those."""
-    if tensor.is_neg() or tensor._is_zerotensor():
-        tensor = plain(tensor)
-    elif not any(tensor.stride()) and tensor.numel():
-        return plain(first_row(tensor)), (0, 0)
-    elif tensor.stride(-1) == 1 or tensor.shape[-1] == 1:
+class Rows(NamedTuple):
+    """The rows of a gradient at the output, (T, N, .) or packed (R, .)."""
+
+    read: Tensor
+    """What has them: itself, or a copy, or of one number everywhere one row (.,)."""
+    steps: tuple[int, int]
+    """The bytes from a row to that of the next step, and to the next one in a step; packed 0 and those to the next."""
+    of: Callable[[Tensor], Tensor]
+    """Makes the same of tensors that look like it."""
+
+
+def rows_as_they_lie(tensor: Tensor) -> Rows:
+    """Itself, if the numbers of each row lie one after the other, and it is not to be negated or all zeros without
+    memory."""
+    numbers = not tensor.is_neg() and not tensor._is_zerotensor()
+    if numbers and not any(tensor.stride()) and tensor.numel():
+        repeat = _repeated(tensor, tensor.shape[-1:])
+        return Rows(repeat(tensor), (0, 0), repeat)
+    if numbers and (tensor.stride(-1) == 1 or tensor.shape[-1] == 1):
         check_strided_room(tensor)
-    else:
-        tensor = plain(tensor)
-    a_step, a_row = [0, *(stride * tensor.itemsize for stride in tensor.stride()[:-1])][-2:]
-    return tensor, (a_step, a_row)
+        return Rows(tensor, _steps_of_rows(tensor), lambda other: other)
+    read = plain(tensor)
+    return Rows(read, _steps_of_rows(read), plain)
 
 
-def first_row(tensor: Tensor) -> Tensor:
-    """(.,) of (T, N, .) or (R, .)."""
-    return tensor[(0,) * (tensor.dim() - 1)]
+def _steps_of_rows(tensor: Tensor) -> tuple[int, int]:
+    a_step, a_row = [0, *(stride if size > 1 else 0 for size, stride in _axes(tensor)[:-1])][-2:]
+    return a_step * tensor.itemsize, a_row * tensor.itemsize
 
 
-def bytes_of(tensor: Tensor) -> int:
-    """From its first number to after its last one in memory."""
-    spans = [(size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True)]
-    return (1 + sum(spans)) * tensor.itemsize if tensor.numel() else 0
+def _axes(tensor: Tensor) -> list[tuple[int, int]]:
+    """Size and stride of each."""
+    return [*zip(tensor.shape, tensor.stride(), strict=True)]
+
+
+def span_of(tensor: Tensor) -> int:
+    """The bytes from its first number to after its last one in memory."""
+    return (1 + sum((size - 1) * stride for size, stride in _axes(tensor))) * tensor.itemsize if tensor.numel() else 0
 
 
 def addressed(

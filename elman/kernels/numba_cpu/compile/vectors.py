@@ -200,6 +200,18 @@ class Units:
         else:
             self._e.masked_store(new.value, address, self._mask)
 
+    def total(self, row: str, count: str) -> Vector:
+        """The sum over the slots of a row, in their order, of which there are as many as stands in the place of the
+        row `count`, one at least."""
+        e, start = self._e, self._at(row, 0)
+
+        def step(slot: Any, sums: list[list[Any]]) -> list[list[Any]]:
+            address = e.offset(start, e.b.mul(self._distance, slot))
+            value = e.load(address) if self._mask is None else e.masked_load(address, self._mask)
+            return [[e.b.fadd(sums[0][0], value)]]
+
+        return Vector(e, e.accumulate([[e.constant(0)]], self._rows[count], step)[0][0])
+
 
 def bits_of_rows(dtype: type) -> Any:
     """An intrinsic f(row, n, weight, sums) that adds the bits of n numbers, as whole numbers and times a weight, to the

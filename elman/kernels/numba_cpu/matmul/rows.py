@@ -18,6 +18,8 @@ class Rows(NamedTuple):
 
     add: Any
     """add(target, source, n): target += source."""
+    add_rows: Any
+    """add_rows(target, source, row_step, count, n): target += the sum of so many rows, one at least, in their order."""
     copy: Any
     """copy(target, source, n)."""
     multiply: Any
@@ -36,6 +38,10 @@ class Rows(NamedTuple):
     """pack(p, source, row_step, column_step, k, n, target): a (k, n) matrix of at most a panel's columns."""
     padded: Any
     """padded(n): the columns of such a panel."""
+
+
+def _add_rows(units: Units) -> None:
+    units["target"] = units["target"] + units.total("source", "count")
 
 
 def _multiply(units: Units) -> None:
@@ -59,6 +65,7 @@ def _blend(units: Units) -> None:
 @functools.cache
 def make_rows(dtype: type) -> Rows:
     """The operations for float32 or float64, translated once for all passes and cells."""
+    summed = for_units(dtype, ("target", "source", "count"), _add_rows)
     multiplied = for_units(dtype, ("target", "a", "b"), _multiply)
     scaled = for_units(dtype, ("target", "factor", "source"), _scale)
     divided = for_units(dtype, ("target", "share", "rest"), _divide)
@@ -72,6 +79,10 @@ def make_rows(dtype: type) -> Rows:
         to, of = numbers(target), numbers(source)
         for j in range(n):
             to[j] += of[j]
+
+    @part
+    def add_rows(target, source, row_step, count, n):
+        summed(n, row_step, (target, source, count))
 
     @part
     def copy(target, source, n):
@@ -115,4 +126,4 @@ def make_rows(dtype: type) -> Rows:
             clear(target, size * k * columns)
         call(p.pack, source, row_step, column_step, k, n, target, columns)
 
-    return Rows(add, copy, multiply, scale, part_of, blend, prefetch_row, panels, pack, padded)
+    return Rows(add, add_rows, copy, multiply, scale, part_of, blend, prefetch_row, panels, pack, padded)

@@ -106,13 +106,9 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
             clear(row, size * count * p.hidden_size)
 
     @part
-    def add_bias(p, target, dz, count, row_count, thread):
-        of_block = own_at(p, p.sums, size * p.hidden_size, thread)
+    def add_bias(p, target, dz, count, row_count):
         for r0 in range(0, row_count, INNER):  # in blocks, as product_t does
-            clear(of_block, size * count)
-            for r in range(r0, min(r0 + INNER, row_count)):
-                rows.add(of_block, dz + size * p.z_step * r, count)
-            rows.add(target, of_block, count)
+            rows.add_rows(target, dz + size * p.z_step * r0, p.z_step, min(INNER, row_count - r0), count)
 
     @part
     def is_narrow(inputs, count):
@@ -154,7 +150,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
             else:
                 call(p.product_t, row_count, dz, dz_step, count, row_address + p.x_rows, inputs, d_w)
             if p.bias:
-                add_bias(p, target_at(p, plan, layer, d, 2) + size * unit, dz, count, row_count, thread)
+                add_bias(p, target_at(p, plan, layer, d, 2) + size * unit, dz, count, row_count)
         if slot >= before_h:
             unit = h_unit(p, piece, slot, first)
             if p.recurrent == 0:
@@ -164,7 +160,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
                 of_x_bias = target_at(p, plan, layer, d, 2) + size * x_unit(p, piece, slot, first)
                 rows.copy(target_at(p, plan, layer, d, 3) + size * unit, of_x_bias, count)
             elif p.bias:
-                add_bias(p, target_at(p, plan, layer, d, 3) + size * unit, dz, count, row_count, thread)
+                add_bias(p, target_at(p, plan, layer, d, 3) + size * unit, dz, count, row_count)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
             dh = p.memory + p.dh + size * (p_size * row + first)

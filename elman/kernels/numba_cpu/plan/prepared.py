@@ -14,7 +14,8 @@ from elman.kernels.numba_cpu.allocation import LARGE
 from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns
-from elman.kernels.numba_cpu.plan.record import APART, LINE, TABLES, Shapes, after_forward, head_of
+from elman.kernels.numba_cpu.plan.record import APART, TABLES, Shapes, after_forward, head_of
+from elman.kernels.numba_cpu.plan.scratch import Scratch, in_lines, row_step
 from elman.kernels.numba_cpu.plan.split import reads_in_recurrence, shares_of_units, steps_of_a_span, steps_read_at_once
 from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
@@ -24,7 +25,6 @@ _BLOCK = 96  # steps in one task of a product over many steps
 _CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows
 _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
-_SHORT_ROW = 8  # cache lines
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 _SEAL_BITS = {4: (1 << 32) - 4, 8: -4}  # by the bytes of a number
 
@@ -162,7 +162,7 @@ def _prepare(
     # sequences whose dz is kept, how many times
     kept = a_chunk if groups else most if pieces else sequences
     times = threads if pieces else directions
-    z_step, h_step = _row_step(slots, size), _row_step(p, size)
+    z_step, h_step = row_step(slots, size), row_step(p, size)
     step_bytes = size * max(1, kept * (1 if pieces else directions) * z_step)
     span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
     span = max(1, min(steps, span))
@@ -175,39 +175,19 @@ def _prepare(
     if fused and (own or z_rows):
         z_rows = of_thread * (directions * shares if shares else threads)
     rest = after_forward(layers * directions * weights, threads, shares * directions)
-    scratch = 0
-
-    def take(numbers: int, size: int) -> int:
-        """The offset of the next array in scratch memory."""
-        nonlocal scratch
-        offset = scratch
-        scratch += _in_lines(numbers * size)
-        return offset
-
-    def take_own(numbers: int, size: int) -> int:
-        """The same, for a part of each thread's."""
-        return take(threads * (_in_lines(numbers * size) + apart) if numbers else 0, 1)
-
-    def take_chunks(numbers: int, size: int) -> int:
-        """The same, for the parts of each direction's chunks."""
-        return take(numbers * size + directions * chunks * apart if numbers else 0, 1)
-
-    def take_shares(numbers: int, size: int) -> int:
-        """The same, or where units are shared so much for each share."""
-        if numbers == 0 or not shares:
-            return take_chunks(numbers, size)
-        return take(shares * (_in_lines(numbers * size) + apart), 1)
+    scratch = Scratch(threads, directions * chunks, shares, apart)
+    take, take_own, take_chunks, take_shares = scratch.take, scratch.take_own, scratch.take_chunks, scratch.take_shares
 
     def packed(gates: int, k: int) -> int:
         """Bytes of a packed weight (gates * H, k): forward it is transposed, backward it lies as it is."""
         if backward:
-            return _in_lines(size * gates * h * padded_columns(dtype, k))
+            return in_lines(size * gates * h * padded_columns(dtype, k))
         columns = gates * padded_columns(dtype, h) if shares else padded_columns(dtype, gates * h)
-        return _in_lines(size * k * columns)
+        return in_lines(size * k * columns)
 
     ih_first, ih_next, hh = packed(kind.x_gates, input_size), packed(kind.x_gates, width), packed(kind.h_gates, p)
-    hr = _in_lines(size * max(h * padded_columns(dtype, p), p * padded_columns(dtype, h))) if projected else 0
-    biases = _in_lines(size * slots)
+    hr = in_lines(size * max(h * padded_columns(dtype, p), p * padded_columns(dtype, h))) if projected else 0
+    biases = in_lines(size * slots)
     code = code_for(kind.name, dtype)
     below_too = take(once * steps * of_step if layers > 1 else 0, size)
     of_states, of_h = directions * sequences, kind.h_gates * h
@@ -259,7 +239,6 @@ def _prepare(
         sealing=take_own(VECTOR_BYTES, 1),
         zeros=take(max(input_size, width, slots), size),
         tables=take_own(TABLES * table, 8),
-        sums=take_own(once * h, size),
         sums_of_chunks=take(directions * chunks * of_weights if pieces and not groups else 0, size),
         narrow=take_own(few * (h + INNER), size),
         firsts=take(chunks + 1 if ragged else 0, 8),
@@ -298,7 +277,7 @@ def _prepare(
     shapes_of_weights = weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected)
     return Prepared(
         team.starter(code.backward if backward else code.forward, threads),
-        scratch,
+        scratch.bytes,
         output,
         (*states,),
         shapes_of_weights,
@@ -310,15 +289,3 @@ def _prepare(
         rooms(torch_dtype, shape, output, states, shapes_of_weights, saved, groups),
         size * math.prod(output) >= LARGE,
     )
-
-
-def _row_step(numbers: int, size: int) -> int:
-    """Numbers from the beginning of one row of so many to the next one's: an odd number of cache lines, so that many
-    rows of which one number is read are not in the same few places of a cache. Short rows lie close together."""
-    lines = -(-numbers * size // LINE)
-    return numbers if lines < _SHORT_ROW else (lines | 1) * LINE // size
-
-
-def _in_lines(count: int) -> int:
-    """So many bytes, rounded up to whole cache lines."""
-    return -(-count // LINE) * LINE

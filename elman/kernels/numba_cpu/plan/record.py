@@ -62,7 +62,6 @@ class Shapes(TypedDict):
     sealing: int  # (threads,) vectors
     zeros: int  # (max(I, D * P, S * H),) zeros
     tables: int  # (threads, TABLES, table) words
-    sums: int  # (threads, H)
     sums_of_chunks: int  # (D, weights, chunks, ...) the chunks' pieces of one layer's gradients at the weights
     narrow: int  # (threads, few inputs, H + INNER) where W_ih is narrow: sums transposed, and a block of x
     firsts: int  # (chunks + 1,) the first sequence of each chunk

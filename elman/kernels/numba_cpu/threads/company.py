@@ -1,25 +1,33 @@
 """Whether other processes keep the team's threads waiting for a processor; then a run goes on one thread."""
 
-import contextlib
+import functools
 import logging
 import os
 import threading
-import weakref
+import time
+from typing import NamedTuple
 
 from elman.kernels.numba_cpu.threads import openmp
 
-_PAUSE = 1_000_000  # ns for which no run is looked at after one that was: to look costs 3 us
+_PAUSE = 2_000_000  # ns for which no run is looked at after one that was: to look costs 9 us
 _WINDOW = 100_000_000  # ns in which the calling thread ran or waited for a processor, after which it is asked how many
 _LOST = 0.25  # the share that it waited from which on it runs alone: 0.01 on an idle machine, 0.3 to 0.7 among others
 _APART = 100_000_000, 1_600_000_000  # ns in which it then runs alone before the team is tried again: at first, at most
 
 SAID = (
-    "elman: other processes had its processor for %.0f %% of its runs on several threads, so for a "
-    "while it computes on one%s (README: On a busy machine)"
+    "elman: a thread that computes with others waited for a processor for %.0f %% of its time, so for a while it "
+    "computes alone%s (README: On a busy machine)"
 )
 BRIEFLY = ", and the program's threads wait briefly for each other"
 
 log = logging.getLogger("elman")
+
+
+class Spent(NamedTuple):
+    """How many ns a thread ran, and waited for a processor."""
+
+    ran: int
+    waited: int
 
 
 class Company:
@@ -34,26 +42,43 @@ class Company:
         self.alone = False
         """Whether a run goes on the calling thread alone; else in the team."""
         self.until = 0
-        """The time, in ns, from which on a run goes in the team and is looked at, for `note`."""
-        self._threads = threading.local()
+        """The time, in ns, from which on a run goes in the team and is looked at, between `begin` and `end`."""
+        self._looks = threading.local()
         self._window = 0  # its number
         self._ran = self._waited = 0
         self._apart = _APART[0]
         self._said = False
 
-    def note(self, begin: int, end: int, ran: int) -> None:
-        """A run in the team, from one time to another, in which the calling thread ran for so many ns.
+    def begin(self) -> None:
+        """A run in the team begins.
 
-        Where the system counts how long a thread waited for a processor, all is counted that the calling thread did
-        since it was looked at last: among the runs that are looked at are all that come after a rest, and these wait
-        for what others began meanwhile.
+        Where the system counts how long a thread waited for a processor, all is counted that the calling thread does in
+        a window from its first run on: among the runs that are looked at are all that come after a rest, and these wait
+        for what others began meanwhile. Elsewhere, the time of such runs in which it does not run: while a thread waits
+        for another it looks for work.
         """
-        self.alone, self.until = False, end + _PAUSE
-        if not hasattr(self._threads, "calling"):
-            self._threads.calling = _Thread()
-        ran, waited = self._threads.calling.since(self._window, end - begin, ran)
-        self._ran += ran
-        self._waited += waited
+        looks = self._looks
+        if not _counts():
+            looks.begun = time.perf_counter_ns(), time.thread_time_ns()
+        elif getattr(looks, "window", None) != self._window:
+            looks.window, looks.last = self._window, _spent()
+
+    def end(self, now: int) -> None:
+        """The run has ended."""
+        looks = self._looks
+        if not _counts():
+            wall, ran = now - looks.begun[0], time.thread_time_ns() - looks.begun[1]
+            self.note(now, Spent(ran, wall - ran))
+            return
+        last, looks.last = looks.last, _spent()
+        if looks.window == self._window:  # no other thread has ended it
+            self.note(now, Spent(looks.last.ran - last.ran, looks.last.waited - last.waited))
+
+    def note(self, now: int, spent: Spent) -> None:
+        """What the calling thread has done since it was looked at last."""
+        self.alone, self.until = False, now + _PAUSE
+        self._ran += spent.ran
+        self._waited += spent.waited
         if self._ran + self._waited < _WINDOW:
             return
         lost = self._waited / (self._ran + self._waited)
@@ -62,7 +87,7 @@ class Company:
         if lost < _LOST:
             self._apart = _APART[0]
             return
-        self.alone, self.until = True, end + self._apart
+        self.alone, self.until = True, now + self._apart
         self._apart = min(2 * self._apart, _APART[1])
         if not self._said:
             from elman import _waiting
@@ -72,40 +97,28 @@ class Company:
             log.info(SAID, 100 * lost, BRIEFLY if briefly else "")
 
 
-class _Thread:
-    """What is known of the thread that makes it: for how many ns it has run, and waited for a processor."""
+def _spent() -> Spent:
+    """Of the calling thread, since it began."""
+    return Spent(time.thread_time_ns(), _schedstat()[1])
 
-    def __init__(self) -> None:
-        self._window = -1
-        self._known = 0, 0
-        self._file: int | None = None
-        with contextlib.suppress(OSError):
-            self._file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-            self._closed = weakref.finalize(self, os.close, self._file)
 
-    def since(self, window: int, wall: int, ran: int) -> tuple[int, int]:
-        """How many ns more than when this was asked last; none if that was in another window.
+def _schedstat() -> tuple[int, ...]:
+    """What Linux counts of the calling thread: ns that it ran, up to the last tick of the clock; ns that it waited for
+    a processor; how often it got one."""
+    file = os.open("/proc/thread-self/schedstat", os.O_RDONLY)  # kept open it would outlive those who close all files
+    try:
+        return tuple(map(int, os.read(file, 80).split()))
+    finally:
+        os.close(file)
 
-        Where the system does not say, as many as in this run, whose wall's time and the thread's own are given: while a
-        thread waits for another it looks for work, so in the rest it waited for a processor.
-        """
-        counts = self._counts()
-        if counts is None:
-            return ran, wall - ran
-        before, self._known = self._known, counts
-        same, self._window = self._window == window, window
-        return (counts[0] - before[0], counts[1] - before[1]) if same else (0, 0)
 
-    def _counts(self) -> tuple[int, int] | None:
-        if self._file is None:
-            return None
-        try:
-            ran, waited, _ = map(int, os.pread(self._file, 80, 0).split())
-        except (OSError, ValueError):  # the program has closed it; it is another's by now
-            self._file = None
-            self._closed.detach()
-            return None
-        return (ran, waited) if ran else None
+@functools.cache
+def _counts() -> bool:
+    """Whether the system counts them: a thread that runs has got a processor."""
+    try:
+        return _schedstat()[2] > 0
+    except (OSError, IndexError):
+        return False
 
 
 company = Company()

@@ -41,16 +41,15 @@ def starter(kernel: int, threads: int) -> Callable[[Any], None]:
 def _run(kernel: int, threads: int, plan: Any) -> None:
     parallel = _parallel()
     if parallel is not None:
-        begin = time.perf_counter_ns()
-        if begin < company.until:
+        if time.perf_counter_ns() < company.until:
             if company.alone:
                 _function(kernel)(plan)
             else:
                 parallel(kernel, plan, threads, 0)
             return
-        ran = time.thread_time_ns()
+        company.begin()
         parallel(kernel, plan, threads, 0)
-        company.note(begin, time.perf_counter_ns(), time.thread_time_ns() - ran)
+        company.end(time.perf_counter_ns())
         return
     function = _function(kernel)
     others = [_pool(os.getpid(), threads).submit(function, plan) for _ in range(threads - 1)]

@@ -1,0 +1,53 @@
+"""Where the arrays of a run lie in scratch memory: one after the other, each from a cache line on."""
+
+from elman.kernels.numba_cpu.plan.record import LINE
+
+_SHORT_ROW = 8  # cache lines
+
+
+class Scratch:
+    """Gives out offsets in bytes. An array without numbers takes nothing.
+
+    Args:
+        threads: that a run has.
+        chunks: of the sequences, in all directions.
+        shares: of the units; 0: the sequences are split instead.
+        apart: bytes between the parts of two threads, chunks or shares.
+    """
+
+    def __init__(self, threads: int, chunks: int, shares: int, apart: int) -> None:
+        self.bytes = 0
+        """Of all that was taken."""
+        self._threads, self._chunks, self._shares, self._apart = threads, chunks, shares, apart
+
+    def take(self, numbers: int, size: int) -> int:
+        """The offset of the next array, of so many numbers of this size."""
+        offset = self.bytes
+        self.bytes += in_lines(numbers * size)
+        return offset
+
+    def take_own(self, numbers: int, size: int) -> int:
+        """The same, for a part of each thread's."""
+        return self.take(self._threads * (in_lines(numbers * size) + self._apart) if numbers else 0, 1)
+
+    def take_chunks(self, numbers: int, size: int) -> int:
+        """The same, for the parts of each direction's chunks."""
+        return self.take(numbers * size + self._chunks * self._apart if numbers else 0, 1)
+
+    def take_shares(self, numbers: int, size: int) -> int:
+        """The same, or where units are shared so much for each share."""
+        if numbers == 0 or not self._shares:
+            return self.take_chunks(numbers, size)
+        return self.take(self._shares * (in_lines(numbers * size) + self._apart), 1)
+
+
+def row_step(numbers: int, size: int) -> int:
+    """Numbers from the beginning of one row of so many to the next one's: an odd number of cache lines, so that many
+    rows of which one number is read are not in the same few places of a cache. Short rows lie close together."""
+    lines = -(-numbers * size // LINE)
+    return numbers if lines < _SHORT_ROW else (lines | 1) * LINE // size
+
+
+def in_lines(count: int) -> int:
+    """So many bytes, rounded up to whole cache lines."""
+    return -(-count // LINE) * LINE
