@@ -103,7 +103,8 @@ def backward(
     fits("the mark of forward", mark, (), problem.x, torch.int64)
     assert mark is not None
     check_own_room(mark)
-    kind, seal = mark.item() & 3, mark.item() & ~3
+    bits = int(mark.item())
+    kind, seal = bits & 3, bits & ~3
     if kind == _NOT_OWN or OWN.obstacle(problem) is not None:
         return by_hand(problem, back.d_output, back.d_last, needs, groups)
     run = back.output, tuple(saved), back.d_output, back.d_last
