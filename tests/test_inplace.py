@@ -158,7 +158,7 @@ WAYS: dict[str, Callable[[torch.nn.Module], Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("cls", ["RNN", "GRU", "LSTM"])
-@pytest.mark.parametrize("how", ["data", "numpy", "one number"])
+@pytest.mark.parametrize("how", ["data", "numpy", "one number", "every sign", "two signs", "places"])
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_written_where_no_version_counts_is_seen(cls: str, how: str, way: str) -> None:
     """Backward through the last states alone, after the output was written to through `.data` or numpy."""
@@ -172,8 +172,12 @@ def test_what_is_written_where_no_version_counts_is_seen(cls: str, how: str, way
             output.data[...] = 0
         elif how == "numpy":
             output.detach().numpy()[2:] *= 0.5
-        else:
+        elif how == "one number":
             output.data[3, 1, 2] += 1
+        elif how == "places":
+            output.data[...] = output.flip(-1)
+        else:
+            (output.data if how == "every sign" else output.data[3, 1, :2]).neg_()
         (last if isinstance(last, torch.Tensor) else last[0]).square().sum().backward()
         found.append({name: p.grad for name, p in layer.named_parameters()})
     assert_same(*found)

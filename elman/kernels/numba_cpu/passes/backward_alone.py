@@ -198,7 +198,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                         rows.add(h_to_start + size * p_size * i, h_carried + size * p_size * i, p_size)
                         clear(h_carried + size * p_size * i, size * p_size)
             for k in range(active if sealed else 0):
-                seal_row(p, output + width * q[k], p_size, q[k] * p.directions + d, thread)
+                seal_row(p, output + width * q[k], p_size, 0, q[k] * p.directions + d, thread)
         if sealed:
             end_seal(p, thread)
         if s0 > 0:

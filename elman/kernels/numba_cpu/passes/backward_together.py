@@ -168,7 +168,7 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
             if p.d_drive:
                 rows.copy(d_drive_at(p, layer, d, q, size) + size * j0, dz[i], n)
             if sealed:
-                seal_row(p, output + width * q + size * j0, n, q * p.directions + d, thread)
+                seal_row(p, output + width * q + size * j0, n, j0, q * p.directions + d, thread)
             if j0 == 0:
                 again = s == 0 or starts_again(p, d, t, i)
                 h_before = (

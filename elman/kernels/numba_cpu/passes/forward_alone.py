@@ -137,7 +137,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                 rows.copy(out[k], h[k], p_size)
             if sealed:
                 for k in range(active):
-                    seal_row(p, h[k], p_size, q[k] * p.directions + d, thread)
+                    seal_row(p, h[k], p_size, 0, q[k] * p.directions + d, thread)
         if sealed:
             end_seal(p, thread)
         for k in range(count):

@@ -102,6 +102,6 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, reading: Read
         step_done(p, plan, d, share, before + s)
         if p.seal and layer == p.layers - 1:
             for i in range(p.sequences):
-                seal_row(p, h[i], j1 - j0, row_of(p, t, i) * p.directions + d, thread)
+                seal_row(p, h[i], j1 - j0, j0, row_of(p, t, i) * p.directions + d, thread)
 
     return step_together

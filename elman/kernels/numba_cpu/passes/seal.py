@@ -19,7 +19,7 @@ class Seal(NamedTuple):
     begin: Any
     """begin(p, thread)."""
     add_row: Any
-    """add_row(p, row, n, number, thread): a row of the output, or some of its numbers."""
+    """add_row(p, row, n, first, number, thread): a row of the output, or n of its numbers from the first of them on."""
     end: Any
     """end(p, thread)."""
 
@@ -40,9 +40,9 @@ def make_seal(dtype: type) -> Seal:
         clear(sums_at(p, thread), VECTOR_BYTES)
 
     @part
-    def add_row(p, row, n, number, thread):
-        # where it stands counts, so that rows may not change places
-        add_bits(row, n, 2 * number + 1, sums_at(p, thread))
+    def add_row(p, row, n, first, number, thread):
+        # where they stand counts, so that neither rows nor numbers may change places
+        add_bits(row, n, first, 2 * number + 1, sums_at(p, thread))
 
     @part
     def end(p, thread):
