@@ -215,8 +215,8 @@ class Units:
 
 def bits_of_rows(dtype: type) -> Any:
     """An intrinsic f(row, n, first, weight, sums) that adds the bits of n numbers, from the column `first` on, to the
-    vector of sums at an address: as whole numbers, times an odd one of their column and times a weight. What is added in any
-    order, by any number of threads, comes to the same.
+    vector of sums at an address: as whole numbers, times an odd one of their column and times a weight. What is added
+    in any order, by any number of threads, comes to the same.
 
     Of negative numbers the bits are inverted first: else two signs that change would leave the sum as it was.
     """
