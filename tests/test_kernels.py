@@ -85,7 +85,7 @@ LIES: dict[str, Callable[[Tensor], Tensor]] = {
 """Gradients at the output with the shape of another, whose numbers lie apart."""
 
 
-@pytest.mark.covering(3)
+@pytest.mark.covering
 @every
 @pytest.mark.parametrize("lie", LIES)
 @pytest.mark.parametrize("split", ["alone", "sequences", "units"])
