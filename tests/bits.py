@@ -15,10 +15,12 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from cases import states_of
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn.utils.rnn import pack_padded_sequence
@@ -85,8 +87,7 @@ class Problem:
         for state in states:
             state.requires_grad_("h0" in self.asks or self.asks == "everything")
         method = "forward_" + self.way.replace(" ", "_")
-        hx = (tuple(states) if len(states) > 1 else states[0]) if self.with_h0 else None
-        return getattr(self, method)(layer, x, hx, lengths, reset)
+        return getattr(self, method)(layer, x, in_hx(states) if self.with_h0 else None, lengths, reset)
 
     def gradients(self, layer: torch.nn.Module, x: Tensor, hx: Any, output: Tensor, last: Any) -> Values:
         states = {f"state {k}": state for k, state in enumerate(states_of(hx))}
@@ -124,8 +125,7 @@ class Problem:
 
     def forward_unbatched(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         one = x[0] if self.batch_first else x[:, 0]
-        start = tuple(state[:, 0] for state in states_of(hx))
-        return self.gradients(layer, x, hx, *layer(one, start if len(start) > 1 else start[0] if start else None))
+        return self.gradients(layer, x, hx, *layer(one, in_hx([state[:, 0] for state in states_of(hx)])))
 
     def forward_no_grad(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         with torch.no_grad():
@@ -142,9 +142,8 @@ class Problem:
         weights = {name: p.detach() for name, p in layer.named_parameters()}
 
         def loss(weights: Values, one: Tensor, *start: Tensor) -> Tensor:
-            time, states = one.unsqueeze(0 if self.batch_first else 1), tuple(state.unsqueeze(1) for state in start)
-            of_call = states if len(states) > 1 else states[0] if states else None
-            return self.loss_of(*functional_call(layer, weights, (time, of_call)))
+            time, hx = one.unsqueeze(0 if self.batch_first else 1), in_hx([state.unsqueeze(1) for state in start])
+            return self.loss_of(*functional_call(layer, weights, (time, hx)))
 
         states = [state.detach() for state in states_of(hx)]
         axes = (None, 0 if self.batch_first else 1, *[1] * len(states))
@@ -184,9 +183,9 @@ class Problem:
             return self.gradients(layer, x, hx, *layer(x, hx, lengths=lengths))
 
 
-def states_of(hx: Any) -> tuple[Tensor, ...]:
-    """h, or h and c, or none."""
-    return () if hx is None else hx if isinstance(hx, tuple) else (hx,)
+def in_hx(states: Sequence[Tensor]) -> Any:
+    """Of states in a row what a layer takes as hx."""
+    return tuple(states) if len(states) > 1 else states[0] if states else None
 
 
 def results(output: Tensor, last: Any) -> Values:
