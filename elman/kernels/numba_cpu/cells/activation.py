@@ -43,7 +43,7 @@ def _tanh_within(x: Vector, single: Sequence[float]) -> Vector:
     """e / (e + 2) with e = expm1(2x) = 2^k expm1(r) + (2^k - 1)."""
     shifted = x * (2 / math.log(2)) + _shift(x)
     k = shifted - _shift(x)
-    r = (x * 2 - k * _HIGH) - k * _low(x)
+    r = ((x + x) - k * _HIGH) - k * _low(x)
     power = shifted.power_of_two(_bits_of_power(x, 0), 1)
     e = power * (r + r * r * _series(r, single)) + (power - 1)
     return e / (e + 2)

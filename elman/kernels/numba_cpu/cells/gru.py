@@ -8,12 +8,21 @@ from elman.kernels.numba_cpu.compile.vectors import Units, Vector, for_units
 _N, _R, _Z, _HN = range(4)  # the slots: the input writes the first three, the recurrence the last three
 
 
-def _step(units: Units) -> None:
+def _gates(units: Units) -> None:
     r, z = sigmoid(units["z", _R]), sigmoid(units["z", _Z])
-    hn = units["z", _HN]
+    units["kept", _R], units["kept", _Z], units["kept", _HN] = r, z, units["z", _HN]
+
+
+def _output(units: Units) -> None:
+    r, z, hn = units["kept", _R], units["kept", _Z], units["kept", _HN]
     n = gate_tanh(units["z", _N] + r * hn)
-    units["kept", _R], units["kept", _Z], units["kept", _N], units["kept", _HN] = r, z, n, hn
+    units["kept", _N] = n
     units["h"] = n + z * (units["h_before"] - n)
+
+
+def _step(units: Units) -> None:
+    _gates(units)
+    _output(units)
 
 
 def _step_back(units: Units) -> None:
@@ -44,8 +53,11 @@ def _zoned_back(units: Units) -> None:
 
 
 def gru(dtype: type) -> Room:
-    """The n gate's part of the input and of the state stand in two slots, since r comes between them."""
-    forward = for_units(dtype, ("z", "h_before", "h", "kept"), _step)
+    """The n gate's part of the input and of the state stand in two slots, since r comes between them.
+
+    Gates and output are a loop over the units each, as in the LSTM.
+    """
+    gates, output = (for_units(dtype, ("z", "h_before", "h", "kept"), f) for f in (_gates, _output))
     backward = for_units(dtype, ("dh", "carried", "z", "h_before", "dz"), _step_back)
 
     zoned = for_units(dtype, ("z", "h_before", "h", "kept", "leak"), _zoned)
@@ -56,7 +68,8 @@ def gru(dtype: type) -> Room:
         if leak:
             zoned(n, p.hidden_size, (z, h_before, h, kept, leak))
         else:
-            forward(n, p.hidden_size, (z, h_before, h, kept))
+            gates(n, p.hidden_size, (z, h_before, h, kept))
+            output(n, p.hidden_size, (z, h_before, h, kept))
 
     @part
     def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):

@@ -10,12 +10,20 @@ from elman.kernels.numba_cpu.compile.vectors import Units, for_units
 _I, _F, _G, _O = range(4)
 
 
-def _step(units: Units) -> None:
+def _gates(units: Units) -> None:
     i, f, g, o = sigmoid(units["z", _I]), sigmoid(units["z", _F]), gate_tanh(units["z", _G]), sigmoid(units["z", _O])
     c = f * units["c_before"] + i * g
     units["kept", _I], units["kept", _F], units["kept", _G], units["kept", _O] = i, f, g, o
     units["c"] = c
-    units["h"] = o * gate_tanh(c)
+
+
+def _output(units: Units) -> None:
+    units["h"] = units["kept", _O] * gate_tanh(units["c"])
+
+
+def _step(units: Units) -> None:
+    _gates(units)
+    _output(units)
 
 
 def _step_back(units: Units) -> None:
@@ -58,8 +66,12 @@ def _zoned_back(units: Units) -> None:
 
 
 def lstm(dtype: type) -> Room:
-    """The gates and c are kept; tanh(c) is computed again."""
-    forward = for_units(dtype, ("z", "c_before", "c", "h", "kept"), _step)
+    """The gates and c are kept; tanh(c) is computed again.
+
+    Gates and output are a loop over the units each: in one, a vector's tanh(c) would wait for its gates, and what
+    comes after it would wait too.
+    """
+    gates, output = (for_units(dtype, ("z", "c_before", "c", "h", "kept"), f) for f in (_gates, _output))
     backward = for_units(dtype, ("dh", "carried", "z", "c_before", "c", "dz"), _step_back)
 
     zoned = for_units(dtype, ("z", "h_before", "c_before", "c", "h", "kept", "leak", "leak_c"), _zoned)
@@ -74,7 +86,8 @@ def lstm(dtype: type) -> Room:
         elif leak:
             zoned(n, p.hidden_size, (z, h_before, c_before, c, h, kept, leak, leak + size * p.output_size))
         else:
-            forward(n, p.hidden_size, (z, c_before, c, h, kept))
+            gates(n, p.hidden_size, (z, c_before, c, h, kept))
+            output(n, p.hidden_size, (z, c_before, c, h, kept))
 
     @part
     def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):
@@ -83,5 +96,5 @@ def lstm(dtype: type) -> Room:
         else:
             backward(n, p.hidden_size, (dh, carried, z, c_before, c, dz))
 
-    gates = (0, 1, 2, 3)
-    return Room(4, gates, gates, in_output=False, has_c=True, carries=True, step=step, step_back=step_back)
+    all_four = (_I, _F, _G, _O)
+    return Room(4, all_four, all_four, in_output=False, has_c=True, carries=True, step=step, step_back=step_back)

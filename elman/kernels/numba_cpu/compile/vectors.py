@@ -1,7 +1,7 @@
 """Vector instructions: loads, stores and arithmetic on as many numbers as the processor takes at once."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -16,6 +16,17 @@ _I32 = ir.IntType(32)
 _CONTRACT = ("contract",)  # a * b + c may become one instruction
 # Where the processor moves part of a vector; elsewhere, as on NEON, LLVM makes a branch of each number.
 _MASKED_MOVES = "sse2" in FEATURES or bool(FEATURES.get("sve"))
+# AVX writes part of a vector in 1 to 20 cycles, which depends on who made the processor.
+_STORES_BY_HALVES = bool(FEATURES.get("avx")) and not FEATURES.get("avx512f")
+_PARTS_AS_QUICK = bool(FEATURES.get("avx512f") or FEATURES.get("sve"))
+
+
+class First(NamedTuple):
+    """The first numbers of a vector, one at least."""
+
+    count: Any
+    mask: Any
+    """True in their places."""
 
 
 class Emitter:
@@ -45,41 +56,68 @@ class Emitter:
             i = ir.Constant(I64, i)
         return self.b.load(self.at(self.b.add(table, self.b.shl(i, ir.Constant(I64, 3))), I64))
 
-    def load(self, address: Any) -> Any:
-        return self.b.load(self.at(address, self.vector), align=self.size)
-
-    def store(self, value: Any, address: Any) -> None:
-        self.b.store(value, self.at(address, self.vector), align=self.size)
-
-    def mask(self, valid: Any) -> Any:
-        """True in the first `valid` places of a vector."""
-        lanes = ir.Constant(ir.VectorType(I64, self.width), list(range(self.width)))
-        return self.b.icmp_signed("<", lanes, self.splat(valid, I64))
-
-    def masked_load(self, address: Any, mask: Any) -> Any:
-        """The numbers whose mask is true, which the first is; 0 for the others, which are not read."""
+    def load(self, address: Any, first: First | None = None) -> Any:
+        """A vector, or the first numbers of one and 0 for the others, which are not read."""
+        pointer = self.at(address, self.vector)
+        if first is None:
+            return self.b.load(pointer, align=self.size)
         if not _MASKED_MOVES:
             value = ir.Constant(self.vector, ir.Undefined)
-            for lane, _, place in self.lanes(address, mask):  # all are read, some of them twice: nothing to decide
+            for lane, _, place in self.lanes(address, first.mask):  # all are read, some twice: nothing to decide
                 value = self.b.insert_element(value, self.b.load(place, align=self.size), lane)
-            return self.b.select(mask, value, self.constant(0))
-        pointer = self.at(address, self.vector)
-        kinds = [pointer.type, _I32, mask.type, self.vector]
+            return self.b.select(first.mask, value, self.constant(0))
+        kinds = [pointer.type, _I32, first.mask.type, self.vector]
         fn = self.declare(f"llvm.masked.load.{self.suffix}.p0", self.vector, kinds)
-        return self.b.call(fn, [pointer, ir.Constant(_I32, self.size), mask, self.constant(0)])
+        return self.b.call(fn, [pointer, ir.Constant(_I32, self.size), first.mask, self.constant(0)])
 
-    def masked_store(self, value: Any, address: Any, mask: Any) -> None:
-        """Writes the numbers whose mask is true, which the first is."""
-        if not _MASKED_MOVES:
-            first = self.b.extract_element(value, ir.Constant(_I32, 0))
-            for lane, asked, place in self.lanes(address, mask):
-                number = self.b.select(asked, self.b.extract_element(value, lane), first)
-                self.b.store(number, place, align=self.size)
-            return
+    def store(self, value: Any, address: Any, first: First | None = None) -> None:
+        """Writes a vector, or the first numbers of one."""
         pointer = self.at(address, self.vector)
-        kinds = [self.vector, pointer.type, _I32, mask.type]
-        fn = self.declare(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), kinds)
-        self.b.call(fn, [value, pointer, ir.Constant(_I32, self.size), mask])
+        if first is None:
+            self.b.store(value, pointer, align=self.size)
+        elif _STORES_BY_HALVES:
+            self._store_by_halves(value, address, first.count)
+        elif _MASKED_MOVES:
+            kinds = [self.vector, pointer.type, _I32, first.mask.type]
+            fn = self.declare(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), kinds)
+            self.b.call(fn, [value, pointer, ir.Constant(_I32, self.size), first.mask])
+        else:
+            least = self.b.extract_element(value, ir.Constant(_I32, 0))
+            for lane, asked, place in self.lanes(address, first.mask):
+                number = self.b.select(asked, self.b.extract_element(value, lane), least)
+                self.b.store(number, place, align=self.size)
+
+    def _store_by_halves(self, value: Any, address: Any, count: Any) -> None:
+        """Half of the vector, then half of the rest: as the bits of the count say, which is less than the width."""
+        half = self.width // 2
+        nothing = ir.Constant(self.vector, ir.Undefined)
+        while half:
+            low = self.b.shuffle_vector(value, nothing, ir.Constant(ir.VectorType(_I32, half), list(range(half))))
+            asked = self.b.icmp_signed("!=", self.b.and_(count, ir.Constant(I64, half)), ir.Constant(I64, 0))
+            with self.b.if_then(asked):
+                self.b.store(low, self.at(address, low.type), align=self.size)
+            rest = [min(half + lane, self.width - 1) for lane in range(self.width)]
+            moved = self.b.shuffle_vector(value, nothing, ir.Constant(ir.VectorType(_I32, self.width), rest))
+            value = self.b.select(asked, moved, value)
+            address = self.b.select(asked, self.offset(address, half), address)
+            half //= 2
+
+    def first(self, count: Any) -> First:
+        """So many numbers of a vector."""
+        lanes = ir.Constant(ir.VectorType(I64, self.width), list(range(self.width)))
+        return First(count, self.b.icmp_signed("<", lanes, self.splat(count, I64)))
+
+    def for_last(self, count: Any, emit: Callable[[First | None], None]) -> None:
+        """Emits what is done with rows whose last vector has so many numbers: where a whole vector moves more quickly
+        than a part, once for each."""
+        if _PARTS_AS_QUICK:
+            emit(self.first(count))
+            return
+        with self.b.if_else(self.b.icmp_signed("==", count, ir.Constant(I64, self.width))) as (whole, part):
+            with whole:
+                emit(None)
+            with part:
+                emit(self.first(count))
 
     def lanes(self, address: Any, mask: Any) -> Iterator[tuple[Any, Any, Any]]:
         """Of each lane its number, whether it is asked for, and its address; that of the first where it is not."""
@@ -179,8 +217,8 @@ class Vector:
 class Units:
     """A vector's worth of hidden units in some rows, to read from and to write to."""
 
-    def __init__(self, emitter: Emitter, rows: dict[str, Any], first: Any, distance: Any, mask: Any | None) -> None:
-        self._e, self._rows, self._first, self._distance, self._mask = emitter, rows, first, distance, mask
+    def __init__(self, emitter: Emitter, rows: dict[str, Any], first: Any, distance: Any, part: First | None) -> None:
+        self._e, self._rows, self._first, self._distance, self._part = emitter, rows, first, distance, part
 
     def _at(self, row: str, slot: int) -> Any:
         e = self._e
@@ -190,15 +228,11 @@ class Units:
     def __getitem__(self, where: str | tuple[str, int]) -> Vector:
         """units["z", 2]: slot 2 of the row z; units["h"]: the row h, which has one."""
         address = self._at(*((where, 0) if isinstance(where, str) else where))
-        value = self._e.load(address) if self._mask is None else self._e.masked_load(address, self._mask)
-        return Vector(self._e, value)
+        return Vector(self._e, self._e.load(address, self._part))
 
     def __setitem__(self, where: str | tuple[str, int], new: Vector) -> None:
         address = self._at(*((where, 0) if isinstance(where, str) else where))
-        if self._mask is None:
-            self._e.store(new.value, address)
-        else:
-            self._e.masked_store(new.value, address, self._mask)
+        self._e.store(new.value, address, self._part)
 
     def total(self, row: str, count: str) -> Vector:
         """The sum over the slots of a row, in their order, of which there are as many as stands in the place of the
@@ -207,8 +241,7 @@ class Units:
 
         def step(slot: Any, sums: list[list[Any]]) -> list[list[Any]]:
             address = e.offset(start, e.b.mul(self._distance, slot))
-            value = e.load(address) if self._mask is None else e.masked_load(address, self._mask)
-            return [[e.b.fadd(sums[0][0], value)]]
+            return [[e.b.fadd(sums[0][0], e.load(address, self._part))]]
 
         return Vector(e, e.accumulate([[e.constant(0)]], self._rows[count], step)[0][0])
 
@@ -248,7 +281,7 @@ def bits_of_rows(dtype: type) -> Any:
             with cgutils.for_range_slice(builder, ir.Constant(I64, 0), whole, width, I64) as (place, _):
                 add_to_total(e.load(e.offset(row, place)), place)
             with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
-                add_to_total(e.masked_load(e.offset(row, whole), e.mask(rest)), whole)
+                add_to_total(e.load(e.offset(row, whole), e.first(rest)), whole)
             target = e.at(sums, words)
             product = builder.mul(builder.load(total), whole_numbers(weight))
             builder.store(builder.add(builder.load(target, align=e.size), product), target, align=e.size)
@@ -278,7 +311,7 @@ def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], None]
             with cgutils.for_range_slice(builder, ir.Constant(I64, 0), whole, width, I64) as (first, _):
                 formula(Units(e, at, first, distance, None))
             with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
-                formula(Units(e, at, whole, distance, e.mask(rest)))
+                formula(Units(e, at, whole, distance, e.first(rest)))
             return context.get_dummy_value()
 
         return types.void(types.intp, types.intp, types.UniTuple(types.intp, len(rows))), codegen

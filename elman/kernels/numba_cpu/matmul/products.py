@@ -10,9 +10,6 @@ from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
 from elman.kernels.numba_cpu.matmul.tile import column_tile, row_tile, transposing_tile
 
-_ROW_BLOCKS = (6, 4, 3, 2, 1)  # rows of a tile, tried in this order: a few sequences are read in one, or 4 and 1
-_COLUMN_BLOCKS = (6, 4, 2, 1)  # the same of product_t, which has many
-
 
 class Products(NamedTuple):
     """The operations for one dtype. Matrices are given by addresses; rows of A, C_in, C, and of B in product_t, by
@@ -33,45 +30,87 @@ def make_products(dtype: type) -> Products:
     inner = INNER * 4 // size
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
 
+    @part
+    def rows_of_tile(left):
+        """The rows of the next tile. The last are about as many each: a tile of few sums waits for one multiplication
+        after the other."""
+        return 6 if left > 9 or left == 6 else (left + 1) // 2 if left > 6 else left
+
+    @part
+    def columns_of_tile(left):
+        """The same of product_t, whose tiles are fewer to compile, as its columns are many."""
+        return 6 if left > 9 or left == 6 else 4 if left > 3 else 2 if left > 1 else 1
+
     def rows_of(nv: int) -> Any:
-        t6, t4, t3, t2, t1 = (row_tile(dtype, mr, nv) for mr in _ROW_BLOCKS)
+        t6, t5, t4, t3, t2, t1 = (row_tile(dtype, mr, nv) for mr in (6, 5, 4, 3, 2, 1))
 
         @part
         def rows(m, a, b, k, c_in, c, a_offset, c_offset, valid):
             i = 0
-            while i + 6 <= m:
-                t6(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
-                i += 6
-            if i + 4 <= m:
-                t4(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
-                i += 4
-            if i + 2 <= m:
-                if i + 3 == m:
-                    t3(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
+            while i < m:
+                count, at = rows_of_tile(m - i), 8 * i
+                if count == 6:
+                    t6(a + at, b, k, c_in + at, c + at, a_offset, c_offset, valid, 0)
+                elif count == 5:
+                    t5(a + at, b, k, c_in + at, c + at, a_offset, c_offset, valid, 0)
+                elif count == 4:
+                    t4(a + at, b, k, c_in + at, c + at, a_offset, c_offset, valid, 0)
+                elif count == 3:
+                    t3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, valid, 0)
+                elif count == 2:
+                    t2(a + at, b, k, c_in + at, c + at, a_offset, c_offset, valid, 0)
                 else:
-                    t2(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
-            elif i < m:
-                t1(a + 8 * i, b, k, c_in + 8 * i, c + 8 * i, a_offset, c_offset, valid)
+                    t1(a + at, b, k, c_in + at, c + at, a_offset, c_offset, valid, 0)
+                i += count
 
         return rows
 
+    if most == 2:
+        t1x4, t1x2, t2x2 = (row_tile(dtype, mr, most, panels) for mr, panels in ((1, 4), (1, 2), (2, 2)))
+
+        @part
+        def panels_at_once(m, whole):
+            """Of so many whole panels, for m rows: a tile of few sums waits for one multiplication after the other."""
+            if m < 1 or m > 2 or whole < 2:
+                return 1
+            return 4 if m == 1 and whole >= 4 else 2
+
+        @part
+        def few_rows(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
+            if m == 2:
+                t2x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+            elif panels == 2:
+                t1x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+            else:
+                t1x4(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+
+    else:
+
+        @part
+        def panels_at_once(m, whole):
+            return 1
+
+        @part
+        def few_rows(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
+            pass
+
     def columns_of(nv: int) -> Any:
-        t6, t4, t2, t1 = (column_tile(dtype, mr, nv) for mr in _COLUMN_BLOCKS)
+        t6, t4, t2, t1 = (column_tile(dtype, mr, nv) for mr in (6, 4, 2, 1))
 
         @part
         def columns(m, a, a_step, b, b_offset, count, c, c_step, valid):
             i = 0
-            while i + 6 <= m:
-                t6(a + size * i, a_step, b, b_offset, count, c + size * i * c_step, c_step, valid)
-                i += 6
-            if i + 4 <= m:
-                t4(a + size * i, a_step, b, b_offset, count, c + size * i * c_step, c_step, valid)
-                i += 4
-            if i + 2 <= m:
-                t2(a + size * i, a_step, b, b_offset, count, c + size * i * c_step, c_step, valid)
-                i += 2
-            if i < m:
-                t1(a + size * i, a_step, b, b_offset, count, c + size * i * c_step, c_step, valid)
+            while i < m:
+                of, from_, to = columns_of_tile(m - i), a + size * i, c + size * i * c_step
+                if of == 6:
+                    t6(from_, a_step, b, b_offset, count, to, c_step, valid)
+                elif of == 4:
+                    t4(from_, a_step, b, b_offset, count, to, c_step, valid)
+                elif of == 2:
+                    t2(from_, a_step, b, b_offset, count, to, c_step, valid)
+                else:
+                    t1(from_, a_step, b, b_offset, count, to, c_step, valid)
+                i += of
 
         return columns
 
@@ -111,18 +150,22 @@ def make_products(dtype: type) -> Products:
         With -n its panels are read from the last to the first: who reads a matrix in turns finds the end of the turn
         before in the cache.
         """
-        columns = abs(n)
-        last = (columns - 1) // panel * panel
-        for j in range(0, columns, panel):
-            j0 = j if n > 0 else last - j
-            left = min(panel, columns - j0)
-            nv = (left + width - 1) // width
-            valid = left - (nv - 1) * width
+        left = abs(n)
+        step = size * k * panel
+        while left > 0:
+            rest = left % panel
+            at_once = panels_at_once(m, left // panel)
+            columns = min(left, at_once * panel) if n > 0 or rest == 0 else rest
+            j0 = n - left if n > 0 else left - columns
+            nv = (min(columns, panel) + width - 1) // width
+            valid = min(columns, panel) - (nv - 1) * width
             for k0 in range(0, k, inner):
                 depth = min(inner, k - k0)
                 block = b + size * (j0 * k + k0 * nv * width)
                 source = c_in if k0 == 0 else c
-                if nv == 4:
+                if columns > panel:
+                    few_rows(m, at_once, a, block, depth, source, c, k0, j0, step)
+                elif nv == 4:
                     rows4(m, a, block, depth, source, c, k0, j0, valid)
                 elif nv == 3:
                     rows3(m, a, block, depth, source, c, k0, j0, valid)
@@ -130,6 +173,7 @@ def make_products(dtype: type) -> Products:
                     rows2(m, a, block, depth, source, c, k0, j0, valid)
                 else:
                     rows1(m, a, block, depth, source, c, k0, j0, valid)
+            left -= columns
 
     @part
     def product_t(count, a, a_step, m, b, n, c):

@@ -15,49 +15,47 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from elman.kernels.numba_cpu.compile.vectors import I64, Emitter
+from elman.kernels.numba_cpu.compile.vectors import I64, Emitter, First
 
 
-def row_tile(dtype: type, mr: int, nv: int) -> Any:
-    """C[i] = C_in[i] + A[i] @ B for `mr` rows and `nv` vectors of columns, B packed.
+def row_tile(dtype: type, mr: int, nv: int, panels: int = 1) -> Any:
+    """C[i] = C_in[i] + A[i] @ B for `mr` rows and `nv` vectors of columns, B packed; or for so many vectors of several
+    panels, whole ones, which are `panel_step` bytes apart.
 
     The sum starts at 0 and is then added: blocks summed apart lose less to rounding than one long chain.
     """
 
     @intrinsic
-    def tile(_: Any, a: Any, b: Any, k: Any, c_in: Any, c: Any, a_offset: Any, c_offset: Any, valid: Any) -> Any:
+    def tile(
+        _: Any, a: Any, b: Any, k: Any, c_in: Any, c: Any, a_offset: Any, c_offset: Any, valid: Any, panel_step: Any
+    ) -> Any:
         def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
             e = Emitter(builder, dtype)
-            a, b, k, c_in, c, a_offset, c_offset, valid = arguments
-            mask = e.mask(valid)
+            a, b, k, c_in, c, a_offset, c_offset, valid, panel_step = arguments
             rows = [e.offset(e.entry(a, i), a_offset) for i in range(mr)]
-
-            def block(table: Any) -> list[list[Any]]:
-                starts = [e.offset(e.entry(table, i), c_offset) for i in range(mr)]
-                return [[e.offset(start, j * e.width) for j in range(nv)] for start in starts]
-
-            def read(row: list[Any]) -> list[Any]:
-                return [e.load(address) for address in row[:-1]] + [e.masked_load(row[-1], mask)]
+            starts_of_b = [builder.add(b, builder.mul(panel_step, ir.Constant(I64, p))) for p in range(panels)]
 
             def step(k: Any, acc: list[list[Any]]) -> list[list[Any]]:
-                line = e.offset(b, builder.mul(k, ir.Constant(I64, nv * e.width)))
-                vectors = [e.load(e.offset(line, j * e.width)) for j in range(nv)]
+                lines = [e.offset(start, builder.mul(k, ir.Constant(I64, nv * e.width))) for start in starts_of_b]
+                vectors = [e.load(e.offset(line, j * e.width)) for line in lines for j in range(nv)]
                 scalars = [e.broadcast(e.offset(row, k)) for row in rows]
                 return [
                     [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
                     for s, row in zip(scalars, acc, strict=True)
                 ]
 
-            zeros = [[e.constant(0)] * nv for _ in range(mr)]
+            zeros = [[e.constant(0)] * (nv * panels) for _ in range(mr)]
             products = e.accumulate(zeros, k, step)
-            for values, olds, addresses in zip(products, block(c_in), block(c), strict=True):
-                sums = [builder.fadd(old, new) for old, new in zip(read(olds), values, strict=True)]
-                for value, address in zip(sums[:-1], addresses[:-1], strict=True):
-                    e.store(value, address)
-                e.masked_store(sums[-1], addresses[-1], mask)
+
+            def add(last: First | None) -> None:
+                for i, values in enumerate(products):
+                    old, new = (e.offset(e.entry(table, i), c_offset) for table in (c_in, c))
+                    add_vectors(e, old, values, new, last)
+
+            e.for_last(valid, add) if panels == 1 else add(None)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 8), codegen
+        return types.void(*[types.intp] * 9), codegen
 
     return tile
 
@@ -73,33 +71,42 @@ def column_tile(dtype: type, mr: int, nv: int) -> Any:
         def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
             e = Emitter(builder, dtype)
             a, a_step, b, b_offset, count, c, c_step, valid = arguments
-            mask = e.mask(valid)
 
-            def read(start: Any) -> list[Any]:
-                whole = [e.load(e.offset(start, j * e.width)) for j in range(nv - 1)]
-                return [*whole, e.masked_load(e.offset(start, (nv - 1) * e.width), mask)]
+            def add(last: First | None) -> None:
+                def step(r: Any, acc: list[list[Any]]) -> list[list[Any]]:
+                    vectors = read_vectors(e, e.offset(e.entry(b, r), b_offset), nv, last)
+                    line = e.offset(a, builder.mul(r, a_step))
+                    scalars = [e.broadcast(e.offset(line, i)) for i in range(mr)]
+                    return [
+                        [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
+                        for s, row in zip(scalars, acc, strict=True)
+                    ]
 
-            def step(r: Any, acc: list[list[Any]]) -> list[list[Any]]:
-                vectors = read(e.offset(e.entry(b, r), b_offset))
-                line = e.offset(a, builder.mul(r, a_step))
-                scalars = [e.broadcast(e.offset(line, i)) for i in range(mr)]
-                return [
-                    [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
-                    for s, row in zip(scalars, acc, strict=True)
-                ]
+                zeros = [[e.constant(0)] * nv for _ in range(mr)]
+                for i, values in enumerate(e.accumulate(zeros, count, step)):
+                    start = e.offset(c, builder.mul(c_step, ir.Constant(I64, i)))
+                    add_vectors(e, start, values, start, last)
 
-            zeros = [[e.constant(0)] * nv for _ in range(mr)]
-            for i, values in enumerate(e.accumulate(zeros, count, step)):
-                start = e.offset(c, builder.mul(c_step, ir.Constant(I64, i)))
-                sums = [builder.fadd(old, new) for old, new in zip(read(start), values, strict=True)]
-                for j, value in enumerate(sums[:-1]):
-                    e.store(value, e.offset(start, j * e.width))
-                e.masked_store(sums[-1], e.offset(start, (nv - 1) * e.width), mask)
+            e.for_last(valid, add)
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 8), codegen
 
     return tile
+
+
+def read_vectors(e: Emitter, start: Any, count: int, last: First | None) -> list[Any]:
+    """Vectors side by side, of the last perhaps a part."""
+    parts = [None] * (count - 1) + [last]
+    return [e.load(e.offset(start, j * e.width), part) for j, part in enumerate(parts)]
+
+
+def add_vectors(e: Emitter, old: Any, values: list[Any], new: Any, last: First | None) -> None:
+    """Writes the sums of vectors side by side and values to another place."""
+    parts = [None] * (len(values) - 1) + [last]
+    sums = [e.b.fadd(x, value) for x, value in zip(read_vectors(e, old, len(values), last), values, strict=True)]
+    for j, (total, part) in enumerate(zip(sums, parts, strict=True)):
+        e.store(total, e.offset(new, j * e.width), part)
 
 
 def transposing_tile(dtype: type) -> Any:

@@ -81,7 +81,7 @@ def _block(dtype: type, formula: Callable[[Drawing, Any], list[Vector]]) -> Any:
                     for place, z in places:
                         rest = builder.sub(count, ir.Constant(I64, place))
                         with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
-                            e.masked_store(z.value, e.offset(address, place), e.mask(rest))
+                            e.store(z.value, e.offset(address, place), e.first(rest))
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 5), codegen
