@@ -1,0 +1,99 @@
+"""The matrix operations and formulas of machine code against numpy in double precision, at every size of the last tile
+and vector; and no number beside a result is written to."""
+
+import os
+import platform
+import sys
+
+import forked
+import pytest
+
+PROGRAM = """
+import ctypes
+import numpy as np
+from numba import njit
+from elman.kernels.numba_cpu.compile import cache
+from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns
+from elman.kernels.numba_cpu.compile.vectors import for_units
+
+BESIDE = 7.0
+random = np.random.default_rng(0)
+
+def table(rows):
+    return np.array([row.ctypes.data for row in rows], np.int64)
+
+def same(found, expected, dtype, what):
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-4 if dtype is np.float32 else 1e-11, err_msg=what)
+
+def functions(dtype):
+    shared = cache._ALL_CELLS, dtype
+    if shared not in cache._loaded:
+        cache._load({(cache._ALL_CELLS, name) for name in cache._SHARED}, *shared)
+    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
+    return [kind(cache._loaded[shared][name]) for name in ("product", "product_t")]
+
+def packed(b, dtype):
+    width, panel, pieces = VECTOR_BYTES // np.dtype(dtype).itemsize, panel_columns(dtype), []
+    for j in range(0, b.shape[1], panel):
+        part = b[:, j : j + panel]
+        whole = np.zeros((len(b), -(-part.shape[1] // width) * width), dtype)
+        whole[:, : part.shape[1]] = part
+        pieces.append(whole.ravel())
+    return np.concatenate(pieces)
+
+def check_product(product, m, k, n, dtype, backwards):
+    a, b, start = (random.standard_normal(shape).astype(dtype) for shape in ((m, k), (k, n), (m, n)))
+    c = np.full((m, n + 1), BESIDE, dtype)
+    c[:, :n] = start
+    of_a, of_c, panels = table(a), table(c), packed(b, dtype)
+    at_b, columns = panels.ctypes.data, -n if backwards else n
+    product(m, of_a.ctypes.data, k, at_b, columns, of_c.ctypes.data, of_c.ctypes.data)
+    what = f"product {m} {k} {columns} {dtype.__name__}"
+    same(c[:, :n], start + a.astype(float) @ b, dtype, what)
+    assert (c[:, n] == BESIDE).all(), what
+
+def check_product_t(product_t, count, m, n, dtype):
+    a, b, start = (random.standard_normal(shape).astype(dtype) for shape in ((count, m), (count, n), (m, n)))
+    beside = np.full(m * n + 1, BESIDE, dtype)
+    beside[:-1] = start.ravel()
+    of_b = table(b)
+    product_t(count, a.ctypes.data, m, m, of_b.ctypes.data, n, beside.ctypes.data)
+    what = f"product_t {count} {m} {n} {dtype.__name__}"
+    same(beside[:-1].reshape(m, n), start + a.astype(float).T @ b, dtype, what)
+    assert beside[-1] == BESIDE, what
+
+def check_units(dtype):
+    formula = for_units(dtype, ("a", "b"), lambda units: units.__setitem__("b", units["a"] * 2 + units["b"]))
+
+    @njit
+    def run(n, a, b):
+        formula(n, 0, (a, b))
+
+    for n in range(1, 3 * VECTOR_BYTES // np.dtype(dtype).itemsize):
+        a, b = random.standard_normal(n).astype(dtype), np.full(n + 1, BESIDE, dtype)
+        run(n, a.ctypes.data, b.ctypes.data)
+        same(b[:n], 2 * a.astype(float) + BESIDE, dtype, f"units {n}")
+        assert b[n] == BESIDE, n
+
+for dtype in (np.float32, np.float64):
+    (product, product_t), panel = functions(dtype), panel_columns(dtype)
+    sizes = {*range(1, 2 * panel + 2), 4 * panel, 5 * panel + 1, 6 * panel + panel // 2}
+    for m in (*range(14), 32):
+        for n in sizes if m in (0, 1, 2, 6) else sorted(sizes)[::5]:
+            for k, backwards in ((3, False), (130, True)):
+                check_product(product, m, k, n, dtype, backwards)
+                if m:
+                    check_product_t(product_t, k, m, n, dtype)
+    check_units(dtype)
+print(VECTOR_BYTES)
+"""
+
+
+@pytest.mark.parametrize("processor", [None, "haswell", "x86-64"])
+def test_products_and_formulas(processor: str | None) -> None:
+    if processor and platform.machine() not in ("x86_64", "AMD64"):
+        pytest.skip("the older ones are of x86-64")
+    words = {} if processor is None else {"ELMAN_CPU": processor}
+    done = forked.run(PROGRAM, PYTHONPATH=os.pathsep.join(sys.path), **words)
+    assert done.returncode == 0, done.stderr
+    assert processor is None or done.stdout.strip() == {"haswell": "32", "x86-64": "16"}[processor]
