@@ -206,16 +206,22 @@ class Known:
         x_copied = self._turned and needs_x  # its gradient lies as itself, not turned
         copied: list[tuple[int, Callable[[Tensor], Tensor]]] = [(0, plain)] if x_copied else []
         sizes, steps_of_rows = [t.nbytes for t in tensors], (0, 0)
-        for k, (d, shape) in enumerate(zip(given, (ahead.output, *ahead.states), strict=True)):
+
+        def take(at: int, d: Tensor, read: Tensor, copy: Callable[[Tensor], Tensor]) -> None:
+            if read is not d:
+                copied.append((len(sizes), copy))
+            sizes.append(span_of(read))
+            places.append([at])
+
+        d_output, *d_last = given
+        if d_output is not None:
+            fits("d_output", d_output, ahead.output, x)
+            read, steps_of_rows, copy = rows_as_they_lie(d_output)
+            take(9, d_output, read, copy)
+        for k, (d, shape) in enumerate(zip(d_last, ahead.states, strict=True)):
             if d is not None:
-                fits("the gradient at a last state" if k else "d_output", d, shape, x)
-                read, steps, of = (plain(d), (0, 0), plain_of(d)) if k else rows_as_they_lie(d)
-                if k == 0:
-                    steps_of_rows = steps
-                if read is not d:
-                    copied.append((len(sizes), of))
-                sizes.append(span_of(read))
-                places.append([9 + k])
+                fits("the gradient at a last state", d, shape, x)
+                take(10 + k, d, plain(d), plain_of(d))
         problem = self.problem([*kept[: self.count], *self._weights, *kept[self.count : place]], tables)
         x_turned = self._turned and not x_copied
         prepared = prepare(problem, True, True, 0, x_turned, self._keeps_terms)

@@ -20,6 +20,7 @@ from elman.kernels.numba_cpu.passes.sequences import (
     row_of,
     row_of_gradient,
     starts_again,
+    step_of,
     turned_row,
 )
 from elman.kernels.numba_cpu.plan.addresses import (
@@ -133,7 +134,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 if padded and k < running and s < s1 - 1:
                     q[k] += earlier
                 else:
-                    q[k] = row_of(p, length_of(p, i) - 1 - s if d else s, i)
+                    q[k] = row_of(p, step_of(p, d, s, i), i)
                 r = r0 + a_sequence * k
                 dz[k] = p.memory + p.dz + dz_bytes * r
                 if not in_output:
@@ -162,12 +163,12 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 pass_projection(p, layer, d, first, active, gap, thread)
             for k in range(active):
                 i, r = first + k, r0 - row + a_sequence * k
-                again = s == 0 or (resets and starts_again(p, d, length_of(p, i) - 1 - s if d else s, i))
+                again = s == 0 or (resets and starts_again(p, d, step_of(p, d, s, i), i))
                 if again:
                     q_before = 0
                     h_before = h0_at(p, of_direction, i, size)
                 else:
-                    q_before = q[k] + earlier if padded else row_of(p, length_of(p, i) - s if d else s - 1, i)
+                    q_before = q[k] + earlier if padded else row_of(p, step_of(p, d, s - 1, i), i)
                     h_before = output + width * q_before
                 h_rows[r] = h_before
                 if p.recurrent:

@@ -10,7 +10,16 @@ from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.places import Places
 from elman.kernels.numba_cpu.passes.reading import Reading
 from elman.kernels.numba_cpu.passes.seal import Seal
-from elman.kernels.numba_cpu.passes.sequences import c0_at, chunk_of, h0_at, length_of, place_of, row_of, starts_again
+from elman.kernels.numba_cpu.passes.sequences import (
+    c0_at,
+    chunk_of,
+    h0_at,
+    length_of,
+    place_of,
+    row_of,
+    starts_again,
+    step_of,
+)
 from elman.kernels.numba_cpu.plan.addresses import (
     leak_at,
     mask_at,
@@ -64,7 +73,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
             h_before[k] = h0_at(p, of_direction, i, size)
             if has_c:
                 c_before[k] = c0_at(p, of_direction, i, size)
-            q[k] = row_of(p, length_of(p, i) - 1 if d else 0, i)
+            q[k] = row_of(p, step_of(p, d, 0, i), i)
             if has_c and p.projected:
                 zeros[k] = p.memory + p.zeros
             if p.recurrent:
@@ -79,7 +88,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
             if packed:
                 for k in range(active):
                     i = first + k
-                    q[k] = row_of(p, length_of(p, i) - 1 - s if d else s, i)
+                    q[k] = row_of(p, step_of(p, d, s, i), i)
             elif s > 0:
                 for k in range(active):
                     q[k] += later
@@ -89,7 +98,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
             if resets and s > 0:
                 for k in range(active):
                     i = first + k
-                    if starts_again(p, d, length_of(p, i) - 1 - s if d else s, i):
+                    if starts_again(p, d, step_of(p, d, s, i), i):
                         h_before[k] = h0_at(p, of_direction, i, size)
                         if has_c:
                             c_before[k] = c0_at(p, of_direction, i, size)

@@ -8,7 +8,7 @@ from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.passes.places import Places
-from elman.kernels.numba_cpu.passes.sequences import length_of, row_of, rows_from, rows_in, turned
+from elman.kernels.numba_cpu.passes.sequences import length_of, row_of, rows_from, rows_in, step_of, turned
 from elman.kernels.numba_cpu.plan.addresses import (
     biases_at,
     drive_at,
@@ -118,7 +118,7 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
                 active -= 1
             for k in range(active):
                 i = first + k
-                q = row_of(p, length_of(p, i) - 1 - s if d else s, i)
+                q = row_of(p, step_of(p, d, s, i), i)
                 x[filled] = x_at(p, layer, q)
                 z[filled] = z_at(p, layer, d, q, scratch + (s - s0) * count + k) + size * j0
                 if p.drive:

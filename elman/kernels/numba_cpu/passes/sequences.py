@@ -119,6 +119,12 @@ def place_of(p, i):
 
 
 @part
+def step_of(p, d, s, i):
+    """The step in time of the i-th sequence that direction d reads as its s-th."""
+    return length_of(p, i) - 1 - s if d else s
+
+
+@part
 def row_of(p, t, i):
     """Where step t of the i-th sequence lies in input and output."""
     return addresses(p.memory + p.offsets)[t] + i if p.ragged == 2 else t * p.sequences + place_of(p, i)
@@ -127,8 +133,7 @@ def row_of(p, t, i):
 @part
 def turned_row(p, d, s, i):
     """Where the s-th step that direction d reads of the i-th sequence lies in memory that is (N, T, .)."""
-    t = length_of(p, i) - 1 - s if d else s
-    return place_of(p, i) * p.steps + t
+    return place_of(p, i) * p.steps + step_of(p, d, s, i)
 
 
 @part
@@ -137,8 +142,7 @@ def row_of_gradient(p, d, s, i, q, a_step, a_row):
     d reads of the i-th sequence."""
     if p.ragged == 2:
         return a_row * q
-    t = length_of(p, i) - 1 - s if d else s
-    return a_step * t + a_row * place_of(p, i)
+    return a_step * step_of(p, d, s, i) + a_row * place_of(p, i)
 
 
 @part
