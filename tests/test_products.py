@@ -62,18 +62,26 @@ def check_product_t(product_t, count, m, n, dtype):
     same(beside[:-1].reshape(m, n), start + a.astype(float).T @ b, dtype, what)
     assert beside[-1] == BESIDE, what
 
+def step(units):
+    units["b"] = units["a"] * 2 + units["b"]
+    units["c"] = (1 - units["a"]) * units["c"] + units["a"] * units["b"]
+
 def check_units(dtype):
-    formula = for_units(dtype, ("a", "b"), lambda units: units.__setitem__("b", units["a"] * 2 + units["b"]))
+    formula = for_units(dtype, ("a", "b", "c"), step)
 
     @njit
-    def run(n, a, b):
-        formula(n, 0, (a, b))
+    def run(n, a, b, c):
+        formula(n, 0, (a, b, c))
 
     for n in range(1, 3 * VECTOR_BYTES // np.dtype(dtype).itemsize):
-        a, b = random.standard_normal(n).astype(dtype), np.full(n + 1, BESIDE, dtype)
-        run(n, a.ctypes.data, b.ctypes.data)
+        a = np.full(n, random.standard_normal(), dtype)
+        b, c = np.full(n + 1, BESIDE, dtype), np.full(n + 1, BESIDE, dtype)
+        run(n, a.ctypes.data, b.ctypes.data, c.ctypes.data)
         same(b[:n], 2 * a.astype(float) + BESIDE, dtype, f"units {n}")
-        assert b[n] == BESIDE, n
+        same(c[:n], (1 - a.astype(float)) * BESIDE + a * b[:n].astype(float), dtype, f"units {n}")
+        assert b[n] == c[n] == BESIDE, n
+        if VECTOR_BYTES > 16:  # numba compiles the formula for this processor, which fuses what one with SSE cannot
+            assert len({*b[:n]}) == len({*c[:n]}) == 1, f"of {n} units that are alike the last have other bits"
 
 for dtype in (np.float32, np.float64):
     (product, product_t), panel = functions(dtype), panel_columns(dtype)

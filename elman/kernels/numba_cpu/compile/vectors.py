@@ -22,7 +22,7 @@ _PARTS_AS_QUICK = bool(FEATURES.get("avx512f") or FEATURES.get("sve"))
 
 
 class First(NamedTuple):
-    """The first numbers of a vector, one at least."""
+    """The first numbers of a vector, one at least; all of it, where they would be more."""
 
     count: Any
     mask: Any
@@ -75,8 +75,6 @@ class Emitter:
         pointer = self.at(address, self.vector)
         if first is None:
             self.b.store(value, pointer, align=self.size)
-        elif _STORES_BY_HALVES:
-            self._store_by_halves(value, address, first.count)
         elif _MASKED_MOVES:
             kinds = [self.vector, pointer.type, _I32, first.mask.type]
             fn = self.declare(f"llvm.masked.store.{self.suffix}.p0", ir.VoidType(), kinds)
@@ -87,13 +85,20 @@ class Emitter:
                 number = self.b.select(asked, self.b.extract_element(value, lane), least)
                 self.b.store(number, place, align=self.size)
 
-    def _store_by_halves(self, value: Any, address: Any, count: Any) -> None:
-        """Half of the vector, then half of the rest: as the bits of the count say, which is less than the width."""
+    def store_last(self, value: Any, address: Any, last: First | None) -> None:
+        """The same, as part of what `for_last` emits; in a formula LLVM would fuse other multiply-adds for a part.
+
+        Where that is quicker, half of a vector is written, then half of the rest: as the bits of the count say, which
+        is less than a vector's width.
+        """
+        if last is None or not _STORES_BY_HALVES:
+            self.store(value, address, last)
+            return
         half = self.width // 2
         nothing = ir.Constant(self.vector, ir.Undefined)
         while half:
             low = self.b.shuffle_vector(value, nothing, ir.Constant(ir.VectorType(_I32, half), list(range(half))))
-            asked = self.b.icmp_signed("!=", self.b.and_(count, ir.Constant(I64, half)), ir.Constant(I64, 0))
+            asked = self.b.icmp_signed("!=", self.b.and_(last.count, ir.Constant(I64, half)), ir.Constant(I64, 0))
             with self.b.if_then(asked):
                 self.b.store(low, self.at(address, low.type), align=self.size)
             rest = [min(half + lane, self.width - 1) for lane in range(self.width)]
@@ -109,7 +114,7 @@ class Emitter:
 
     def for_last(self, count: Any, emit: Callable[[First | None], None]) -> None:
         """Emits what is done with rows whose last vector has so many numbers: where a whole vector moves more quickly
-        than a part, once for each."""
+        than a part, once for each; elsewhere once, and a whole one is a part, too."""
         if _PARTS_AS_QUICK:
             emit(self.first(count))
             return

@@ -106,7 +106,7 @@ def add_vectors(e: Emitter, old: Any, values: list[Any], new: Any, last: First |
     parts = [None] * (len(values) - 1) + [last]
     sums = [e.b.fadd(x, value) for x, value in zip(read_vectors(e, old, len(values), last), values, strict=True)]
     for j, (total, part) in enumerate(zip(sums, parts, strict=True)):
-        e.store(total, e.offset(new, j * e.width), part)
+        e.store_last(total, e.offset(new, j * e.width), part)
 
 
 def transposing_tile(dtype: type) -> Any:
