@@ -1,6 +1,7 @@
 """The dtype that a run is computed in, and the one that it gives back."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +10,9 @@ from elman.call.checks import check_matmul_dtype
 from elman.kernels.problem import Problem
 
 SHORT = (torch.bfloat16, torch.float16)
+_mkldnn: Any = torch.backends.mkldnn
+_ONEDNN_TAKES_BF16 = _mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+"""Whether torch gives an LSTM's bfloat16 input to oneDNN, which depends on the processor: on x86 it has AVX-512."""
 _Found = tuple[Tensor, tuple[Tensor, ...]]
 
 
@@ -51,7 +55,8 @@ def _given_back(problem: Problem, dtype: torch.dtype) -> tuple[torch.dtype, ...]
     carried = torch.promote_types(dtype, (problem.states[-1] if problem.states else problem.x).dtype)
     if problem.projected:
         return dtype, dtype, carried
-    of_onednn = (torch.float32, torch.bfloat16) if problem.batch_sizes is None and dtype == torch.bfloat16 else ()
-    if problem.cell.layer == "lstm" and problem.x.dtype in of_onednn:
+    takes = (torch.float32, torch.bfloat16) if _ONEDNN_TAKES_BF16 else (torch.float32,)
+    of_onednn = problem.batch_sizes is None and dtype == torch.bfloat16 and problem.x.dtype in takes
+    if problem.cell.layer == "lstm" and of_onednn:
         return (dtype,) * count
     return (carried,) * count
