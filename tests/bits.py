@@ -2,9 +2,9 @@
 
     python tests/bits.py OLD_TREE NEW_TREE [COUNT] [SEED]
 
-Output, last states and every gradient of RNN, GRU and LSTM, for every way of calling them, 1 to 4 threads, both
-dtypes. A change of structure leaves every bit as it was; this says which problem is the first to differ, and by how
-much. Exits 1 where one does.
+Output, last states and every gradient of RNN, GRU, LSTM and LeakyRNN, with and without dropout over time, for every way
+of calling them, 1 to 4 threads, both dtypes. A change of structure leaves every bit as it was; this says which problem
+is the first to differ, and by how much. Exits 1 where one does.
 """
 
 import functools
@@ -28,7 +28,8 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 Values = dict[str, Tensor]
 WAYS = ("dense", "dense", "lengths", "reset", "lengths reset", "packed", "unbatched", "no grad", "stream", "per sample")
-WAYS += ("operator", "second", "vjp", "written to", "reference")
+WAYS += ("operator", "second", "vjp", "written to", "reference", "terms")
+CELLS = ("RNN", "GRU", "LSTM", "LeakyRNN")
 
 
 class Problem:
@@ -45,17 +46,36 @@ class Problem:
         self.dtype = draw.choice([torch.float32, torch.float64])
         self.threads = draw.randint(1, 4)
         self.with_h0 = draw.random() < 0.6
-        self.cell = "RNN" if self.way == "operator" else draw.choice(["RNN", "GRU", "LSTM"])
-        of_cell = {
-            "RNN": {"nonlinearity": draw.choice(["tanh", "relu"])},
-            "LSTM": {"proj_size": self.H // 2 if draw.random() < 0.2 else 0},
-        }
-        self.words = of_cell.get(self.cell, {}) | dict(
+        self.cell = draw.choice({"operator": CELLS[:3], "terms": CELLS[3:]}.get(self.way, CELLS))
+        self.words = dict(
             bias=draw.random() < 0.8,
             dropout=0.4 if self.L > 1 and draw.random() < 0.3 and self.way not in ("stream", "per sample") else 0.0,
         )
+        self.words |= self.of_cell(draw) | ({} if self.way == "operator" else self.over_time(draw))
         self.asks = draw.choice(["everything", "everything", "weights", "x", "x h0", "some"])
         self.loss = draw.choice(["both", "output", "last", "sum"])
+
+    def of_cell(self, draw: random.Random) -> dict[str, Any]:
+        """The words that the cell's class has alone."""
+        if self.cell == "RNN":
+            return {"nonlinearity": draw.choice(["tanh", "relu"])}
+        if self.cell == "LSTM":
+            return {"proj_size": self.H // 2 if draw.random() < 0.2 else 0}
+        if self.cell == "GRU":
+            return {}
+        return {
+            "nonlinearity": draw.choice(["tanh", "relu", "sigmoid", "softplus", "retanh"]),
+            "form": draw.choice(["activation", "potential"]),
+            "leak": [round(draw.uniform(0.05, 0.95), 2) for _ in range(self.H)] if draw.random() < 0.4 else 0.3,
+            "learn_leak": draw.random() < 0.4,
+            "noise": draw.choice([0.0, 0.1]),
+        }
+
+    def over_time(self, draw: random.Random) -> dict[str, Any]:
+        """Of some the recurrent dropout and the zoneout."""
+        rates = (0.2, 0.1) if self.cell == "LSTM" and draw.random() < 0.5 else 0.2
+        drops = draw.random() < 0.2 and self.way != "stream"
+        return {"recurrent_dropout": 0.3 if drops else 0.0, "zoneout": rates if draw.random() < 0.2 else 0.0}
 
     def __str__(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in vars(self).items())
@@ -89,9 +109,11 @@ class Problem:
         method = "forward_" + self.way.replace(" ", "_")
         return getattr(self, method)(layer, x, in_hx(states) if self.with_h0 else None, lengths, reset)
 
-    def gradients(self, layer: torch.nn.Module, x: Tensor, hx: Any, output: Tensor, last: Any) -> Values:
+    def gradients(
+        self, layer: torch.nn.Module, x: Tensor, hx: Any, output: Tensor, last: Any, **beside: Tensor
+    ) -> Values:
         states = {f"state {k}": state for k, state in enumerate(states_of(hx))}
-        given = {"x": x} | states | dict(layer.named_parameters())
+        given = {"x": x} | states | dict(layer.named_parameters()) | beside
         wanted = {name: t for name, t in given.items() if t.requires_grad}
         found = results(output, last)
         if not wanted:
@@ -150,9 +172,11 @@ class Problem:
         return vmap(grad(loss), axes, randomness="same")(weights, x.detach(), *states)
 
     def forward_operator(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
-        kind = (self.words["nonlinearity"], self.L, self.D == 2)
-        outputs = torch.ops.elman.rnn(x, hx, list(layer.parameters()), lengths, reset, None, *kind)
-        return self.gradients(layer, x, hx, *outputs[:2])
+        states = states_of(hx) or [None] * (2 if self.cell == "LSTM" else 1)
+        choice = [layer.nonlinearity] if self.cell == "RNN" else []
+        of_layer = getattr(torch.ops.elman, self.cell.lower())
+        output, *rest = of_layer(x, *states, [*layer.parameters()], lengths, reset, None, *choice, self.L, self.D == 2)
+        return self.gradients(layer, x, hx, output, in_hx(rest[: len(states)]))
 
     def forward_second(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
         given = [t for t in (x, *states_of(hx), *layer.parameters()) if t.requires_grad]
@@ -181,6 +205,18 @@ class Problem:
 
         with elman.use_backend("reference"):
             return self.gradients(layer, x, hx, *layer(x, hx, lengths=lengths))
+
+    def forward_terms(self, layer: Any, x: Tensor, hx: Any, lengths: Tensor, reset: Tensor) -> Values:
+        """A leak and a drive of the call, each the same along some of its axes."""
+        draw = random.Random(self.seed + 2)
+        leak, drive = (
+            torch.rand([n if draw.random() < 0.5 else 1 for n in (*x.shape[:2], self.H)], dtype=self.dtype)
+            for _ in range(2)
+        )
+        for term in (leak, drive):
+            term.requires_grad_(draw.random() < 0.7)
+        output, last = layer(x, hx, leak=leak, drive=drive, lengths=lengths if draw.random() < 0.5 else None)
+        return self.gradients(layer, x, hx, output, last, leak=leak, drive=drive)
 
 
 def in_hx(states: Sequence[Tensor]) -> Any:
