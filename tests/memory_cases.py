@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 
+import definition
 import memory_again
 import memory_misuse
 import torch
@@ -86,6 +87,13 @@ class Case:
         ]
         if self.changes[0][1] in {*WITHOUT_ROOM, "a tensor of zeros without memory"}:
             del self.changes[1:]  # torch's own operators read past its end, and end the process
+        self.beside: ModuleType = torch.nn
+        """Where the layer is that elman's is compared with."""
+        if self.cell == "GRU" and any(target == "h0" and kind in HIDDEN for target, kind, _ in self.changes):
+            if self.way in ("packed", "cell"):
+                self.changes = [change for change in self.changes if change[1] not in HIDDEN]
+            else:  # torch's reads an h_0 from before beside one from after
+                self.beside, self.words["bias"], self.dropout = definition, True, 0.0
         self.forgotten: set[str] = set()
         """Whose gradient autograd loses: what has another dtype or shape than its gradient, or was set to another
         tensor, is another leaf to it."""
@@ -200,7 +208,7 @@ def verdict(line: str) -> str:
         return FINE
     if names & WITHOUT_ROOM and is_of_forward(case, ours):
         return FINE  # torch's own operators read past the end, and may end the process
-    theirs = case.run(case.layer(torch.nn), True)
+    theirs = case.run(case.layer(case.beside), True)
     if isinstance(ours, Exception):
         if isinstance(theirs, Exception):
             return FINE

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import definition
 import torch
 from cases import States, cotangent, states_of
 from pieces import run_pieces
@@ -253,38 +254,6 @@ def operator(run: Run) -> Values:
     return run.gradients(outputs)
 
 
-def _plain(cell: str, layers: int, directions: int, x: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
-    """The definition with two biases in torch's operators, for a compiler that does not take torch's layer apart."""
-    states, ends = given[: 2 if cell == "lstm" else 1], []
-    weights = given[len(states) :]
-    for k in range(layers):
-        sides = []
-        for d in range(directions):
-            place = k * directions + d
-            own, now, steps = weights[4 * place : 4 * place + 4], [state[place] for state in states], []
-            for x_t in reversed(x.unbind()) if d else x.unbind():
-                now = _step(cell, x_t, now, *own)
-                steps.append(now[0])
-            sides.append(torch.stack(steps[::-1] if d else steps))
-            ends.append(now)
-        x = torch.cat(sides, -1)
-    return x, *map(torch.stack, zip(*ends, strict=True))
-
-
-def _step(cell: str, x: Tensor, states: Sequence[Tensor], w_ih: Tensor, w_hh: Tensor, *biases: Tensor) -> list[Tensor]:
-    h, b_ih, b_hh = states[0], *biases
-    read, carried = x @ w_ih.T + b_ih, h @ w_hh.T + b_hh
-    if cell == "rnn":
-        return [(read + carried).tanh()]
-    if cell == "gru":
-        (r_x, z_x, n_x), (r_h, z_h, n_h) = read.chunk(3, -1), carried.chunk(3, -1)
-        n, z = (n_x + (r_x + r_h).sigmoid() * n_h).tanh(), (z_x + z_h).sigmoid()
-        return [(1 - z) * n + z * h]
-    i, f, g, o = (read + carried).chunk(4, -1)
-    c = f.sigmoid() * states[1] + i.sigmoid() * g.tanh()
-    return [o.sigmoid() * c.tanh(), c]
-
-
 @functools.cache
 def _compiled(
     ours: bool, cell: str, layers: int, directions: int, I: int, H: int, dtype: torch.dtype
@@ -292,7 +261,9 @@ def _compiled(
     """One graph for all cases of a kind: the weights are arguments."""
     torch._dynamo.config.recompile_limit = 100  # they are one function to Dynamo
     if not ours:
-        return torch.compile(functools.partial(_plain, cell, layers, directions), backend="aot_eager", fullgraph=True)
+        return torch.compile(
+            functools.partial(definition.layer, cell, layers, directions), backend="aot_eager", fullgraph=True
+        )
     layer = getattr(elman, cell.upper())(I, H, layers, bidirectional=directions == 2, dtype=dtype)
     names, pair = [name for name, _ in layer.named_parameters()], cell == "lstm"
 
