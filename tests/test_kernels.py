@@ -13,6 +13,7 @@ from plans import forget_plans
 from problems import LAYERS, Given, given, kinds_of
 from torch import Tensor
 
+import elman
 from elman.kernels.numba_cpu import api
 from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.memory import rows_as_they_lie
@@ -378,3 +379,22 @@ def test_a_seal_shows_that_the_output_was_written_to(cell: str, kinds: str, dtyp
         change(written[:2])
         with pytest.raises(api.OutputChanged):
             api.backward(problem, written, saved, None, last, needs, seal=seal)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [(100, 32, 64), (5, 2, 16), (4, 8, 16), (7, 3, 5)])
+def test_a_seal_shows_that_the_output_was_multiplied(size: tuple[int, int, int], dtype: torch.dtype) -> None:
+    """By a power of two, which adds the same number to the bits of each; outputs of one sign, and all alike."""
+    T, N, H = size
+    layer = elman.RNN(3, H, nonlinearity="relu", dtype=dtype)
+    for start in (torch.rand, torch.ones):
+        for p in layer.parameters():
+            p.data = start(p.shape, dtype=dtype).div_(2 * H)
+        x = start(T, N, 3, dtype=dtype)
+        expected = torch.autograd.grad(layer(x)[0].sum(), layer.weight_hh_l0)[0]
+        for factor in (2, 0.5, 4, -1, 1024):
+            output = layer(x)[0]
+            loss = (output * 1).sum()
+            output.data.mul_(factor)
+            found = torch.autograd.grad(loss, layer.weight_hh_l0)[0]
+            torch.testing.assert_close(found, expected, msg=f"times {factor}")

@@ -251,52 +251,6 @@ class Units:
         return Vector(e, e.accumulate([[e.constant(0)]], self._rows[count], step)[0][0])
 
 
-def bits_of_rows(dtype: type) -> Any:
-    """An intrinsic f(row, n, first, weight, sums) that adds the bits of n numbers, from the column `first` on, to the
-    vector of sums at an address: as whole numbers, times an odd one of their column and times a weight. What is added
-    in any order, by any number of threads, comes to the same.
-
-    Of negative numbers the bits are inverted first: else two signs that change would leave the sum as it was.
-    """
-
-    @intrinsic
-    def add(_: Any, row: Any, n: Any, first: Any, weight: Any, sums: Any) -> Any:
-        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
-            e = Emitter(builder, dtype)
-            row, n, first, weight, sums = arguments
-            word = ir.IntType(8 * e.size)
-            words = ir.VectorType(word, e.width)
-            width, total = ir.Constant(I64, e.width), cgutils.alloca_once(builder, words)
-            builder.store(ir.Constant(words, [0] * e.width), total)
-            rest = builder.srem(n, width)
-            whole = builder.sub(n, rest)
-            sign = ir.Constant(words, [8 * e.size - 1] * e.width)
-            odd = ir.Constant(words, [2 * lane + 1 for lane in range(e.width)])
-
-            def whole_numbers(number: Any) -> Any:
-                return e.splat(number if e.size == 8 else builder.trunc(number, word), word)
-
-            def add_to_total(numbers: Any, place: Any) -> None:
-                column = builder.mul(builder.add(first, place), ir.Constant(I64, 2))
-                bits = builder.bitcast(numbers, words)
-                bits = builder.xor(bits, builder.ashr(bits, sign))
-                bits = builder.mul(bits, builder.add(odd, whole_numbers(column)))
-                builder.store(builder.add(builder.load(total), bits), total)
-
-            with cgutils.for_range_slice(builder, ir.Constant(I64, 0), whole, width, I64) as (place, _):
-                add_to_total(e.load(e.offset(row, place)), place)
-            with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
-                add_to_total(e.load(e.offset(row, whole), e.first(rest)), whole)
-            target = e.at(sums, words)
-            product = builder.mul(builder.load(total), whole_numbers(weight))
-            builder.store(builder.add(builder.load(target, align=e.size), product), target, align=e.size)
-            return context.get_dummy_value()
-
-        return types.void(*[types.intp] * 5), codegen
-
-    return add
-
-
 def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], None]) -> Any:
     """An intrinsic f(n, distance, (address, ...)) that computes a formula for n hidden units, a vector at a time.
 
