@@ -1,4 +1,4 @@
-"""Ninety-seven small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""A hundred small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -909,3 +909,31 @@ def output_unpacked_and_state_taken():
         return self.fc(h[-1])
 
     return with_lengths(forward, rnn=gru(), fc=head())
+
+
+@right
+def language_model_with_its_loss_and_a_first_step_of_zeros():
+    def forward(self, x):
+        fed = F.pad(x[:, :-1], (1, 0))
+        return F.cross_entropy(self.fc(self.rnn(self.words(fed))[0]).flatten(0, 1), x.flatten())
+
+    return Of(forward, words=nn.Embedding(V, I), rnn=gru(), fc=nn.Linear(H, V)), ids()
+
+
+@right
+def tagger_with_its_loss_that_ignores_padding():
+    def forward(self, x, tags, lengths):
+        output, _ = pad_packed_sequence(self.rnn(packed(x, lengths))[0], batch_first=True)
+        tags = tags.masked_fill(~mask_of(lengths, x.shape[1])[..., 0], -100)
+        return F.cross_entropy(self.fc(output).flatten(0, 1), tags.flatten())
+
+    call = numbers(), torch.randint(C, (N, T)), torch.tensor(LENGTHS)
+    return Of(forward, rnn=gru(), fc=head()), call, {"lengths": LENGTHS}
+
+
+@right
+def error_of_rates_that_are_never_negative():
+    def forward(self, x, y):
+        return F.mse_loss(self.fc(self.rnn(x)[0]).relu().squeeze(-1), y)
+
+    return Of(forward, rnn=gru(), fc=nn.Linear(H, 1)), (numbers(), torch.rand(N, T))

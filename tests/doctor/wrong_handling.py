@@ -1,4 +1,4 @@
-"""51 more wrong models: states handed to the wrong place, values thrown away, axes, losses and settings."""
+"""52 more wrong models: states handed to the wrong place, values thrown away, axes, losses and settings."""
 
 import torch
 import torch.nn.functional as F
@@ -378,6 +378,14 @@ def time_first_predictions_beside_batch_first_targets():
         return F.cross_entropy(self.fc(self.rnn(x.transpose(0, 1))[0]).flatten(0, 1), y.flatten())
 
     return Of(forward, rnn=nn.GRU(I, H), fc=head()), (numbers(), labels(N, T))
+
+
+@wrong("loss-misaligned", r"targets of other samples")
+def misaligned_with_fewer_steps_than_samples():
+    def forward(self, x, y):
+        return F.cross_entropy(self.fc(self.rnn(x.transpose(0, 1))[0]).flatten(0, 1), y.flatten())
+
+    return Of(forward, rnn=nn.GRU(I, H), fc=head()), (numbers(N, 2), labels(N, 2))
 
 
 @wrong("batch-mixed", r"F\.mse_loss\(.*broadcasts \(5, 1\) and \(5,\).*squeeze\(-1\)")

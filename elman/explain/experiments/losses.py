@@ -86,18 +86,24 @@ def _misaligned(patient: Patient, operations: list[Operation]) -> list[Finding]:
     call = patient.call
     if not (losses or errors) or call.batch_dim is None or call.samples < 2 or call.values is not call.sequences:
         return []
-    changed = [patient.operations(_other_sample(patient, sample)) for sample in (0, call.samples - 1)]
+    picks = (0, call.samples - 1)
+    alone, without = [[pick] for pick in picks], [[n for n in range(call.samples) if n != pick] for pick in picks]
+    changed = [patient.operations(_other_samples(patient, samples)) for samples in (*alone, *without)]
     if any([one.name for one in run] != [one.name for one in operations] for run in changed):
         return []
     for k in (*errors, *losses):
-        tables = [[moved(operations[k].inputs[n], run[k].inputs[n]) for run in changed] for n in (0, 1)]
+        sides = [(operations[k].inputs[n], [run[k].inputs[n] for run in changed]) for n in (0, 1)]
+        if any(after.shape != before.shape for before, afters in sides for after in afters):
+            continue
+        tables = [[moved(before, after) for after in afters] for before, afters in sides]
         if not all(table.any() for side in tables for table in side):
             continue
         if k in errors:
             return [_paired(patient, operations[k])]
-        rows = [[_rows(operations[k], table) for table in side] for side in tables]
-        if all(a.shape == b.shape for a, b in zip(*rows, strict=True)) and any(
-            bool((target & ~given).any()) for given, target in zip(*rows, strict=True)
+        given, target = ([_rows(operations[k], table) for table in side] for side in tables)
+        own, rest = given[: len(picks)], given[len(picks) :]
+        if given[0].shape == target[0].shape and any(
+            bool((wanted & others & ~mine).any()) for wanted, mine, others in zip(target[:2], own, rest, strict=True)
         ):
             return [_other_rows(patient, operations[k])]
     return []
@@ -111,11 +117,14 @@ def _rows(loss: Operation, table: Tensor) -> Tensor:
     return table
 
 
-def _other_sample(patient: Patient, sample: int) -> Call:
-    """The call with another sample in this place, in every argument that holds the samples on its first axis."""
-    call = patient.changes.sample(patient.call, sample)
-    for other in patient.call.of_others(1):
-        call = call.with_leaf(other.place, patient.changes.sample(other, sample).leaves[other.place])
+def _other_samples(patient: Patient, samples: list[int]) -> Call:
+    """The call with others in place of these samples, in every argument that holds the samples on its first axis."""
+    call = patient.call
+    for other in (patient.call, *patient.call.of_others(1)):
+        changed = other
+        for sample in samples:
+            changed = patient.changes.sample(changed, sample)
+        call = call.with_leaf(other.place, changed.leaves[other.place])
     return call
 
 
@@ -208,8 +217,10 @@ def _other_rows(patient: Patient, one: Operation) -> Finding:
             f"{one.place}에서 예측을 다른 샘플의 정답과 비교합니다. {shapes}의 행 순서가 서로 다릅니다.",
         ),
         say(
-            "one sample was changed in all arguments: it moved other rows of the target than of the prediction.",
-            "샘플 하나를 모든 인수에서 바꾸었더니 정답과 예측에서 서로 다른 행이 달라졌습니다.",
+            "a sample was changed in all arguments: the rows of the target that it moved stand beside predictions that "
+            "other samples moved.",
+            "샘플 하나를 모든 인수에서 바꾸었더니, 그때 달라진 정답의 행과 나란한 예측은 다른 샘플을 바꾸어야 "
+            "달라졌습니다.",
         ),
         say(
             "Flatten both in the same order: a (time, batch, classes) output is output.transpose(0, 1) before it is "
