@@ -1,4 +1,4 @@
-"""A hundred small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""A hundred and one small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -937,3 +937,18 @@ def error_of_rates_that_are_never_negative():
         return F.mse_loss(self.fc(self.rnn(x)[0]).relu().squeeze(-1), y)
 
     return Of(forward, rnn=gru(), fc=nn.Linear(H, 1)), (numbers(), torch.rand(N, T))
+
+
+@right
+def attention_over_the_encoder_at_every_turn():
+    def forward(self, x):
+        encoded, h = self.encoder(x)
+        h, outputs = h[-1], []
+        for _ in range(4):
+            pairs = torch.cat([h.unsqueeze(1).expand_as(encoded), encoded], 2)
+            weights = self.score(pairs).squeeze(2).softmax(1)
+            h = self.decoder(torch.bmm(weights.unsqueeze(1), encoded).squeeze(1), h)
+            outputs.append(h)
+        return self.fc(torch.stack(outputs, 1))
+
+    return Of(forward, encoder=gru(), score=nn.Linear(2 * H, 1), decoder=nn.GRUCell(H, H), fc=head()), numbers()

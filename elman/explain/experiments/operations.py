@@ -23,7 +23,7 @@ _LOOKED_AT = {"__get__", "size", "dim", "numel", "stride", "is_floating_point", 
 """What makes no tensor out of tensors."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
     """One operation.
 
