@@ -73,3 +73,19 @@ def test_gradients_over_a_recurrence_by_hand() -> None:
     elman.doctor(ByHand(), x).raise_if_bad()
     assert elman.doctor(ByHand(0.05), x).codes == ("vanishing-gradient",)
     assert elman.doctor(ByHand(0.05), x[:, :8]).codes == ()  # too short to say
+
+
+def test_what_grows_for_a_step_and_then_goes_to_zero_does_not_explode() -> None:
+    torch.manual_seed(0)
+    lstm, x = nn.LSTM(3, 8, batch_first=True), torch.randn(5, 20, 3) * 1000
+    head = nn.Linear(8, 2)
+
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.rnn, self.fc = lstm, head
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.fc(self.rnn(x)[0][:, -1])
+
+    assert elman.doctor(Last(), x).codes == ("saturated-gates", "vanishing-gradient")

@@ -192,8 +192,11 @@ def _norms(gradient: Tensor) -> Tensor:
 
 
 def _explodes(curve: Tensor) -> bool:
-    first = float(curve[0])
-    return not bool(curve.isfinite().all()) or (first > 0 and float(curve.max()) > GROWTH * first)
+    """Whether it grows far beyond the last step's and is not lost again on its way to the first step."""
+    first, largest = float(curve[0]), float(curve.max())
+    if not bool(curve.isfinite().all()):
+        return True
+    return first > 0 and largest > GROWTH * first and float(curve[-1]) > NOTHING * largest
 
 
 def _findings(patient: Patient, module: nn.Module, which: str, curve: Tensor) -> list[Finding]:
