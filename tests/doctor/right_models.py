@@ -1,4 +1,4 @@
-"""A hundred and one small models that are right, with a reading, an order of axes or a trick that could look wrong."""
+"""A hundred and two small models that are right, with a reading, an order of axes or a trick that could look wrong."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -952,3 +952,16 @@ def attention_over_the_encoder_at_every_turn():
         return self.fc(torch.stack(outputs, 1))
 
     return Of(forward, encoder=gru(), score=nn.Linear(2 * H, 1), decoder=nn.GRUCell(H, H), fc=head()), numbers()
+
+
+@right
+def cell_that_reads_the_state_it_returned():
+    def forward(self, x):
+        h, outputs = self.encoder(x)[1][-1], []
+        read = h
+        for _ in range(4):
+            h = read = self.decoder(read, h)
+            outputs.append(h)
+        return self.fc(torch.stack(outputs, 1))
+
+    return Of(forward, encoder=gru(), decoder=nn.GRUCell(H, H), fc=head()), numbers()

@@ -1,6 +1,7 @@
 """What states are layers and cells given, and what state comes back? Compared with what came out before."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -39,7 +40,7 @@ def _returned(record: Record) -> list[Tensor]:
 
 def _one_for_two(patient: Patient, calls: list[Record], records: list[Record]) -> Finding | None:
     """Whether each call reads one and the same tensor as its input and as its state."""
-    if len(calls) < 2 or not all(_reads_its_state(record) for record in calls):
+    if len(calls) < 2 or not all(_reads_its_state(record) for record in calls) or _rolls_out(calls):
         return None
     label = patient.label(calls[0].module)
     return _finding(
@@ -59,6 +60,11 @@ def _one_for_two(patient: Patient, calls: list[Record], records: list[Record]) -
         ),
         calls[0],
     )
+
+
+def _rolls_out(calls: list[Record]) -> bool:
+    """Whether a cell reads at every call what it returned itself at the one before."""
+    return all(not differ(_returned(one)[0].flatten(), other.first.flatten()) for one, other in pairwise(calls))
 
 
 def _reads_its_state(record: Record) -> bool:
