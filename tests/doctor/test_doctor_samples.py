@@ -1,8 +1,11 @@
 """Samples that influence each other: swapped axes, lost and reordered samples, batch norm."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 import torch.nn.functional as F
+from collected import Of
 from doctor_models import (
     CELLS,
     IDS,
@@ -211,3 +214,19 @@ def test_batch_norm_is_named_and_hides_nothing(kind: str, x: Tensor) -> None:
             wrong = Normed(KINDS[kind], **options).train(training)
             wrong.rnn.batch_first = False
             assert elman.doctor(wrong, x).codes[:1] == ("batch-mixed",)
+
+
+@pytest.mark.parametrize(
+    "likeness",
+    [
+        lambda z: F.cosine_similarity(z.unsqueeze(1), z.unsqueeze(0), dim=2),
+        lambda z: F.pairwise_distance(z.unsqueeze(1), z.unsqueeze(0)),
+    ],
+    ids=["cosine", "distance"],
+)
+def test_samples_set_against_each_other_are_compared(likeness: Callable[[Tensor], Tensor]) -> None:
+    def forward(self: Of, x: Tensor) -> Tensor:
+        return likeness(self.rnn(x)[1][-1])
+
+    report = elman.doctor(Of(forward, rnn=nn.GRU(I, H, batch_first=True)), torch.randn(N, T, I))
+    assert (report.codes, [note.code for note in report.notes]) == ((), ["compared-samples"])

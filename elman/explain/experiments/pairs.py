@@ -11,6 +11,8 @@ from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.trial import Trial
 from elman.explain.experiments.words import listed
 
+_LIKENESS = {"cosine_similarity", "pairwise_distance"}
+
 
 def compared(trial: Trial, mixed: dict[str, Influence], before: Results) -> dict[str, Operation]:
     """Of the results in which the samples are not apart those that come of comparing them, and the comparing operation.
@@ -41,7 +43,7 @@ def by_purpose(operation: Operation) -> bool:
     """
     if operation.name in PRODUCTS:
         return True
-    return operation.name in ELEMENTWISE and len({tensor.dim() for tensor in operation.inputs}) == 1
+    return operation.name in ELEMENTWISE | _LIKENESS and len({tensor.dim() for tensor in operation.inputs}) == 1
 
 
 def multiplied(patient: Patient) -> bool:
