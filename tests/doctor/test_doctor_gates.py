@@ -153,3 +153,11 @@ def test_findings_of_gates_speak_korean() -> None:
     assert "업데이트 게이트 z의 값이 1에 붙어 있습니다. 상태가 바뀌지 않는 죽은 유닛입니다" in finding.sentence
     swapped = elman.doctor(decoder(True), numbers(), lang="ko").findings[0]
     assert "두 상태가 거꾸로 들어갑니다" in swapped.sentence
+
+
+@pytest.mark.parametrize(
+    "layer", [nn.LSTM(I, H, proj_size=3, batch_first=True), elman.GRU(I, H, batch_first=True, zoneout=0.1)]
+)
+def test_a_layer_that_cannot_be_traced_is_said_to_be_there(layer: nn.Module) -> None:
+    report = str(elman.doctor(layer, numbers()))
+    assert "gates that work (the GRU or LSTM inside has a form that cannot be traced" in report

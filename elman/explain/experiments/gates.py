@@ -60,6 +60,13 @@ def examine(patient: Patient) -> list[Finding]:
     """The findings stuck-gate and saturated-gates."""
     modules = [module for module in patient.names if _kind(module)]
     if not modules:
+        if any(isinstance(module, nn.RNNBase) and module.mode in _LAYERS for module in patient.names):
+            raise NotChecked(
+                say(
+                    "the GRU or LSTM inside has a form that cannot be traced, with proj_size for instance",
+                    "안의 GRU나 LSTM은 추적할 수 없는 형태입니다(예: proj_size)",
+                )
+            )
         raise NotChecked(say("no GRU or LSTM inside", "안에 GRU나 LSTM이 없습니다"))
     values = _values(patient, modules, 3)
     if all(len(gates[0]) < PLACES for gates in values.values()):
