@@ -1,4 +1,4 @@
-"""52 more wrong models: states handed to the wrong place, values thrown away, axes, losses and settings."""
+"""53 more wrong models: states handed to the wrong place, values thrown away, axes, losses and settings."""
 
 import torch
 import torch.nn.functional as F
@@ -203,6 +203,16 @@ def attention_over_the_queries():
 @wrong("softmax-axis", r"log_softmax\(1\)` .* runs over the steps")
 def tags_over_the_steps():
     return Of(lambda self, x: self.fc(self.rnn(x)[0]).log_softmax(1), rnn=gru(), fc=head()), numbers()
+
+
+@wrong("no-gradient", r"query\.weight takes part and changes nothing.*Look at what reads them")
+def query_that_cancels_with_the_mean():
+    def forward(self, x):
+        output, h = self.rnn(x)
+        scores = self.key(output) + self.query(h[-1])[:, None]
+        return self.fc(output[:, -1] + ((scores - scores.mean(1, keepdim=True)) * output).sum(1))
+
+    return Of(forward, rnn=gru(), key=nn.Linear(H, 1), query=nn.Linear(H, 1), fc=head()), numbers()
 
 
 @wrong("no-gradient", r"query\.weight takes part and changes nothing.*tanh")

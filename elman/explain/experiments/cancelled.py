@@ -19,7 +19,8 @@ def examine(patient: Patient, found: Gradients) -> list[Finding]:
     parameters = dict(patient.model.named_parameters())
     faint = [name for name, size in sizes.items() if 0 < size < FAINT * largest and parameters[name].dim() > 1]
     names = [name for name in faint if not _moves(patient, name)]
-    return [_finding(names)] if names else []
+    softmax = any("softmax" in one.name or one.name == "cross_entropy" for one in patient.operations())
+    return [_finding(names, softmax)] if names else []
 
 
 def _moves(patient: Patient, name: str) -> bool:
@@ -32,7 +33,7 @@ def _moves(patient: Patient, name: str) -> bool:
     return False
 
 
-def _finding(names: list[str]) -> Finding:
+def _finding(names: list[str], softmax: bool) -> Finding:
     return Finding(
         "no-gradient",
         "warning",
@@ -51,5 +52,10 @@ def _finding(names: list[str]) -> Finding:
             "tanh around the sum, v(tanh(W q + U k)), or a product with them.",
             "softmax는 모든 점수에 똑같이 더한 값을 보지 못합니다. 키에 질의를 더하려면 v(tanh(W q + U k))처럼 tanh를 "
             "거치거나, 더하는 대신 곱하세요.",
+        )
+        if softmax
+        else say(
+            "Look at what reads them: what is added to all numbers alike is lost where their mean is taken off.",
+            "이 값을 읽는 연산을 살펴보세요. 모든 수에 똑같이 더한 값은 평균을 빼면 사라집니다.",
         ),
     )
