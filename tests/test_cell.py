@@ -6,6 +6,7 @@ import pickle
 import pytest
 import torch
 from cases import DTYPES, States, Values, assert_same, named_states, states_of
+from torch.nn.utils import parametrize
 
 import elman
 
@@ -117,6 +118,30 @@ def test_cell_weights_are_read_at_every_call() -> None:
     assert not torch.allclose(cell(input), before)
     torch.nn.utils.parametrizations.weight_norm(cell, "weight_hh")
     torch.testing.assert_close(cell(input), torch.tanh(input @ cell.weight_ih.T + cell.bias_ih + cell.bias_hh))
+
+
+class Noise(torch.nn.Module):
+    """A parametrization that gives other numbers each time it is evaluated."""
+
+    def forward(self, w: torch.Tensor) -> torch.Tensor:
+        return w + 0.1 * torch.randn_like(w)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "LeakyRNN"])
+def test_a_cell_reads_each_parameter_once_as_torchs_does(kind: str) -> None:
+    if kind == "LeakyRNN":  # of leak 1 it is the RNN
+        ours, theirs = elman.LeakyRNNCell(3, 5, leak=1.0), torch.nn.RNNCell(3, 5)
+        theirs.load_state_dict(ours.state_dict(), strict=False)
+    else:
+        ours, theirs = pair_of(kind, 3, 5)
+    x, hx = torch.randn(4, 3), states(kind, 4, 5, dtype=torch.float32)
+    found = []
+    for cell in (ours, theirs):
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            parametrize.register_parametrization(cell, name, Noise())
+        torch.manual_seed(2)
+        found.append([*states_of(cell(x, hx)), torch.rand(3)])  # the generator stands where torch's cell leaves it
+    torch.testing.assert_close(*found)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)

@@ -90,9 +90,9 @@ def check_weights(layer: "Recurrent", weights: list[Tensor]) -> None:
             )
 
 
-def check_cell_call(cell: "RecurrentCell", input: Tensor, states: tuple[Tensor, ...]) -> None:
-    """Raises what torch's cell raises for an input or state that does not fit."""
-    weight, kind = cell.weight_ih, f"{cell._kind}Cell"
+def check_cell_call(cell: "RecurrentCell", input: Tensor, states: tuple[Tensor, ...], weight: Tensor) -> None:
+    """Raises what torch's cell raises for an input or state that does not fit; `weight` is any parameter."""
+    kind = f"{cell._kind}Cell"
     _check_is_tensor(kind, "input", input)
     for state in states:
         _check_is_tensor(kind, "hx", state)

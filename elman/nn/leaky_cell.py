@@ -99,12 +99,12 @@ class LeakyRNNCell(RecurrentCell, Leaking):
         if isinstance(input, Proxy):
             node: Tensor = as_one_node(self, input, hx=hx, leak=leak, drive=drive)
             return node
-        check_cell_call(self, input, () if hx is None else (hx,))
+        weights = self._weights()
+        check_cell_call(self, input, () if hx is None else (hx,), weights[0])
         batched = input.dim() == 2
         x = input.unsqueeze(0) if batched else input.view(1, 1, -1)
         states = () if hx is None else (hx.unsqueeze(0) if batched else hx.view(1, 1, -1),)
-        weights = [self.weight_ih, self.weight_hh, *([self.bias_ih, self.bias_hh] if self.bias else [])]
-        problem = Problem(self._cell, 1, 1, self.bias, False, x, states, tuple(weights))
+        problem = Problem(self._cell, 1, 1, len(weights) == 4, False, x, states, tuple(weights))
         own_leak, own_drive = leaky_terms(self, problem, Given(leak, drive), not batched)
         terms = (own_leak,) if own_drive is None else (own_leak, own_drive)
         _, last = in_kernel_dtype(run, changed(problem, *on_its_cell(self, problem), terms, None))

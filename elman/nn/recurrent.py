@@ -257,13 +257,18 @@ class RecurrentCell(RNNCellBase):
             return as_one_node(self, input, hx=hx)
         if _is_like_a_tensor((input, *states)):
             return getattr(nn, f"{self._kind}Cell").forward(self, input, hx)
-        check_cell_call(self, input, states)
-        weights = [self.weight_ih, self.weight_hh]
-        if self.bias_ih is not None or self.bias_hh is not None:
-            zero = self.weight_hh.new_zeros(self.weight_hh.shape[0])
-            weights += [zero if b is None else b for b in (self.bias_ih, self.bias_hh)]
+        weights = self._weights()
+        check_cell_call(self, input, states, weights[0])
         last = run_step(self._cell, len(weights) == 4, input, states, weights)
         return last if len(last) > 1 else last[0]
+
+    def _weights(self) -> list[Tensor]:
+        """The parameters as they are now, each read once as by torch's cell: reading one may compute it anew."""
+        weights, biases = [self.weight_ih, self.weight_hh], (self.bias_ih, self.bias_hh)
+        if any(b is not None for b in biases):
+            zero = weights[1].new_zeros(weights[1].shape[0])
+            weights += [zero if b is None else b for b in biases]
+        return weights
 
     def __prepare_scriptable__(self) -> nn.Module:
         """What torch.jit.script compiles in place of this cell: torch's, of the same Parameters."""
