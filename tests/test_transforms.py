@@ -391,6 +391,19 @@ def test_nothing_to_read(case: Case, T: int, N: int) -> None:
     assert_same(vmap(of_one)(input), stacked([of_one(x) for x in input]))
 
 
+@pytest.mark.parametrize("case", [ONE, BOTH, *GATED], ids=lambda case: f"{case.cell} {case.P} {case.why}")
+def test_jacobians_of_no_sequences_are_torchs(case: Case) -> None:
+    input = torch.randn(case.T, 0, case.I, dtype=DTYPE)
+    found = []
+    for home in (elman, torch.nn):
+        layer = layer_of(case, home)
+        of_all = jacrev(lambda w, x, layer=layer: functional_call(layer, w, (x,))[0], argnums=(0, 1))
+        again = jacrev(jacrev(lambda x, layer=layer: layer(x)[0]))
+        found.append((*of_all(weights_of(layer), input), again(input)))
+    assert_same(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1:], found[1][1:])
+
+
 @pytest.mark.parametrize("mapped", ["lengths", "", "reset"])
 @pytest.mark.parametrize("T", [1, 4])
 @pytest.mark.parametrize("case", [BOTH, *GATED], ids=lambda case: case.id)

@@ -97,6 +97,8 @@ def map_backward(
     """
     problem, back = flat.of(tensors)
     axes_of_problem, axes_of_back = flat.of(axes)
+    if size == 0:  # torch.func.jacrev of an output without numbers
+        return _of_no_run(problem, axes_of_problem, needs, groups)
     if any(axis is not None for axis in axes_of_problem.weights):
         runs = [run(*flat.of(_select(tensors, axes, place)), groups) for place in range(size)]
         stacked = [torch.stack(same) for same in zip(*(_given(found) for found in runs), strict=True)]
@@ -126,6 +128,23 @@ def map_backward(
         gradients.append(gradient)
         places.append(place)
     return tuple(gradients), tuple(places)
+
+
+def _of_no_run(
+    problem: Problem, axes: Problem, needs: Sequence[bool], groups: int | None
+) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+    """The gradients of no runs, mapped on axis 0: each in the shape that it has of one run."""
+    shapes = [
+        t.shape if axis is None else (*t.shape[:axis], *t.shape[axis + 1 :])
+        for t, axis in zip(problem.inputs, axes.inputs, strict=True)
+    ]
+    of_one = problem.with_inputs([t.new_empty(shape) for t, shape in zip(problem.inputs, shapes, strict=True)])
+    gradients = tuple(
+        t.new_empty((0, *([groups] if sums and groups is not None else []), *t.shape))
+        for t, sums, needed in zip(of_one.inputs, of_one.sums_over_sequences(), needs, strict=True)
+        if needed
+    )
+    return gradients, (0,) * len(gradients)
 
 
 def _given(found: Gradients) -> list[Tensor]:
