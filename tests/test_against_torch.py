@@ -118,3 +118,18 @@ def test_loss_on_neither_output_has_no_graph_left_behind(case: Case, backend: st
     """Outputs that nobody asked a gradient of carry none."""
     output, last = case.layer(elman).requires_grad_(False)(case.input().detach())
     assert not any(y.requires_grad for y in (output, *states_of(last)))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_what_was_made_in_inference_mode_is_trained_on_with_batch_first(kind: str) -> None:
+    with torch.inference_mode():
+        x = torch.randn(5, 6, 3)
+    found = []
+    for home in (torch.nn, elman):
+        torch.manual_seed(0)
+        layer = getattr(home, kind)(3, 4, batch_first=True)
+        for _ in range(3):  # the third call of elman's is a known one
+            layer.zero_grad()
+            layer(x)[0].square().sum().backward()
+        found.append({name: p.grad for name, p in layer.named_parameters()})
+    torch.testing.assert_close(*found)

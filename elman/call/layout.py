@@ -43,6 +43,8 @@ def run_padded(
         reset = None if reset is None else reset.unsqueeze(1)
     elif layer.batch_first:
         x = input.transpose(0, 1)
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling() and input.is_inference():
+            x = x.clone()  # no way back may keep the input itself: torch's layer copies it, too
         reset = None if reset is None else reset.transpose(0, 1)
     if lengths is not None:
         lengths = check_lengths(lengths, *x.shape[:2])
