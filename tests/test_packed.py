@@ -104,3 +104,15 @@ def test_sorted_indices_of_another_number_are_refused() -> None:
     packed = PackedSequence(torch.ones(3, 3), torch.tensor([2, 1]), torch.tensor([0]), torch.tensor([0]))
     with pytest.raises(RuntimeError, match="Expected hidden size"):
         elman.RNN(3, 4)(packed, torch.randn(1, 2, 4))
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_vectorized_jacobian_of_packed_rows_is_torchs(kind: str) -> None:
+    packed = pack_sequence([torch.randn(length, 3) for length in (4, 2, 1)])
+    found = []
+    for home in (elman, torch.nn):
+        torch.manual_seed(0)
+        layer = getattr(home, kind)(3, 5, 2, bidirectional=True)
+        of_rows = lambda rows, layer=layer: layer(packed._replace(data=rows))[0].data  # noqa: E731
+        found.append(torch.autograd.functional.jacobian(of_rows, packed.data, vectorize=True))
+    torch.testing.assert_close(*found)

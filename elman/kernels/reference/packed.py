@@ -30,7 +30,7 @@ class Packing:
 
     def pack(self, padded: Tensor) -> Tensor:
         """(T, N, K) as (R, K)."""
-        return padded.flatten(0, 1).index_select(0, self._places)
+        return padded.reshape(-1, *padded.shape[2:]).index_select(0, self._places)  # flatten has no batching rule
 
     def pad_problem(self, problem: Problem) -> Problem:
         """The same problem of padded rows."""
