@@ -158,6 +158,17 @@ def test_train_leaves_the_baselines_out_of_a_very_long_text(corpus, tmp_path, ca
     assert "bz2" not in out
 
 
+def test_counts_of_the_end_of_a_long_text_are_called_so(corpus, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(text_runs, "MOST_COUNTED", 1234)
+    assert exit_code("train", "text", corpus, "-o", tmp_path / "run", *SMALL.split()) == 0
+    name = "order-5 counts of the last 1,234 characters of the train text"
+    out, readme = capsys.readouterr().out, (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert re.search(rf"^ +\d\.\d{{3}}  {name}$", out, re.MULTILINE)
+    assert f"| {name} |" in readme
+    for text in (out, readme):
+        assert BITS[1] not in text
+
+
 @pytest.fixture
 def short_demo(monkeypatch) -> None:
     """The demo reads the beginning of its text, and its race is short."""

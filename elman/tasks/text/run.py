@@ -114,6 +114,11 @@ def load_model(folder: Path, *, device: str = "cpu") -> tuple[CharacterModel, Vo
     return cast(CharacterModel, model), Vocabulary(config["vocabulary"])
 
 
+def counts_name(trained: int) -> str:
+    """What the counts of a train text of so many characters are called: of a long one its end is counted."""
+    return COUNTS if trained <= MOST_COUNTED else COUNTS.replace("of", f"of the last {MOST_COUNTED:,} characters of")
+
+
 def measure(run: Run) -> dict[str, float]:
     """Bits per character on all of the held-out text: the run's best weights, and baselines on the same text.
 
@@ -129,7 +134,7 @@ def measure(run: Run) -> dict[str, float]:
         text = vocabulary.decode(ids)
         train, held_out = text[: task.trained], text[task.trained :]
         counted = ids[max(0, task.trained - MOST_COUNTED) : task.trained]
-        bits[COUNTS] = measures.count_bits(counted, ids[task.trained :], len(vocabulary), ORDER)
+        bits[counts_name(task.trained)] = measures.count_bits(counted, ids[task.trained :], len(vocabulary), ORDER)
         bits[BZ2] = measures.bz2_alone(held_out)
         bits[BZ2_AFTER] = measures.bz2_after(train, held_out)
     return bits
