@@ -156,6 +156,9 @@ def test_train_leaves_the_baselines_out_of_a_very_long_text(corpus, tmp_path, ca
     out = capsys.readouterr().out
     assert "  this model\n" in out
     assert "bz2" not in out
+    sentence = "There are no baselines beside it: the text has more than 1,000 characters, and they take minutes."
+    assert sentence in out.splitlines()
+    assert sentence in (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
 
 
 def test_counts_of_the_end_of_a_long_text_are_called_so(corpus, tmp_path, capsys, monkeypatch):

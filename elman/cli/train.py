@@ -101,8 +101,7 @@ def train_to_end(run: "Run", file: Path, *, tensorboard: bool = False) -> dict[s
     print(f"\n{task.measure} on the {task.characters - task.trained:,} held-out characters:")
     for name, value in bits.items():
         print(f"{value:7.3f}  {name}")
-    if len(bits) > 1:
-        print(verdict(bits))
+    print(verdict(bits))
     print(f"this model has the weights of step {trainer.best_step:,}, the best of all measured on the way")
     lines = {name: value for name, value in bits.items() if name != text_runs.MODEL}
     if task.glimpses:  # the curve is of a part, these are of all

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from elman.tasks.files.places import quoted
+from elman.tasks.text import run as text_runs
 from elman.tasks.text.run import MODEL, Run
 from elman.tasks.training import readme
 from elman.tasks.training.verdict import standing
@@ -12,8 +13,11 @@ SAME = 0.005  # bits, within which two count as equally good
 
 
 def verdict(bits: Mapping[str, float]) -> str:
-    """By bits per character, in a sentence: what the model beats, and what it does not."""
+    """By bits per character, in a sentence: what the model beats, and what it does not; or why nothing is beside it."""
     others = {name: value for name, value in bits.items() if name != MODEL}
+    if not others:
+        most = text_runs.MOST_CHARACTERS
+        return f"There are no baselines beside it: the text has more than {most:,} characters, and they take minutes."
     says, best = standing(bits[MODEL], others, same=dict.fromkeys(others, SAME), lower=True)
     advice = f": {best} needs {bits[MODEL] - others[best]:.3f} bits less" if best else ""
     return f"By bits per character this model is {says}{advice}."
@@ -30,10 +34,6 @@ def write_text_readme(run: Run, file: str, bits: Mapping[str, float]) -> None:
         f"{trainer.settings.steps:,}, the best on the held-out text, so the first line of the table is a little too "
         f"good."
     )
-    others = len(bits) > 1
-    words = "Lower is better."
-    if others:
-        words += f" {verdict(bits)}"
     found = {name: {"bits_per_character": value} for name, value in bits.items()}
     readme.write_metrics(run.folder, found, trainer.best_step)
     settings = dataclasses.asdict(run.settings) | dataclasses.asdict(trainer.settings)
@@ -43,6 +43,6 @@ def write_text_readme(run: Run, file: str, bits: Mapping[str, float]) -> None:
         f"A model of {file}",
         [what, readme.settings_in_words(settings)],
         readme.table([f"on {held_out:,} held-out characters", task.measure], [[n, f"{v:.3f}"] for n, v in bits.items()])
-        + f"\n\n{words}",
+        + f"\n\nLower is better. {verdict(bits)}",
         [f'elman generate {here} --prompt "..." --length 300', f"elman export {here} -o model.onnx"],
     )
