@@ -51,6 +51,9 @@ def common(command: Callable[..., Any], *, answers: bool = False) -> Callable[..
 def _use_threads(threads: int) -> None:
     if threads < 1:
         raise SettingError("threads", "at least 1", threads)
+    processors = os.cpu_count() or 1
+    if threads > processors:  # of no use; and the process dies of some thousands
+        raise SettingError("threads", f"at most {processors}, this machine's processors", threads)
     import torch
 
     torch.set_num_threads(threads)
