@@ -11,7 +11,7 @@ from commands import exit_code
 from elman.tasks.series.forecaster import Forecaster
 from elman.tasks.training import checkpoint
 
-LABELS = "--steps 2 --hidden-size 4 --embedding-size 3 --batch-size 4 --held-out 0.2"
+LABELS = "--steps 2 --hidden-size 4 --batch-size 4 --held-out 0.2"
 SERIES = "--steps 2 --hidden-size 4 --batch-size 4 --window 6 --horizon 3 --season 4"
 
 GOOD_LABELS = "text,label\n" + "".join(f"{'ab' * (i % 3 + 1)},{'xy'[i % 2]}\n" for i in range(20))

@@ -18,7 +18,8 @@ from elman.tasks.labels.run import Classifier
 from elman.tasks.text import run as text_runs
 from elman.tasks.training.lock import locked
 
-SMALL = "--steps 6 --eval-every 3 --hidden-size 8 --embedding-size 4 --batch-size 4"
+NUMBERS = "--steps 6 --eval-every 3 --hidden-size 8 --batch-size 4"
+SMALL = f"{NUMBERS} --embedding-size 4"
 TEXTS = "word,kind\n" + "".join(f"{w * (i % 3 + 1)},{k}\n" for i in range(20) for w, k in (("ab", "x"), ("ba", "y")))
 
 
@@ -33,8 +34,8 @@ def folder(tmp_path_factory) -> Path:
     (there / "below.csv").write_text("\n".join(["month,y", *months, "1997-07,-2.5", ""]))
     sequences = [{"sequence": [i % 5, i % 3], "label": "ab"[i % 2]} for i in range(20)]
     (there / "numbers.jsonl").write_text("".join(json.dumps(one) + "\n" for one in sequences))
-    for task, file, run in (("labels", "words.csv", "words"), ("labels", "numbers.jsonl", "numbers")):
-        assert exit_code("train", task, there / file, "-o", there / run, *SMALL.split()) == 0
+    for file, run, small in (("words.csv", "words", SMALL), ("numbers.jsonl", "numbers", NUMBERS)):
+        assert exit_code("train", "labels", there / file, "-o", there / run, *small.split()) == 0
     assert exit_code("train", "text", there / "text.txt", "-o", there / "text", *SMALL.split()) == 0
     series = "--steps 6 --eval-every 3 --hidden-size 8 --horizon 3 --window 6 --season 4"
     assert exit_code("train", "series", there / "sales.csv", "-o", there / "sales", *series.split()) == 0
@@ -278,6 +279,13 @@ CASES = {
     "train labels words.csv -o x --from words --held-out 0.2": "a part of the same data that this run would hold out",
     "train labels words.csv -o x --from words --seed 4": "a part of the same data that this run would hold out",
     "train text text.txt -o x --from text --held-out 0.3": "a part of the same data that this run would hold out",
+    "train labels numbers.jsonl -o x --tokens words": "--tokens is for texts, and numbers.jsonl holds",
+    "train labels numbers.jsonl -o x --one-hot": "--one-hot is for texts, and numbers.jsonl holds sequences of numbers",
+    "train labels numbers.jsonl -o x --embedding-size 5": "--embedding-size is for texts, and numbers.jsonl holds",
+    "train labels numbers.jsonl -o x --text-column y": "JSON lines, which have no columns: --text-column is for CSV",
+    "train labels numbers.jsonl -o x --label-column y": "JSON lines, which have no columns: --label-column is for CSV",
+    "train labels words.csv -o x --one-hot --embedding-size 7": "--one-hot tokens have no embedding, so --embedding-si",
+    "classify numbers numbers.jsonl --label-column y": "JSON lines, which have no columns: --label-column is for CSV",
     "train labels numbers.jsonl -o x --from words": "it needs data of the kind it was trained on",
     "train labels words.csv -o x --from numbers": "it needs data of the kind it was trained on",
     "train series below.csv -o x --positive": "column y of below.csv goes down to -2.5, and --positive forecasts",

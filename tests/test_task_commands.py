@@ -264,16 +264,18 @@ def test_every_task_takes_every_cell(place, tmp_path, capsys, cell):
     assert capsys.readouterr().err.endswith("elman: --cell must be rnn, gru or lstm, not mgu\n")
 
 
-def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("typed", "default"), [({"one_hot": True}, {"embedding_size": 64}), ({"embedding_size": 5}, {"one_hot": False})]
+)
+def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeypatch, typed, default):
     given = {
+        **typed,
         "tokens": "words",
-        "one_hot": True,
         "bidirectional": True,
         "pooling": "last",
         "cell": "gru",
         "hidden_size": 3,
         "layers": 2,
-        "embedding_size": 5,
         "dropout": 0.125,
         "label_smoothing": 0.0625,
         "batch_size": 6,
@@ -291,7 +293,7 @@ def test_every_option_of_train_labels_becomes_a_setting(place, tmp_path, monkeyp
     monkeypatch.setattr(train_labels, "finish", lambda run: found.append(run))
     monkeypatch.setattr(train_labels, "outcome", lambda run: {})
     assert exit_code("train", "labels", place / "moods.csv", "-o", tmp_path / "run", *as_options(given)) == 0
-    assert {**vars(found[1].settings), **vars(found[0].settings)} == given
+    assert {**vars(found[1].settings), **vars(found[0].settings)} == given | default
 
 
 def test_every_option_of_train_series_becomes_a_setting(place, tmp_path, monkeypatch):

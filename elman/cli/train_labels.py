@@ -9,9 +9,11 @@ import typer
 from elman.cli import options
 from elman.cli.matrix import matrix_lines
 from elman.cli.training import describe_model, draw, known_tokens, open_run, outcome, train_to_end
+from elman.tasks.errors import UserError
 from elman.tasks.settings import LABELS_LOOP, LabelsSettings, LoopSettings
 
 if TYPE_CHECKING:
+    from elman.tasks.labels.examples import Examples
     from elman.tasks.labels.run import Run, Scores
 
 
@@ -80,6 +82,7 @@ def labels(
 
     def read() -> labels_runs.Source:
         examples = open_examples(file, text_column=text_column, label_column=label_column)
+        refuse_unread(context, examples)
         return labels_runs.Source(examples, file_sha256(file), known_tokens(labels_runs.JOB, source))
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
@@ -107,6 +110,19 @@ def labels(
     asked = "" if "mean" in run.config else f' or elman classify {here} --text "..."'
     print(f"next: elman classify {here} {example}{asked}, or elman export {here} -o model.onnx")
     return outcome(run)
+
+
+def refuse_unread(context: typer.Context, examples: "Examples") -> None:
+    """Raise where an option was typed that these examples, or another option, leave without a meaning."""
+    if examples.numeric:
+        for name in ("tokens", "one_hot", "embedding_size"):
+            if options.given(context, name):
+                raise UserError(
+                    f"--{name.replace('_', '-')} is for texts, and {examples.name} holds sequences of numbers, which "
+                    f"the model reads as they are: leave it out"
+                )
+    elif options.given(context, "one_hot") and options.given(context, "embedding_size"):
+        raise UserError("--one-hot tokens have no embedding, so --embedding-size has no meaning: give one of them")
 
 
 def finish(run: "Run") -> "dict[str, Scores]":

@@ -70,10 +70,13 @@ def open_examples(
         usual: the text and the label column of the file that the model was trained on.
 
     Raises:
-        DataError: the file cannot be read, or its columns cannot be guessed.
+        DataError: the file cannot be read, its columns cannot be guessed, or it has none and one is named.
     """
     require_file(file)
     if file.suffix.lower() in JSON_LINES:
+        for option, column in (("--text-column", text_column), ("--label-column", label_column)):
+            if column is not None:
+                raise DataError(f"{file} holds JSON lines, which have no columns: {option} is for CSV and Parquet")
         return JsonLines(file, labelled)
     table = open_table(file)
     known = [name if name in table.columns else None for name in usual] or [None, None]
