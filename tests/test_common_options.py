@@ -290,6 +290,8 @@ CASES = {
     "train labels words.csv -o x --from numbers": "it needs data of the kind it was trained on",
     "train series below.csv -o x --positive": "column y of below.csv goes down to -2.5, and --positive forecasts",
     "forecast sales sales.csv --picture no/such.png": "cannot write no/such.png: No such file or directory",
+    "classify words --text ab --text-column y": "--text-column names a column of a file, and --text gives texts in",
+    "classify words --text ab --label-column y": "--label-column names a column of a file, and --text gives texts in",
     "classify words - --text ab": "give a file to classify, or texts by --text, and not both",
     "classify text words.csv": "text was trained for another task: text, not labels",
     "export plain -o x.onnx": "plain is no complete run folder: config.json is missing",

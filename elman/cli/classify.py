@@ -51,6 +51,9 @@ def classify(
     """
     if (data is None) == (text is None):
         raise UserError("give a file to classify, or texts by --text, and not both")
+    for option, column in (("--text-column", text_column), ("--label-column", label_column)):
+        if text is not None and column is not None:
+            raise UserError(f"{option} names a column of a file, and --text gives texts in place of one")
 
     from elman.tasks.files.places import refuse_existing
     from elman.tasks.labels.given import Given
