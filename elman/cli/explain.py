@@ -28,7 +28,10 @@ def explain(
         Path | None,
         typer.Option(help="In place of --text: the file that a series model forecasts from, or a labels model reads."),
     ] = None,
-    example: Annotated[int, typer.Option(help="Which example of --data a labels model reads, counted from 1.")] = 1,
+    example: Annotated[
+        int | None,
+        typer.Option(help="Which example of --data a labels model reads, counted from 1.  [default: 1]"),
+    ] = None,
     seed: Annotated[
         str | None, typer.Option(help=f"A built-in example in place of RUN: {', '.join(EXAMPLES)}.", metavar="NAME")
     ] = None,
@@ -46,6 +49,8 @@ def explain(
         raise UserError(
             "give one of a RUN folder with --text or --data, --seed with the name of an example, or --gallery FOLDER"
         )
+    if example is not None and data is None:
+        raise UserError("--example says which example of --data a labels model reads: give --data, or leave it out")
     if gallery is not None:
         return {"pages": _write_gallery(gallery)}
     if output is None:
@@ -75,12 +80,14 @@ def explain(
 
 
 def _trace_run(
-    run: Path, text: str | None, data: Path | None, example: int, device: str
+    run: Path, text: str | None, data: Path | None, example: int | None, device: str
 ) -> "tuple[Trace, dict[str, Any]]":
     """The trace of a run's model, and what else there is to say about what it read."""
     from elman.tasks.training.checkpoint import read_task
 
     task = read_task(run)
+    if task in ("text", "series") and example is not None:
+        raise UserError(f"--example is for models that tell labels, and {run} was trained for another task: {task}")
     if task == "series":
         return _trace_series(run, data, device)
     if task == "labels":
@@ -98,7 +105,7 @@ def _trace_run(
 
 
 def _trace_labels(
-    run: Path, text: str | None, data: Path | None, example: int, device: str
+    run: Path, text: str | None, data: Path | None, example: int | None, device: str
 ) -> "tuple[Trace, dict[str, Any]]":
     from elman.explain._sequences import trace_labels
     from elman.tasks.labels.run import Classifier
@@ -109,7 +116,9 @@ def _trace_labels(
     if data is None:
         found = trace_labels(classifier, text or "")
     else:
-        found = trace_labels(classifier, _read_example(classifier, data, example), name=str(data))
+        found = trace_labels(
+            classifier, _read_example(classifier, data, 1 if example is None else example), name=str(data)
+        )
     print(f"{found.label}: {found.probability:.1%}")
     if found.steps:
         print(f"steps that mattered, counted from 0, by how likely {found.label} is without them:")
