@@ -111,7 +111,12 @@ LABEL_FILES = {
         lines(A, '{"sequence": [1, NaN], "label": "b"}').encode(),
         "nan.jsonl, line 2: step 1 of the sequence",
     ),
-    "huge.jsonl": (lines(A, {"sequence": [1e39], "label": "b"}).encode(), "huge.jsonl, line 2: step 0 of the sequence"),
+    "huge.jsonl": (
+        lines(A, {"sequence": [-4.86e299], "label": "b"}).encode(),
+        "huge.jsonl, line 2: step 0 of the sequence holds -4.86e+299, too large a number: models compute in float32",
+    ),
+    "whole.jsonl": (lines(A, {"sequence": [10**400], "label": "b"}).encode(), "000..., too large a number: models"),
+    "infinite.jsonl": (lines(A, '{"sequence": [1e999], "label": "b"}').encode(), "holds Infinity, no finite number"),
     "true.jsonl": (lines(A, {"sequence": [True], "label": "b"}).encode(), "holds true, no finite number"),
     "uneven.jsonl": (
         lines({"sequence": [[1, 2], [3]], "label": "a"}).encode(),

@@ -287,7 +287,10 @@ BAD = {
         r'example 0 .* must be a text or a sequence of numbers, not \["a"\]',
     ),
     "nothing": (lambda: LabelsClassifier().fit([None, "b"], [0, 1]), "example 0 .* numbers, not null"),
-    "large": (lambda: LabelsClassifier().fit([[1], [10**400]], [0, 1]), "example 1 .* no finite number"),
+    "large": (
+        lambda: LabelsClassifier().fit([[1], [10**400]], [0, 1]),
+        "example 1 .* too large a number: models compute in float32",
+    ),
     "complex": (lambda: SeriesForecaster().fit(np.ones(9) * 1j), "must be an array of numbers"),
     "dates": (lambda: SeriesForecaster().fit(np.arange(9).astype("M8[D]")), "must be an array of numbers"),
     "a lone mask": (lambda: SeriesForecaster().fit([1.0, np.ma.masked]), "must be an array of numbers"),

@@ -36,8 +36,11 @@ def as_numbers(sequence: Any, where: str, features: int | None) -> Numbers:
                 f"{where}: step {step} of the sequence has {len(row)} numbers where {width or 1} are needed"
             )
         for value in row:
-            if isinstance(value, bool) or not isinstance(value, int | float) or not _fits(value):
-                raise DataError(f"{where}: step {step} of the sequence holds {shortened(value)}, no finite number")
+            if _is_finite(value) and abs(value) < LARGEST:
+                continue
+            large = f"too large a number: models compute in float32, up to {LARGEST:.0e}"
+            why = large if _is_finite(value) else "no finite number"
+            raise DataError(f"{where}: step {step} of the sequence holds {shortened(value)}, {why}")
     return np.array(rows, dtype=np.float64)
 
 
@@ -51,8 +54,10 @@ def as_label(value: Any, where: str) -> str:
     raise DataError(f"{where}: the label must be a text or a number, not {shortened(value)}")
 
 
-def _fits(value: float) -> bool:
-    return abs(value) < LARGEST  # not true of NaN either
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def shortened(value: Any) -> str:
