@@ -131,6 +131,14 @@ LABEL_FILES = {
         "nolabel.jsonl, line 2: the label must be a text or a number",
     ),
     "listlabel.jsonl": (lines(A, {"sequence": [1], "label": ["b"]}).encode(), "the label must be a text or a number"),
+    "types.jsonl": (
+        lines(*[{"sequence": [1], "label": label} for label in (1, 2, "1")]).encode(),
+        'types.jsonl, line 3: the label "1" looks like another one, 1: give all labels in one type',
+    ),
+    "truth.jsonl": (
+        lines(*[{"sequence": [1], "label": label} for label in ("true", False, True)]).encode(),
+        'truth.jsonl, line 3: the label true looks like another one, "true": give all labels in one type',
+    ),
     "latin.jsonl": (b'{"sequence": [1], "label": "\xf6"}\n', "latin.jsonl, line 1 is not UTF-8"),
     "blank.jsonl": (b"\n \n", "blank.jsonl holds no example"),
 }
