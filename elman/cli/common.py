@@ -17,6 +17,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the outcome as JSON, a
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no more than what was asked for.")]
 Threads = Annotated[int | None, typer.Option(help="Threads that compute.  [default: one a processor]")]
 
+MOST_THREADS = 256  # more are of use where there are as many processors; the process dies of some thousands
+
 
 def common(command: Callable[..., Any], *, answers: bool = False) -> Callable[..., None]:
     """The command with the options that all of them have.
@@ -51,9 +53,9 @@ def common(command: Callable[..., Any], *, answers: bool = False) -> Callable[..
 def _use_threads(threads: int) -> None:
     if threads < 1:
         raise SettingError("threads", "at least 1", threads)
-    processors = os.cpu_count() or 1
-    if threads > processors:  # of no use; and the process dies of some thousands
-        raise SettingError("threads", f"at most {processors}, this machine's processors", threads)
+    most = max(MOST_THREADS, os.cpu_count() or 1)
+    if threads > most:
+        raise SettingError("threads", f"at most {most}", threads)
     import torch
 
     torch.set_num_threads(threads)
