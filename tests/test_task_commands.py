@@ -1,6 +1,7 @@
 """`elman train labels`, `classify`, `train series` and `forecast` as a user types them, and their runs after Ctrl-C."""
 
 import csv
+import datetime
 import io
 import json
 import os
@@ -27,6 +28,7 @@ from elman.tasks.labels.examples import open_examples
 from elman.tasks.labels.report import repetition
 from elman.tasks.series import run as series_runs
 from elman.tasks.series.columns import choose_columns
+from elman.tasks.series.forecaster import Forecaster
 from elman.tasks.settings import LabelsSettings, LoopSettings, SeriesSettings
 from elman.tasks.training import checkpoint, loop, runs
 from elman.tasks.training.lock import locked
@@ -215,6 +217,36 @@ def test_a_forecast_is_refused_where_the_times_have_become_irregular(place, seri
     (place / "irregular.csv").write_text("\n".join([rows[0], *days, ""]))
     assert exit_code("forecast", series, place / "irregular.csv", "--steps", 1) == 2
     assert "irregular.csv has irregular times, where" in capsys.readouterr().err
+
+
+def test_irregular_rows_keep_their_own_times(place, tmp_path, capsys):
+    """They were counted from the first one by the most frequent step, so a forecast lay in the past."""
+    day, late = datetime.timedelta(days=1), datetime.timedelta(minutes=37)
+    times = [datetime.datetime(2023, 1, 1)]
+    for i in range(1, 200):
+        times.append(times[-1] + (2 * day + late if i % 3 == 0 else day))
+    written = [f"{time:%Y-%m-%d %H:%M}" for time in times]
+    rows = [f"{time},{i % 5}" for i, time in enumerate(written)]
+    (tmp_path / "a.csv").write_text("\n".join(["time,y", *rows, ""]))
+    run, options = tmp_path / "run", ["--horizon", 3, "--window", 8, *SMALL.split()]
+    assert exit_code("train", "series", tmp_path / "a.csv", "-o", run, *options) == 0
+    assert "the times are irregular: 1 day is their most frequent step" in capsys.readouterr().out
+    origins = pl.read_csv(run / "origins.csv", try_parse_dates=False)
+    assert origins["time"].unique(maintain_order=True).to_list() == written[-len(origins["time"].unique()) :]
+    assert origins["origin"][0] == written[written.index(origins["time"][0]) - 1]
+
+    def forecast(file: Path) -> list[str]:
+        assert exit_code("forecast", run, file) == 0
+        return [row["time"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))]
+
+    assert forecast(tmp_path / "a.csv") == [f"{times[-1] + k * day:%Y-%m-%d %H:%M}" for k in (1, 2, 3)]
+    (tmp_path / "more.csv").write_text("\n".join(["time,y", *rows[:150], ""]))
+    assert forecast(tmp_path / "more.csv")[0] == f"{times[149] + day:%Y-%m-%d %H:%M}"
+    past = Forecaster(run).read(tmp_path / "a.csv")
+    assert [past.at(i) for i in range(len(past.values))] == written[-len(past.values) :]
+    (run / "times.npy").unlink()  # as in runs of older versions
+    assert exit_code("train", "series", tmp_path / "a.csv", "-o", run, "--resume") == 0
+    assert pl.read_csv(run / "origins.csv")["time"][-1] == "row 200"
 
 
 @pytest.mark.parametrize("task", ["labels", "series"])

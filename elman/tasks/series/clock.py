@@ -4,7 +4,7 @@ import calendar
 import datetime
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -81,19 +81,36 @@ class Clock:
         if self.unit == NUMBER:
             # six digits of the step are kept: what is beyond them is rounding
             number = round(self.first + index * self.step, 5 - math.floor(math.log10(self.step)))
-            return f"{round(number)}" if float(number).is_integer() else f"{number:.{DIGITS}g}"
-        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=int(self.first))
+            return _write_number(number)
+        moment = _moment(self.first)
         if self.unit == "month":
             months = moment.year * 12 + moment.month - 1 + index * int(self.step)
             year, month = months // 12, months % 12 + 1
             last = calendar.monthrange(year, month)[1]
             moment = moment.replace(year=year, month=month, day=last if self.month_ends else min(moment.day, last))
         elif self.unit == WEEKDAY:
-            day = np.busday_offset(moment.date(), index)
+            day = np.busday_offset(moment.date(), index, roll="backward")
             moment = datetime.datetime.combine(day.astype(object), moment.time())
         else:
             moment += datetime.timedelta(microseconds=int(self.step) * index)
         return write_time(moment, self.reading)
+
+    def of_row(self, index: int, rows: Array | None) -> str:
+        """The time of a step where times may be irregular: there a row has its own, and each step after the last row is
+        one of the clock's.
+
+        Args:
+            index: of the step, counted from the first.
+            rows: the irregular times of the rows; None in runs of older versions, which number the rows instead.
+        """
+        if self.regular:
+            return self.at(index)
+        if rows is None:
+            return f"row {index + 1}"
+        if index >= len(rows):
+            return replace(self, first=rows[-1].item()).at(index - len(rows) + 1)
+        time = rows[index].item()
+        return _write_number(time) if self.unit == NUMBER else write_time(_moment(time), self.reading)
 
     def step_in_words(self) -> str:
         """The step, "1 month" for instance."""
@@ -106,6 +123,14 @@ class Clock:
             size_ = self.step / UNITS[unit]
             size = int(size_) if size_ == int(size_) else size_  # type: ignore[assignment]
         return f"{size} {unit}{'' if size == 1 else 's'}"
+
+
+def _write_number(number: float) -> str:
+    return f"{round(number)}" if float(number).is_integer() else f"{number:.{DIGITS}g}"
+
+
+def _moment(time: float) -> datetime.datetime:
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=int(time))
 
 
 def find_clock(

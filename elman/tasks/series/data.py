@@ -4,6 +4,7 @@ values.npy    the columns to forecast, and after them those that are only read, 
               units; a missing value is the last known one
 known.npy     which values were there, (n, C + P)
 future.npy    the columns that are known ahead, if there are any, (n and perhaps more, J)
+times.npy     the times of the rows, if they are irregular, (n and perhaps more,), as `Reading.times` gives them
 """
 
 from contextlib import nullcontext
@@ -24,7 +25,7 @@ from elman.tasks.series.times import NUMBER, Reading
 
 Array = npt.NDArray[Any]
 
-FUTURE = "future.npy"
+FUTURE, TIMES = "future.npy", "times.npy"
 BEGIN = 1_000_000  # rows that decide what the step is
 MOST_STRETCH = 20  # times as many steps as rows, beyond which the steps are called irregular
 
@@ -89,6 +90,7 @@ class SeriesArrays:
         self.values = open_array(folder / "values.npy", np.float64, dimensions=2)
         self.known = open_array(folder / "known.npy", np.bool_, dimensions=2)
         self.future = open_array(folder / FUTURE, np.float64, dimensions=2) if (folder / FUTURE).exists() else None
+        self.times = open_array(folder / TIMES, np.int64, np.float64) if (folder / TIMES).exists() else None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -157,6 +159,8 @@ def _to_grid(table: Table, raw_times: Path, raw_values: Path, reading: Reading, 
         )
     clock = find_clock(times[first : first + BEGIN], reading)
     clock, hops = _hops(times[first:], clock)
+    if not clock.regular:
+        np.save(folder / TIMES, times[first:])
     gaps = [(int(at), int(hop) - 1) for at, hop in hops if hop > 1]
     steps, missing = 0, 0
     last = values[first]

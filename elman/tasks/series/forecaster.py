@@ -40,6 +40,7 @@ class Past:
         clock: of the series.
         first: which of its steps the first of these is.
         future: the columns that are known ahead in these steps and after them, (n and more, J).
+        times: of these rows and those after them, (n and more,), if they are irregular.
     """
 
     values: Array
@@ -47,10 +48,11 @@ class Past:
     clock: Clock
     first: int
     future: Array
+    times: Array | None = None
 
     def at(self, place: int) -> str:
         """The time of a place in `values`, or after it."""
-        return self.clock.at(self.first + place)
+        return self.clock.at(self.first + place) if self.times is None else self.clock.of_row(place, self.times)
 
 
 class Forecaster(runs.Opened[SeriesSettings]):
@@ -93,6 +95,7 @@ class Forecaster(runs.Opened[SeriesSettings]):
             first = len(arrays) - count
             values, known = np.array(arrays.values[first:]), np.array(arrays.known[first:])
             future = np.zeros((count, 0)) if arrays.future is None else np.array(arrays.future[first:])
+            times = None if arrays.times is None else np.array(arrays.times[first:])
         if own.regular and not clock.regular:
             raise DataError(
                 f"{file} has irregular times, where {self.folder} was trained on one value every {own.step_in_words()}"
@@ -108,7 +111,7 @@ class Forecaster(runs.Opened[SeriesSettings]):
                 f"{file} ends {missing} step(s) too early: {', '.join(self.features.columns)} must be there for the "
                 f"{self.settings.horizon} steps after the last value, in rows whose {', '.join(self.columns)} are empty"
             )
-        return Past(values, known, clock, first, future)
+        return Past(values, known, clock, first, future, times)
 
     def forecast(self, past: Past) -> Array:
         """Lower quantile, median and upper quantile of the next K values of each column, (K, C, 3).

@@ -145,7 +145,7 @@ def as_text(
 
 def origins_csv(run: Run, measured: Measured) -> None:
     """Write every forecast that was measured, with what came: the errors can be looked at one by one."""
-    clock = Clock(**run.config["clock"])
+    clock, rows = Clock(**run.config["clock"]), run.task.arrays.times
     with replacing(run.folder / "origins.csv") as file:
         out = io.TextIOWrapper(file, encoding="utf-8", newline="")
         writer = csv.writer(out, lineterminator="\n")
@@ -155,7 +155,7 @@ def origins_csv(run: Run, measured: Measured) -> None:
             for k in range(run.settings.horizon):
                 for c, column in enumerate(run.config["columns"]):
                     value = f"{measured.truth[o, k, c]:.{DIGITS}g}" if measured.known[o, k, c] else ""
-                    times = clock.at(origin), clock.at(origin + k + 1)
+                    times = clock.of_row(origin, rows), clock.of_row(origin + k + 1, rows)
                     writer.writerow([*times, column, value, *as_text(found[o, k, c])])
         out.flush()
         out.detach()
