@@ -209,6 +209,7 @@ SERIES_FILES = {
         "column code of still.csv never changes in the part to train on: forecast the others alone, by --column y",
     ),
     "inf.csv": (change(9, "2000-08,inf"), "inf.csv, line 9: column y is 'inf', no number"),
+    "large.csv": (change(9, "2000-08,-1e156"), "large.csv, line 9: column y is -1e156, beyond 3e+38"),
     "short.csv": (
         months(1, 2, 3, 4, 5, 6),
         "short.csv is too short: 4 steps to train on, where a season of 4, a window of",

@@ -327,7 +327,7 @@ def test_a_forecast_is_made_of_finite_numbers_alone(forecaster):
     late = y.copy()
     late[:20, 0] = np.nan  # where a column has not begun nothing is read
     assert np.array_equal(forecaster.predict(late), expected)
-    for bad in (np.nan, np.inf):
+    for bad in (np.nan, np.inf, -1e156):
         y[:, 1] = bad
         with pytest.raises(DataError, match="must hold finite numbers, in each column at least one"):
             forecaster.predict(y)

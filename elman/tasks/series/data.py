@@ -27,6 +27,7 @@ Array = npt.NDArray[Any]
 
 FUTURE, TIMES = "future.npy", "times.npy"
 BEGIN = 1_000_000  # rows that decide what the step is
+LARGEST = 3e38  # a number: models compute in float32
 MOST_STRETCH = 20  # times as many steps as rows, beyond which the steps are called irregular
 
 
@@ -134,7 +135,11 @@ def _numbers(table: Table, column: pl.Series, first: int) -> Array:
         place = int(wrong.arg_true()[0])
         value = str(column[place])
         raise DataError(f"{table.place(first + place)}: column {column.name} is {value!r}, no number{mend(value)}")
-    return found.set(missing, None).to_numpy().astype(np.float64)
+    values = found.set(missing, None).to_numpy().astype(np.float64)
+    if (large := np.abs(values) >= LARGEST).any():  # not true of NaN
+        place = int(large.argmax())
+        raise DataError(f"{table.place(first + place)}: column {column.name} is {column[place]}, beyond {LARGEST:g}")
+    return values
 
 
 def _refuse_missing(table: Table, name: str, values: Array, first: int) -> None:

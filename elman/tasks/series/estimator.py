@@ -13,6 +13,7 @@ from elman.tasks.errors import DataError
 from elman.tasks.estimators import Array, Estimator
 from elman.tasks.series import run as series_runs
 from elman.tasks.series.columns import Columns
+from elman.tasks.series.data import LARGEST
 from elman.tasks.series.forecaster import Forecaster, Past
 from elman.tasks.settings import SERIES_LOOP, SeriesSettings
 
@@ -124,8 +125,10 @@ class SeriesForecaster(Estimator):
         if values.shape[1] != self._y.shape[1]:
             raise DataError(f"the series has {values.shape[1]} columns, where {self._y.shape[1]} were fitted")
         known = ~np.isnan(values)
-        if np.isinf(values).any() or not known.any(0).all():
-            raise DataError("the series must hold finite numbers, in each column at least one")
+        if (np.abs(values) >= LARGEST).any() or not known.any(0).all():
+            raise DataError(
+                f"the series must hold finite numbers, in each column at least one, none beyond {LARGEST:g}"
+            )
         first = int(known.argmax(0).max())  # where every column has begun
         frame = pl.DataFrame(values, nan_to_null=True).fill_null(strategy="forward")
         filled = frame.to_numpy()[first:]
