@@ -30,7 +30,7 @@ class Errors:
     Args:
         mase: the median's mean absolute error, in units of the seasonal naive forecast's in the training part.
         mae: the median's mean absolute error in the column's own unit.
-        pinball: the mean pinball loss of the three quantiles, in the same unit.
+        pinball: the mean pinball loss of the three quantiles, in the unit of `mase`.
         coverage: the share of values inside the interval.
     """
 
