@@ -309,7 +309,7 @@ USES = {
     "classify series labels.csv": "series was trained for another task: series, not labels",
     "classify labels --text ab --device tpu": "--device must be a device that torch can compute on here",
     "forecast series nothing.csv": "nothing.csv does not exist",
-    "forecast series labels.csv": "has no column 'month' for --time-column",
+    "forecast series labels.csv": "has no column 'month': it has text, label",
     "forecast series few.csv": "the series is too short: 7 steps, where",
     "forecast series series.csv --steps 0": "--steps must be at least 1, not 0",
     "forecast series series.csv --steps 4": "--steps must be at most 3, for which",

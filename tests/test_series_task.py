@@ -482,6 +482,9 @@ def test_a_forecast_needs_the_step_and_the_columns_of_the_training(tmp_path):
     (tmp_path / "other.csv").write_text("time,z\n2020-01,3\n")
     with pytest.raises(DataError, match="has no column 'y0'"):
         forecaster.read(tmp_path / "other.csv")
+    (tmp_path / "hours.csv").write_text("hour,y0\n2020-01,3\n")
+    with pytest.raises(DataError, match="has no column 'time': it has hour, y0"):  # forecast has no --time-column
+        forecaster.read(tmp_path / "hours.csv")
 
 
 # Measures and baselines

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from elman.tasks.errors import DataError
-from elman.tasks.files.tables import open_table
+from elman.tasks.files.tables import listed, open_table
 from elman.tasks.series.calibration import adapt, calibrate, read_margin
 from elman.tasks.series.clock import Clock
 from elman.tasks.series.columns import choose_columns
@@ -83,6 +83,8 @@ class Forecaster(runs.Opened[SeriesSettings]):
         table, own = open_table(file), self.clock
         if self.config["time"] not in table.columns:
             table = dated(table)
+        if self.config["time"] not in table.columns:
+            raise DataError(f"{file} has no column {self.config['time']!r}: it has {listed(table.columns)}")
         if self.config["several"]:
             series, value = self.config["several"]
             table = SeveralTable(table, series, self.config["time"], value)
