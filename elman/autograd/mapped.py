@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from elman.autograd.flat import Flat
-from elman.autograd.rule import Back, Gradients
+from elman.autograd.rule import Back, Gradients, empty_gradients
 from elman.kernels.problem import Problem, Run
 
 Axes = Sequence[int | None]
@@ -139,11 +139,7 @@ def _of_no_run(
         for t, axis in zip(problem.inputs, axes.inputs, strict=True)
     ]
     of_one = problem.with_inputs([t.new_empty(shape) for t, shape in zip(problem.inputs, shapes, strict=True)])
-    gradients = tuple(
-        t.new_empty((0, *([groups] if sums and groups is not None else []), *t.shape))
-        for t, sums, needed in zip(of_one.inputs, of_one.sums_over_sequences(), needs, strict=True)
-        if needed
-    )
+    gradients = tuple(g.new_empty((0, *g.shape)) for g in empty_gradients(of_one, needs, groups))
     return gradients, (0,) * len(gradients)
 
 

@@ -123,12 +123,7 @@ class _Backward(_Operator):
         _hold_no_meta(arguments)
         problem, _, needs, groups = self.taken.back(arguments)
         checked(problem)
-        apart = problem.sums_over_sequences()
-        return [
-            given.new_empty((groups, *given.shape) if sums and groups is not None else given.shape)
-            for given, sums, needed in zip(problem.inputs, apart, needs, strict=True)
-            if needed
-        ]
+        return rule.empty_gradients(problem, needs, groups)
 
     def save(self, ctx: Any, inputs: tuple[Any, ...], output: list[Tensor]) -> None:
         problem, back, ctx.needs, ctx.groups = self.taken.back(inputs)

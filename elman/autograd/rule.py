@@ -77,6 +77,15 @@ def saved_shapes(problem: Problem) -> tuple[tuple[int, ...], ...]:
     return tuple((0,) if shape is None else shape for shape in shapes)
 
 
+def empty_gradients(problem: Problem, needs: Sequence[bool], groups: int | None) -> list[Tensor]:
+    """Those that `backward` gives of such inputs, in shape and place alone."""
+    return [
+        given.new_empty((groups, *given.shape) if sums and groups is not None else given.shape)
+        for given, sums, needed in zip(problem.inputs, problem.sums_over_sequences(), needs, strict=True)
+        if needed
+    ]
+
+
 def _all_there(x: Tensor, there: Tensor | None, array: Tensor | None, shape: tuple[int, ...]) -> Tensor:
     """The array with 0 where nothing was written: in the padding, or everywhere."""
     if array is None:

@@ -17,7 +17,7 @@ def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
     return _is_int(value) or (isinstance(value, float) and math.isfinite(value))
 
 
@@ -29,13 +29,13 @@ COUNT = _rule("a whole number of at least 1", lambda value: _is_int(value) and v
 CELLS = ("rnn", "gru", "lstm")
 CELL = _one_of(*CELLS)
 SEED = _rule("a whole number from 0 to 2**63 - 1", lambda value: _is_int(value) and 0 <= value < 2**63)
-POSITIVE = _rule("a number above 0", lambda value: _is_number(value) and value > 0)
-SHARE = _rule("at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
+POSITIVE = _rule("a number above 0", lambda value: is_number(value) and value > 0)
+SHARE = _rule("at least 0 and below 1", lambda value: is_number(value) and 0 <= value < 1)
 PATIENCE = _rule("a whole number of at least 0", lambda value: _is_int(value) and value >= 0)
 FLAG = _rule("true or false", lambda value: isinstance(value, bool))
 SEASON = _rule("a whole number of at least 1, or none to find it", lambda value: value is None or COUNT["holds"](value))
-TENTHS = _rule("above 0 and at most 0.3", lambda value: _is_number(value) and 0 < value <= 0.3)
-PART = _rule("above 0 and at most 0.5", lambda value: _is_number(value) and 0 < value <= 0.5)
+TENTHS = _rule("above 0 and at most 0.3", lambda value: is_number(value) and 0 < value <= 0.3)
+PART = _rule("above 0 and at most 0.5", lambda value: is_number(value) and 0 < value <= 0.5)
 
 
 # What runs were trained with before there was a choice.
@@ -127,7 +127,7 @@ class SeriesSettings(ModelSettings):
     horizon: int = field(default=12, metadata=COUNT)
     window: int = field(default=24, metadata=COUNT)
     season: int | None = field(default=None, metadata=SEASON)
-    interval: float = field(default=0.8, metadata=_rule("above 0 and below 1", lambda v: _is_number(v) and 0 < v < 1))
+    interval: float = field(default=0.8, metadata=_rule("above 0 and below 1", lambda v: is_number(v) and 0 < v < 1))
     positive: bool = field(default=False, metadata=FLAG)
     cell: str = field(default="rnn", metadata=CELL)
     hidden_size: int = field(default=128, metadata=COUNT)

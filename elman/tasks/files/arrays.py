@@ -13,6 +13,7 @@ from elman.tasks.errors import RunError
 Array = npt.NDArray[Any]
 
 BLOCK = 1 << 20  # rows in memory at a time
+LARGEST = 3e38  # a number of the data: models compute in float32
 
 
 class ArrayWriter:

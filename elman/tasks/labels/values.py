@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from elman.tasks.errors import DataError
-
-LARGEST = 3e38  # a number: models compute in float32
+from elman.tasks.files.arrays import LARGEST
+from elman.tasks.settings import is_number
 
 Numbers = npt.NDArray[np.float64]  # (T, F)
 
@@ -36,10 +36,10 @@ def as_numbers(sequence: Any, where: str, features: int | None) -> Numbers:
                 f"{where}: step {step} of the sequence has {len(row)} numbers where {width or 1} are needed"
             )
         for value in row:
-            if _is_finite(value) and abs(value) < LARGEST:
+            if is_number(value) and abs(value) < LARGEST:
                 continue
             large = f"too large a number: models compute in float32, up to {LARGEST:.0e}"
-            why = large if _is_finite(value) else "no finite number"
+            why = large if is_number(value) else "no finite number"
             raise DataError(f"{where}: step {step} of the sequence holds {shortened(value)}, {why}")
     return np.array(rows, dtype=np.float64)
 
@@ -52,12 +52,6 @@ def as_label(value: Any, where: str) -> str:
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return json.dumps(value)
     raise DataError(f"{where}: the label must be a text or a number, not {shortened(value)}")
-
-
-def _is_finite(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def shortened(value: Any) -> str:

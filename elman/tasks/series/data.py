@@ -17,7 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from elman.tasks.errors import DataError
-from elman.tasks.files.arrays import ArrayWriter, blocks, open_array
+from elman.tasks.files.arrays import LARGEST, ArrayWriter, blocks, open_array
 from elman.tasks.files.tables import Table, as_strings
 from elman.tasks.series.clock import Clock, find_clock, steps_between
 from elman.tasks.series.columns import MISSING, Columns, find_reading, mend
@@ -27,7 +27,6 @@ Array = npt.NDArray[Any]
 
 FUTURE, TIMES = "future.npy", "times.npy"
 BEGIN = 1_000_000  # rows that decide what the step is
-LARGEST = 3e38  # a number: models compute in float32
 MOST_STRETCH = 20  # times as many steps as rows, beyond which the steps are called irregular
 
 

@@ -11,9 +11,9 @@ import polars as pl
 
 from elman.tasks.errors import DataError
 from elman.tasks.estimators import Array, Estimator
+from elman.tasks.files.arrays import LARGEST
 from elman.tasks.series import run as series_runs
 from elman.tasks.series.columns import Columns
-from elman.tasks.series.data import LARGEST
 from elman.tasks.series.forecaster import Forecaster, Past
 from elman.tasks.settings import SERIES_LOOP, SeriesSettings
 
