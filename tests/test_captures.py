@@ -9,7 +9,13 @@ import functools
 
 import captures
 import pytest
+import torch
 from covering import covering
+from torch import Tensor
+from torch.func import functional_call, grad, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+import elman
 
 # torch's own exporters and tracers raise them
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -50,3 +56,20 @@ def test_what_is_promised_is_right(capture: str, kind: str) -> None:
     cells = [cell for cell in SQUARE if (cell.capture, cell.kind) == (capture, kind)]
     assert {cell: judge(cell) for cell in cells} == dict.fromkeys(cells, (captures.RIGHT, []))
     assert cells
+
+
+@pytest.mark.parametrize("kind", [elman.RNN, elman.GRU, elman.LSTM, elman.LeakyRNN])
+@pytest.mark.parametrize("each", [False, True], ids=["grad", "gradients of each sequence"])
+def test_transforms_in_a_symbolic_trace(kind: type[torch.nn.Module], each: bool) -> None:
+    """What the trace was given had 5 steps and 2 sequences; what it is run on has not."""
+    layer = kind(3, 4)
+    weights = {name: weight.detach() for name, weight in layer.named_parameters()}
+
+    def loss(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(layer, weights, (x,))[0].square().sum()
+
+    gradients = vmap(grad(loss), (None, 1)) if each else grad(loss)
+    traced = make_fx(gradients, tracing_mode="symbolic")(weights, torch.randn(5, 2, 3))
+    for steps, sequences in ((5, 2), (7, 4)):
+        x = torch.randn(steps, sequences, 3)
+        torch.testing.assert_close(traced(weights, x), gradients(weights, x))

@@ -46,7 +46,7 @@ class Signature:
         gives = ["output", *(f"{state}_n" for state in self.cell.states), "mark", *self.cell.saved]
         given = ", ".join(f"Tensor {name}" for name in gives)
         gradients = ", ".join(f"Tensor? d_{name}" for name in gives[: 1 + len(self.cell.states)])
-        back = f"Tensor output, Tensor[] saved, {gradients}, bool[] needs, int? groups"
+        back = f"Tensor output, Tensor[] saved, {gradients}, bool[] needs, SymInt? groups"
         forward = f"({taken}, {by_name}) -> ({given})"
         return {self.name: forward, f"{self.name}_backward": f"({taken}, {back}, {by_name}) -> Tensor[]"}
 

@@ -110,8 +110,8 @@ def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights:
     A first call is asked for everything. One that looks like it to torch, under the same modes, needs
     no other question.
     """
-    if _is_compiling() or _tracing_state() is not None or type(input) not in PLAIN:  # a trace takes sizes down, too
-        return None
+    if _is_compiling() or _tracing_state() is not None or not moment.is_quiet() or type(input) not in PLAIN:
+        return None  # a trace takes sizes down, too, and they may be symbols
     before = _before(
         layer._cell.name,
         _settings_of(layer),
@@ -122,7 +122,7 @@ def usual_call(layer: "Recurrent", input: Any, states: tuple[Any, ...], weights:
     )
     for usual in before:
         if usual.looks(input, *states, *weights):
-            if moment.is_quiet() and asked() is usual.asked:
+            if asked() is usual.asked:
                 return usual
             break
     if own_kernels() is None or not _is_usual(layer, input, states, weights):
