@@ -235,13 +235,12 @@ function sayCheck(app) {
   const good = equal && !check.broken;
   const node = byId("check");
   const said = equal && check.broken ? say.checkNone(check.cells, check.broken) : null;
-  write(
-    node,
-    `${good ? "✓" : "✗"} ${said ?? (good ? say.check : say.checkBad)(check.cells, short(check.difference))}`,
-  );
+  const large = check.relative < check.difference; // the largest difference is that of a state above 1
+  const compared = (good ? say.check : say.checkBad)(check.cells, short(check.relative), large);
+  write(node, `${good ? "✓" : "✗"} ${said ?? compared}`);
   node.title = say.checkTitle;
   node.className = good ? "scripted good" : "scripted bad";
-  node.dataset.difference = check.difference;
+  node.dataset.difference = check.relative;
   node.dataset.cells = check.cells;
 }
 

@@ -61,7 +61,7 @@ const ENGLISH = {
   fieldTitle: "Change it: everything is computed anew. Z takes it back.",
   was: (value) => `was ${value}`,
   moved: (count, cells, where, before, now) =>
-    `${count} of ${cells} hidden states moved; most of all ${where}: ${before} → ${now}.`,
+    `${count} of ${cells} hidden state${cells === 1 ? "" : "s"} moved; most of all ${where}: ${before} → ${now}.`,
   movedNothing: "No hidden state moved.",
   movedNone: "Click a number in the panel to change it, too.",
   movedOther: "This is not the recorded run.",
@@ -169,12 +169,14 @@ const ENGLISH = {
   radius: (radius) => `A small change of the state becomes about ${radius} times as large with each step.`,
   radiusTitle: (own, layer) =>
     `The spectral radius of one step’s Jacobian dh_t/dh_(t-1), the median over the steps.${own === null ? "" : ` That of weight_hh_l${layer} alone is ${own}.`}`,
-  check: (cells, difference) => `${cells} cells recomputed here; largest difference ${difference}`,
-  checkBad: (cells, difference) => `${cells} cells recomputed here differ by up to ${difference}`,
+  check: (cells, difference, large) =>
+    `${cells} cell${cells === 1 ? "" : "s"} recomputed here; largest ${large ? "relative " : ""}difference ${difference}`,
+  checkBad: (cells, difference, large) =>
+    `${cells} ${cells === 1 ? "cell recomputed here differs" : "cells recomputed here differ"} by up to ${difference}${large ? " of the state’s size" : ""}`,
   checkNone: (cells, broken) =>
-    `${broken} of ${cells} cells are NaN or infinite, so there is little to compare: look for it in the input and the weights`,
+    `${broken} of ${cells} cell${cells === 1 ? " is" : "s are"} NaN or infinite, so there is little to compare: look for it in the input and the weights`,
   checkTitle:
-    "This page computes every hidden state anew from the input and the weights, in JavaScript, and compares it with the recorded one.",
+    "This page computes every hidden state anew from the input and the weights, in JavaScript, and compares it with the recorded one: one above 1 relative to its size.",
   kernels: (backend, difference) => `${backend} kernels against the reference: ${difference}`,
   keys: "Keys: ← → step, ↑ ↓ layer, Enter pins, Esc lets go, Home and End jump, Z takes a change back.",
   tourSteps: [

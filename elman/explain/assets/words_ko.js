@@ -169,11 +169,12 @@ const KOREAN = {
   radius: (radius) => `상태를 조금 바꾸면 그 차이는 한 시점마다 약 ${radius}배가 됩니다.`,
   radiusTitle: (own, layer) =>
     `한 시점의 야코비 행렬 dh_t/dh_(t-1)의 스펙트럼 반지름(시점들의 중앙값)입니다.${own === null ? "" : ` weight_hh_l${layer}만의 값은 ${own}입니다.`}`,
-  check: (cells, difference) => `여기서 다시 계산한 칸 ${cells}개, 가장 큰 차이 ${difference}`,
-  checkBad: (cells, difference) => `여기서 다시 계산한 칸 ${cells}개가 최대 ${difference}만큼 다릅니다`,
+  check: (cells, difference, large) => `여기서 다시 계산한 칸 ${cells}개, 가장 큰 ${large ? "상대 " : ""}차이 ${difference}`,
+  checkBad: (cells, difference, large) =>
+    `여기서 다시 계산한 칸 ${cells}개가 ${large ? "상대 차이로 " : ""}최대 ${difference}만큼 다릅니다`,
   checkNone: (cells, broken) =>
     `칸 ${cells}개 가운데 ${broken}개가 NaN이거나 무한대라서 비교할 값이 거의 없습니다. 입력과 가중치를 살펴보세요`,
-  checkTitle: "이 페이지는 입력과 가중치만으로 모든 은닉 상태를 JavaScript로 다시 계산해 기록된 값과 비교합니다.",
+  checkTitle: "이 페이지는 입력과 가중치만으로 모든 은닉 상태를 JavaScript로 다시 계산해 기록된 값과 비교합니다. 1보다 큰 상태는 그 크기에 견준 상대 차이로 비교합니다.",
   kernels: (backend, difference) => `${backend} 커널과 기준 구현의 차이: ${difference}`,
   keys: "단축키: ← → 시점, ↑ ↓ 층, Enter 고정, Esc 해제, Home과 End 처음과 끝, Z 되돌리기.",
   tourSteps: [
