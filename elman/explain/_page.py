@@ -150,7 +150,7 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
         "radii": spectral,
         "backend": trace.backend,
         "difference": trace.difference if math.isfinite(trace.difference) else None,
-        "notes": trace.notes,
+        "notes": trace.bilingual_notes,
         "title": labels.title,
         "note": labels.note,
         "head": None

@@ -11,7 +11,7 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 from elman.autograd.run import run
 from elman.call.checks import check_call, check_lengths, check_weights
 from elman.call.over_time import Given, with_terms
-from elman.explain._language import language, say, speaking
+from elman.explain._language import language
 from elman.explain._trace import Trace
 from elman.kernels.cells import CELLS
 from elman.kernels.problem import Problem
@@ -97,29 +97,27 @@ def trace(
     given = pair_of("LSTM", hx) if rnn.mode == "LSTM" else () if hx is None else (cast(Tensor, hx),)
     check_call(layer, input, given, next(iter(weights.values())))
     check_weights(layer, list(weights.values()))
-    notes = []
+    notes: list[dict[str, str]] = []
     batched = True
     if isinstance(input, PackedSequence):
         if lengths is not None:
             raise ValueError("A PackedSequence holds its own lengths: pass a padded tensor with lengths=.")
         input, lengths = pad_packed_sequence(input, batch_first=rnn.batch_first)
-        with speaking(lang):
-            notes.append(
-                say(
-                    "The input was a PackedSequence; it is shown padded.",
-                    "입력은 PackedSequence였고, 패딩해서 보여 줍니다.",
-                )
-            )
+        notes.append(
+            {
+                "en": "The input was a PackedSequence; it is shown padded.",
+                "ko": "입력은 PackedSequence였고, 패딩해서 보여 줍니다.",
+            }
+        )
     elif input.dim() == 2:
         batched = False
     if rnn.dropout and rnn.training and rnn.num_layers > 1:
-        with speaking(lang):
-            notes.append(
-                say(
-                    "Dropout between the layers was left out, as in eval mode.",
-                    "층 사이의 드롭아웃은 eval 모드처럼 적용하지 않았습니다.",
-                )
-            )
+        notes.append(
+            {
+                "en": "Dropout between the layers was left out, as in eval mode.",
+                "ko": "층 사이의 드롭아웃은 eval 모드처럼 적용하지 않았습니다.",
+            }
+        )
     x = input.detach()
     x = x.unsqueeze(1) if not batched else x.transpose(0, 1) if rnn.batch_first else x
     T, N, _ = x.shape
@@ -139,13 +137,12 @@ def trace(
         problem = problem._replace(terms=tuple(_wide(term.detach()) for term in problem.terms))
         cell, starts = problem.cell, list(problem.states)
         if rnn.form == "potential":
-            with speaking(lang):
-                notes.append(
-                    say(
-                        "The layer takes and gives the potential, v_0 and v_n; h_0 and h_n are f of them.",
-                        "이 층이 받고 돌려주는 상태는 전위 v_0과 v_n입니다. h_0과 h_n은 거기에 f를 적용한 값입니다.",
-                    )
-                )
+            notes.append(
+                {
+                    "en": "The layer takes and gives the potential, v_0 and v_n; h_0 and h_n are f of them.",
+                    "ko": "이 층이 받고 돌려주는 상태는 전위 v_0과 v_n입니다. h_0과 h_n은 거기에 f를 적용한 값입니다.",
+                }
+            )
     with torch.autocast(x.device.type, enabled=False):
         chosen, _ = choose(problem)
         fast_output, fast_last = run(problem)
@@ -181,7 +178,7 @@ def trace(
         h_n=ends["h"],
         backend=chosen.name,
         difference=max(map(_difference, (fast_output.cpu(), *(s.cpu() for s in fast_last)), (output, *last))),
-        notes=tuple(notes),
+        bilingual_notes=tuple(notes),
         lang=lang,
         hidden=states["h"],
         before=before["h"],

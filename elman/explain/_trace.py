@@ -59,7 +59,7 @@ class Trace:
         c_0, c, c_before, c_n: the cell state of an LSTM, as h_0, hidden, before and h_n; None for the others.
         v_0, v, v_before, v_n: the potential of a LeakyRNN of form "potential", likewise. It is what that layer takes
             and gives as its state; hidden is f(v), and h_0 and h_n are f(v_0) and f(v_n).
-        notes: what a reader should know about how it was traced.
+        bilingual_notes: what a reader should know about how it was traced, in "en" and "ko".
         lang: the language of its sentences, "en" or "ko".
         labels: words for the axes, given by `label`.
     """
@@ -91,9 +91,14 @@ class Trace:
     v: Tensor | None = None
     v_before: Tensor | None = None
     v_n: Tensor | None = None
-    notes: tuple[str, ...] = ()
+    bilingual_notes: tuple[Mapping[str, str], ...] = ()
     lang: str = "en"
     labels: Labels = field(default_factory=Labels)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know about how it was traced."""
+        return tuple(note[self.lang] for note in self.bilingual_notes)
 
     @property
     def anatomy(self) -> Anatomy:

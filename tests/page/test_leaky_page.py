@@ -128,3 +128,15 @@ def test_the_way_back_is_that_of_the_leak(tab, tmp_path, form) -> None:
     numbers = torch.tensor([[float(n) for n in label.rsplit(": ", 1)[1].split(", ")] for label in shown])
     gradients = torch.stack([state.grad for state in states[1:]])
     torch.testing.assert_close(numbers[:5], gradients, rtol=6e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_notes_are_in_the_language_of_the_page(tab, tmp_path, lang) -> None:
+    """Whatever language the trace itself speaks."""
+    trace = elman.trace(noisy("potential"), torch.randn(4, 3), lang=lang)
+    english, korean = (trace.bilingual_notes[0][name] for name in ("en", "ko"))
+    assert trace.notes == ({"en": english, "ko": korean}[lang],)
+    one = tab(trace.save(tmp_path / "run.html"), locale="ko-KR")
+    assert one.page.locator("#kernels").inner_text().endswith(f" · {korean}")
+    one.page.click("#language")
+    assert one.page.locator("#kernels").inner_text().endswith(f" · {english}")

@@ -152,7 +152,7 @@ function drawWords(app) {
   byId("language").textContent = say.language;
   byId("language").setAttribute("aria-label", say.languageLabel);
   byId("language").lang = state.lang === "en" ? "ko" : "en";
-  write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes].join(" · "));
+  write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes.map(told)].join(" · "));
   drawSequences(app);
   drawLedger(app);
   drawBeside(app);
