@@ -154,3 +154,21 @@ def test_text_that_is_typed_is_read_and_predicted_as_by_torch(tab, tmp_path) -> 
     assert one.page.locator(".head b").all_inner_texts() == list("ab")
     plain = tab(elman.trace(rnn, torch.randn(3, 5)).save(tmp_path / "plain.html"))
     assert plain.page.locator("#typed-box").is_hidden()
+
+
+def test_a_loss_without_target_says_what_is_missing(tab, tmp_path) -> None:
+    """Of the input read the other way the targets are not known; its output layer is there as before."""
+    missing_head, missing_target = "There is no output layer here", "What should come out is not known here"
+    trace, said = elman.trace(elman.RNN(4, 3), torch.randn(5, 2, 4)), []
+    for name, read in (
+        ("plain", trace),
+        ("open", trace.label(head=nn.Linear(3, 1))),
+        ("known", trace.label(head=nn.Linear(3, 1), targets=[0.5] * 5)),
+    ):
+        one = tab(read.save(tmp_path / f"{name}.html"), "#back=1")
+        said.append(one.page.locator("#panel p").all_inner_texts()[1])
+    assert said[0].startswith(missing_head)
+    assert said[1].startswith(missing_target)
+    assert said[2].startswith("Loss after step 4: ")
+    one.page.click("#batch-first")
+    assert one.page.locator("#panel p").all_inner_texts()[1].startswith(missing_target)

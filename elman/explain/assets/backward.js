@@ -68,7 +68,7 @@ function lossLines(app) {
     const { kind, value, target, y, unit } = losses.get(t);
     if (kind === "entropy") return say.lossEntropy(t, visible(translated(app, target)), short(value));
     if (kind === "square") return say.lossSquare(t, rounded(y[0]), rounded(target), short(value));
-    return say.lossIsUnit(app.outputIndex(t, unit), rounded(value));
+    return say.lossIsUnit(app.outputIndex(t, unit), rounded(value), Boolean(app.head));
   });
   if (steps.length > 3) lines.push(say.lossMore(steps.length - 3));
   return lines.map((text) => el("p", { prose: text }));

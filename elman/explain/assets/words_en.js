@@ -33,7 +33,8 @@ const ENGLISH = {
   lossChoose: "Takes the loss of this step in or leaves it out",
   lossEntropy: (t, target, value) => `Loss after step ${t}: ${value}, the cross-entropy −log p(“${target}”).`,
   lossSquare: (t, y, target, value) => `Loss after step ${t}: ${value}, that is (y − target)² with y[${t}] = W_y h[${t}] + b_y = ${y} and target ${target}.`,
-  lossIsUnit: (name, value) => `There is no output layer here, so the loss is a number of output itself: ${name} = ${value}.`,
+  lossIsUnit: (name, value, head) =>
+    `${head ? "What should come out is not known here" : "There is no output layer here"}, so the loss is a number of output itself: ${name} = ${value}.`,
   lossMore: (n) => `… and that of ${n} more step${n === 1 ? "" : "s"}.`,
   backAbout: "dL/dh says how much the loss changes when a number changes a little. Arrows and lines are as thick as the gradient is large.",
   backHint: "Click a loss to take it in or to leave it out.",

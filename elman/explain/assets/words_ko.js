@@ -33,7 +33,8 @@ const KOREAN = {
   lossChoose: "이 시점의 손실을 넣거나 뺍니다",
   lossEntropy: (t, target, value) => `시점 ${t}의 손실은 ${value}입니다. 교차 엔트로피 −log p(“${target}”)입니다.`,
   lossSquare: (t, y, target, value) => `시점 ${t}의 손실은 ${value}입니다. (y − 목표)²이고, y[${t}] = W_y h[${t}] + b_y = ${y}, 목표는 ${target}입니다.`,
-  lossIsUnit: (name, value) => `여기에는 출력층이 없으므로 output의 숫자 하나를 손실로 삼습니다: ${name} = ${value}`,
+  lossIsUnit: (name, value, head) =>
+    `여기에는 ${head ? "목표값이" : "출력층이"} 없으므로 output의 숫자 하나를 손실로 삼습니다: ${name} = ${value}`,
   lossMore: (n) => `… 그리고 시점 ${n}개의 손실이 더 있습니다.`,
   backAbout: "dL/dh는 이 숫자를 조금 바꿀 때 손실이 얼마나 달라지는지를 나타냅니다. 화살표와 선의 굵기가 기울기의 크기입니다.",
   backHint: "손실을 누르면 그 시점을 넣거나 뺍니다.",
