@@ -18,6 +18,18 @@ BEYOND = """() => [...document.querySelectorAll(".cell")].filter((cell) => {
   });
 }).map((cell) => `${cell.dataset.row}.${cell.dataset.col}`)"""
 
+# The names of first and last states that stand in sight, right of the rows' labels and left of the edge.
+NAMES_IN_SIGHT = """() => {
+  const { right: left } = document.querySelector(".curtain").getBoundingClientRect();
+  const { right } = document.getElementById("scroller").getBoundingClientRect();
+  return [...document.querySelectorAll(".end")].filter((name) => {
+    const text = document.createRange();
+    text.selectNodeContents(name);
+    const of = text.getBoundingClientRect();
+    return of.left >= left && of.right <= right;
+  }).map((name) => name.textContent);
+}"""
+
 
 @pytest.mark.parametrize("width", [390, 768, 1280, 1600])
 @pytest.mark.parametrize(("inputs", "units"), [(1, 8), (3, 8), (4, 5), (8, 3)])
@@ -26,3 +38,17 @@ def test_numbers_stay_in_their_cells(tab, tmp_path, inputs, units, width) -> Non
     trace = elman.trace(nn.RNN(inputs, units), torch.randn(6, 2, inputs))
     one = tab(trace.save(tmp_path / "run.html"), viewport={"width": width, "height": 900})
     assert one.page.evaluate(BEYOND) == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("cls", [nn.RNN, nn.LSTM])
+def test_first_and_last_states_are_called_by_their_whole_names(tab, tmp_path, cls, width) -> None:
+    """In a long run, whose cells are narrower than `h_0[3, 11]`."""
+    trace = elman.trace(cls(4, 8, 2, bidirectional=True), torch.randn(120, 12, 4))
+    file = trace.save(tmp_path / "run.html", batch=[0, 11])
+    one = tab(file, "#t=0&b=1", viewport={"width": width, "height": 900})
+    for button in ("#first", "#last"):
+        one.page.click(button)
+        shown = one.page.evaluate(NAMES_IN_SIGHT)
+        assert len(shown) == 4 * len(trace.states)
+        assert all("11]" in name for name in shown)

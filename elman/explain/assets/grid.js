@@ -90,6 +90,9 @@ function roomForWords(app) {
   return Math.min(110, Math.max(0, ...widths) + 36) * (widths.some((width) => width > 16) ? 1 : 0);
 }
 
+// The width that the names of the first and last states need: h_0[0, 0].
+const roomForEnds = (app) => Math.ceil(6.8 * app.stateIndex("h_0", app.model.L - 1, app.model.D - 1).length) + 6;
+
 function buildGrid(app) {
   const { model, rows, say } = app;
   const { T, H, D } = model;
@@ -101,9 +104,12 @@ function buildGrid(app) {
   const least = Math.max(numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42, roomForWords(app));
   const most = Math.max(least, numbers ? (D === 2 ? 128 : 104) : 72);
   const between = T > 100 ? 10 : T > 32 ? 12 : T > 8 || innerWidth <= 640 ? 16 : 22;
-  const room = (byId("scroller").clientWidth - 100) / (T + 2) - between;
+  const ends = roomForEnds(app);
+  const across = byId("scroller").clientWidth - 100 - (T + 2) * between;
+  const room = Math.min(across / (T + 2), (across - 2 * ends) / T);
   const width = Math.floor(Math.max(least, Math.min(most, room)));
   grid.style.setProperty("--cw", `${width}px`);
+  grid.style.setProperty("--ew", `${Math.max(width, ends)}px`);
   grid.style.setProperty("--gx", `${between}px`);
   grid.classList.toggle("tight", width < 48);
   app.roomy = width >= 50;

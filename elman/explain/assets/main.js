@@ -217,7 +217,7 @@ function revealCursor(app) {
   const scroller = byId("scroller");
   if (!node) return;
   const labels = document.querySelector("#grid .label").offsetWidth;
-  const margin = node.offsetWidth + 24; // the neighbour stays in sight too
+  const margin = Math.max(node.offsetWidth, roomForEnds(app)) + 24; // the neighbour stays in sight too
   const left = node.offsetLeft - labels - margin;
   const right = node.offsetLeft + node.offsetWidth + margin;
   if (left < scroller.scrollLeft) scroller.scrollLeft = left;
