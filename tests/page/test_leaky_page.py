@@ -106,6 +106,18 @@ def test_the_tour_speaks_of_the_leak(tab, tmp_path, form, locale) -> None:
     assert not [text for text in texts if re.search("gate|게이트", text)]
 
 
+@pytest.mark.parametrize("locale", ["en-US", "ko-KR"])
+@FORMS
+def test_the_way_back_speaks_of_the_leak(tab, tmp_path, form, locale) -> None:
+    """A leak is no gate."""
+    trace = elman.trace(noisy(form), torch.randn(4, 3))
+    row = "l0" if trace.anatomy.kept == "h" else "l0v"
+    one = tab(trace.save(tmp_path / "run.html"), f"#t=1&row={row}&back=1", locale=locale)
+    text = one.page.locator("#panel").inner_text()
+    assert re.search("kept by 1 − α|1 − α로 남아", text)
+    assert not re.search("gate|게이트", text)
+
+
 @FORMS
 def test_the_way_back_is_that_of_the_leak(tab, tmp_path, form) -> None:
     """1 - α is what multiplies along the state that leaks, and the gradient at every state is autograd's."""

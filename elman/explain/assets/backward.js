@@ -45,7 +45,7 @@ function gradientPanel(app, place, unit) {
   const { l, d, t, u, state: name } = source;
   const sum = spellGradient(app, source);
   const terms = sum.parts.map(([from, products]) => [
-    say.backFrom[from],
+    say.backFrom[from === "kept" && model.kind.leaks ? "leaked" : from],
     products.reduce((total, { value }) => total + value, 0),
   ]);
   const section = el("section", { id: "arithmetic", "aria-label": say.backMade });
@@ -53,7 +53,7 @@ function gradientPanel(app, place, unit) {
     el("h3", { text: `${say.unit(u)} · dL/d${name}[${t}] · ${say.way(l, d, model.D)}` }),
     formulaOf(sum.formula),
   );
-  const about = isGated(model.kind) ? say.backSums(rowsSaid(model)) : say.backSlope(model.kind.name);
+  const about = isGated(model.kind) ? say.backSums(rowsSaid(model), model.kind.leaks) : say.backSlope(model.kind.name);
   if (terms.length) section.append(waterfall(app, terms, sum.value, short), el("p", { class: "quiet", prose: about }));
   section.append(...wayLines(app, source));
   if (sum.all.length) section.append(productTable(app, { fromInput: sum.all, fromState: [] }));

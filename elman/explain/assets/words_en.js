@@ -45,9 +45,11 @@ const ENGLISH = {
     through: "through h",
     next: "from the next state",
     kept: "kept by the gate",
+    leaked: "kept by 1 − α",
   },
   backSlope: (name) => `dL/da is the gradient at the sum inside ${name}: dL/dh times the derivative of ${name} there.`,
-  backSums: (rows) => `dL/da is the gradient at the sum inside each gate, numbered as the rows of the weights: ${rows}.`,
+  backSums: (rows, leaks) =>
+    `dL/da is the gradient at the sum ${leaks ? "of each unit" : "inside each gate"}, numbered as the rows of the weights: ${rows}.`,
   keptSaid: (state, gate, unit, n, product) =>
     `Along ${state} of unit ${unit} nothing but ${gate} multiplies: over ${n === 1 ? "one step" : `${n} steps`} ${product} of the gradient stays. What comes through W_hh is added to it.`,
   waySaidGates: (n, name, each, all) =>

@@ -45,9 +45,11 @@ const KOREAN = {
     through: "h를 거쳐",
     next: "다음 상태에서",
     kept: "게이트로 남아",
+    leaked: "1 − α로 남아",
   },
   backSlope: (name) => `dL/da는 ${name} 안쪽 합에서의 기울기입니다. dL/dh에 그 점에서의 ${name} 미분값을 곱한 값입니다.`,
-  backSums: (rows) => `dL/da는 게이트마다 그 안쪽 합에서의 기울기이고, 번호는 가중치의 행 번호입니다: ${rows}`,
+  backSums: (rows, leaks) =>
+    `dL/da는 ${leaks ? "유닛마다 그 합" : "게이트마다 그 안쪽 합"}에서의 기울기이고, 번호는 가중치의 행 번호입니다: ${rows}`,
   keptSaid: (state, gate, unit, n, product) =>
     `유닛 ${unit}의 ${state}를 따라서는 ${gate}만 곱해집니다. ${n}시점을 거슬러 오는 동안 기울기의 ${product}배가 남습니다. W_hh를 지나온 기울기는 여기에 더해집니다.`,
   waySaidGates: (n, name, each, all) =>
