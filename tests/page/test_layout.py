@@ -2,17 +2,18 @@
 
 import pytest
 import torch
-from browser import missing
+from browser import drawn, missing
 from torch import nn
 
 import elman
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no browser: {missing()}")
 
-# Tiles and pictures that reach beyond the cell they are in.
+# Cells whose tiles or pictures reach beyond them, or whose numbers reach beyond their tiles.
 BEYOND = """() => [...document.querySelectorAll(".cell")].filter((cell) => {
   const of = cell.getBoundingClientRect();
   return [...cell.querySelectorAll(".tile, canvas")].some((one) => {
+    if (one.scrollWidth > one.clientWidth) return true;
     const { left, right, top, bottom } = one.getBoundingClientRect();
     return left < of.left || right > of.right || top < of.top || bottom > of.bottom;
   });
@@ -38,6 +39,26 @@ def test_numbers_stay_in_their_cells(tab, tmp_path, inputs, units, width) -> Non
     trace = elman.trace(nn.RNN(inputs, units), torch.randn(6, 2, inputs))
     one = tab(trace.save(tmp_path / "run.html"), viewport={"width": width, "height": 900})
     assert one.page.evaluate(BEYOND) == []
+    one.page.click("#backward")
+    assert one.page.evaluate(BEYOND) == []
+
+
+def test_a_tile_is_as_wide_as_its_number(tab, tmp_path) -> None:
+    """-0.015, a gradient of two digits, is long for a number of a cell; where it has no room there is a picture."""
+    layer = elman.RNN.from_weights([[-0.015] * 5], [[0.0] * 5] * 5)
+    one = tab(elman.trace(layer, torch.zeros(6, 1)).save(tmp_path / "run.html"), "#t=5&back=1")
+    for width in range(700, 861, 16):
+        one.page.set_viewport_size({"width": width, "height": 900})
+        drawn(one.page)
+        assert one.page.evaluate(BEYOND) == []
+
+
+def test_frames_of_layers_stand_apart(tab, tmp_path) -> None:
+    trace = elman.trace(nn.LSTM(3, 4, 3), torch.randn(5, 3))
+    frames = tab(trace.save(tmp_path / "run.html")).page.locator(".frame")
+    top, middle, low = sorted((frame.bounding_box() for frame in frames.all()), key=lambda box: box["y"])
+    for above, below in ((top, middle), (middle, low)):
+        assert above["y"] + above["height"] < below["y"]
 
 
 @pytest.mark.parametrize("width", [390, 1280])

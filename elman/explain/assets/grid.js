@@ -1,6 +1,7 @@
 // The unrolled grid: a column a step, a row a layer and direction, the input below, the output above.
 
 const NUMBERS = 4; // a cell of up to four units shows them as numbers
+const ROOMY = 55; // pixels across, in which -0.015 can be written
 
 // What a cell shows: its numbers, or in the backward pass their gradient.
 const shownAt = (app, place) => (app.state.back ? gradientAt(app, place) : place.vector);
@@ -112,7 +113,7 @@ function buildGrid(app) {
   grid.style.setProperty("--ew", `${Math.max(width, ends)}px`);
   grid.style.setProperty("--gx", `${between}px`);
   grid.classList.toggle("tight", width < 48);
-  app.roomy = width >= 50;
+  app.roomy = width >= ROOMY;
   app.tight = width + between < 62;
   grid.style.setProperty("--steps", T);
   grid.setAttribute("aria-label", say.grid);
