@@ -105,7 +105,7 @@ function buildGrid(app) {
   const least = Math.max(numbers ? (D === 2 ? 96 : 58) : T > 100 ? 30 : T > 32 ? 38 : 42, roomForWords(app));
   const most = Math.max(least, numbers ? (D === 2 ? 128 : 104) : 72);
   const between = T > 100 ? 10 : T > 32 ? 12 : T > 8 || innerWidth <= 640 ? 16 : 22;
-  const ends = roomForEnds(app);
+  const ends = roomForEnds(app) - between / 2; // a name may reach a little into the gaps beside it
   const across = byId("scroller").clientWidth - 100 - (T + 2) * between;
   const room = Math.min(across / (T + 2), (across - 2 * ends) / T);
   const width = Math.floor(Math.max(least, Math.min(most, room)));
