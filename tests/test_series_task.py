@@ -119,6 +119,30 @@ DATED = {
     "in Korean, of Excel": ("연도,월,y\n2019.0,11.0,1\n2019.0,12.0,2\n2020.0,1.0,3\n", "연도-월", "2020-02", "1 month"),
     "quarters": ("Year,Quarter,y\n2019,3,1\n2019,4,2\n2020,1,3\n", "Year-Quarter", "2020Q2", "3 months"),
     "days": ("year,month,day,y\n2019,12,30,1\n2019,12,31,2\n2020,1,1,3\n", "year-month-day", "2020-01-02", "1 day"),
+    "days, and an hour": (
+        "year,month,day,time,y\n2019,12,30,12:00,1\n2019,12,31,12:00,2\n2020,1,1,12:00,3\n",
+        "year-month-day",
+        "2020-01-02",
+        "1 day",
+    ),
+    "whole dates beside a year and a month": (
+        "year,month,date,y\n2019,12,2019-12-30,1\n2019,12,2019-12-31,2\n2020,1,2020-01-01,3\n",
+        "date",
+        "2020-01-02",
+        "1 day",
+    ),
+    "whole dates beside a quarter, in Korean": (
+        "날짜,년도,분기,y\n2019-11-05,2019,4,1\n2019-12-05,2019,4,2\n2020-01-05,2020,1,3\n",
+        "날짜",
+        "2020-02-05",
+        "1 month",
+    ),
+    "whole dates under a name that comes after month": (
+        "month,ds,year,y\n12,2019-12-30,2019,1\n12,2019-12-31,2019,2\n1,2020-01-01,2020,3\n",
+        "ds",
+        "2020-01-02",
+        "1 day",
+    ),
 }
 
 
@@ -140,6 +164,35 @@ def test_times_in_several_columns_are_one(tmp_path, case, kind):
 def test_a_column_of_years_alone_is_the_time(tmp_path):
     (tmp_path / "a.csv").write_text("year,y\n2018,1\n2019,2\n2020,3\n")
     assert choose_columns(dated(open_table(tmp_path / "a.csv")), None, None).time == "year"
+
+
+def test_the_parts_of_a_time_are_left_out_unless_they_are_asked_for(tmp_path):
+    (tmp_path / "a.csv").write_text("year,month,date,y\n2019,12,2019-12-31,2\n2020,1,2020-01-01,3\n")
+    table = open_table(tmp_path / "a.csv")
+    columns = choose_columns(table, None, None)
+    assert (columns.time, columns.values, columns.parts, columns.left_out) == ("date", ["y"], ["year", "month"], [])
+    assert choose_columns(table, None, ["month", "y"]).values == ["month", "y"]
+    assert choose_columns(table, "year", None).values == ["month", "y"]
+
+
+def test_a_run_whose_time_was_made_of_parts_reads_them_beside_whole_dates(tmp_path):
+    """Runs of older versions made it of them where whole dates stood beside them too."""
+    rng = np.random.default_rng(0)
+    rows = [[f"{2000 + m // 12}", f"{m % 12 + 1}", f"{rng.normal():.3f}"] for m in range(120)]
+    (tmp_path / "a.csv").write_text("\n".join(["year,month,y", *(",".join(row) for row in rows), ""]))
+    table = dated(open_table(tmp_path / "a.csv"))
+    source = Source(table, choose_columns(table, None, None))
+    settings = SeriesSettings(window=8, horizon=3, hidden_size=4)
+    run = runs.begin(JOB, source, tmp_path / "run", settings, LoopSettings(steps=1, eval_every=1))
+    loop.fit(run.trainer, run.folder, progress=False, report=lambda step, value: None)
+    series_runs.measure(run)
+    (tmp_path / "b.csv").write_text(
+        "\n".join(["date,year,month,y", *(f"{row[0]}-{int(row[1]):02d}-15,{','.join(row)}" for row in rows), ""])
+    )
+    forecaster = Forecaster(run.folder)
+    found = [forecaster.read(tmp_path / name) for name in ("a.csv", "b.csv")]
+    assert np.array_equal(found[0].values, found[1].values)
+    assert [past.at(len(past.values)) for past in found] == ["2010-01", "2010-01"]
 
 
 def test_parquet_times_are_those_of_csv(tmp_path):

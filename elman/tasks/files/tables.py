@@ -98,13 +98,18 @@ def is_index(name: str) -> bool:
     return not name.strip() or re.fullmatch(r"Unnamed: \d+", name) is not None
 
 
+def has_strings(column: pl.Series) -> bool:
+    """Whether a column's values can be written as strings: lists, bytes and the like cannot."""
+    return not column.dtype.is_nested() and column.dtype not in (pl.Binary, pl.Object, pl.Duration)
+
+
 def as_strings(table: Table, column: pl.Series) -> pl.Series:
     """A column as strings.
 
     Raises:
         DataError: it holds lists, bytes or the like.
     """
-    if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object, pl.Duration):
+    if not has_strings(column):
         raise DataError(f"{table.file}, column {column.name} holds {column.dtype} where text or numbers are needed")
     return column.cast(pl.String)
 

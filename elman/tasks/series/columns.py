@@ -8,7 +8,7 @@ import polars as pl
 
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.files.tables import Table, as_strings, choose_column, is_index
-from elman.tasks.series.dated import DatedTable
+from elman.tasks.series.dated import WHOLE, DatedTable, time_parts, whole_time
 from elman.tasks.series.times import ACCEPTED, FORMS, NUMBER, Reading, readings
 
 TIMES = (
@@ -31,6 +31,7 @@ class Columns:
         future: columns that are known ahead.
         left_out: columns that could not be forecast, for they hold no numbers.
         index: columns that only number the rows, or have no name, left out too.
+        parts: columns that repeat the time, its year and month for instance, left out too.
         time_format: how the times are written, if the user said so.
     """
 
@@ -40,6 +41,7 @@ class Columns:
     future: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     index: list[str] = field(default_factory=list)
+    parts: list[str] = field(default_factory=list)
     time_format: str | None = None
 
 
@@ -55,7 +57,7 @@ def choose_columns(
     """The columns that were named; else the time column by its usual name or as the first, and all that hold numbers.
 
     A column that counts the rows is no series, and one without a name is the index that pandas writes: it may hold the
-    times, but is forecast only if asked for.
+    times, but is forecast only if asked for; so are the year and the month beside a column of whole times.
 
     Raises:
         DataError: there is no such column, none with numbers, or the first line holds values in place of names.
@@ -77,10 +79,15 @@ def choose_columns(
     if time is None:
         usual = [column for name in TIMES for column in table.columns if column.strip().lower() == name]
         time = usual[0] if usual else _first_of_times(table, head)
+        if time.strip().lower() not in WHOLE:
+            time = whole_time(table) or time
     if time in named:
         raise DataError(f"column {time!r} of {table.file} is the time: it cannot be given as {named[time]} as well")
     others = [name for name in table.columns if name != time and named.get(name) in (None, "--column")]
-    numbers = [name for name in others if not is_index(name) and head.height and _holds_numbers(head[name])]
+    of_time = time_parts(table).values()
+    parts = [] if time in of_time else [name for name in of_time if name in others]
+    series = [name for name in others if name not in parts and not is_index(name)]
+    numbers = [name for name in series if head.height and _holds_numbers(head[name])]
     counting = [name for name in numbers if head.height >= SURE and _counts_rows(head[name])]
     chosen = values or [name for name in numbers if name not in counting] or numbers
     if not chosen:
@@ -95,8 +102,8 @@ def choose_columns(
     if values:
         return Columns(time, values, list(read), list(future), time_format=time_format)
     index = [name for name in others if name not in chosen and (is_index(name) or name in counting)]
-    left_out = [name for name in others if name not in chosen + index]
-    return Columns(time, chosen, list(read), list(future), left_out, index, time_format)
+    left_out = [name for name in others if name not in chosen + index + parts]
+    return Columns(time, chosen, list(read), list(future), left_out, index, parts, time_format)
 
 
 def _first_of_times(table: Table, head: pl.DataFrame) -> str:

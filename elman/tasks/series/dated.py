@@ -5,8 +5,13 @@ from pathlib import Path
 
 import polars as pl
 
-from elman.tasks.files.tables import Table, as_strings
+from elman.tasks.files.tables import Table, as_strings, has_strings
+from elman.tasks.series.times import NUMBER, readings
 
+WHOLE = (
+    *("time", "date", "datetime", "timestamp", "ds", "t"),
+    *("시간", "시각", "일시", "날짜", "일자", "기준일", "년월", "연월"),
+)
 PARTS = {
     "year": ("year", "연도", "년도", "년", "yyyy"),
     "quarter": ("quarter", "분기", "qtr"),
@@ -54,13 +59,33 @@ class DatedTable:
 
 
 def dated(table: Table) -> Table | DatedTable:
-    """The table with a column of times where it has a year and a month, or a quarter, and no time beside them."""
+    """The table with a column of times where it has a year and a month, or a quarter, and no column of whole times."""
+    return table if whole_time(table) is not None else joined(table)
+
+
+def joined(table: Table) -> Table | DatedTable:
+    """The table with a column of times made of its parts, where it has them, whatever stands beside them."""
+    parts = time_parts(table)
+    return DatedTable(table, list(parts.values()), "quarter" in parts) if parts else table
+
+
+def time_parts(table: Table) -> dict[str, str]:
+    """The columns that make a time together, by what they hold; none where one is missing."""
     found = {}
     for part, names in PARTS.items():
         columns = [name for name in table.columns if name.strip().lower() in names]
         if len(columns) == 1:
             found[part] = columns[0]
-    for way in WAYS:
-        if all(part in found for part in way):
-            return DatedTable(table, [found[part] for part in way], "quarter" in way)
-    return table
+    way = next((way for way in WAYS if all(part in found for part in way)), ())
+    return {part: found[part] for part in way}
+
+
+def whole_time(table: Table) -> str | None:
+    """The column with a usual name of times that holds dates: hours of a day or numbers are no whole times."""
+    names = [column for name in WHOLE for column in table.columns if column.strip().lower() == name]
+    if not names:
+        return None
+    for _, rows in table.batches(names):
+        plain = [rows[name] for name in names if has_strings(rows[name])]
+        return next((column.name for column in plain if any(way.form != NUMBER for way in readings(column))), None)
+    return None

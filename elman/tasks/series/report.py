@@ -62,6 +62,8 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
         lines.append(
             f"left out, for it numbers the rows or has no name: column {' and '.join(map(repr, about['index']))}"
         )
+    if about.get("parts"):  # likewise
+        lines.append(f"left out, for it is part of a time: column {' and '.join(map(repr, about['parts']))}")
     if doubtful(clock.form):
         lines.append(f"the times are read as {clock.form}, the first is {clock.at(0)}; --time-format says it otherwise")
     return lines

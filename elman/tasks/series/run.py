@@ -263,4 +263,4 @@ def measure(run: Run) -> Measured:
 def _in_words(found: Read, columns: Columns) -> dict[str, Any]:
     """What config.json keeps of how the data was."""
     about = {field.name: getattr(found, field.name) for field in dataclasses.fields(found) if field.name != "clock"}
-    return {**about, "left_out": columns.left_out, "index": columns.index}
+    return {**about, "left_out": columns.left_out, "index": columns.index, "parts": columns.parts}
