@@ -642,6 +642,24 @@ def test_an_interval_that_does_not_hold_is_in_the_verdict():
     assert verdict(measured, 0.1) == "By MASE this model is better than naive; as good as exact."
 
 
+def test_a_measure_that_is_nan_neither_wins_nor_loses():
+    def one(mase: float, coverage: float = 0.8) -> Errors:
+        return Errors(np.array([mase]), np.array([mase]), np.array([mase]), np.array([coverage]))
+
+    nothing = np.zeros((1, 1, 1))
+    errors = {MODEL: one(0.5), "naive": one(1.0), "AR": one(float("nan")), "ETS": one(0.1)}
+    measured = Measured(np.arange(1), nothing, nothing > 0, {}, errors)
+    assert verdict(measured, 0.8) == (
+        "By MASE this model is better than naive; worse than ETS; not comparable with AR (there the measure is NaN): "
+        "use ETS, or train on more data."
+    )
+    errors[MODEL] = one(float("nan"), float("nan"))
+    assert verdict(measured, 0.8) == (
+        "By MASE this model is not comparable with naive and AR and ETS (its own measure is NaN). Whether its interval "
+        "holds what came is not known: that is NaN."
+    )
+
+
 def test_it_is_said_where_the_network_adds_nothing():
     assert learned(75, adopted=False).startswith("this model has the weights of step 75")
     assert "the forecasts are those of its linear path" in learned(0, adopted=False)

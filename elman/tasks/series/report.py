@@ -111,6 +111,8 @@ def verdict(measured: Measured, interval: float) -> str:
     says, best = standing(own, errors, same=dict.fromkeys(errors, max(SAME * own, SMALL)), lower=True)
     advice = f": use {best}, or train on more data" if best else ""
     held = float(measured.errors[MODEL].coverage.mean())
+    if math.isnan(held):
+        return f"By MASE this model is {says}{advice}. Whether its interval holds what came is not known: that is NaN."
     if abs(held - interval) <= NEAR:
         return f"By MASE this model is {says}{advice}."
     much = "too narrow" if held < interval else "too wide"

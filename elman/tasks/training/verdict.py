@@ -1,12 +1,13 @@
 """Who is better, in words that go with the numbers."""
 
+import math
 from collections.abc import Mapping
 
 
 def standing(
     own: float, others: Mapping[str, float], *, same: Mapping[str, float], lower: bool
 ) -> tuple[str, str | None]:
-    """How a model stands beside others, and which of those is the best that is better.
+    """How a model stands beside others, and which of those is the best that is better. Who has NaN stands nowhere.
 
     Args:
         own: the model's measure.
@@ -21,7 +22,14 @@ def standing(
     ahead = {name: (other - own) * (1 if lower else -1) for name, other in others.items()}
     better = [name for name, by in ahead.items() if by > same[name]]
     worse = [name for name, by in ahead.items() if by < -same[name]]
-    equal = [name for name in others if name not in better + worse]
-    kinds = (("better than", better), ("as good as", equal), ("worse than", worse))
-    says = "; ".join(f"{what} {' and '.join(names)}" for what, names in kinds if names)
+    unknown = [name for name, by in ahead.items() if math.isnan(by)]
+    equal = [name for name in others if name not in better + worse + unknown]
+    whose = "its own measure is NaN" if math.isnan(own) else "there the measure is NaN"
+    kinds = (
+        ("better than", better, ""),
+        ("as good as", equal, ""),
+        ("worse than", worse, ""),
+        ("not comparable with", unknown, f" ({whose})"),
+    )
+    says = "; ".join(f"{what} {' and '.join(names)}{why}" for what, names, why in kinds if names)
     return says, min(worse, key=ahead.__getitem__) if worse else None
