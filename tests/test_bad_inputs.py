@@ -288,6 +288,8 @@ def trained(tmp_path_factory) -> Path:
     for task, file in (("labels", "labels.csv"), ("series", "series.csv"), ("labels", "numbers.jsonl")):
         options = (LABELS if task == "labels" else SERIES).split()
         assert exit_code("train", task, folder / file, "-o", folder / Path(file).stem, *options) == 0
+    more = [*LABELS.split(), "--one-hot"]
+    assert exit_code("train", "labels", folder / "labels.csv", "-o", folder / "onehot", *more) == 0
     (folder / "other.csv").write_text("text,label\nab,\n")
     (folder / "days.csv").write_text("day,y\n" + "".join(f"2000-01-{i + 1:02d},1\n" for i in range(30)))
     (folder / "few.csv").write_text("\n".join(GOOD_SERIES.splitlines()[:8]) + "\n")
@@ -328,6 +330,14 @@ USES = {
     "train series few.csv -o series --resume": "is not the data that",
     "train series series.csv -o labels --resume": "labels was trained for another task: labels, not series",
     "train series series.csv -o series --resume --epochs 77": "was begun with steps 2, not 77.0 epochs",
+    "train labels labels.csv -o labels --resume --text-column a": "was begun with --text-column text, not a: --resume",
+    "train labels numbers.jsonl -o numbers --resume --label-column a": "was begun without --label-column: --resume",
+    "train labels numbers.jsonl -o numbers --resume --tokens characters": "--tokens is for texts, and numbers.jsonl",
+    "train labels numbers.jsonl -o numbers --resume --embedding-size 64": "--embedding-size is for texts, and numbers",
+    "train labels labels.csv -o onehot --resume --embedding-size 64": "--one-hot tokens have no embedding, so --em",
+    "train labels labels.csv -o new --from onehot --embedding-size 64": "--one-hot tokens have no embedding, so --em",
+    "train series series.csv -o series --resume --series-column y": "was begun without --series-column: --resume",
+    "train series series.csv -o series --resume --read-column y": "was begun without --read-column: --resume",
 }
 
 

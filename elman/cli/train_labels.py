@@ -13,7 +13,6 @@ from elman.tasks.errors import UserError
 from elman.tasks.settings import LABELS_LOOP, LabelsSettings, LoopSettings
 
 if TYPE_CHECKING:
-    from elman.tasks.labels.examples import Examples
     from elman.tasks.labels.run import Run, Scores
 
 
@@ -77,16 +76,20 @@ def labels(
     from elman.tasks.files.places import file_sha256, quoted
     from elman.tasks.labels import run as labels_runs
     from elman.tasks.labels.examples import open_examples
+    from elman.tasks.training import runs
 
     file = sets.find(data)
 
     def read() -> labels_runs.Source:
         examples = open_examples(file, text_column=text_column, label_column=label_column)
-        refuse_unread(context, examples)
+        one_hot = settings.one_hot if source is None else runs.read(labels_runs.JOB, source)[1].one_hot
+        refuse_unread(context, examples.numeric, examples.name, one_hot)
         return labels_runs.Source(examples, file_sha256(file), known_tokens(labels_runs.JOB, source))
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
-        return dict(zip(("text_column", "label_column"), config["data"].get("columns", ()), strict=False))
+        refuse_unread(context, "mean" in config, config["data"]["file"], config["model"]["one_hot"])
+        names = config["data"].get("columns", (None, None))
+        return dict(zip(("text_column", "label_column"), names, strict=True))
 
     run = open_run(context, labels_runs.JOB, file, read, settings, loop, columns)
     about = run.config["data"]
@@ -112,16 +115,16 @@ def labels(
     return outcome(run)
 
 
-def refuse_unread(context: typer.Context, examples: "Examples") -> None:
-    """Raise where an option was typed that these examples, or another option, leave without a meaning."""
-    if examples.numeric:
-        for name in ("tokens", "one_hot", "embedding_size"):
-            if options.given(context, name):
+def refuse_unread(context: typer.Context, numeric: bool, name: str, one_hot: bool) -> None:
+    """Raise where an option was typed that the data of this name, or one-hot tokens, leave without a meaning."""
+    if numeric:
+        for option in ("tokens", "one_hot", "embedding_size"):
+            if options.given(context, option):
                 raise UserError(
-                    f"--{name.replace('_', '-')} is for texts, and {examples.name} holds sequences of numbers, which "
-                    f"the model reads as they are: leave it out"
+                    f"--{option.replace('_', '-')} is for texts, and {name} holds sequences of numbers, which the "
+                    f"model reads as they are: leave it out"
                 )
-    elif options.given(context, "one_hot") and options.given(context, "embedding_size"):
+    elif one_hot and options.given(context, "embedding_size"):
         raise UserError("--one-hot tokens have no embedding, so --embedding-size has no meaning: give one of them")
 
 

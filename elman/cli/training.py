@@ -51,7 +51,7 @@ def open_run(
         read: opens the data for a new run.
         settings: of the task.
         loop: of the training.
-        columns: the values that options for columns had, from config.json.
+        columns: the values that options for columns had, from config.json; refuses options that the run does not read.
 
     Raises:
         UserError: the data, a setting or the folder is not usable.
@@ -68,10 +68,9 @@ def open_run(
         run = runs.resume(job, file, output, wanted, epochs=epochs, device=where)
         for name, own in columns(run.config).items():
             if options.given(context, name) and context.params[name] != own:
-                raise RunError(
-                    f"{output} was begun with --{name.replace('_', '-')} {own}, not {context.params[name]}: --resume "
-                    f"goes on as it was begun"
-                )
+                option = f"--{name.replace('_', '-')}"
+                begun = f"with {option} {own}, not {context.params[name]}" if own else f"without {option}"
+                raise RunError(f"{output} was begun {begun}: --resume goes on as it was begun")
         print(f"going on from step {run.trainer.step:,}")
         return run
     refuse_folder(output, overwrite=overwrite)
