@@ -1,5 +1,6 @@
 """elman explain: a page that shows every number of a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 
 def explain(
+    context: typer.Context,
     run: Annotated[
         Path | None,
         typer.Argument(help="A run folder of `elman train`.", metavar="RUN", show_default=False),
@@ -52,14 +54,15 @@ def explain(
     if example is not None and data is None:
         raise UserError("--example says which example of --data a labels model reads: give --data, or leave it out")
     if gallery is not None:
+        _refuse_unread(context, [], "is not read beside --gallery, which has its own pages and inputs")
         return {"pages": _write_gallery(gallery)}
     if output is None:
         output = free_path(Path("page.html"))
     refuse_existing(output, overwrite=overwrite)
     told: dict[str, Any] = {}
     if seed is not None:
-        if text is not None:
-            raise UserError("--text goes with a RUN folder; the example of --seed has its own input")
+        read = ["output", "overwrite"]
+        _refuse_unread(context, read, "goes with a RUN folder; the example of --seed has its own input")
         if seed not in EXAMPLES:
             raise UserError(f"there is no example {seed}: --seed is one of {', '.join(EXAMPLES)}")
         trace = EXAMPLES[seed]()
@@ -79,6 +82,13 @@ def explain(
     return {"pages": [str(output)], **told}
 
 
+def _refuse_unread(context: typer.Context, read: Sequence[str], why: str) -> None:
+    """Raise where an option was typed that is not among those that are read."""
+    for name in ("text", "data", "example", "output", "overwrite", "device"):
+        if options.given(context, name) and name not in read:
+            raise UserError(f"--{name} {why}")
+
+
 def _trace_run(
     run: Path, text: str | None, data: Path | None, example: int | None, device: str
 ) -> "tuple[Trace, dict[str, Any]]":
@@ -89,6 +99,8 @@ def _trace_run(
     if task in ("text", "series") and example is not None:
         raise UserError(f"--example is for models that tell labels, and {run} was trained for another task: {task}")
     if task == "series":
+        if text is not None:
+            raise UserError(f"{run} forecasts a series: it reads --data, what it forecasts from, and no --text")
         return _trace_series(run, data, device)
     if task == "labels":
         return _trace_labels(run, text, data, example, device)
@@ -96,6 +108,8 @@ def _trace_run(
         raise UserError(f"{run} was trained for another task: {task}, not text, labels or series")
     if text is None:
         raise UserError(f"{run} was trained on a text: give --text, what it is to read")
+    if data is not None:
+        raise UserError(f"{run} was trained on a text: it reads --text, and no --data")
 
     from elman.explain._characters import trace_text
     from elman.tasks.text import run as text_runs
