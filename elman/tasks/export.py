@@ -108,8 +108,8 @@ class Graph:
                 np.concatenate([_rows(rnn, cell, f"bias_{kind}_l{layer}{end}") for kind in ("ih", "hh")])
                 for end in ends
             ]
-            rows = [self.constant([layer * directions]), self.constant([(layer + 1) * directions])]
-            own = [self.node("Slice", start, *rows, self.constant([0])) for start in starts]
+            limits = layer * directions, (layer + 1) * directions, 0  # of its rows, along axis 0
+            own = [self.node("Slice", start, *(self.constant([limit]) for limit in limits)) for start in starts]
             way = "bidirectional" if directions == 2 else "forward"
             inputs = (x, w, r, self.constant(np.stack(both)), lengths or "", *own)
             outputs = 1 + len(cell.states)
