@@ -135,6 +135,10 @@ LABEL_FILES = {
         lines(*[{"sequence": [1], "label": label} for label in (1, 2, "1")]).encode(),
         'types.jsonl, line 3: the label "1" looks like another one, 1: give all labels in one type',
     ),
+    "floats.jsonl": (
+        lines(*[{"sequence": [1], "label": label} for label in (1.0, 2.0, "1.0")]).encode(),
+        'floats.jsonl, line 3: the label "1.0" looks like another one, 1.0: give all labels in one type',
+    ),
     "truth.jsonl": (
         lines(*[{"sequence": [1], "label": label} for label in ("true", False, True)]).encode(),
         'truth.jsonl, line 3: the label true looks like another one, "true": give all labels in one type',

@@ -173,6 +173,19 @@ def test_classify_writes_the_probability_of_every_label(folder, capsys):
     assert np.array(found["scores"]["confusion"]).trace() == right
 
 
+def test_1_and_1_0_are_one_label_as_they_are_one_number(folder, tmp_path, capsys):
+    lines = [json.dumps({"sequence": [i % 2, 1], "label": [2, 1, 2.0, 1.0][i % 4]}) for i in range(40)]
+    (tmp_path / "some.jsonl").write_text("\n".join(lines))
+    assert exit_code("train", "labels", tmp_path / "some.jsonl", "-o", tmp_path / "run", *NUMBERS.split()) == 0
+    config = tmp_path / "run" / "config.json"
+    assert json.loads(config.read_text())["labels"] == ["1", "2"]
+    capsys.readouterr()
+    now = told(capsys, "classify", tmp_path / "run", tmp_path / "some.jsonl")["scores"]
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"labels": ["1.0", "2.0"]}))  # of an older version
+    before = told(capsys, "classify", tmp_path / "run", tmp_path / "some.jsonl")["scores"]
+    assert (before["labels"], before["confusion"]) == (["1.0", "2.0"], now["confusion"])
+
+
 @pytest.mark.parametrize("given", ["abab\nbaba\n", "word,kind\nabab,x\nbaba,y\n", "﻿abab\r\n\r\nbaba"])
 def test_classify_reads_stdin(folder, capsys, monkeypatch, given):
     assert exit_code("classify", folder / "words", "--text", "abab", "--text", "baba") == 0

@@ -202,7 +202,7 @@ def _write(
             one: dict[str, Any] = {} if texts is None else {"text": texts[n]}
             one |= {"label": classifier.labels[p.argmax()], "probability": float(p.max())}
             if batch.labels is not None:
-                one["true label"] = batch.labels[n]
+                one["true label"] = _true_label(batch.labels[n], classifier)
             rows.append([f"{v:.4f}" if isinstance(v, float) else v for v in one.values()])
             if every:
                 rows[-1] += [f"{share:.4f}" for share in p]
@@ -213,6 +213,12 @@ def _write(
             pairs[one.get("true label", ""), one["label"]] += 1
         write(_as_csv(rows))
     return pairs
+
+
+def _true_label(name: str, classifier: "Classifier") -> str:
+    """The label as the model calls it: runs of older versions called the number 1.0 so, which is 1 now."""
+    older = f"{name}.0"
+    return older if classifier.numeric and name not in classifier.labels and older in classifier.labels else name
 
 
 def _as_csv(rows: Iterable[Sequence[str]]) -> str:

@@ -12,7 +12,7 @@ from elman.tasks.errors import DataError
 from elman.tasks.files.encodings import not_utf8
 from elman.tasks.files.places import require_file
 from elman.tasks.files.tables import JSON_LINES, ROWS, Table, as_strings, choose_column, is_index, listed, open_table
-from elman.tasks.labels.values import Numbers, as_label, as_numbers, shortened
+from elman.tasks.labels.values import Numbers, as_label, as_numbers, looks, shortened
 
 TEXTS = (
     *("text", "sentence", "review", "message", "name", "word", "title", "content", "document", "tweet", "sequence"),
@@ -166,7 +166,7 @@ class JsonLines:
         """The sequences as (T, F), F 1 for plain numbers."""
         sequences: list[Numbers] = []
         labels: list[str] = []
-        values: dict[str, Any] = {}  # the labels as they were written, by name
+        values: dict[str, Any] = {}  # the labels, by how they are written
         first = 0
         features: int | None = None
         for number, (line, content) in enumerate(self._objects()):
@@ -178,12 +178,13 @@ class JsonLines:
             if self.labelled:
                 value = content.get("label")
                 labels.append(as_label(value, where))
-                known = values.setdefault(labels[-1], value)
-                if isinstance(known, str) != isinstance(value, str):
-                    raise DataError(
-                        f"{where}: the label {shortened(value)} looks like another one, {shortened(known)}: give all "
-                        f"labels in one type"
-                    )
+                for look in looks(value, labels[-1]):
+                    known = values.setdefault(look, value)
+                    if isinstance(known, str) != isinstance(value, str):
+                        raise DataError(
+                            f"{where}: the label {shortened(value)} looks like another one, {shortened(known)}: give "
+                            f"all labels in one type"
+                        )
             if len(sequences) == ROWS:
                 yield Batch(first, sequences, labels if self.labelled else None)
                 first, sequences, labels = number + 1, [], []

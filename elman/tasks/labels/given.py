@@ -8,7 +8,7 @@ import polars as pl
 
 from elman.tasks.errors import DataError
 from elman.tasks.labels.examples import Batch
-from elman.tasks.labels.values import Numbers, as_label, as_numbers, require_unicode, shortened
+from elman.tasks.labels.values import Numbers, as_label, as_numbers, looks, require_unicode, shortened
 
 
 class Given:
@@ -29,7 +29,7 @@ class Given:
         if first is None or (isinstance(first, list | tuple | np.ndarray) and len(first) and isinstance(first[0], str)):
             raise DataError(f"{self.place(0)} must be a text or a sequence of numbers, not {shortened(_plain(first))}")
         self.labels: list[str] | None = None
-        self.values: dict[str, Any] = {}  # the labels as they were given, by name
+        self.values: dict[str, Any] = {}  # the labels as they were given, by how they are written
         if labels is not None:
             values = as_list(labels, "the labels")
             if len(values) != len(self._sequences):
@@ -64,12 +64,13 @@ class Given:
             plain = value.strip() if isinstance(value, str) else value
             if not isinstance(value, Hashable) or value not in names:
                 name = as_label(value, self.place(i))
-                known = self.values.setdefault(name, value)
-                if known != value and not (isinstance(known, str) and isinstance(value, str)):
-                    raise DataError(
-                        f"{self.place(i)}: the label {value!r} looks like another one, {known!r}: give all labels in "
-                        f"one type"
-                    )
+                for look in looks(value, name):
+                    known = self.values.setdefault(look, value)
+                    if known != value and not (isinstance(known, str) and isinstance(value, str)):
+                        raise DataError(
+                            f"{self.place(i)}: the label {value!r} looks like another one, {known!r}: give all labels "
+                            f"in one type"
+                        )
                 if known != value:  # the same but for the spaces around it
                     self.values[name] = plain
                 names[value] = name

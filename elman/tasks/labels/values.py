@@ -45,13 +45,23 @@ def as_numbers(sequence: Any, where: str, features: int | None) -> Numbers:
 
 
 def as_label(value: Any, where: str) -> str:
-    """A JSON value as the name of a class."""
+    """A JSON value as the name of a class: 1.0 is the number 1.
+
+    Example:
+        >>> as_label(1, "line 1"), as_label(1.0, "line 2"), as_label(0.5, "line 3"), as_label(True, "line 4")
+        ('1', '1', '0.5', 'true')
+    """
     if isinstance(value, str) and value.strip():
         require_unicode(value, where)
         return value.strip()
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return json.dumps(value)
+        return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
     raise DataError(f"{where}: the label must be a text or a number, not {shortened(value)}")
+
+
+def looks(value: Any, name: str) -> set[str]:
+    """How a label of this name is written: 1.0 as 1 too."""
+    return {name, json.dumps(value)} if isinstance(value, float) else {name}
 
 
 def shortened(value: Any) -> str:
