@@ -1,5 +1,6 @@
 """What every command takes, --from and --overwrite, and what classify and explain say."""
 
+import csv
 import io
 import json
 import os
@@ -184,6 +185,29 @@ def test_1_and_1_0_are_one_label_as_they_are_one_number(folder, tmp_path, capsys
     config.write_text(json.dumps(json.loads(config.read_text()) | {"labels": ["1.0", "2.0"]}))  # of an older version
     before = told(capsys, "classify", tmp_path / "run", tmp_path / "some.jsonl")["scores"]
     assert (before["labels"], before["confusion"]) == (["1.0", "2.0"], now["confusion"])
+
+
+BLANK = {
+    "texts": ("words", "abab\n\n \nbaba\n\n", [2, 3, 5]),
+    "texts of another system": ("words", "\r\nabab\rbaba\r\n", [1]),
+    "other separators": ("words", "ab\u2028ab\x0bba\x0c\x85\x1c\nbaba\n", []),
+    "CSV": ("words", "word,kind\nabab,x\n\n,\nbaba,y\n", [3, 4]),
+    "JSON lines": ("numbers", '\n{"sequence": [1, 2]}\n\n{"sequence": [1]}\n', [1, 3]),
+}
+
+
+@pytest.mark.parametrize("case", BLANK)
+def test_classify_says_which_lines_have_no_label(folder, capsys, monkeypatch, case):
+    run, given, blank = BLANK[case]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    assert exit_code("classify", folder / run, "-") == 0
+    captured = capsys.readouterr()
+    assert len(list(csv.DictReader(io.StringIO(captured.out)))) == 2
+    said = f"{len(blank)} blank line(s) of stdin have no label: {', '.join(map(str, blank))}\n"
+    assert (said in captured.err) == bool(blank)
+    assert ("blank" in captured.err) == bool(blank)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+    assert told(capsys, "classify", folder / run, "-")["blank_lines"] == blank
 
 
 @pytest.mark.parametrize("given", ["abab\nbaba\n", "word,kind\nabab,x\nbaba,y\n", "﻿abab\r\n\r\nbaba"])

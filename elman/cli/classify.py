@@ -56,6 +56,7 @@ def classify(
             raise UserError(f"{option} names a column of a file, and --text gives texts in place of one")
 
     from elman.tasks.files.places import refuse_existing
+    from elman.tasks.files.tables import listed
     from elman.tasks.labels.given import Given
     from elman.tasks.labels.run import Classifier
     from elman.tasks.training.checkpoint import replacing
@@ -77,7 +78,11 @@ def classify(
     guessed = getattr(examples, "text", None)
     if guessed is not None and guessed not in (text_column, *classifier.config["data"].get("columns", ())):
         print(f"the first line of {examples.name} was read as the column's name, {guessed!r}", file=sys.stderr)
-    told: dict[str, Any] = {"examples": kept}
+    if examples.blank:
+        rows = listed([f"{number:,}" for number in examples.blank])
+        name = "stdin" if data == STDIN else examples.name
+        print(f"{len(examples.blank):,} blank line(s) of {name} have no label: {rows}", file=sys.stderr)
+    told: dict[str, Any] = {"examples": kept, "blank_lines": list(examples.blank)}
     more = "or a DATA with true labels to see how many are found"
     if examples.labelled:
         told["scores"] = _show_scores(pairs, classifier.labels)
@@ -116,7 +121,9 @@ def _open(classifier: "Classifier", data: Path, text_column: str | None, label_c
         elif text_column or label_column:
             raise DataError(f"the first line on stdin names no column {text_column or label_column!r}")
         else:
-            yield Given([line for line in _text_of(file).splitlines() if line.strip()], name="stdin")
+            lines = [line.removesuffix("\n") for line in io.StringIO(_text_of(file), newline=None)]
+            blank = [number for number, line in enumerate(lines, 1) if not line.strip()]
+            yield Given([line for line in lines if line.strip()], name="stdin", blank=blank)
 
 
 def _names_column(file: Path, column: str | None) -> bool:

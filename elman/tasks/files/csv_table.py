@@ -43,6 +43,7 @@ class CsvTable:
 
     def __init__(self, file: Path, rows: int) -> None:
         self.file, self.rows = file, rows
+        self.blank: list[int] = []  # lines without a value, as far as batches has come
         csv.field_size_limit(max(csv.field_size_limit(), LONGEST))  # of the whole process; it is never lowered
         try:
             self.separator = self._separator()
@@ -58,8 +59,9 @@ class CsvTable:
         pick = itemgetter(*(self.columns.index(name) for name in columns))
         piece: list[Any] = []
         first = size = 0
+        self.blank = []
         try:
-            for _, row, length in self._read():
+            for _, row, length in self._read(self.blank):
                 piece.append(pick(row))
                 size += length
                 if len(piece) == self.rows or size > PIECE:
@@ -72,7 +74,7 @@ class CsvTable:
 
     def place(self, row: int) -> str:
         """File and line of a row; a row that spans lines is named by its first one."""
-        line = next(islice(self._read(), row, None))[0]
+        line = next(islice(self._read([]), row, None))[0]
         return f"{self.file}, line {line}"
 
     def _open(self) -> TextIO:
@@ -113,10 +115,11 @@ class CsvTable:
         share = sum(alike) / len(alike) if alike else 0.0
         return len(header) > 1, share, len(header), separator == "\t" and self.file.suffix.lower() == ".tsv"
 
-    def _read(self) -> Iterator[tuple[int, list[str], int]]:
+    def _read(self, blank: list[int]) -> Iterator[tuple[int, list[str], int]]:
         """Each row that is not blank: its first line, its values, and its length.
 
-        Blank is a line with nothing but separators and spaces. What the csv module complains of comes out as csv.Error.
+        Blank is a line with nothing but separators; its number goes into `blank`. What the csv module complains of
+        comes out as csv.Error.
         """
         last, length = "", 0
 
@@ -135,6 +138,7 @@ class CsvTable:
                 first, before = before + 1, reader.line_num
                 if len(row) != width or not row[0]:
                     if not any(row) and '"' not in last:
+                        blank.append(first)
                         continue
                     if len(row) > width:
                         raise DataError(

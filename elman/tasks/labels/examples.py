@@ -41,6 +41,10 @@ class Examples(Protocol):
     numeric: bool  # sequences of numbers rather than texts
     labelled: bool
 
+    @property
+    def blank(self) -> Sequence[int]:
+        """The lines that hold nothing and are left out, as far as batches has come."""
+
     def batches(self) -> Iterator[Batch]:
         """All examples, some at a time.
 
@@ -125,6 +129,11 @@ class TableExamples:
         self.table, self.text, self.label = table, text, label
         self.name, self.labelled = table.file.name, label is not None
 
+    @property
+    def blank(self) -> Sequence[int]:
+        """Of the table, if it is of lines."""
+        return getattr(self.table, "blank", ())
+
     def batches(self) -> Iterator[Batch]:
         """Texts as they are, labels without the spaces around them."""
         columns = [name for name in (self.text, self.label) if name is not None]
@@ -157,7 +166,8 @@ class JsonLines:
 
     def __init__(self, file: Path, labelled: bool | None) -> None:
         self.file, self.name = file, file.name
-        first = next(self._objects(), None)
+        self.blank: list[int] = []
+        first = next(self._objects([]), None)
         if first is None:
             raise DataError(f"{file} holds no example")
         self.labelled = bool(labelled) if labelled is not None else "label" in first[1]
@@ -169,7 +179,8 @@ class JsonLines:
         values: dict[str, Any] = {}  # the labels, by how they are written
         first = 0
         features: int | None = None
-        for number, (line, content) in enumerate(self._objects()):
+        self.blank = []
+        for number, (line, content) in enumerate(self._objects(self.blank)):
             where = f"{self.file}, line {line}"
             if "sequence" not in content:
                 raise DataError(f'{where} has no "sequence": a line is {LINE}; texts come as CSV or Parquet')
@@ -193,13 +204,14 @@ class JsonLines:
 
     def place(self, example: int) -> str:
         """File and line."""
-        return next(f"{self.file}, line {line}" for i, (line, _) in enumerate(self._objects()) if i == example)
+        return next(f"{self.file}, line {line}" for i, (line, _) in enumerate(self._objects([])) if i == example)
 
-    def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Line number and content of each line that is not blank."""
+    def _objects(self, blank: list[int]) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Line number and content of each line that is not blank; the numbers of the others go into `blank`."""
         with self.file.open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 if not line.strip():
+                    blank.append(number)
                     continue
                 where = f"{self.file}, line {number}"
                 try:

@@ -1,6 +1,6 @@
 """Examples given as Python lists, arrays or columns of a data frame."""
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Set
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,13 @@ class Given:
         sequences: texts, or sequences of numbers.
         labels: of each; strings, numbers or bools.
         name: what they are called in errors.
+        blank: the lines that were left out, if they come from lines.
     """
 
-    def __init__(self, sequences: Any, labels: Any = None, name: str = "the data given") -> None:
-        self.name = name
+    def __init__(
+        self, sequences: Any, labels: Any = None, name: str = "the data given", blank: Sequence[int] = ()
+    ) -> None:
+        self.name, self.blank = name, blank
         self._sequences = as_list(sequences, "the sequences")
         if not self._sequences:
             raise DataError("there is no example: give at least one")
