@@ -236,6 +236,14 @@ def test_numbers_are_learnt_whatever_their_scale(tmp_path):
         next(Classifier(run.folder).probabilities(Given([np.ones((4, 3))])))
 
 
+def test_a_baseline_that_learns_from_some_examples_is_called_so(tmp_path, monkeypatch):
+    run = begin(tmp_path / "run", *make_numbers(100, 1), LoopSettings(steps=1))
+    assert [*labels_runs.measure(run)][1] == labels_runs.MOMENTS
+    monkeypatch.setattr(labels_measures, "MOST_TRAINED", 50)
+    trained = len(run.task.arrays.part(TRAIN))
+    assert [*labels_runs.measure(run)][1] == f"{labels_runs.MOMENTS}, trained on 50 of the {trained} examples"
+
+
 def test_the_best_weights_are_chosen_by_other_examples_than_are_measured(tmp_path):
     texts, labels = make_texts(100)
     run = begin(tmp_path / "run", texts, labels)

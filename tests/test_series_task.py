@@ -26,7 +26,7 @@ from elman.tasks.series.dated import dated
 from elman.tasks.series.forecaster import Forecaster, Past
 from elman.tasks.series.measures import Autoregression, Errors, baseline_forecasts, measure_forecasts, pinball
 from elman.tasks.series.model import SeriesModel
-from elman.tasks.series.report import learned, verdict
+from elman.tasks.series.report import fitted_in_words, learned, verdict
 from elman.tasks.series.run import JOB, MODEL, Measured, Source
 from elman.tasks.series.scale import Scale, naive_error
 from elman.tasks.series.season import find_seasons, seasonal_places, strongest_lag
@@ -658,6 +658,18 @@ def test_a_measure_that_is_nan_neither_wins_nor_loses():
         "By MASE this model is not comparable with naive and AR and ETS (its own measure is NaN). Whether its interval "
         "holds what came is not known: that is NaN."
     )
+
+
+def test_baselines_that_are_fitted_on_an_end_are_said():
+    nothing, errors = np.zeros((1, 1, 1)), dict.fromkeys((MODEL, "naive", "AR(3)", "ETS", "ARIMA"))
+    measured = Measured(np.arange(1), nothing, nothing > 0, {}, errors)
+    assert fitted_in_words(measured, 2000, [12]) == ""
+    assert fitted_in_words(measured, 100_001, [12]) == (
+        "Of the 100,001 steps to train on, baselines are fitted on the end: ETS on the last 2,000, ARIMA on the last "
+        "2,000, AR(3) on the last 100,000, the intervals of the naive forecasts on the last 100,000."
+    )
+    long = dataclasses.replace(measured, errors=dict.fromkeys((MODEL, "naive", "AR(3)", "STL + ETS")))
+    assert fitted_in_words(long, 1681, [24, 168]).endswith("fitted on the end: STL + ETS on the last 1,680.")
 
 
 def test_it_is_said_where_the_network_adds_nothing():

@@ -124,7 +124,14 @@ def finish(run: "Run") -> "Measured":
     from elman.tasks.series import run as series_runs
     from elman.tasks.series import statistical
     from elman.tasks.series.figures import origins_picture
-    from elman.tasks.series.report import learned, origins_csv, unit_in_words, verdict, write_series_readme
+    from elman.tasks.series.report import (
+        fitted_in_words,
+        learned,
+        origins_csv,
+        unit_in_words,
+        verdict,
+        write_series_readme,
+    )
     from elman.tasks.training.figures import loss_picture
 
     measured = series_runs.measure(run)
@@ -141,6 +148,8 @@ def finish(run: "Run") -> "Measured":
         print(f"mean absolute errors of this model: {', '.join(f'{name} {size:.4g}' for name, size in sizes)}")
     if not statistical.available():
         print("ETS and ARIMA stand beside these with another package: pip install elman[baselines]")
+    if fitted := fitted_in_words(measured, run.task.parts.train, run.config["scale"]["seasons"]):
+        print(fitted)
     print(f"MASE 1 is {unit_in_words(run.config)}; the interval should hold {run.settings.interval:.0%}")
     print(verdict(measured, run.settings.interval))
     print(learned(run.trainer.best_step, "from" in run.config))

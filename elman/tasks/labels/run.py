@@ -149,6 +149,9 @@ def measure(run: Run) -> dict[str, Scores]:
     task = LabelsTask(cast(LabelsModel, model), arrays, settings, seed)
     tokens = task.model.tokens
     bag, longest = (MOMENTS, 1) if tokens is None else GRAMS[settings.tokens]
+    trained = config["data"]["parts"][0]
+    if trained > measures.MOST_TRAINED:
+        bag = f"{bag}, trained on {measures.MOST_TRAINED:,} of the {trained:,} examples"
     found = {
         MODEL: task.predict_part(),
         bag: measures.logistic_regression(arrays, labels, tokens, seed, longest),

@@ -3,14 +3,16 @@
 import csv
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from elman.tasks.files.places import quoted
+from elman.tasks.series import statistical
 from elman.tasks.series.clock import DIGITS, Clock
+from elman.tasks.series.measures import MOST_FITTED
 from elman.tasks.series.run import MODEL, Measured, Run
 from elman.tasks.series.task import Parts
 from elman.tasks.series.times import doubtful
@@ -122,6 +124,17 @@ def verdict(measured: Measured, interval: float) -> str:
     )
 
 
+def fitted_in_words(measured: Measured, train: int, seasons: Sequence[int]) -> str:
+    """Which baselines are fitted on the end of the training part alone, in a sentence; empty where none is."""
+    longest = statistical.SEASONS * seasons[-1]
+    ends = {"ETS": statistical.MOST, "ARIMA": statistical.MOST, "STL + ETS": longest}
+    ends |= {name: MOST_FITTED for name in measured.errors if name.startswith("AR") and name not in ends}
+    some = [f"{name} on the last {end:,}" for name, end in ends.items() if name in measured.errors and train > end]
+    if train > MOST_FITTED:
+        some.append(f"the intervals of the naive forecasts on the last {MOST_FITTED:,}")
+    return f"Of the {train:,} steps to train on, baselines are fitted on the end: {', '.join(some)}." if some else ""
+
+
 def unit_in_words(config: Mapping[str, Any]) -> str:
     """What MASE 1 is."""
     season = config.get("unit", config["season"])  # runs of older versions have no unit of their own
@@ -196,9 +209,10 @@ def write_series_readme(run: Run, measured: Measured) -> None:
     ]
     units = [f"MAE of {name}" for name in columns]
     header = [f"from {count:,} rolling origins", "MASE", "pinball loss", "in the interval", *units]
+    fitted = fitted_in_words(measured, run.task.parts.train, run.config["scale"]["seasons"])
     words = (
         f"{verdict(measured, run.settings.interval)} MASE and the pinball loss are means over all columns, in units of "
-        f"{unit_in_words(run.config)}."
+        f"{unit_in_words(run.config)}.{fitted and f' {fitted}'}"
     )
     here = quoted(run.folder)
     readme.write_readme(
