@@ -50,6 +50,21 @@ def test_a_classifier_predicts_labels_in_its_order(classifier):
     assert classifier.score(texts, labels) == np.mean(p.argmax(1) == labels) > 0.8
 
 
+@pytest.mark.parametrize("given", [{"tokens": "words"}, {"one_hot": True}, {"embedding_size": 5}])
+def test_a_parameter_for_texts_is_refused_for_numbers(given):
+    sequences = [[float(i % 2), 1.0] for i in range(40)]
+    model = LabelsClassifier(hidden_size=4, steps=2, **given)
+    (name,) = given
+    with pytest.raises(UserError, match=rf"^{name} is for texts, and the data given to fit holds sequences of numbers"):
+        model.fit(sequences, ["a", "b"] * 20)
+    model.fit(["ab", "cd"] * 20, ["a", "b"] * 20)
+
+
+def test_one_hot_tokens_have_no_size_of_their_embedding():
+    with pytest.raises(UserError, match="one_hot tokens have no embedding, so embedding_size has no meaning"):
+        LabelsClassifier(one_hot=True, embedding_size=5).fit(["ab", "cd"] * 20, ["a", "b"] * 20)
+
+
 LABELS = {
     "bool": [False, True],
     "float32": np.array([0.1, 0.7], dtype=np.float32),

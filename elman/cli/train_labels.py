@@ -9,7 +9,6 @@ import typer
 from elman.cli import options
 from elman.cli.matrix import matrix_lines
 from elman.cli.training import describe_model, draw, known_tokens, open_run, outcome, train_to_end
-from elman.tasks.errors import UserError
 from elman.tasks.settings import LABELS_LOOP, LabelsSettings, LoopSettings
 
 if TYPE_CHECKING:
@@ -79,15 +78,20 @@ def labels(
     from elman.tasks.training import runs
 
     file = sets.find(data)
+    given = options.typed(context, settings)
+
+    def called(setting: str) -> str:
+        return f"--{setting.replace('_', '-')}"
 
     def read() -> labels_runs.Source:
         examples = open_examples(file, text_column=text_column, label_column=label_column)
         one_hot = settings.one_hot if source is None else runs.read(labels_runs.JOB, source)[1].one_hot
-        refuse_unread(context, examples.numeric, examples.name, one_hot)
+        labels_runs.refuse_unread(given, called, examples.numeric, examples.name, one_hot)
         return labels_runs.Source(examples, file_sha256(file), known_tokens(labels_runs.JOB, source))
 
     def columns(config: dict[str, Any]) -> dict[str, Any]:
-        refuse_unread(context, "mean" in config, config["data"]["file"], config["model"]["one_hot"])
+        about, one_hot = config["data"], config["model"]["one_hot"]
+        labels_runs.refuse_unread(given, called, "mean" in config, about["file"], one_hot)
         names = config["data"].get("columns", (None, None))
         return dict(zip(("text_column", "label_column"), names, strict=True))
 
@@ -113,19 +117,6 @@ def labels(
     asked = "" if "mean" in run.config else f' or elman classify {here} --text "..."'
     print(f"next: elman classify {here} {example}{asked}, or elman export {here} -o model.onnx")
     return outcome(run)
-
-
-def refuse_unread(context: typer.Context, numeric: bool, name: str, one_hot: bool) -> None:
-    """Raise where an option was typed that the data of this name, or one-hot tokens, leave without a meaning."""
-    if numeric:
-        for option in ("tokens", "one_hot", "embedding_size"):
-            if options.given(context, option):
-                raise UserError(
-                    f"--{option.replace('_', '-')} is for texts, and {name} holds sequences of numbers, which the "
-                    f"model reads as they are: leave it out"
-                )
-    elif one_hot and options.given(context, "embedding_size"):
-        raise UserError("--one-hot tokens have no embedding, so --embedding-size has no meaning: give one of them")
 
 
 def finish(run: "Run") -> "dict[str, Scores]":

@@ -1,5 +1,6 @@
 """The labels task from Python: LabelsClassifier."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -89,11 +90,14 @@ class LabelsClassifier(Estimator):
             y: the label of each.
 
         Raises:
-            UserError: a parameter or an example cannot be used.
+            UserError: a parameter or an example cannot be used, or a parameter that differs from its default has no
+                meaning for these.
         """
         settings = self._settings(LabelsSettings)
         given = Given(X, as_list(y, "the labels"), "the data given to fit")
         source = labels_runs.Source(given)
+        changed = [one.name for one in dataclasses.fields(settings) if getattr(settings, one.name) != one.default]
+        labels_runs.refuse_unread(changed, str, given.numeric, given.name, settings.one_hot)
         run = self._train(labels_runs.JOB, source, settings)
         self._classifier = Classifier(self.folder, device=self.device)
         self.classes_, self._order = _classes(given.values, self._classifier.labels, y)

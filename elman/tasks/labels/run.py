@@ -1,7 +1,7 @@
 """The run folder of a labels task: begun, gone on with, measured, and opened to classify."""
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from elman.tasks.errors import DataError, RunError
+from elman.tasks.errors import DataError, RunError, UserError
 from elman.tasks.labels import measures
 from elman.tasks.labels.data import LabelledArrays, encode_batch, encode_examples, pad
 from elman.tasks.labels.examples import Batch, Examples, TableExamples
@@ -115,6 +115,32 @@ class LabelsJob:
 
 
 JOB = LabelsJob()
+
+
+def refuse_unread(
+    given: Collection[str], called: Callable[[str], str], numeric: bool, name: str, one_hot: bool
+) -> None:
+    """Raise where a setting was given that the data, or one-hot tokens, leave without a meaning.
+
+    Args:
+        given: the settings, by name.
+        called: a setting's name as the user knows it.
+        numeric: whether the data hold sequences of numbers.
+        name: what they are called.
+        one_hot: whether tokens are one-hot.
+    """
+    if numeric:
+        for setting in ("tokens", "one_hot", "embedding_size"):
+            if setting in given:
+                raise UserError(
+                    f"{called(setting)} is for texts, and {name} holds sequences of numbers, which the model reads as "
+                    f"they are: leave it out"
+                )
+    elif one_hot and "embedding_size" in given:
+        raise UserError(
+            f"{called('one_hot')} tokens have no embedding, so {called('embedding_size')} has no meaning: give one of "
+            f"them"
+        )
 
 
 @dataclass(frozen=True)
