@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from doctor_models import IDS, KINDS, LENGTHS, Classifier, H, I, Last, Packed, T, Tagger, Words, kinds, stacks
+from doctor_models import IDS, KINDS, LENGTHS, C, Classifier, H, I, Last, N, Packed, T, Tagger, Words, kinds, stacks
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_sequence
 
 import elman
@@ -141,3 +142,64 @@ def test_packed_sequences(kind: str, stack: dict[str, object]) -> None:
     elman.doctor(KINDS[kind](I, H, **stack), packed).raise_if_bad()
     report = elman.doctor(KINDS[kind](I, H, **stack), packed, causal=True)
     assert report.codes == (("not-causal",) if stack["bidirectional"] else ())
+
+
+class Scored(nn.Module):
+    """A tagger over packed sequences that computes its loss by itself."""
+
+    def __init__(self, kind: str, loss: str) -> None:
+        super().__init__()
+        self.rnn = KINDS[kind](I, H, batch_first=True, bidirectional=True)
+        self.fc = nn.Linear(2 * H, C)
+        self.loss = LOSSES[loss]
+
+    def forward(self, x: Tensor, ends: Tensor, target: Tensor) -> Tensor:
+        packed = pack_padded_sequence(x, ends, batch_first=True, enforce_sorted=False)
+        logits = self.fc(pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0])
+        return self.loss(logits, target, torch.arange(T) < ends[:, None])
+
+
+def masked(loss: Tensor, mask: Tensor) -> Tensor:
+    return (loss * mask).sum() / mask.sum()
+
+
+LOSSES = {
+    "flat": lambda z, y, mask: F.cross_entropy(z.flatten(0, 1), y.flatten()),
+    "classes second": lambda z, y, mask: F.cross_entropy(z.transpose(1, 2), y),
+    "time first": lambda z, y, mask: F.cross_entropy(z.transpose(0, 1).flatten(0, 1), y.T.flatten()),
+    "nll": lambda z, y, mask: F.nll_loss(F.log_softmax(z, -1).flatten(0, 1), y.flatten()),
+    "squares": lambda z, y, mask: F.mse_loss(z[..., 0], y.float()),
+    "one late": lambda z, y, mask: F.cross_entropy(z[:, :-1].flatten(0, 1), y[:, 1:].flatten()),
+    "ignored": lambda z, y, mask: F.cross_entropy(z.flatten(0, 1), y.flatten(), ignore_index=0),
+    "ignored, one late": lambda z, y, mask: F.cross_entropy(
+        z[:, :-1].flatten(0, 1), y[:, 1:].flatten(), ignore_index=0
+    ),
+    "masked": lambda z, y, mask: masked(F.cross_entropy(z.transpose(1, 2), y, reduction="none"), mask),
+    "chosen": lambda z, y, mask: F.cross_entropy(z[mask], y[mask]),
+    "weighed": lambda z, y, mask: F.binary_cross_entropy_with_logits(z[..., 0], y / C, mask.float(), reduction="sum"),
+    "zeros": lambda z, y, mask: F.mse_loss(z[..., 0] * mask, y.float(), reduction="sum"),
+    "last step": lambda z, y, mask: F.cross_entropy(z[torch.arange(N), mask.sum(1) - 1], y[:, 0]),
+}
+WRONG = list(LOSSES)[:6]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("kind", ["nn.LSTM", "elman.RNN"])
+def test_a_loss_over_padding(kind: str, loss: str, padded: Tensor) -> None:
+    """The layer reads no padding; the loss of the padded steps counts all the same."""
+    ends = torch.tensor(LENGTHS)
+    target = torch.randint(1, C, (N, T)) * (torch.arange(T) < ends[:, None])
+    report = elman.doctor(Scored(kind, loss), (padded, ends, target), lengths=LENGTHS, lang="en")
+    assert "padding without influence" in report.checked
+    found = [finding for finding in report.findings if finding.code == "padding-read"]
+    assert len(found) == (loss in WRONG)
+    if found:
+        assert "counts the padded steps" in found[0].sentence
+        assert "ignore_index" in found[0].mend
+
+
+def test_targets_with_lengths_of_their_own_are_no_padding(padded: Tensor) -> None:
+    """A translation may go on where its source has ended, though both have T steps."""
+    ends, own = torch.tensor(LENGTHS), torch.tensor([2, 7, 6, 4, 3])
+    target = torch.randint(1, C, (N, T)) * (torch.arange(T) < own[:, None])
+    assert not elman.doctor(Scored("nn.GRU", "ignored"), (padded, ends, target), lengths=LENGTHS).codes

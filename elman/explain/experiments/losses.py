@@ -18,11 +18,11 @@ _SQUASHED = {
 }
 """What must not read the outcome of the first one as it comes: it squashes once more."""
 _OF_LOG_PROBABILITIES = {"nll_loss", "kl_div"}
-_ONE_TO_ONE = {
+ONE_TO_ONE = {
     *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "gaussian_nll_loss"),
     *("binary_cross_entropy_with_logits", "poisson_nll_loss", "soft_margin_loss"),
 }
-_OF_CLASSES = {"cross_entropy", "nll_loss"}
+OF_CLASSES = {"cross_entropy", "nll_loss"}
 _AS_IT_IS = {*RESHAPES, "transpose", "permute", "movedim", "unsqueeze", "contiguous", "__getitem__", "clone", "float"}
 ONE = 1e-3  # how far from one the sum of a row's probabilities may be
 
@@ -65,7 +65,7 @@ def _are_log_probabilities(one: Operation) -> bool:
 
 def _pairs_all(one: Operation) -> bool:
     """Whether a loss of one number each is given (N, 1) and (N,), which broadcast to (N, N)."""
-    if one.name not in _ONE_TO_ONE or len(one.inputs) < 2:
+    if one.name not in ONE_TO_ONE or len(one.inputs) < 2:
         return False
     return _broadcasts_up(*one.inputs[:2])
 
@@ -80,7 +80,7 @@ def _broadcasts_up(a: Tensor, b: Tensor) -> bool:
 
 def _misaligned(patient: Patient, operations: list[Operation]) -> list[Finding]:
     """Whether the rows of a loss's input and those of its target are of the same samples."""
-    losses = [k for k, one in enumerate(operations) if one.name in _OF_CLASSES | _ONE_TO_ONE and len(one.inputs) > 1]
+    losses = [k for k, one in enumerate(operations) if one.name in OF_CLASSES | ONE_TO_ONE and len(one.inputs) > 1]
     errors = [k for k, one in enumerate(operations) if one.name in ELEMENTWISE and len(one.inputs) > 1]
     errors = [k for k in errors if _broadcasts_up(*operations[k].inputs[:2])]
     call = patient.call
@@ -100,7 +100,7 @@ def _misaligned(patient: Patient, operations: list[Operation]) -> list[Finding]:
             continue
         if k in errors:
             return [_paired(patient, operations[k])]
-        given, target = ([_rows(operations[k], table) for table in side] for side in tables)
+        given, target = ([rows(operations[k], table) for table in side] for side in tables)
         own, rest = given[: len(picks)], given[len(picks) :]
         if given[0].shape == target[0].shape and any(
             bool((wanted & others & ~mine).any()) for wanted, mine, others in zip(target[:2], own, rest, strict=True)
@@ -109,10 +109,10 @@ def _misaligned(patient: Patient, operations: list[Operation]) -> list[Finding]:
     return []
 
 
-def _rows(loss: Operation, table: Tensor) -> Tensor:
+def rows(loss: Operation, table: Tensor) -> Tensor:
     """Where a loss's input or target was moved, without the axis of the classes."""
     given, target = loss.inputs[:2]
-    if loss.name in _OF_CLASSES and table.shape == given.shape and given.dim() == target.dim() + 1:
+    if loss.name in OF_CLASSES and table.shape == given.shape and given.dim() == target.dim() + 1:
         return table.any(1 if given.dim() > 1 else 0)
     return table
 

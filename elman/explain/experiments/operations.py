@@ -64,10 +64,16 @@ class Operations(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.noted: list[Operation] = []
+        self.results: dict[str, Tensor] = {}  # what the model returned at the end
         self.looked_at: set[int] = set()  # the identities of tensors that Python looked at: a condition, a shape
         self._alive: list[Any] = []  # an identity means something only while its object lives
         self._bytes, self._inside = 0, 0
         self._given: list[tuple[list[Tensor], tuple[Tensor, ...]]] = []
+
+    def tensor(self, identity: int) -> Tensor:
+        """The tensor itself that an operation read or made, on its graph where autograd recorded."""
+        found: Tensor = next(one for one in self._alive if id(one) == identity)
+        return found
 
     def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before the layer's forward."""

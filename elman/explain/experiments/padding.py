@@ -6,7 +6,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments import padded_in_front
+from elman.explain.experiments import padded_in_front, padded_loss
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.influence import differ, labelings, largest_difference, moved
 from elman.explain.experiments.not_checked import NotChecked
@@ -49,6 +49,8 @@ def _examined(patient: Patient, said: bool) -> list[Finding]:
     past = [name for name, time in timed.items() if time is None and before[name].is_floating_point()]
     if short := _taken_past_the_end(patient, before, past):
         return [_past_the_end(patient, *short)]
+    if (loss := padded_loss.counted(patient, past)) is not None:
+        return [loss]
     longer = None if call.masks else patient.attempt(call.longer(call.steps))
     if call.told or (longer is None and not said):
         if not bool((call.ends < call.steps).any()) and longer is None:

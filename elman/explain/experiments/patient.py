@@ -245,9 +245,14 @@ class Patient:
         return self.watch(call, seed, during).noted
 
     def watch(
-        self, call: Call | None = None, seed: int = 0, during: Setting | None = None, training: bool = False
+        self,
+        call: Call | None = None,
+        seed: int = 0,
+        during: Setting | None = None,
+        training: bool = False,
+        grad: bool = False,
     ) -> Operations:
-        """The same, with what Python looked at."""
+        """The same, with what Python looked at and what the model returned."""
         if not self._operated:  # what is imported or prepared at first is no operation of the model's
             self._operated = True
             self.operations()
@@ -256,7 +261,7 @@ class Patient:
         entering = _hooked(layers, operations.enter, before=True, with_kwargs=True)
         leaving = _hooked(layers, operations.leave, with_kwargs=True)
         hooks = _both(_both(entering, leaving), operations)
-        self.run(call, during=_both(during, hooks), seed=seed, training=training)
+        operations.results = self.run(call, during=_both(during, hooks), seed=seed, training=training, grad=grad)
         return operations
 
     def altered(

@@ -1,0 +1,98 @@
+"""Does a loss count the padded steps? The results are differentiated to what it reads there."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from elman.explain._language import say
+from elman.explain._report import Finding
+from elman.explain.experiments.influence import labelings, spread
+from elman.explain.experiments.losses import OF_CLASSES, ONE_TO_ONE, rows
+from elman.explain.experiments.operations import Operation
+from elman.explain.experiments.patient import Patient, differentiate
+
+
+def counted(patient: Patient, names: list[str]) -> Finding | None:
+    """The finding padding-read for a loss on the way to one of these results, none of which has an axis of time.
+
+    What pads the targets is one and the same number: a target that goes on past the end of the input's sequences, as a
+    translation may, is not padded there.
+    """
+    call = patient.call
+    half = max(1, call.steps // 2)
+    if not names or not bool((call.ends < call.steps - 1).any()):
+        return None  # of a lone step at the end nobody can tell whether its target pads
+    watched = patient.watch(grad=True)
+    losses = [k for k, one in enumerate(watched.noted) if one.name in OF_CLASSES | ONE_TO_ONE and len(one.inputs) > 1]
+    results = [watched.results[name] for name in names if watched.results[name].requires_grad]
+    if not losses or not results or patient.attempt(call.shorter(half)) is None:
+        return None
+    shorter = patient.operations(call.shorter(half))
+    if [one.name for one in shorter] != [one.name for one in watched.noted]:
+        return None
+    for k in losses:
+        loss, given = watched.noted[k], watched.tensor(watched.noted[k].read[0])
+        gradient = differentiate(results, [given])[0] if given.requires_grad else None
+        if gradient is None:
+            continue
+        counts, target = rows(loss, gradient != 0).cpu(), loss.inputs[1].cpu()
+        if counts.shape != target.shape:
+            continue
+        readings = [
+            places
+            for places in _padded_places(patient, target.shape, shorter[k].inputs[1].shape, half)
+            if bool(places.any()) and bool((target[places] == target[places][0]).all())
+        ]
+        if readings and all(bool(counts[places].any()) for places in readings):
+            return _finding(patient, loss, float(target[readings[0]][0]))
+    return None
+
+
+def _padded_places(patient: Patient, shape: torch.Size, shorter: torch.Size, half: int) -> Iterator[Tensor]:
+    """True past the sequences' ends, for every way the axes of a target may be read; it may be one step short, as that
+    of a language model is."""
+    call = patient.call
+    shrunk = [axis for axis, (size, less) in enumerate(zip(shape, shorter, strict=True)) if size != less]
+    if len(shrunk) != 1:
+        return
+    time = shrunk[0]
+    for steps, fewer in ((call.steps, half), (call.steps - 1, half - 1)):
+        if shape[time] * fewer != shorter[time] * steps:
+            continue
+        if shape[time] == steps:
+            ways = [
+                (labelings(steps, steps)[0], labels, axis)
+                for axis, size in enumerate(shape)
+                if axis != time
+                for labels in labelings(size, call.samples)
+            ]
+        else:  # flattened together with the samples, in one of two orders
+            together = zip(labelings(shape[time], steps), reversed(labelings(shape[time], call.samples)), strict=True)
+            ways = [(labels, samples, time) for labels, samples in together]
+        for labels, samples, axis in ways:
+            ends = spread(call.ends[samples], axis, len(shape))
+            yield (spread(labels, time, len(shape)) >= ends).expand(shape)
+
+
+def _finding(patient: Patient, loss: Operation, padding: float) -> Finding:
+    return Finding(
+        "padding-read",
+        "error",
+        say(
+            f"Padding influences the results: {loss.place} counts the padded steps.",
+            f"패딩이 결과에 영향을 줍니다. {loss.place}에서 패딩된 시점까지 손실에 넣습니다.",
+        ),
+        say(
+            f"the targets of all padded steps are {padding:g}, and the results have a gradient to what the loss reads "
+            f"there.",
+            f"패딩된 시점의 정답은 모두 {padding:g}인데, 손실이 거기서 읽는 값으로도 결과의 기울기가 흐릅니다.",
+        ),
+        say(
+            "Leave the padding out: ignore_index= of cross_entropy and nll_loss, a target of its own for the padding; "
+            "or reduction='none', then (loss * mask).sum() / mask.sum().",
+            "패딩을 빼세요. cross_entropy와 nll_loss라면 패딩에만 쓰는 정답을 두고 ignore_index=로 알려 주고, 아니면 "
+            "reduction='none'으로 구한 뒤 (loss * mask).sum() / mask.sum()으로 평균하세요.",
+        ),
+        patient.where(loss),
+    )
