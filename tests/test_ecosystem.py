@@ -176,6 +176,29 @@ def test_dynamic_quantisation_is_torchs(name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")
+@pytest.mark.parametrize("name", ["RNNCell", "GRUCell", "LSTMCell", "GRU", "LSTM"])
+def test_convert_leaves_and_names_quantised_layers(name: str) -> None:
+    """Dynamic ones are no nn.RNNBase; those of torch's reference are."""
+    model = nn.ModuleDict({"rnn": getattr(nn, name)(3, 4), "head": nn.Linear(4, 2)})
+    dynamic = torch.ao.quantization.quantize_dynamic(model)
+    qparams = {"qscheme": torch.per_tensor_affine, "dtype": torch.quint8, "scale": 1.0, "zero_point": 0}
+    options = {"weight_qparams_dict": {key: dict(qparams, is_decomposed=False) for key in _weights(model["rnn"])}}
+    options["weight_qparams_dict"]["is_decomposed"] = False
+    reference = getattr(torch.ao.nn.quantized.reference, name)(3, 4, **options)
+    for quantised in (dynamic, nn.ModuleDict({"rnn": reference})):
+        layer = quantised["rnn"]
+        done = elman.convert(quantised)
+        assert done.converted == []
+        assert done.left == {"rnn": f"torch's {name} for quantization: convert the model as it was before"}
+        assert quantised["rnn"] is layer
+        assert elman.to_torch(quantised).left == {}
+
+
+def _weights(layer: nn.Module) -> list[str]:
+    return [key for key, _ in layer.named_parameters() if key.startswith("weight")]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:torch.quantize_per_tensor:UserWarning")
 def test_dynamic_quantisation_leaves_the_layer_as_it_leaves_torchs() -> None:
     """Without a word where others are quantised, and with one where the layer was asked for."""
     input = torch.randn(5, 2, 3)

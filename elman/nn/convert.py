@@ -25,6 +25,9 @@ _OURS: dict[type[nn.Module], type[nn.Module]] = {
     nn.LSTMCell: LSTMCell,
 }
 _TORCHS = {ours: theirs for theirs, ours in _OURS.items()}
+_SIX = {kind.__name__ for kind in _OURS}
+_OF_QUANTIZATION = ("torch.ao.nn.quantized.", "torch.ao.nn.quantizable.")
+"""The packages of layers that hold quantized weights, or are about to."""
 
 
 class Conversion(NamedTuple):
@@ -124,9 +127,11 @@ def _reason_to_leave(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Mo
     kind = own_class(layer)
     if isinstance(layer, torch.jit.ScriptModule):
         named = getattr(layer, "original_name", None)
-        return f"a scripted {named} is compiled" if named in {kind.__name__ for kind in _OURS} else None
+        return f"a scripted {named} is compiled" if named in _SIX else None
     if kind in classes.values():
         return None
+    if classes is _OURS and kind.__module__.startswith(_OF_QUANTIZATION) and kind.__name__ in _SIX:
+        return f"torch's {kind.__name__} for quantization: convert the model as it was before"
     if classes is _TORCHS and (more := _beyond_torch(layer)) is not None:
         return f"torch's layers have no {more}"
     for theirs in classes:
