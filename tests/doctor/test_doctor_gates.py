@@ -56,6 +56,39 @@ def test_a_stuck_gate_of_a_cell_is_found() -> None:
         assert "stuck-gate" in report.codes
 
 
+@pytest.mark.parametrize("end", ["l0", "l0_reverse", "l1", "l1_reverse"])
+@pytest.mark.parametrize(("kind", "gate", "bias", "which", "why"), STUCK, ids=lambda value: str(value)[:12])
+def test_each_layer_and_direction_is_judged_by_itself(kind, gate, bias, which, why, end) -> None:
+    """Three that work do not make good one that is stuck."""
+    torch.manual_seed(0)
+    layer = getattr(nn, kind)(I, H, num_layers=2, batch_first=True, bidirectional=True)
+    k = GATES[kind].index(gate)
+    getattr(layer, f"bias_ih_{end}").data[k * H : (k + 1) * H] = bias
+    model = Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=layer, fc=nn.Linear(2 * H, C))
+    found = [one for one in elman.doctor(model, numbers(), lang="en").findings if one.code == "stuck-gate"]
+    assert len(found) == 1
+    assert which.split(" of 6 of")[0] in found[0].sentence
+    assert f"6 of the 6 units of {end} of 'rnn' ({kind})" in found[0].sentence
+    assert ("Scale the input" in found[0].mend) == end.startswith("l0")
+    median = float(found[0].evidence.split("the median is ")[1].rstrip("."))
+    assert abs(median - torch.tensor(bias).sigmoid()) < 0.01
+
+
+def test_the_mend_of_a_stuck_gate_fits_the_gate() -> None:
+    for (kind, gate, bias, _, _), mend in zip(
+        STUCK,
+        ["start with a sum of 1", "log(T - 1)", "about 0", "about 0", "smaller biases", "larger biases"],
+        strict=True,
+    ):
+        model = Of(
+            lambda self, x: self.fc(self.rnn(x)[0]),
+            rnn=with_bias(getattr(nn, kind)(I, H, batch_first=True), gate, bias),
+            fc=nn.Linear(H, C),
+        )
+        found = next(one for one in elman.doctor(model, numbers(), lang="en").findings if one.code == "stuck-gate")
+        assert mend in found.mend
+
+
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_input_without_scale_saturates_gates(kind) -> None:
     torch.manual_seed(0)
