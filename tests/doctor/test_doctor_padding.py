@@ -203,3 +203,34 @@ def test_targets_with_lengths_of_their_own_are_no_padding(padded: Tensor) -> Non
     ends, own = torch.tensor(LENGTHS), torch.tensor([2, 7, 6, 4, 3])
     target = torch.randint(1, C, (N, T)) * (torch.arange(T) < own[:, None])
     assert not elman.doctor(Scored("nn.GRU", "ignored"), (padded, ends, target), lengths=LENGTHS).codes
+
+
+class Translator(nn.Module):
+    """Finds the source's lengths in the padded ids by itself; its loss leaves the target's padding out."""
+
+    def __init__(self, kind: str, packs: bool) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, I, padding_idx=0)
+        self.encoder, self.decoder = KINDS[kind](I, H, batch_first=True), KINDS[kind](I, H, batch_first=True)
+        self.fc = nn.Linear(H, 11)
+        self.fc.weight.data *= 10  # so that the loss depends on the state by more than rounding
+        self.packs = packs
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        words = self.embedding(source)
+        if self.packs:
+            words = pack_padded_sequence(words, (source != 0).sum(1), batch_first=True, enforce_sorted=False)
+        output = self.decoder(self.embedding(target[:, :-1]), self.encoder(words)[1])[0]
+        return F.cross_entropy(self.fc(output).transpose(1, 2), target[:, 1:], ignore_index=0)
+
+
+@kinds
+@pytest.mark.parametrize("own", [[2, 7, 6, 4, 3], LENGTHS], ids=["own lengths", "the same lengths"])
+def test_targets_tell_no_model_the_lengths(kind: str, own: list[int]) -> None:
+    """They have the shape of a mask, and are none: ids put into the padding would be words."""
+    source = IDS * (torch.arange(T) < torch.tensor(LENGTHS)[:, None])
+    target = IDS.flip(0) * (torch.arange(T) < torch.tensor(own)[:, None])
+    report = elman.doctor(Translator(kind, packs=True), (source, target), lengths=LENGTHS)
+    report.raise_if_bad()
+    assert "padding without influence" in report.checked
+    assert elman.doctor(Translator(kind, packs=False), (source, target), lengths=LENGTHS).codes == ("padding-read",)

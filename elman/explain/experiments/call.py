@@ -160,8 +160,9 @@ class Call:
         time_dim = self.time_dim
         return self._all_sized_alike(lambda leaf: leaf.narrow(time_dim, 0, steps), clip=steps)
 
-    def longer(self, steps: int) -> "Call":
-        """More steps at the end, each a copy of what pads the sequences now."""
+    def longer(self, steps: int) -> list["Call"]:
+        """More steps at the end, each a copy of what pads the sequences now; with as many in the other arguments that
+        are padded along with them, and without."""
         assert self.time_dim is not None
         time_dim, values = self.time_dim, self.values
         padding = values.narrow(time_dim, self.steps - 1, 1)
@@ -172,7 +173,13 @@ class Call:
             if padded and self.batch_dim is not None:
                 one = values.select(self.batch_dim, padded[0]).unsqueeze(self.batch_dim)
                 padding = one.narrow(time_dim, self.steps - 1, 1).expand_as(padding)
-        return self.with_values(torch.cat([values] + [padding] * steps, time_dim))
+        alone = both = self.with_values(torch.cat([values] + [padding] * steps, time_dim))
+        for place in self._aligned:
+            leaf, pads = self.leaves[place], self._of_leaf(place, real=False)
+            if _is_one_value(pads) and bool((self.ends < self.steps - 1).any()):  # a lone step may be any
+                more = torch.full_like(leaf.narrow(time_dim, 0, 1), pads.flatten()[0].item())
+                both = both.with_leaf(place, torch.cat([leaf] + [more] * steps, time_dim))
+        return [alone] if both is alone else [both, alone]
 
     def repeated(self, copies: int) -> list["Call"]:
         """For a batch of one: ways to hand in the sample several times, the sequences alone or with the states."""
@@ -250,12 +257,33 @@ class Call:
 
     @property
     def masks(self) -> list[int]:
-        """The places of further arguments with the same batch and time, such as a mask of the padding."""
+        """The places of further arguments that hold one value at all real steps and another one at the padded ones."""
+        return [
+            place
+            for place in self._aligned
+            if _is_one_value(real := self._of_leaf(place, real=True))
+            and not bool((self._of_leaf(place, real=False) == real.flatten()[0]).any())
+        ]
+
+    @property
+    def _aligned(self) -> list[int]:
+        """The places of further arguments with the same batch and time."""
         return [
             place
             for place, leaf in enumerate(self.leaves)
             if place != self.place and isinstance(leaf, Tensor) and self._has_these_axes(leaf)
         ]
+
+    def _of_leaf(self, place: int, real: bool) -> Tensor:
+        """What an argument with the same batch and time holds at the real steps, or past the sequences' ends."""
+        assert self.time_dim is not None
+        leaf: Tensor = self.leaves[place]
+        if self.batch_dim is None:
+            leaf = leaf.movedim(self.time_dim, 0)[None]
+        else:
+            leaf = leaf.movedim((self.batch_dim, self.time_dim), (0, 1))
+        steps = torch.arange(self.steps) < self.ends[:, None]
+        return leaf[(steps == real).to(leaf.device)]
 
 
 def make_call(
@@ -321,6 +349,10 @@ def _takes_lengths(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     if "lengths" not in signature.parameters or "lengths" in kwargs:
         return False
     return "lengths" not in signature.bind_partial(*args, **kwargs).arguments
+
+
+def _is_one_value(values: Tensor) -> bool:
+    return values.numel() > 0 and bool((values == values.flatten()[0]).all())
 
 
 def _checked_axis(name: str, axis: int | None, tensor: Tensor) -> int | None:
