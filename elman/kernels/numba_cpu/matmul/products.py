@@ -8,7 +8,9 @@ from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
-from elman.kernels.numba_cpu.matmul.tile import column_tile, row_tile, transposing_tile
+from elman.kernels.numba_cpu.matmul.tile import column_tile, gathering_tile, row_tile, stack_room, transposing_tile
+
+_PANEL_BYTES = 8 << 10  # of a panel that a product sums over before the next, where that is more than INNER indices
 
 
 class Products(NamedTuple):
@@ -28,6 +30,7 @@ def make_products(dtype: type) -> Products:
     most = vectors_a_tile()
     panel = most * width
     inner = INNER * 4 // size
+    deep = max(inner, _PANEL_BYTES // (VECTOR_BYTES * most) * 4 // size)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
 
     @part
@@ -98,18 +101,18 @@ def make_products(dtype: type) -> Products:
         t6, t4, t2, t1 = (column_tile(dtype, mr, nv) for mr in (6, 4, 2, 1))
 
         @part
-        def columns(m, a, a_step, b, b_offset, count, c, c_step, valid):
+        def columns(m, a, a_step, b, count, c, c_step, valid):
             i = 0
             while i < m:
                 of, from_, to = columns_of_tile(m - i), a + size * i, c + size * i * c_step
                 if of == 6:
-                    t6(from_, a_step, b, b_offset, count, to, c_step, valid)
+                    t6(from_, a_step, b, count, to, c_step, valid)
                 elif of == 4:
-                    t4(from_, a_step, b, b_offset, count, to, c_step, valid)
+                    t4(from_, a_step, b, count, to, c_step, valid)
                 elif of == 2:
-                    t2(from_, a_step, b, b_offset, count, to, c_step, valid)
+                    t2(from_, a_step, b, count, to, c_step, valid)
                 else:
-                    t1(from_, a_step, b, b_offset, count, to, c_step, valid)
+                    t1(from_, a_step, b, count, to, c_step, valid)
                 i += of
 
         return columns
@@ -119,6 +122,10 @@ def make_products(dtype: type) -> Products:
     columns1, columns2 = columns_of(1), columns_of(2)
     rows3, rows4 = (rows_of(3), rows_of(4)) if most == 4 else (rows2, rows2)
     columns3, columns4 = (columns_of(3), columns_of(4)) if most == 4 else (columns2, columns2)
+
+    gather1, gather2 = gathering_tile(dtype, 1), gathering_tile(dtype, 2)
+    gather3, gather4 = (gathering_tile(dtype, 3), gathering_tile(dtype, 4)) if most == 4 else (gather2, gather2)
+    room = stack_room(size * inner * panel)
 
     @part
     def pack(source, row_step, column_step, k, n, target, padded):
@@ -159,8 +166,8 @@ def make_products(dtype: type) -> Products:
             j0 = n - left if n > 0 else left - columns
             nv = (min(columns, panel) + width - 1) // width
             valid = min(columns, panel) - (nv - 1) * width
-            for k0 in range(0, k, inner):
-                depth = min(inner, k - k0)
+            for k0 in range(0, k, deep):
+                depth = min(deep, k - k0)
                 block = b + size * (j0 * k + k0 * nv * width)
                 source = c_in if k0 == 0 else c
                 if columns > panel:
@@ -177,7 +184,12 @@ def make_products(dtype: type) -> Products:
 
     @part
     def product_t(count, a, a_step, m, b, n, c):
-        """C[i, j] += sum over r of A[r, i] * B[r, j]; A (count, m) with row step a_step, C (m, n)."""
+        """C[i, j] += sum over r of A[r, i] * B[r, j]; A (count, m) with row step a_step, C (m, n).
+
+        All tiles of some columns read the same part of B from rows side by side: as they are, rows a power of two
+        apart would drive each other out of the first cache.
+        """
+        gathered = room()
         for r0 in range(0, count, inner):
             depth = min(inner, count - r0)
             first = a + size * r0 * a_step
@@ -188,12 +200,16 @@ def make_products(dtype: type) -> Products:
                 valid = left - (nv - 1) * width
                 to = c + size * j0
                 if nv == 4:
-                    columns4(m, first, a_step, table, j0, depth, to, n, valid)
+                    gather4(table, j0, depth, gathered, valid)
+                    columns4(m, first, a_step, gathered, depth, to, n, valid)
                 elif nv == 3:
-                    columns3(m, first, a_step, table, j0, depth, to, n, valid)
+                    gather3(table, j0, depth, gathered, valid)
+                    columns3(m, first, a_step, gathered, depth, to, n, valid)
                 elif nv == 2:
-                    columns2(m, first, a_step, table, j0, depth, to, n, valid)
+                    gather2(table, j0, depth, gathered, valid)
+                    columns2(m, first, a_step, gathered, depth, to, n, valid)
                 else:
-                    columns1(m, first, a_step, table, j0, depth, to, n, valid)
+                    gather1(table, j0, depth, gathered, valid)
+                    columns1(m, first, a_step, gathered, depth, to, n, valid)
 
     return Products(pack, product, product_t)

@@ -2,8 +2,8 @@
 
 A tile keeps a block of MR rows by NV vectors of the result in registers while it runs over the inner index, so that one
 loaded vector serves MR rows and one loaded scalar serves NV vectors. LLVM does not find this blocking by itself in a
-plain loop. Each element of a result is summed in the order of the inner index, in blocks of INNER, whatever the tile it
-falls into: a row has the same bits in any batch.
+plain loop. Each element of a result is summed in the order of the inner index, in blocks of as many, whatever the tile
+it falls into: a row has the same bits in any batch.
 
 Addresses are plain integers (bytes), and rows are reached through tables of row addresses, so that dense, packed,
 padded and reversed sequences, and a state that starts again, are the same code.
@@ -13,9 +13,11 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.compile.vectors import I64, Emitter, First
+from elman.kernels.numba_cpu.plan.record import LINE
 
 
 def row_tile(dtype: type, mr: int, nv: int, panels: int = 1) -> Any:
@@ -61,38 +63,82 @@ def row_tile(dtype: type, mr: int, nv: int, panels: int = 1) -> Any:
 
 
 def column_tile(dtype: type, mr: int, nv: int) -> Any:
-    """C[i, j] += sum over r of A[r, i] * B[r, j] for `mr` columns of A and `nv` vectors of columns of B.
+    """C[i, j] += sum over r of A[r, i] * B[r, j] for `mr` columns of A and `nv` vectors of columns of B, whose rows lie
+    one after the other.
 
     As in row_tile, the sum starts at 0 and is then added.
     """
 
     @intrinsic
-    def tile(_: Any, a: Any, a_step: Any, b: Any, b_offset: Any, count: Any, c: Any, c_step: Any, valid: Any) -> Any:
+    def tile(_: Any, a: Any, a_step: Any, b: Any, count: Any, c: Any, c_step: Any, valid: Any) -> Any:
         def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
             e = Emitter(builder, dtype)
-            a, a_step, b, b_offset, count, c, c_step, valid = arguments
+            a, a_step, b, count, c, c_step, valid = arguments
+
+            def step(r: Any, acc: list[list[Any]]) -> list[list[Any]]:
+                vectors = read_vectors(e, e.offset(b, builder.mul(r, ir.Constant(I64, nv * e.width))), nv, None)
+                line = e.offset(a, builder.mul(r, a_step))
+                scalars = [e.broadcast(e.offset(line, i)) for i in range(mr)]
+                return [
+                    [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
+                    for s, row in zip(scalars, acc, strict=True)
+                ]
+
+            sums = e.accumulate([[e.constant(0)] * nv for _ in range(mr)], count, step)
 
             def add(last: First | None) -> None:
-                def step(r: Any, acc: list[list[Any]]) -> list[list[Any]]:
-                    vectors = read_vectors(e, e.offset(e.entry(b, r), b_offset), nv, last)
-                    line = e.offset(a, builder.mul(r, a_step))
-                    scalars = [e.broadcast(e.offset(line, i)) for i in range(mr)]
-                    return [
-                        [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
-                        for s, row in zip(scalars, acc, strict=True)
-                    ]
-
-                zeros = [[e.constant(0)] * nv for _ in range(mr)]
-                for i, values in enumerate(e.accumulate(zeros, count, step)):
+                for i, values in enumerate(sums):
                     start = e.offset(c, builder.mul(c_step, ir.Constant(I64, i)))
                     add_vectors(e, start, values, start, last)
 
             e.for_last(valid, add)
             return context.get_dummy_value()
 
-        return types.void(*[types.intp] * 8), codegen
+        return types.void(*[types.intp] * 7), codegen
 
     return tile
+
+
+def gathering_tile(dtype: type, nv: int) -> Any:
+    """Writes `nv` vectors of columns of so many rows, which a table leads to, one after the other; 0 where the last
+    vector is none."""
+
+    @intrinsic
+    def tile(_: Any, table: Any, offset: Any, count: Any, target: Any, valid: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            e = Emitter(builder, dtype)
+            table, offset, count, target, valid = arguments
+
+            def copy(last: First | None) -> None:
+                with cgutils.for_range(builder, count, intp=I64) as loop:
+                    row = read_vectors(e, e.offset(e.entry(table, loop.index), offset), nv, last)
+                    to = e.offset(target, builder.mul(loop.index, ir.Constant(I64, nv * e.width)))
+                    for j, vector in enumerate(row):
+                        e.store(vector, e.offset(to, j * e.width))
+
+            e.for_last(valid, copy)
+            return context.get_dummy_value()
+
+        return types.void(*[types.intp] * 5), codegen
+
+    return tile
+
+
+def stack_room(count: int) -> Any:
+    """An intrinsic f() that gives the address of so many bytes, the function's own until it returns: what they hold is
+    left as it was."""
+
+    @intrinsic
+    def room(_: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            with builder.goto_entry_block():
+                memory = builder.alloca(ir.ArrayType(ir.IntType(8), count))
+            memory.align = LINE
+            return builder.ptrtoint(memory, I64)
+
+        return types.intp(), codegen
+
+    return room
 
 
 def read_vectors(e: Emitter, start: Any, count: int, last: First | None) -> list[Any]:
