@@ -205,6 +205,38 @@ def test_targets_with_lengths_of_their_own_are_no_padding(padded: Tensor) -> Non
     assert not elman.doctor(Scored("nn.GRU", "ignored"), (padded, ends, target), lengths=LENGTHS).codes
 
 
+class Forecaster(nn.Module):
+    """Reads a packed past, and tells T steps of the future that follows it."""
+
+    def __init__(self, loss: str) -> None:
+        super().__init__()
+        self.encoder, self.decoder = nn.GRU(I, H, batch_first=True), nn.GRU(1, H, batch_first=True)
+        self.fc = nn.Linear(H, 2)
+        self.loss = FORECASTS[loss]
+
+    def forward(self, x: Tensor, ends: Tensor, target: Tensor) -> Tensor:
+        h_n = self.encoder(pack_padded_sequence(x, ends, batch_first=True, enforce_sorted=False))[1]
+        times = torch.linspace(-1, 1, target.shape[1])[None, :, None].expand(len(x), -1, 1)
+        return self.loss(self.fc(self.decoder(times, h_n)[0]), target)
+
+
+FORECASTS = {
+    "cross entropy": lambda z, y: F.cross_entropy(z.transpose(1, 2), y),
+    "events": lambda z, y: F.binary_cross_entropy_with_logits(z[..., 0], y.float()),
+    "written out": lambda z, y: ((z[..., 0] - y) ** 2).mean(),
+}
+
+
+@pytest.mark.parametrize("loss", FORECASTS)
+@pytest.mark.parametrize("future", ["drawn", "few events"])
+def test_a_future_that_is_alike_past_the_ends_of_the_past_is_no_padding(loss: str, future: str, padded: Tensor) -> None:
+    ends = torch.tensor(LENGTHS)
+    target = torch.randint(0, 2, (N, T)) if future == "drawn" else torch.zeros(N, T, dtype=torch.int64)
+    target[0, 1] = target[-1, 0] = 1
+    target[torch.arange(T) >= ends[:, None]] = 0
+    assert not elman.doctor(Forecaster(loss), (padded, ends, target), lengths=LENGTHS).codes
+
+
 class Translator(nn.Module):
     """Finds the source's lengths in the padded ids by itself; its loss leaves the target's padding out."""
 

@@ -176,7 +176,9 @@ class Call:
         alone = both = self.with_values(torch.cat([values] + [padding] * steps, time_dim))
         for place in self._aligned:
             leaf, pads = self.leaves[place], self._of_leaf(place, real=False)
-            if _is_one_value(pads) and bool((self.ends < self.steps - 1).any()):  # a lone step may be any
+            if not bool((self.ends < self.steps - 1).any()):  # a lone step may be any
+                continue
+            if _is_one_value(pads) and not bool((self._of_leaf(place, real=True) == pads.flatten()[0]).any()):
                 more = torch.full_like(leaf.narrow(time_dim, 0, 1), pads.flatten()[0].item())
                 both = both.with_leaf(place, torch.cat([leaf] + [more] * steps, time_dim))
         return [alone] if both is alone else [both, alone]

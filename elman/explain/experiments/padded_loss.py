@@ -7,6 +7,7 @@ from torch import Tensor
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments.call import Call
 from elman.explain.experiments.influence import labelings, spread
 from elman.explain.experiments.losses import OF_CLASSES, ONE_TO_ONE, rows
 from elman.explain.experiments.operations import Operation
@@ -16,8 +17,8 @@ from elman.explain.experiments.patient import Patient, differentiate
 def counted(patient: Patient, names: list[str]) -> Finding | None:
     """The finding padding-read for a loss on the way to one of these results, none of which has an axis of time.
 
-    What pads the targets is one and the same number: a target that goes on past the end of the input's sequences, as a
-    translation may, is not padded there.
+    What pads the targets is one and the same number, which no real step has: targets that go on past the end of the
+    input's sequences, as a translation's or a forecast's, may be alike there too.
     """
     call = patient.call
     half = max(1, call.steps // 2)
@@ -40,19 +41,24 @@ def counted(patient: Patient, names: list[str]) -> Finding | None:
         if counts.shape != target.shape:
             continue
         readings = [
-            places
-            for places in _padded_places(patient, target.shape, shorter[k].inputs[1].shape, half)
-            if bool(places.any()) and bool((target[places] == target[places][0]).all())
+            past
+            for past, last in _padded_places(call, target.shape, shorter[k].inputs[1].shape, half)
+            if bool(past.any()) and _pads(target, past, last)
         ]
         if readings and all(bool(counts[places].any()) for places in readings):
             return _finding(patient, loss, float(target[readings[0]][0]))
     return None
 
 
-def _padded_places(patient: Patient, shape: torch.Size, shorter: torch.Size, half: int) -> Iterator[Tensor]:
-    """True past the sequences' ends, for every way the axes of a target may be read; it may be one step short, as that
-    of a language model is."""
-    call = patient.call
+def _pads(target: Tensor, past: Tensor, last: Tensor) -> bool:
+    """Whether the places past the ends hold one number, and no others but perhaps the last ones before."""
+    same = target == target[past][0]
+    return bool(same[past].all()) and not bool(same[~(past | last)].any())
+
+
+def _padded_places(call: Call, shape: torch.Size, shorter: torch.Size, half: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """True past the sequences' ends, and at the last step of each whose target may be what pads, for every way the axes
+    of a target may be read; it may be one step short, as that of a language model is, whose last target is the end."""
     shrunk = [axis for axis, (size, less) in enumerate(zip(shape, shorter, strict=True)) if size != less]
     if len(shrunk) != 1:
         return
@@ -62,7 +68,7 @@ def _padded_places(patient: Patient, shape: torch.Size, shorter: torch.Size, hal
             continue
         if shape[time] == steps:
             ways = [
-                (labelings(steps, steps)[0], labels, axis)
+                (torch.arange(steps), labels, axis)
                 for axis, size in enumerate(shape)
                 if axis != time
                 for labels in labelings(size, call.samples)
@@ -71,8 +77,9 @@ def _padded_places(patient: Patient, shape: torch.Size, shorter: torch.Size, hal
             together = zip(labelings(shape[time], steps), reversed(labelings(shape[time], call.samples)), strict=True)
             ways = [(labels, samples, time) for labels, samples in together]
         for labels, samples, axis in ways:
-            ends = spread(call.ends[samples], axis, len(shape))
-            yield (spread(labels, time, len(shape)) >= ends).expand(shape)
+            step, ends = spread(labels, time, len(shape)), spread(call.ends[samples], axis, len(shape))
+            last = (step == ends - 1) & (steps < call.steps)
+            yield (step >= ends).expand(shape), last.expand(shape)
 
 
 def _finding(patient: Patient, loss: Operation, padding: float) -> Finding:
