@@ -143,6 +143,30 @@ DATED = {
         "2020-01-02",
         "1 day",
     ),
+    "a date that is missing once": (
+        "date,year,month,y\n2019-11-01,2019,11,1\n,2019,12,2\n2020-01-01,2020,1,3\n",
+        "year-month",
+        "2020-02",
+        "1 month",
+    ),
+    "a date that is none once": (
+        "date,year,month,y\n2019-11-01,2019,11,1\nn/a,2019,12,2\n2020-01-01,2020,1,3\n",
+        "year-month",
+        "2020-02",
+        "1 month",
+    ),
+    "the date of a report": (
+        "date,year,month,y\n2024-01-05,2019,11,1\n2024-01-05,2019,12,2\n2024-01-05,2020,1,3\n",
+        "year-month",
+        "2020-02",
+        "1 month",
+    ),
+    "dates that two ways fit": (
+        "date,year,month,y\n01/11/2019,2019,11,1\n01/12/2019,2019,12,2\n01/01/2020,2020,1,3\n",
+        "year-month",
+        "2020-02",
+        "1 month",
+    ),
 }
 
 

@@ -60,7 +60,7 @@ class DatedTable:
 
 def dated(table: Table) -> Table | DatedTable:
     """The table with a column of times where it has a year and a month, or a quarter, and no column of whole times."""
-    return table if whole_time(table) is not None else joined(table)
+    return table if whole_time(table) is not None else joined(table)  # who has no parts stays what it is
 
 
 def joined(table: Table) -> Table | DatedTable:
@@ -81,11 +81,18 @@ def time_parts(table: Table) -> dict[str, str]:
 
 
 def whole_time(table: Table) -> str | None:
-    """The column with a usual name of times that holds dates: hours of a day or numbers are no whole times."""
+    """The column with a usual name of times that holds dates: one in each row, no two alike, that can be read in one
+    way. Hours of a day or numbers are no whole times, nor is the date of a report in all rows."""
     names = [column for name in WHOLE for column in table.columns if column.strip().lower() == name]
     if not names:
         return None
-    for _, rows in table.batches(names):
-        plain = [rows[name] for name in names if has_strings(rows[name])]
-        return next((column.name for column in plain if any(way.form != NUMBER for way in readings(column))), None)
-    return None
+    rows = pl.concat([rows for _, rows in table.batches(names)] or [pl.DataFrame(schema=names)])
+    return next((name for name in names if has_strings(rows[name]) and _are_whole(rows[name])), None)
+
+
+def _are_whole(times: pl.Series) -> bool:
+    ways = readings(times)
+    if len(ways) != 1 or ways[0].form == NUMBER or times.null_count():
+        return False
+    read = ways[0].times(times)
+    return read.null_count() == 0 and read.n_unique() == len(read)
