@@ -1,5 +1,6 @@
 """A sequence's numbers, to the bit, whatever is computed with them: the batch it is in, how many threads there are, its
-padding, where the time is cut, one step at a time, with gradients or without. Of torch's layers few are so.
+padding, where the time is cut, one step at a time, with gradients or without. Of torch's layers few are so. Potentials
+that are given go through torch's operators, which round by place.
 
 What sums over sequences, the weights' gradients, is rounded as the sum is split.
 """

@@ -288,6 +288,10 @@ BAD = {
     "one number": (lambda: LabelsClassifier().fit(3, [0, 1]), "must be a list or an array, not int"),
     "half a character": (lambda: LabelsClassifier().fit(["a", "\ud800"], [0, 1]), "example 1 .* a lone surrogate"),
     "half a label": (lambda: LabelsClassifier().fit(["a", "b"], ["x", "\udcff"]), "example 1 .* a lone surrogate"),
+    "a number and its look": (
+        lambda: LabelsClassifier().fit(["a", "b", "c"], [1, 1.0, "1.0"]),
+        "label '1.0' looks like another one, 1.0",
+    ),
     "two types": (lambda: LabelsClassifier().fit(["a", "b"], [0, "0"]), "label '0' looks like another one, 0"),
     "masked sequence": (
         lambda: LabelsClassifier().fit([[1], np.ma.masked_array([1, 2], [0, 1])], [0, 1]),

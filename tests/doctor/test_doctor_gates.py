@@ -194,3 +194,23 @@ def test_findings_of_gates_speak_korean() -> None:
 def test_a_layer_that_cannot_be_traced_is_said_to_be_there(layer: nn.Module) -> None:
     report = str(elman.doctor(layer, numbers()))
     assert "gates that work (the GRU or LSTM inside has a form that cannot be traced" in report
+
+
+def test_the_advice_speaks_of_what_is_there() -> None:
+    """Of no bias where there is none, and of no input where a layer reads states."""
+    layer = nn.LSTM(I, H, bias=False, batch_first=True)
+    with torch.no_grad():
+        layer.weight_ih_l0[H : 2 * H] = -1.0
+        layer.weight_hh_l0[H : 2 * H] = 0.0
+    model = Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=layer, fc=nn.Linear(H, C))
+    report = elman.doctor(model, 20 + torch.rand(4, 9, I), lang="en")
+    mends = [finding.mend for finding in report.findings if finding.code == "stuck-gate"]
+    assert mends
+    assert all("no bias" in mend for mend in mends)
+    upper = nn.LSTM(I, H, 2, batch_first=True)
+    with torch.no_grad():
+        upper.weight_ih_l1 *= 3000
+        upper.weight_hh_l1 *= 3000
+    model = Of(lambda self, x: self.fc(self.rnn(x)[0]), rnn=upper, fc=nn.Linear(H, C))
+    mends = [f.mend for f in elman.doctor(model, numbers(), lang="en").findings if f.code == "saturated-gates"]
+    assert mends == ["Look at the size of the weights."]

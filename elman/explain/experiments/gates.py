@@ -59,8 +59,8 @@ _STUCK = (
             "아무것도 잊지 않고, 기울기도 거의 없어 배우지 못합니다",
         ),
         (
-            "its two biases sum to 1 at a usual start, and to log(T - 1) for a memory of T steps",
-            "두 편향의 합은 흔히 1로, T시점을 기억하게 하려면 log(T - 1)로 초기화합니다",
+            "its two biases sum to 1 at a usual start, and to log(T - 1) for a memory of T steps, less than 10,000",
+            "두 편향의 합은 흔히 1로, T시점(10,000 미만)을 기억하게 하려면 log(T - 1)로 초기화합니다",
         ),
     ),
     Stuck(
@@ -206,11 +206,17 @@ def _stuck(
     median = f"{float(shown[:, which].median()):.3g}"
     number = ANATOMY[_kind(module)].gates.index(gate)
     first = ("0", "hidden_size")[number] if number < 2 else f"{number} * hidden_size"
-    mend = say(
-        f"Look at the rows of {gate.name}, {first} onwards, in the biases and weights: {rule.bias[0]}.",
-        f"편향과 가중치에서 {gate.name}의 행({first}부터 hidden_size개)을 살펴보세요. {rule.bias[1]}.",
-    )
-    if part in ("", "l0", "l0_reverse"):  # what another layer reads are states, between -1 and 1
+    if module.bias:
+        mend = say(
+            f"Look at the rows of {gate.name}, {first} onwards, in the biases and weights: {rule.bias[0]}.",
+            f"편향과 가중치에서 {gate.name}의 행({first}부터 hidden_size개)을 살펴보세요. {rule.bias[1]}.",
+        )
+    else:
+        mend = say(
+            f"Look at the rows of {gate.name}, {first} onwards, in the weights: no bias could move it.",
+            f"가중치에서 {gate.name}의 행({first}부터 hidden_size개)을 살펴보세요. 값을 옮겨 줄 편향이 없습니다.",
+        )
+    if _reads_the_input(part):
         mend += say(" Scale the input to a standard deviation of about one.", " 입력의 표준편차도 1쯤으로 맞추세요.")
     return Finding(
         "stuck-gate",
@@ -232,6 +238,11 @@ def _stuck(
     )
 
 
+def _reads_the_input(part: str) -> bool:
+    """Whether this layer does: what another one reads are states, between -1 and 1."""
+    return part in ("", "l0", "l0_reverse")
+
+
 def _saturated(patient: Patient, module: nn.Module, part: str, share: float, values: Tensor) -> Finding:
     label = _label(patient, module, part)
     return Finding(
@@ -250,6 +261,8 @@ def _saturated(patient: Patient, module: nn.Module, part: str, share: float, val
         say(
             "Scale the input to about zero mean and a standard deviation of one, and look at the size of the weights.",
             "입력을 평균 0, 표준편차 1쯤으로 맞추고 가중치의 크기를 살펴보세요.",
-        ),
+        )
+        if _reads_the_input(part)
+        else say("Look at the size of the weights.", "가중치의 크기를 살펴보세요."),
         patient.names[module],
     )

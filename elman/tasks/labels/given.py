@@ -63,9 +63,10 @@ class Given:
     def _names(self, values: list[Any]) -> list[str]:
         """The labels as strings: what Python holds for equal has the same name, and nothing else has."""
         names: dict[Any, str] = {}
-        for i, value in enumerate(values):
+        keys = [(float, value) if isinstance(value, float) else value for value in values]  # 1.0 has one more look
+        for i, (key, value) in enumerate(zip(keys, values, strict=True)):
             plain = value.strip() if isinstance(value, str) else value
-            if not isinstance(value, Hashable) or value not in names:
+            if not isinstance(value, Hashable) or key not in names:
                 name = as_label(value, self.place(i))
                 for look in looks(value, name):
                     known = self.values.setdefault(look, value)
@@ -76,8 +77,8 @@ class Given:
                         )
                 if known != value:  # the same but for the spaces around it
                     self.values[name] = plain
-                names[value] = name
-        return [names[value] for value in values]
+                names[key] = name
+        return [names[key] for key in keys]
 
 
 def as_list(values: Any, what: str) -> list[Any]:

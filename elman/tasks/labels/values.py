@@ -55,7 +55,8 @@ def as_label(value: Any, where: str) -> str:
         require_unicode(value, where)
         return value.strip()
     if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        return json.dumps(int(value) if whole else value)
     raise DataError(f"{where}: the label must be a text or a number, not {shortened(value)}")
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from elman.kernels.numba_cpu.compile import machine_code
 
 FEATURES = machine_code.processor().features
-INNER = 64  # indices a product sums over before the next rows: (64, 64) float32 are half of a small L1 cache
+INNER = 64  # rows that the weights' gradients sum over at once: (64, 64) float32 are half of a small L1 cache
 VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else 16
 YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"  # the system's function that lets others run
 
