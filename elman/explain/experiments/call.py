@@ -174,11 +174,10 @@ class Call:
                 one = values.select(self.batch_dim, padded[0]).unsqueeze(self.batch_dim)
                 padding = one.narrow(time_dim, self.steps - 1, 1).expand_as(padding)
         alone = both = self.with_values(torch.cat([values] + [padding] * steps, time_dim))
-        for place in self._aligned:
+        several = bool((self.ends < self.steps - 1).any())  # what a lone step holds may be any
+        for place in self._aligned if several else []:
             leaf, pads = self.leaves[place], self._of_leaf(place, real=False)
-            if not bool((self.ends < self.steps - 1).any()):  # a lone step may be any
-                continue
-            if _is_one_value(pads) and not bool((self._of_leaf(place, real=True) == pads.flatten()[0]).any()):
+            if _are_one_value_apart(pads, self._of_leaf(place, real=True)):
                 more = torch.full_like(leaf.narrow(time_dim, 0, 1), pads.flatten()[0].item())
                 both = both.with_leaf(place, torch.cat([leaf] + [more] * steps, time_dim))
         return [alone] if both is alone else [both, alone]
@@ -263,8 +262,7 @@ class Call:
         return [
             place
             for place in self._aligned
-            if _is_one_value(real := self._of_leaf(place, real=True))
-            and not bool((self._of_leaf(place, real=False) == real.flatten()[0]).any())
+            if _are_one_value_apart(self._of_leaf(place, real=True), self._of_leaf(place, real=False))
         ]
 
     @property
@@ -353,8 +351,12 @@ def _takes_lengths(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, An
     return "lengths" not in signature.bind_partial(*args, **kwargs).arguments
 
 
-def _is_one_value(values: Tensor) -> bool:
-    return values.numel() > 0 and bool((values == values.flatten()[0]).all())
+def _are_one_value_apart(values: Tensor, others: Tensor) -> bool:
+    """Whether these are all one value, which none of the others is."""
+    if values.numel() == 0:
+        return False
+    one = values.flatten()[0]
+    return bool((values == one).all()) and not bool((others == one).any())
 
 
 def _checked_axis(name: str, axis: int | None, tensor: Tensor) -> int | None:

@@ -60,7 +60,8 @@ class DatedTable:
 
 def dated(table: Table) -> Table | DatedTable:
     """The table with a column of times where it has a year and a month, or a quarter, and no column of whole times."""
-    return table if whole_time(table) is not None else joined(table)  # who has no parts stays what it is
+    made = joined(table)
+    return table if made is table or whole_time(table) is not None else made
 
 
 def joined(table: Table) -> Table | DatedTable:

@@ -98,10 +98,11 @@ def make_products(dtype: type) -> Products:
             pass
 
     def columns_of(nv: int) -> Any:
-        t6, t4, t2, t1 = (column_tile(dtype, mr, nv) for mr in (6, 4, 2, 1))
+        gather, (t6, t4, t2, t1) = gathering_tile(dtype, nv), (column_tile(dtype, mr, nv) for mr in (6, 4, 2, 1))
 
         @part
-        def columns(m, a, a_step, b, count, c, c_step, valid):
+        def columns(m, a, a_step, table, b_offset, b, count, c, c_step, valid):
+            gather(table, b_offset, count, b, valid)
             i = 0
             while i < m:
                 of, from_, to = columns_of_tile(m - i), a + size * i, c + size * i * c_step
@@ -122,9 +123,6 @@ def make_products(dtype: type) -> Products:
     columns1, columns2 = columns_of(1), columns_of(2)
     rows3, rows4 = (rows_of(3), rows_of(4)) if most == 4 else (rows2, rows2)
     columns3, columns4 = (columns_of(3), columns_of(4)) if most == 4 else (columns2, columns2)
-
-    gather1, gather2 = gathering_tile(dtype, 1), gathering_tile(dtype, 2)
-    gather3, gather4 = (gathering_tile(dtype, 3), gathering_tile(dtype, 4)) if most == 4 else (gather2, gather2)
     room = stack_room(size * inner * panel)
 
     @part
@@ -200,16 +198,12 @@ def make_products(dtype: type) -> Products:
                 valid = left - (nv - 1) * width
                 to = c + size * j0
                 if nv == 4:
-                    gather4(table, j0, depth, gathered, valid)
-                    columns4(m, first, a_step, gathered, depth, to, n, valid)
+                    columns4(m, first, a_step, table, j0, gathered, depth, to, n, valid)
                 elif nv == 3:
-                    gather3(table, j0, depth, gathered, valid)
-                    columns3(m, first, a_step, gathered, depth, to, n, valid)
+                    columns3(m, first, a_step, table, j0, gathered, depth, to, n, valid)
                 elif nv == 2:
-                    gather2(table, j0, depth, gathered, valid)
-                    columns2(m, first, a_step, gathered, depth, to, n, valid)
+                    columns2(m, first, a_step, table, j0, gathered, depth, to, n, valid)
                 else:
-                    gather1(table, j0, depth, gathered, valid)
-                    columns1(m, first, a_step, gathered, depth, to, n, valid)
+                    columns1(m, first, a_step, table, j0, gathered, depth, to, n, valid)
 
     return Products(pack, product, product_t)
