@@ -49,14 +49,9 @@ def _counts(call: Call, place: int, leaf: object) -> bool:
     )
 
 
-def _looking(call: Call, place: int, axis: int | None = None) -> Call:
-    """The call seen from another argument, whose samples lie on this axis."""
-    return dataclasses.replace(call, place=place, batch_dim=axis, time_dim=None, lengths=None)
-
-
 def _moving(patient: Patient, place: int) -> tuple[bool, bool]:
     """Whether other numbers in an argument's place move a result in evaluation, and whether they do in training."""
-    call = _looking(patient.call, place)
+    call = patient.call.seen_from(place, batch_dim=None)
     return (
         any(_moves(patient, call, False, seed) for seed in range(DRAWS)),
         any(_moves(patient, call, True, seed) for seed in range(SEEDS)),
@@ -74,8 +69,8 @@ def _mixed(patient: Patient, place: int) -> Finding | None:
     found = None
     if pairs.multiplied(patient):  # samples of both arguments are compared, each with all
         return None
-    for axis in patient.call._axes_of_samples(patient.call.leaves[place]):
-        with patient.looking_at(_looking(patient.call, place, axis)):
+    for axis in patient.call.axes_of_samples(patient.call.leaves[place]):
+        with patient.looking_at(patient.call.seen_from(place, axis)):
             if patient.call.samples < 2:
                 return None
             trial = Trial(patient)

@@ -128,7 +128,7 @@ class Call:
                 leaf = leaf.narrow(self.batch_dim, sample, 1).narrow(self.time_dim, 0, end)
             elif self._is_lengths(leaf):
                 leaf = leaf[sample : sample + 1]
-            elif axes := self._axes_of_samples(leaf):
+            elif axes := self.axes_of_samples(leaf):
                 leaf = leaf.narrow(axes[0], sample, 1)
             leaves.append(leaf)
         return dataclasses.replace(self, leaves=tuple(leaves), lengths=[end])
@@ -143,16 +143,20 @@ class Call:
             elif _is_ints(leaf) and len(leaf) == self.samples:
                 choices = [[leaf[sample] for sample in order.tolist()]]
             else:
-                choices = [leaf.index_select(axis, order.to(leaf.device)) for axis in self._axes_of_samples(leaf)]
+                choices = [leaf.index_select(axis, order.to(leaf.device)) for axis in self.axes_of_samples(leaf)]
             ways = [way.with_leaf(place, choice) for way in ways for choice in choices or [leaf]][:MOST_WAYS]
         return ways
 
-    def _axes_of_samples(self, leaf: Any) -> list[int]:
-        """The axes of another argument that have the samples' size: for a state axis 1 comes first."""
+    def axes_of_samples(self, leaf: Any) -> list[int]:
+        """The axes of another argument that have the samples' size, the likeliest first: the sequences' own of one that
+        has their time too, axis 1 of a state, else the first."""
         if not isinstance(leaf, Tensor):
             return []
+        likely: int | None = 1 if leaf.dim() == 3 else 0
+        if self._has_these_axes(leaf):
+            likely = self.batch_dim
         found = [axis for axis, size in enumerate(leaf.shape) if size == self.samples]
-        return sorted(found, key=lambda axis: axis != (1 if leaf.dim() == 3 else 0))
+        return sorted(found, key=lambda axis: axis != likely)
 
     def shorter(self, steps: int) -> "Call":
         """Only the first steps, in every argument that has this batch and this time."""
@@ -200,17 +204,20 @@ class Call:
             ways.append(way)
         return ways
 
-    def of_others(self, dims: int = 2) -> list["Call"]:
-        """The same call seen from each further argument that may hold sequences of these samples; of at least so many
-        axes."""
+    def of_others(self) -> list["Call"]:
+        """The same call seen from each further argument that may hold sequences of these samples."""
         return [
-            dataclasses.replace(self, place=place, time_dim=1 - self.batch_dim, lengths=None)
+            self.seen_from(place, self.batch_dim, 1 - self.batch_dim)
             for place, leaf in enumerate(self.leaves)
             if self.batch_dim in (0, 1)
             and self._is_other(place)
-            and leaf.dim() >= dims
+            and leaf.dim() >= 2
             and leaf.shape[self.batch_dim] == self.samples
         ]
+
+    def seen_from(self, place: int, batch_dim: int | None, time_dim: int | None = None) -> "Call":
+        """The same call with another argument as the one whose samples and steps are changed; these are its axes."""
+        return dataclasses.replace(self, place=place, batch_dim=batch_dim, time_dim=time_dim, lengths=None)
 
     def _index(self, axis: int | None) -> Tensor:
         assert axis is not None
@@ -245,7 +252,7 @@ class Call:
 
     def _has_these_axes(self, leaf: Tensor) -> bool:
         axes = [axis for axis in (self.batch_dim, self.time_dim) if axis is not None]
-        return leaf.dim() > max(axes) and all(leaf.shape[axis] == self.values.shape[axis] for axis in axes)
+        return all(leaf.dim() > axis and leaf.shape[axis] == self.values.shape[axis] for axis in axes)
 
     def _is_lengths(self, leaf: object) -> bool:
         if self.lengths is None:

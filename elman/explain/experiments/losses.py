@@ -118,13 +118,14 @@ def rows(loss: Operation, table: Tensor) -> Tensor:
 
 
 def _other_samples(patient: Patient, samples: list[int]) -> Call:
-    """The call with others in place of these samples, in every argument that holds the samples on its first axis."""
+    """The call with others in place of these samples, in every argument that has them."""
     call = patient.call
-    for other in (patient.call, *patient.call.of_others(1)):
-        changed = other
+    axes = {place: call.axes_of_samples(leaf) for place, leaf in enumerate(call.leaves) if place != call.place}
+    others = [call.seen_from(place, found[0]) for place, found in axes.items() if found]
+    for changed in (patient.call, *others):
         for sample in samples:
             changed = patient.changes.sample(changed, sample)
-        call = call.with_leaf(other.place, changed.leaves[other.place])
+        call = call.with_leaf(changed.place, changed.leaves[changed.place])
     return call
 
 
