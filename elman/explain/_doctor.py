@@ -186,6 +186,7 @@ def _examined(
     try:
         patient.clock.begin(say("the model as it is", "모델을 있는 그대로 실행"))
         patient.run()
+        patient.find_shared()
         patient.lighten()
         findings += finite.finite_input(patient)
         findings += finite.repeatable(patient)

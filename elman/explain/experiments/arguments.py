@@ -69,7 +69,7 @@ def _mixed(patient: Patient, place: int) -> Finding | None:
     found = None
     if pairs.multiplied(patient):  # samples of both arguments are compared, each with all
         return None
-    for axis in patient.call.axes_of_samples(patient.call.leaves[place]):
+    for axis in patient.call.axes_of_samples(place):
         with patient.looking_at(patient.call.seen_from(place, axis)):
             if patient.call.samples < 2:
                 return None

@@ -1,12 +1,16 @@
 """What the model is called with, and the sequences among it: which axis is the batch, which is time."""
 
+import copy
 import dataclasses
 import inspect
+import itertools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Number
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
@@ -39,6 +43,8 @@ class Call:
     lengths: Lengths | None
     told: bool = False
     """Whether the model is given the lengths, as an argument."""
+    shared: frozenset[int] = frozenset()
+    """The places of arguments that are the same for all samples, whatever their sizes."""
 
     @property
     def sequences(self) -> Tensor | PackedSequence:
@@ -119,38 +125,42 @@ class Call:
 
     def alone(self, sample: int) -> "Call":
         """One sample, cut to its length, in every argument that has this batch and this time."""
-        assert self.batch_dim is not None
-        assert self.time_dim is not None
         end = int(self.ends[sample])
-        leaves = []
-        for place, leaf in enumerate(self.leaves):
-            if place == self.place or (isinstance(leaf, Tensor) and self._has_these_axes(leaf)):
-                leaf = leaf.narrow(self.batch_dim, sample, 1).narrow(self.time_dim, 0, end)
-            elif self._is_lengths(leaf):
-                leaf = leaf[sample : sample + 1]
-            elif axes := self.axes_of_samples(leaf):
-                leaf = leaf.narrow(axes[0], sample, 1)
-            leaves.append(leaf)
-        return dataclasses.replace(self, leaves=tuple(leaves), lengths=[end])
+        return dataclasses.replace(self.of_samples(torch.tensor([sample]))[0].shorter(end), lengths=[end])
 
-    def of_samples(self, order: Tensor) -> list["Call"]:
-        """These samples, in this order; several ways where it cannot be told which axis of an argument is theirs."""
+    def of_samples(self, order: Tensor, perhaps_shared: bool = False) -> list["Call"]:
+        """These samples, in this order; several ways where it cannot be told which axis of an argument is theirs, and
+        whether any is."""
         assert self.batch_dim is not None
-        ways = [dataclasses.replace(self, lengths=None if self.lengths is None else self.ends[order])]
+        choices = []
         for place, leaf in enumerate(self.leaves):
-            if place == self.place or (isinstance(leaf, Tensor) and self._has_these_axes(leaf)):
-                choices = [leaf.index_select(self.batch_dim, order.to(leaf.device))]
-            elif _is_ints(leaf) and len(leaf) == self.samples:
-                choices = [[leaf[sample] for sample in order.tolist()]]
+            if place == self.place:
+                choices.append([leaf.index_select(self.batch_dim, order.to(leaf.device))])
             else:
-                choices = [leaf.index_select(axis, order.to(leaf.device)) for axis in self.axes_of_samples(leaf)]
-            ways = [way.with_leaf(place, choice) for way in ways for choice in choices or [leaf]][:MOST_WAYS]
-        return ways
+                chosen = self._of_samples(place, order)
+                choices.append([*chosen, leaf] if perhaps_shared or not chosen else chosen)
+        lengths = None if self.lengths is None else self.ends[order]
+        return [
+            dataclasses.replace(self, leaves=leaves, lengths=lengths, shared=self._same_in(leaves))
+            for leaves in itertools.islice(itertools.product(*choices), MOST_WAYS)
+        ]
 
-    def axes_of_samples(self, leaf: Any) -> list[int]:
+    def _of_samples(self, place: int, order: Tensor) -> list[Any]:
+        """What another argument may hold for these samples."""
+        leaf = self.leaves[place]
+        if _are_plain(leaf) and len(leaf) == self.samples and place not in self.shared:
+            return [_alike(leaf, [leaf[sample] for sample in order.tolist()])]
+        return [leaf.index_select(axis, order.to(leaf.device)) for axis in self.axes_of_samples(place)]
+
+    def _same_in(self, leaves: tuple[Any, ...]) -> frozenset[int]:
+        """The places of the arguments that are the same as in this call."""
+        return frozenset(k for k, (one, other) in enumerate(zip(self.leaves, leaves, strict=True)) if one is other)
+
+    def axes_of_samples(self, place: int) -> list[int]:
         """The axes of another argument that have the samples' size, the likeliest first: the sequences' own of one that
         has their time too, axis 1 of a state, else the first."""
-        if not isinstance(leaf, Tensor):
+        leaf = self.leaves[place]
+        if not isinstance(leaf, Tensor) or place in self.shared:
             return []
         likely: int | None = 1 if leaf.dim() == 3 else 0
         if self._has_these_axes(leaf):
@@ -186,33 +196,14 @@ class Call:
                 both = both.with_leaf(place, torch.cat([leaf] + [more] * steps, time_dim))
         return [alone] if both is alone else [both, alone]
 
-    def repeated(self, copies: int) -> list["Call"]:
-        """For a batch of one: ways to hand in the sample several times, the sequences alone or with the states."""
-        assert self.batch_dim is not None
-        alone = self.with_values(self.values.repeat_interleave(copies, self.batch_dim))
-        for place, leaf in enumerate(self.leaves):
-            if self._is_lengths(leaf):
-                alone = alone.with_leaf(place, leaf.repeat(copies) if isinstance(leaf, Tensor) else leaf * copies)
-        if self.lengths is not None:
-            alone = dataclasses.replace(alone, lengths=torch.as_tensor(self.lengths).repeat(copies))
-        ways = [alone]
-        for axis in (1, self.batch_dim):
-            way = alone
-            for place, leaf in enumerate(self.leaves):
-                if self._is_other(place) and leaf.dim() > axis and leaf.shape[axis] == 1:
-                    way = way.with_leaf(place, leaf.repeat_interleave(copies, axis))
-            ways.append(way)
-        return ways
-
     def of_others(self) -> list["Call"]:
         """The same call seen from each further argument that may hold sequences of these samples."""
+        if self.batch_dim not in (0, 1):
+            return []
         return [
             self.seen_from(place, self.batch_dim, 1 - self.batch_dim)
             for place, leaf in enumerate(self.leaves)
-            if self.batch_dim in (0, 1)
-            and self._is_other(place)
-            and leaf.dim() >= 2
-            and leaf.shape[self.batch_dim] == self.samples
+            if place != self.place and self.batch_dim in self.axes_of_samples(place) and leaf.dim() >= 2
         ]
 
     def seen_from(self, place: int, batch_dim: int | None, time_dim: int | None = None) -> "Call":
@@ -242,26 +233,23 @@ class Call:
             if place == self.place or (isinstance(leaf, Tensor) and self._has_these_axes(leaf)):
                 leaf = change(leaf)
             elif self._is_lengths(leaf):
-                leaf = leaf.clamp(max=clip) if isinstance(leaf, Tensor) else [min(n, clip) for n in leaf]
+                leaf = leaf.clamp(max=clip) if isinstance(leaf, Tensor) else _alike(leaf, [min(n, clip) for n in leaf])
             leaves.append(leaf)
         lengths = None if self.lengths is None else torch.as_tensor(self.lengths).clamp(max=clip)
         return dataclasses.replace(self, leaves=tuple(leaves), lengths=lengths)
-
-    def _is_other(self, place: int) -> bool:
-        return place != self.place and isinstance(self.leaves[place], Tensor)
 
     def _has_these_axes(self, leaf: Tensor) -> bool:
         axes = [axis for axis in (self.batch_dim, self.time_dim) if axis is not None]
         return all(leaf.dim() > axis and leaf.shape[axis] == self.values.shape[axis] for axis in axes)
 
-    def _is_lengths(self, leaf: object) -> bool:
+    def _is_lengths(self, leaf: Any) -> bool:
         if self.lengths is None:
             return False
         if isinstance(leaf, Tensor):
             return (
                 leaf.shape == (self.samples,) and not leaf.is_floating_point() and leaf.tolist() == self.ends.tolist()
             )
-        return _is_ints(leaf) and leaf == self.ends.tolist()
+        return _are_plain(leaf) and list(leaf) == self.ends.tolist()
 
     @property
     def masks(self) -> list[int]:
@@ -343,11 +331,19 @@ def make_call(
 
 
 def _is_one_argument(value: object) -> bool:
-    return isinstance(value, PackedSequence) or _is_ints(value)
+    return isinstance(value, PackedSequence) or _are_plain(value)
 
 
-def _is_ints(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(number, int) for number in value)
+def _are_plain(value: Any) -> bool:
+    """Whether it is a list, a tuple or an array of numbers or texts."""
+    if isinstance(value, numpy.ndarray):
+        return value.ndim > 0
+    return type(value) in (list, tuple) and bool(value) and all(isinstance(one, Number | str) for one in value)
+
+
+def _alike(plain: Any, values: list[Any]) -> Any:
+    """These values in another list, tuple or array of the same kind."""
+    return numpy.stack(values) if isinstance(plain, numpy.ndarray) else type(plain)(values)
 
 
 def _takes_lengths(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -381,4 +377,6 @@ def _checked_axis(name: str, axis: int | None, tensor: Tensor) -> int | None:
 def _copied(leaf: Any) -> Any:
     if isinstance(leaf, PackedSequence):
         return leaf._replace(data=leaf.data.detach().clone())
-    return leaf.detach().clone() if isinstance(leaf, Tensor) else leaf
+    if isinstance(leaf, Tensor):
+        return leaf.detach().clone()
+    return copy.copy(leaf) if _are_plain(leaf) else leaf

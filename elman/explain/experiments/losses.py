@@ -120,7 +120,7 @@ def rows(loss: Operation, table: Tensor) -> Tensor:
 def _other_samples(patient: Patient, samples: list[int]) -> Call:
     """The call with others in place of these samples, in every argument that has them."""
     call = patient.call
-    axes = {place: call.axes_of_samples(leaf) for place, leaf in enumerate(call.leaves) if place != call.place}
+    axes = {place: call.axes_of_samples(place) for place in range(len(call.leaves)) if place != call.place}
     others = [call.seen_from(place, found[0]) for place, found in axes.items() if found]
     for changed in (patient.call, *others):
         for sample in samples:

@@ -1,6 +1,7 @@
 """The module under examination: run again and again, each time from the state it was found in."""
 
 import contextlib
+import dataclasses
 import itertools
 import sys
 import warnings
@@ -174,6 +175,17 @@ class Patient:
         if self.known & {"lengths-mismatched"}:
             return say("the lengths are those of other samples", "길이가 다른 샘플의 것입니다")
         return ""
+
+    def find_shared(self) -> None:
+        """Which arguments are the same for all samples, although an axis has the samples' number by chance: one sample
+        more is taken with these as they are alone."""
+        call = self.call
+        if call.values is not call.sequences or call.batch_dim is None or call.samples < 2:
+            return
+        more = torch.arange(call.samples + 1).clamp(max=call.samples - 1)
+        ways = call.of_samples(more, perhaps_shared=True)
+        taken = next((way for way in ways if self.attempt(way) is not None), call) if len(ways) > 1 else call
+        self.call = dataclasses.replace(call, shared=taken.shared)
 
     def lighten(self) -> None:
         """Of a large model's batch a few samples are enough, if it takes them."""

@@ -108,7 +108,7 @@ def _enough_samples(patient: Patient) -> Call:
     if call.samples > 1:
         return call
     if call.values is call.sequences:
-        for way in call.repeated(COPIES):
+        for way in call.of_samples(torch.zeros(COPIES, dtype=torch.int64), perhaps_shared=True):
             if patient.attempt(way) is not None:
                 return way
     raise NotChecked(
