@@ -46,8 +46,9 @@ from elman.explain.experiments import (
     weighting,
     written,
 )
-from elman.explain.experiments.call import Call, Lengths, make_call
+from elman.explain.experiments.call import Call, Lengths
 from elman.explain.experiments.clock import Clock
+from elman.explain.experiments.make_call import make_call
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.on_the_cpu import on_the_cpu
 from elman.explain.experiments.patient import Patient, Refused

@@ -11,6 +11,7 @@ from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.position import OTHER_ROWS
+from elman.explain.experiments.resized import of_samples
 from elman.explain.experiments.tensors import axes
 
 
@@ -25,7 +26,7 @@ def examine(patient: Patient) -> list[Finding]:
         return []
     before = patient.run()
     fewer = next(
-        ((way, run) for way in call.of_samples(torch.arange(call.samples - 1)) if (run := patient.attempt(way))), None
+        ((way, run) for way in of_samples(call, torch.arange(call.samples - 1)) if (run := patient.attempt(way))), None
     )
     if fewer is None:
         raise NotChecked(say("the model refuses fewer samples", "모델이 더 적은 샘플을 받지 않습니다"))

@@ -12,6 +12,7 @@ from elman.explain.experiments.influence import labelings, spread
 from elman.explain.experiments.losses import OF_CLASSES, ONE_TO_ONE, rows
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient, differentiate
+from elman.explain.experiments.resized import with_fewer_steps
 
 
 def counted(patient: Patient, names: list[str]) -> Finding | None:
@@ -27,10 +28,10 @@ def counted(patient: Patient, names: list[str]) -> Finding | None:
     watched = patient.watch(grad=True)
     losses = [k for k, one in enumerate(watched.noted) if one.name in OF_CLASSES | ONE_TO_ONE and len(one.inputs) > 1]
     results = [watched.results[name] for name in names if watched.results[name].requires_grad]
-    if not losses or not results or patient.attempt(call.shorter(half)) is None:
+    if not losses or not results or patient.attempt(with_fewer_steps(call, half)) is None:
         return None
-    shorter = patient.operations(call.shorter(half))
-    if [one.name for one in shorter] != [one.name for one in watched.noted]:
+    fewer = patient.operations(with_fewer_steps(call, half))
+    if [one.name for one in fewer] != [one.name for one in watched.noted]:
         return None
     for k in losses:
         loss, given = watched.noted[k], watched.tensor(watched.noted[k].read[0])
@@ -42,7 +43,7 @@ def counted(patient: Patient, names: list[str]) -> Finding | None:
             continue
         readings = [
             past
-            for past, last in _padded_places(call, target.shape, shorter[k].inputs[1].shape, half)
+            for past, last in _padded_places(call, target.shape, fewer[k].inputs[1].shape, half)
             if bool(past.any()) and _pads(target, past, last)
         ]
         if readings and all(bool(counts[places].any()) for places in readings):

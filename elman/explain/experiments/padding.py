@@ -12,6 +12,7 @@ from elman.explain.experiments.influence import differ, labelings, largest_diffe
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.padded import padded_places, whose_padding
 from elman.explain.experiments.patient import Patient, Results
+from elman.explain.experiments.resized import sample_alone, with_more_steps
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.timeline import TimeAxis, time_axes
 from elman.explain.experiments.words import listed, samples
@@ -51,7 +52,7 @@ def _examined(patient: Patient, said: bool) -> list[Finding]:
         return [_past_the_end(patient, *short)]
     if (loss := padded_loss.counted(patient, past)) is not None:
         return [loss]
-    ways = [] if call.masks else call.longer(call.steps)
+    ways = [] if call.masks else with_more_steps(call, call.steps)
     longer = next((run for way in ways if (run := patient.attempt(way)) is not None), None)
     if call.told or (longer is None and not said):
         if not bool((call.ends < call.steps).any()) and longer is None:
@@ -176,7 +177,7 @@ def _alone(patient: Patient, before: Results, timed: dict[str, TimeAxis | None])
     call = patient.call
     longest = int(call.ends.max())
     for sample in [n for n, end in enumerate(call.ends.tolist()) if 0 < end < longest][:FEW]:
-        alone = patient.attempt(call.alone(sample))
+        alone = patient.attempt(sample_alone(call, sample))
         for name, value in before.items():
             if alone is None or name not in alone or name not in timed:
                 continue

@@ -21,6 +21,7 @@ from elman.explain.experiments.changes import Changes
 from elman.explain.experiments.clock import Clock
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.operations import Operation, Operations
+from elman.explain.experiments.resized import of_samples
 from elman.explain.experiments.tensors import tensors_in
 from elman.nn.leak import Leaking
 
@@ -183,7 +184,7 @@ class Patient:
         if call.values is not call.sequences or call.batch_dim is None or call.samples < 2:
             return
         more = torch.arange(call.samples + 1).clamp(max=call.samples - 1)
-        ways = call.of_samples(more, perhaps_shared=True)
+        ways = of_samples(call, more, perhaps_shared=True)
         taken = next((way for way in ways if self.attempt(way) is not None), call) if len(ways) > 1 else call
         self.call = dataclasses.replace(call, shared=taken.shared)
 
@@ -194,7 +195,7 @@ class Patient:
         few = call.values is call.sequences and call.batch_dim is not None and call.lengths is None
         if not few or call.samples <= FEW or weights * call.samples * max(1, call.steps) < HEAVY:
             return
-        for way in call.of_samples(torch.arange(FEW)):
+        for way in of_samples(call, torch.arange(FEW)):
             if self.attempt(way) is not None:
                 self.call = way
                 return

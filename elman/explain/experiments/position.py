@@ -12,6 +12,7 @@ from elman.explain.experiments.influence import labelings, largest_difference, m
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient, Results
+from elman.explain.experiments.resized import of_samples
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.trial import Trial, trial_of
 
@@ -33,7 +34,7 @@ def examine(patient: Patient) -> list[Finding]:
         if influence.judged and influence.axis is not None
     }
     order = torch.arange(call.samples).roll(1)
-    runs = [(way, run) for way in call.of_samples(order) if (run := patient.attempt(way)) is not None]
+    runs = [(way, run) for way in of_samples(call, order) if (run := patient.attempt(way)) is not None]
     if not runs:
         raise NotChecked(
             say("the model refuses the batch in another order", "샘플의 순서를 바꾼 배치를 모델이 받지 않습니다")

@@ -12,6 +12,7 @@ from elman.explain.experiments.influence import differ, moved
 from elman.explain.experiments.not_checked import NotChecked, require_steps
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient
+from elman.explain.experiments.resized import with_fewer_steps
 from elman.explain.experiments.tensors import axes
 
 _CUTS = ("view", "reshape", "view_as", "reshape_as")
@@ -39,7 +40,7 @@ def examine(patient: Patient) -> list[Finding]:
 def _of_fewer_steps(patient: Patient, operations: list[Operation]) -> dict[int, Operation]:
     """The same operations of a run of fewer steps, by the identity of what the first one made; none where the model
     does other things then."""
-    call = patient.call.shorter(patient.call.steps - 1)
+    call = with_fewer_steps(patient.call, patient.call.steps - 1)
     if patient.attempt(call) is None:
         return {}
     fewer = patient.operations(call)

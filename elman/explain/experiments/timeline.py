@@ -8,6 +8,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.explain.experiments.influence import Influence, labelings, moved, spread
 from elman.explain.experiments.patient import Patient, Results
+from elman.explain.experiments.resized import with_fewer_steps
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def time_axes(patient: Patient, results: Results) -> dict[str, TimeAxis | None]:
             name: TimeAxis(0, call.steps) if value.shape[0] == call.steps else None for name, value in results.items()
         }
     half = max(1, call.steps // 2)
-    shorter = patient.attempt(call.shorter(half)) if half < call.steps else None
+    shorter = patient.attempt(with_fewer_steps(call, half)) if half < call.steps else None
     if shorter is None:
         return _guessed(patient, results)
     sizes = sorted({call.steps, int(call.ends.max())} - {0}, reverse=True)

@@ -10,6 +10,7 @@ from elman.explain.experiments.call import Call
 from elman.explain.experiments.influence import Influence, moved
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Record, Results, Setting
+from elman.explain.experiments.resized import of_samples
 
 COPIES = 3  # of a lone sample
 MOST = 8  # samples that are changed
@@ -108,7 +109,7 @@ def _enough_samples(patient: Patient) -> Call:
     if call.samples > 1:
         return call
     if call.values is call.sequences:
-        for way in call.of_samples(torch.zeros(COPIES, dtype=torch.int64), perhaps_shared=True):
+        for way in of_samples(call, torch.zeros(COPIES, dtype=torch.int64), perhaps_shared=True):
             if patient.attempt(way) is not None:
                 return way
     raise NotChecked(
