@@ -46,12 +46,13 @@ from elman.explain.experiments import (
     weighting,
     written,
 )
+from elman.explain.experiments.batch import find_shared, lighten
 from elman.explain.experiments.call import Call, Lengths
 from elman.explain.experiments.clock import Clock
 from elman.explain.experiments.make_call import make_call
-from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.not_checked import NotChecked, Refused
 from elman.explain.experiments.on_the_cpu import on_the_cpu
-from elman.explain.experiments.patient import Patient, Refused
+from elman.explain.experiments.patient import Patient
 
 Experiment = Callable[[Patient], list[Finding]]
 
@@ -187,8 +188,8 @@ def _examined(
     try:
         patient.clock.begin(say("the model as it is", "모델을 있는 그대로 실행"))
         patient.run()
-        patient.find_shared()
-        patient.lighten()
+        find_shared(patient)
+        lighten(patient)
         findings += finite.finite_input(patient)
         findings += finite.repeatable(patient)
     except Refused as refused:

@@ -72,9 +72,9 @@ def test_nothing_is_said_of_a_quick_model_or_where_no_terminal_is(capsys: pytest
 
 
 def test_of_a_large_models_batch_four_samples_are_examined(monkeypatch: pytest.MonkeyPatch) -> None:
-    from elman.explain.experiments import patient
+    from elman.explain.experiments import batch
 
-    monkeypatch.setattr(patient, "HEAVY", 1)
+    monkeypatch.setattr(batch, "HEAVY", 1)
     x = torch.randn(9, T, I)
     report = elman.doctor(Tagger(nn.GRU, batch_first=True), x)
     report.raise_if_bad()

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments.hooks import hooked
 from elman.explain.experiments.influence import differ
-from elman.explain.experiments.patient import Patient, Record, hooked
+from elman.explain.experiments.patient import Patient, Record
 from elman.explain.experiments.reading import reading_of
 
 TURNS = 3  # calls, at least
@@ -27,7 +28,7 @@ def starts_again(patient: Patient, records: list[Record]) -> bool:
     def change_the_first(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         return _changed(output) if next(turns) == 0 else None
 
-    changed = [one for one in patient.record(during=hooked(module, change_the_first)) if one.module is module]
+    changed = [one for one in patient.record(during=hooked([module], change_the_first)) if one.module is module]
     return len(changed) == len(records) and all(
         differ(one.first, other.first) for one, other in zip(records[1:], changed[1:], strict=True)
     )

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments.graph import differentiate
+from elman.explain.experiments.hooks import hooked
 from elman.explain.experiments.influence import largest_difference, moved
 from elman.explain.experiments.not_checked import NotChecked, require_steps
-from elman.explain.experiments.patient import Patient, differentiate, hooked
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.reach import Taps, last_results
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.timeline import time_axes
@@ -106,7 +108,7 @@ def tapped(patient: Patient, taps: Taps) -> Iterator[Any]:
     def tap(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         return taps.tapped(output)
 
-    yield hooked(embeddings[0], tap)
+    yield hooked(embeddings[:1], tap)
 
 
 def _earlier_changed(patient: Patient) -> Tensor:

@@ -7,10 +7,11 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.detached import tapped
+from elman.explain.experiments.graph import differentiate
 from elman.explain.experiments.influence import differ, differing, moved
 from elman.explain.experiments.not_checked import NotChecked, require_steps
 from elman.explain.experiments.parameters import jittered
-from elman.explain.experiments.patient import Patient, Results, differentiate
+from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.reach import Taps
 from elman.explain.experiments.reading import reading_of
 from elman.explain.experiments.tensors import axes

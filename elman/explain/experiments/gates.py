@@ -11,8 +11,9 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain._run import trace
 from elman.explain.experiments.changes import DRAWS
+from elman.explain.experiments.hooks import hooked
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, hooked
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.units import ALWAYS, PLACES
 from elman.explain.experiments.words import listed
 from elman.kernels.reference.cells import EQUATIONS
@@ -136,7 +137,7 @@ def _values(patient: Patient, modules: list[nn.Module], draws: int) -> dict[nn.M
 
     for call in [patient.call, *(patient.changes.all(patient.call) for _ in range(draws))]:
         for module in modules:
-            patient.run(call, during=hooked(module, keep, with_kwargs=True))
+            patient.run(call, during=hooked([module], keep, with_kwargs=True))
     return {
         module: tuple(torch.cat(gate, 1).double() for gate in zip(*calls, strict=True))
         for module, calls in found.items()

@@ -6,10 +6,10 @@ from torch import Tensor
 
 from elman.explain._language import say
 from elman.explain._report import Finding
-from elman.explain.experiments.graph import nodes
+from elman.explain.experiments.graph import differentiate, nodes
 from elman.explain.experiments.memory import required
-from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, Refused, Results, differentiate
+from elman.explain.experiments.not_checked import NotChecked, Refused
+from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.tensors import tensors_in
 from elman.explain.experiments.words import listed
 

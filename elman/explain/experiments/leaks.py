@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain._run import trace
+from elman.explain.experiments.hooks import hooked
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, hooked
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.words import listed
 from elman.kernels.reference.cells import FUNCTIONS
 from elman.nn.leaky import LeakyRNN
@@ -55,7 +56,7 @@ def examine(patient: Patient) -> list[Finding]:
         ) -> None:
             to.append(_of_call(module, *args, **kwargs))
 
-        patient.run(during=hooked(layer, keep, with_kwargs=True))
+        patient.run(during=hooked([layer], keep, with_kwargs=True))
         calls = [call for call in seen if len(call.leak)]
         if calls:
             findings += _stuck(patient, layer, calls)

@@ -18,7 +18,8 @@ from torch.overrides import TorchFunctionMode
 from elman.explain.experiments.as_found import Snapshot
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.clock import Clock
-from elman.explain.experiments.patient import Patient, Refused
+from elman.explain.experiments.not_checked import Refused
+from elman.explain.experiments.patient import Patient
 
 _STAY = ("cpu", "meta")
 _NOTE = "elman.doctor examines a model of another device as a copy on the CPU: this was raised there, and not before."

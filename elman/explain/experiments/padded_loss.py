@@ -8,10 +8,11 @@ from torch import Tensor
 from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
+from elman.explain.experiments.graph import differentiate
 from elman.explain.experiments.influence import labelings, spread
 from elman.explain.experiments.losses import OF_CLASSES, ONE_TO_ONE, rows
 from elman.explain.experiments.operations import Operation
-from elman.explain.experiments.patient import Patient, differentiate
+from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.resized import with_fewer_steps
 
 

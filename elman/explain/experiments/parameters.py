@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from elman.explain.experiments.graph import differentiate
 from elman.explain.experiments.influence import moved
-from elman.explain.experiments.patient import Patient, Results, differentiate
+from elman.explain.experiments.patient import Patient, Results
 
 Gradients = dict[str, Tensor | None]
 

@@ -1,11 +1,10 @@
 """The module under examination: run again and again, each time from the state it was found in."""
 
 import contextlib
-import dataclasses
 import itertools
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,18 +18,13 @@ from elman.explain.experiments.as_found import Snapshot, generators_left_alone, 
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import Changes
 from elman.explain.experiments.clock import Clock
-from elman.explain.experiments.not_checked import NotChecked
+from elman.explain.experiments.hooks import Setting, both, hooked
+from elman.explain.experiments.not_checked import Refused
 from elman.explain.experiments.operations import Operation, Operations
-from elman.explain.experiments.resized import of_samples
 from elman.explain.experiments.tensors import tensors_in
 from elman.nn.leak import Leaking
 
 Results = dict[str, Tensor]
-Setting = contextlib.AbstractContextManager[Any]
-BareHook = Callable[..., Any]
-
-FEW = 4  # samples of a large model's batch that are examined
-HEAVY = 10**9  # multiplications, roughly, of a run that is large
 
 _BARE = {"output[0]": "output", "output[1]": "h_n", "output[1][0]": "h_n", "output[1][1]": "c_n"}
 
@@ -41,15 +35,6 @@ class Located(Protocol):
     @property
     def owner(self) -> nn.Module | None:
         """The module."""
-
-
-class Refused(NotChecked):
-    """The model, or autograd on its way through it, raised."""
-
-    def __init__(self, error: Exception) -> None:
-        kind = type(error).__name__
-        super().__init__(say(f"the model raised {kind}: {error}", f"모델에서 오류가 났습니다. {kind}: {error}"))
-        self.error = error
 
 
 @dataclass(frozen=True)
@@ -144,7 +129,7 @@ class Patient:
                 for norm in self.norms:
                     norm.train()
             elif not training:
-                stack.enter_context(_hooked(self._without_statistics(), _pass_on))
+                stack.enter_context(hooked(self._without_statistics(), _pass_on))
             if "torch._dynamo" in sys.modules:  # compiled code would not see the hooks
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             if during is not None:
@@ -176,29 +161,6 @@ class Patient:
         if self.known & {"lengths-mismatched"}:
             return say("the lengths are those of other samples", "길이가 다른 샘플의 것입니다")
         return ""
-
-    def find_shared(self) -> None:
-        """Which arguments are the same for all samples, although an axis has the samples' number by chance: one sample
-        more is taken with these as they are alone."""
-        call = self.call
-        if call.values is not call.sequences or call.batch_dim is None or call.samples < 2:
-            return
-        more = torch.arange(call.samples + 1).clamp(max=call.samples - 1)
-        ways = of_samples(call, more, perhaps_shared=True)
-        taken = next((way for way in ways if self.attempt(way) is not None), call) if len(ways) > 1 else call
-        self.call = dataclasses.replace(call, shared=taken.shared)
-
-    def lighten(self) -> None:
-        """Of a large model's batch a few samples are enough, if it takes them."""
-        weights = sum(parameter.numel() for parameter in self.model.parameters())
-        call = self.call
-        few = call.values is call.sequences and call.batch_dim is not None and call.lengths is None
-        if not few or call.samples <= FEW or weights * call.samples * max(1, call.steps) < HEAVY:
-            return
-        for way in of_samples(call, torch.arange(FEW)):
-            if self.attempt(way) is not None:
-                self.call = way
-                return
 
     @contextlib.contextmanager
     def looking_at(self, call: Call) -> Iterator[None]:
@@ -250,7 +212,7 @@ class Patient:
                 )
             )
 
-        self.run(call, during=_both(during, _hooked(list(self.names), note, with_kwargs=True)))
+        self.run(call, during=both(during, hooked(list(self.names), note, with_kwargs=True)))
         return records
 
     def operations(self, call: Call | None = None, seed: int = 0, during: Setting | None = None) -> list[Operation]:
@@ -271,10 +233,10 @@ class Patient:
             self.operations()
         operations = Operations()
         layers: list[nn.Module] = [one for one in self.names if isinstance(one, nn.RNNBase | nn.RNNCellBase)]
-        entering = _hooked(layers, operations.enter, before=True, with_kwargs=True)
-        leaving = _hooked(layers, operations.leave, with_kwargs=True)
-        hooks = _both(_both(entering, leaving), operations)
-        operations.results = self.run(call, during=_both(during, hooks), seed=seed, training=training, grad=grad)
+        entering = hooked(layers, operations.enter, before=True, with_kwargs=True)
+        leaving = hooked(layers, operations.leave, with_kwargs=True)
+        hooks = both(both(entering, leaving), operations)
+        operations.results = self.run(call, during=both(during, hooks), seed=seed, training=training, grad=grad)
         return operations
 
     def altered(
@@ -286,7 +248,7 @@ class Patient:
         def replace(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             return alter(output) if next(turns) == turn or turn is None else None
 
-        return self.run(call, during=_hooked([module], replace))
+        return self.run(call, during=hooked([module], replace))
 
     def label(self, module: nn.Module) -> str:
         """How the text names a module inside: 'encoder.rnn' (GRU)."""
@@ -305,51 +267,6 @@ class Patient:
     def _without_statistics(self) -> list[nn.Module]:
         """Batch norms that would mix the samples in eval mode too."""
         return [norm for norm in self.norms if norm.running_mean is None]
-
-
-def hooked(module: nn.Module, hook: BareHook, *, before: bool = False, with_kwargs: bool = False) -> Setting:
-    """A context in which a hook of torch's is registered, after a module's call or before it."""
-    return _hooked([module], hook, before=before, with_kwargs=with_kwargs)
-
-
-def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor], retain: bool = True) -> list[Tensor | None]:
-    """The gradient of the outputs, weighed at random, to each input; None where nothing leads to it.
-
-    With retain=False the graph is freed, as backward() frees it. Outputs without a gradient are left out.
-
-    Raises:
-        NotChecked: no output carries a gradient.
-        Refused: autograd cannot go through the model.
-    """
-    outputs = [output for output in outputs if output.requires_grad]
-    if not outputs:
-        raise NotChecked(say("what is looked at carries no gradient", "살펴볼 값에 기울기가 없습니다"))
-    weights = [torch.randn(output.shape, dtype=output.dtype, device=output.device) for output in outputs]
-    try:
-        return list(torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=retain))
-    except RuntimeError as error:
-        raise Refused(error) from error
-
-
-@contextlib.contextmanager
-def _hooked(
-    modules: list[nn.Module], hook: BareHook, *, before: bool = False, with_kwargs: bool = False
-) -> Iterator[None]:
-    handles = []
-    try:
-        for module in modules:
-            register = module.register_forward_pre_hook if before else module.register_forward_hook
-            handles.append(register(hook, with_kwargs=with_kwargs))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-@contextlib.contextmanager
-def _both(first: Setting | None, second: Setting) -> Iterator[None]:
-    with first or contextlib.nullcontext(), second:
-        yield
 
 
 def _copies(results: Results) -> Results:

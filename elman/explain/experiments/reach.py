@@ -10,8 +10,10 @@ from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from elman.explain._language import say
 from elman.explain._report import Finding
+from elman.explain.experiments.graph import differentiate
+from elman.explain.experiments.hooks import hooked
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, Results, differentiate, hooked
+from elman.explain.experiments.patient import Patient, Results
 from elman.explain.experiments.timeline import time_axes
 
 NOTHING = 1e-6  # of the last step's gradient: what is below is lost among the others in float32
@@ -64,7 +66,7 @@ class Taps:
 
     @contextlib.contextmanager
     def on(self, module: nn.Module) -> Iterator[None]:
-        with hooked(module, self._tap, before=True, with_kwargs=True), hooked(module, self._keep):
+        with hooked([module], self._tap, before=True, with_kwargs=True), hooked([module], self._keep):
             yield
 
     def _tap(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

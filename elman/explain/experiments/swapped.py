@@ -13,9 +13,10 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.altering import on_output
 from elman.explain.experiments.changes import DRAWS
+from elman.explain.experiments.hooks import hooked
 from elman.explain.experiments.influence import differing
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, Results, hooked
+from elman.explain.experiments.patient import Patient, Results
 
 Pair = tuple[Tensor, Tensor]
 
@@ -32,7 +33,7 @@ def examine(patient: Patient) -> list[Finding]:
         calls.setdefault(module, []).append((given, output[1] if _is_layer(module) else output))
 
     for module in modules:
-        patient.run(during=hooked(module, keep, with_kwargs=True))
+        patient.run(during=hooked([module], keep, with_kwargs=True))
     made = [pair for of_module in calls.values() for _, pair in of_module]
     findings = []
     for module, of_module in calls.items():

@@ -7,9 +7,10 @@ import torch
 
 from elman.explain._language import say
 from elman.explain.experiments.call import Call
+from elman.explain.experiments.hooks import Setting
 from elman.explain.experiments.influence import Influence, moved
 from elman.explain.experiments.not_checked import NotChecked
-from elman.explain.experiments.patient import Patient, Record, Results, Setting
+from elman.explain.experiments.patient import Patient, Record, Results
 from elman.explain.experiments.resized import of_samples
 
 COPIES = 3  # of a lone sample

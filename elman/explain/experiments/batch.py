@@ -1,0 +1,36 @@
+"""What of the batch is examined: which arguments all samples share, and how many samples of a large model."""
+
+import dataclasses
+
+import torch
+
+from elman.explain.experiments.patient import Patient
+from elman.explain.experiments.resized import of_samples
+
+FEW = 4  # samples of a large model's batch that are examined
+HEAVY = 10**9  # multiplications, roughly, of a run that is large
+
+
+def find_shared(patient: Patient) -> None:
+    """Which arguments are the same for all samples, although an axis has the samples' number by chance: one sample
+    more is taken with these as they are alone."""
+    call = patient.call
+    if call.values is not call.sequences or call.batch_dim is None or call.samples < 2:
+        return
+    more = torch.arange(call.samples + 1).clamp(max=call.samples - 1)
+    ways = of_samples(call, more, perhaps_shared=True)
+    taken = next((way for way in ways if patient.attempt(way) is not None), call) if len(ways) > 1 else call
+    patient.call = dataclasses.replace(call, shared=taken.shared)
+
+
+def lighten(patient: Patient) -> None:
+    """Of a large model's batch a few samples are enough, if it takes them."""
+    weights = sum(parameter.numel() for parameter in patient.model.parameters())
+    call = patient.call
+    few = call.values is call.sequences and call.batch_dim is not None and call.lengths is None
+    if not few or call.samples <= FEW or weights * call.samples * max(1, call.steps) < HEAVY:
+        return
+    for way in of_samples(call, torch.arange(FEW)):
+        if patient.attempt(way) is not None:
+            patient.call = way
+            return
