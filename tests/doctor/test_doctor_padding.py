@@ -163,6 +163,16 @@ def masked(loss: Tensor, mask: Tensor) -> Tensor:
     return (loss * mask).sum() / mask.sum()
 
 
+def in_a_row(values: Tensor, mask: Tensor) -> Tensor:
+    return pack_padded_sequence(values, mask.sum(1), batch_first=True, enforce_sorted=False).data
+
+
+def emitted(z: Tensor, y: Tensor, steps: Tensor, mask: Tensor) -> Tensor:
+    """One label a sequence, that its steps emit somewhere."""
+    steps = steps.clamp(max=z.shape[1])
+    return F.ctc_loss(z.log_softmax(-1).transpose(0, 1), y[:, :1], steps, torch.ones(N, dtype=torch.int64))
+
+
 LOSSES = {
     "flat": lambda z, y, mask: F.cross_entropy(z.flatten(0, 1), y.flatten()),
     "classes second": lambda z, y, mask: F.cross_entropy(z.transpose(1, 2), y),
@@ -170,6 +180,11 @@ LOSSES = {
     "nll": lambda z, y, mask: F.nll_loss(F.log_softmax(z, -1).flatten(0, 1), y.flatten()),
     "squares": lambda z, y, mask: F.mse_loss(z[..., 0], y.float()),
     "one late": lambda z, y, mask: F.cross_entropy(z[:, :-1].flatten(0, 1), y[:, 1:].flatten()),
+    "squares by hand": lambda z, y, mask: ((z[..., 0] - y) ** 2).mean(),
+    "distances by hand, of each sample": lambda z, y, mask: (y - z[..., 0]).abs().mean(1),
+    "probabilities by hand": lambda z, y, mask: -z.log_softmax(-1).gather(-1, y[..., None]).mean(),
+    "probabilities by hand, flat": lambda z, y, mask: -z.log_softmax(-1).flatten(0, 1).gather(1, y.view(-1, 1)).mean(),
+    "all emissions": lambda z, y, mask: emitted(z, y, torch.full((N,), z.shape[1]), mask),
     "ignored": lambda z, y, mask: F.cross_entropy(z.flatten(0, 1), y.flatten(), ignore_index=0),
     "ignored, one late": lambda z, y, mask: F.cross_entropy(
         z[:, :-1].flatten(0, 1), y[:, 1:].flatten(), ignore_index=0
@@ -178,9 +193,24 @@ LOSSES = {
     "chosen": lambda z, y, mask: F.cross_entropy(z[mask], y[mask]),
     "weighed": lambda z, y, mask: F.binary_cross_entropy_with_logits(z[..., 0], y / C, mask.float(), reduction="sum"),
     "zeros": lambda z, y, mask: F.mse_loss(z[..., 0] * mask, y.float(), reduction="sum"),
+    "zeros by hand": lambda z, y, mask: ((z[..., 0] * mask - (y - 1)) ** 2).mean(),
+    "squares masked": lambda z, y, mask: masked((z[..., 0] - y) ** 2, mask),
+    "squares masked first": lambda z, y, mask: (((z[..., 0] - y) * mask) ** 2).sum() / mask.sum(),
+    "squares chosen": lambda z, y, mask: ((z[..., 0][mask] - y[mask]) ** 2).mean(),
+    "squares chosen late": lambda z, y, mask: ((z[..., 0] - y) ** 2)[mask].mean(),
+    "squares filled": lambda z, y, mask: ((z[..., 0] - y) ** 2).masked_fill(~mask, 0).sum() / mask.sum(),
+    "squares where": lambda z, y, mask: torch.where(mask, (z[..., 0] - y) ** 2, 0.0).sum(1) / mask.sum(1),
+    "squares of each sample": lambda z, y, mask: ((z[..., 0] - y) ** 2 * mask).sum(1),
+    "squares packed": lambda z, y, mask: ((in_a_row(z[..., 0], mask) - in_a_row(y, mask)) ** 2).mean(),
+    "probabilities masked": lambda z, y, mask: masked(-z.log_softmax(-1).gather(-1, y[..., None])[..., 0], mask),
+    "probabilities chosen": lambda z, y, mask: -z.log_softmax(-1)[mask].gather(-1, y[mask][:, None]).mean(),
+    "probabilities ignored": lambda z, y, mask: -z.log_softmax(-1).gather(-1, y[..., None])[..., 0][y != 0].mean(),
+    "one masked class less": lambda z, y, mask: masked(z.logsumexp(-1) - z.gather(-1, y[..., None])[..., 0], mask),
+    "scores of the padding hidden": lambda z, y, mask: (z[..., 0] - 1e9 * ~mask).softmax(1).amax(1),
+    "emissions": lambda z, y, mask: emitted(z, y, mask.sum(1), mask),
     "last step": lambda z, y, mask: F.cross_entropy(z[torch.arange(N), mask.sum(1) - 1], y[:, 0]),
 }
-WRONG = list(LOSSES)[:6]
+WRONG = list(LOSSES)[:11]
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -195,14 +225,15 @@ def test_a_loss_over_padding(kind: str, loss: str, padded: Tensor) -> None:
     assert len(found) == (loss in WRONG)
     if found:
         assert "counts the padded steps" in found[0].sentence
-        assert "ignore_index" in found[0].mend
+        assert ("input_lengths" if loss == "all emissions" else "ignore_index") in found[0].mend
 
 
-def test_targets_with_lengths_of_their_own_are_no_padding(padded: Tensor) -> None:
+@pytest.mark.parametrize("loss", ["ignored", "probabilities ignored"])
+def test_targets_with_lengths_of_their_own_are_no_padding(loss: str, padded: Tensor) -> None:
     """A translation may go on where its source has ended, though both have T steps."""
     ends, own = torch.tensor(LENGTHS), torch.tensor([2, 7, 6, 4, 3])
     target = torch.randint(1, C, (N, T)) * (torch.arange(T) < own[:, None])
-    assert not elman.doctor(Scored("nn.GRU", "ignored"), (padded, ends, target), lengths=LENGTHS).codes
+    assert not elman.doctor(Scored("nn.GRU", loss), (padded, ends, target), lengths=LENGTHS).codes
 
 
 class Forecaster(nn.Module):

@@ -27,8 +27,13 @@ def leaves(results: Results) -> list[Tensor]:
     return [node.variable for node in nodes(results) if hasattr(node, "variable")]
 
 
-def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor], retain: bool = True) -> list[Tensor | None]:
-    """The gradient of the outputs, weighed at random, to each input; None where nothing leads to it.
+def differentiate(
+    outputs: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    retain: bool = True,
+    weights: Sequence[Tensor] | None = None,
+) -> list[Tensor | None]:
+    """The gradient of the outputs, weighed so or at random, to each input; None where nothing leads to it.
 
     With retain=False the graph is freed, as backward() frees it. Outputs without a gradient are left out.
 
@@ -39,7 +44,7 @@ def differentiate(outputs: Sequence[Tensor], inputs: Sequence[Tensor], retain: b
     outputs = [output for output in outputs if output.requires_grad]
     if not outputs:
         raise NotChecked(say("what is looked at carries no gradient", "살펴볼 값에 기울기가 없습니다"))
-    weights = [torch.randn(output.shape, dtype=output.dtype, device=output.device) for output in outputs]
+    weights = weights or [torch.randn(output.shape, dtype=output.dtype, device=output.device) for output in outputs]
     try:
         return list(torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=retain))
     except RuntimeError as error:

@@ -1,6 +1,7 @@
 """Does a loss count the padded steps? The results are differentiated to what it reads there."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,10 +11,25 @@ from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.graph import differentiate
 from elman.explain.experiments.influence import labelings, spread
-from elman.explain.experiments.losses import OF_CLASSES, ONE_TO_ONE, rows
-from elman.explain.experiments.operations import Operation
+from elman.explain.experiments.losses import OF_CLASSES, ONE_TO_ONE
+from elman.explain.experiments.operations import Operation, Operations
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.resized import with_fewer_steps
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """An operation that compares what the model computed with targets.
+
+    Args:
+        operation: the operation.
+        target: which of its inputs holds the targets; None of CTC, whose targets have no steps.
+        given: what the model computed, a number or a row of classes for each target; on its graph.
+    """
+
+    operation: Operation
+    target: int | None
+    given: Tensor
 
 
 def counted(patient: Patient, names: list[str]) -> Finding | None:
@@ -27,29 +43,70 @@ def counted(patient: Patient, names: list[str]) -> Finding | None:
     if not names or not bool((call.ends < call.steps - 1).any()):
         return None  # of a lone step at the end nobody can tell whether its target pads
     watched = patient.watch(grad=True)
-    losses = [k for k, one in enumerate(watched.noted) if one.name in OF_CLASSES | ONE_TO_ONE and len(one.inputs) > 1]
+    found = {k: _loss(one, watched) for k, one in enumerate(watched.noted)}
+    losses = {k: loss for k, loss in found.items() if loss is not None and loss.given.requires_grad}
     results = [watched.results[name] for name in names if watched.results[name].requires_grad]
     if not losses or not results or patient.attempt(with_fewer_steps(call, half)) is None:
         return None
     fewer = patient.operations(with_fewer_steps(call, half))
     if [one.name for one in fewer] != [one.name for one in watched.noted]:
         return None
-    for k in losses:
-        loss, given = watched.noted[k], watched.tensor(watched.noted[k].read[0])
-        gradient = differentiate(results, [given])[0] if given.requires_grad else None
-        if gradient is None:
-            continue
-        counts, target = rows(loss, gradient != 0).cpu(), loss.inputs[1].cpu()
-        if counts.shape != target.shape:
-            continue
-        readings = [
-            past
-            for past, last in _padded_places(call, target.shape, fewer[k].inputs[1].shape, half)
-            if bool(past.any()) and _pads(target, past, last)
-        ]
-        if readings and all(bool(counts[places].any()) for places in readings):
-            return _finding(patient, loss, float(target[readings[0]][0]))
+    for k, loss in losses.items():
+        readings = _readings(call, loss, fewer[k], half)
+        gradient = differentiate(results, [loss.given])[0] if readings else None
+        if gradient is not None and all(_learns(patient, loss, gradient, places) for places in readings):
+            return _finding(patient, loss, readings[0])
     return None
+
+
+def _loss(one: Operation, watched: Operations) -> _Loss | None:
+    """A loss of torch's, or one that is written by hand: a difference from what has no gradient, or the probability of
+    each step's class; None for another operation."""
+    if one.name == "ctc_loss":
+        return _Loss(one, None, watched.tensor(one.read[0]))
+    if len(one.inputs) < 2:
+        return None
+    if one.name in OF_CLASSES | ONE_TO_ONE:
+        return _Loss(one, 1, watched.tensor(one.read[0]))
+    if one.name == "gather":
+        return _Loss(one, 1, watched.tensor(one.made[0]))
+    if one.name == "sub" and one.inputs[0].shape == one.inputs[1].shape:
+        sides = [watched.tensor(read) for read in one.read]
+        for given, target in ((0, 1), (1, 0)):
+            if not sides[target].requires_grad:
+                return _Loss(one, target, sides[given])
+    return None
+
+
+def _readings(call: Call, loss: _Loss, fewer: Operation, half: int) -> list[Tensor]:
+    """The places of the padded steps among the targets, for every way in which these may be padded."""
+    one = loss.operation
+    if [given.dim() for given in one.inputs] != [given.dim() for given in fewer.inputs]:
+        return []
+    if loss.target is None:
+        steps, emitted = one.inputs[0].shape[0], loss.given.shape[:-1]
+        if (steps, fewer.inputs[0].shape[0]) != (call.steps, half) or emitted[1:] not in ((), (call.samples,)):
+            return []
+        return [(torch.arange(steps)[:, None] >= call.ends).view(emitted)]
+    target = one.inputs[loss.target].cpu()
+    return [
+        past
+        for past, last in _padded_places(call, target.shape, fewer.inputs[loss.target].shape, half)
+        if bool(past.any()) and _pads(target, past, last)
+    ]
+
+
+def _learns(patient: Patient, loss: _Loss, gradient: Tensor, places: Tensor) -> bool:
+    """Whether a parameter learns from what the loss reads at these places: not from zeros that a mask left there."""
+    of_classes = loss.target is None or (loss.operation.name in OF_CLASSES and gradient.dim() == places.dim() + 1)
+    axis = -1 if loss.target is None else min(1, places.dim())
+    if (gradient.select(axis, 0) if of_classes else gradient).shape != places.shape:
+        return False
+    counts = (places.unsqueeze(axis) if of_classes else places).to(gradient.device)
+    there = torch.where(counts, gradient, torch.zeros_like(gradient))
+    learned = [parameter for parameter in patient.model.parameters() if parameter.requires_grad]
+    learned_there = differentiate([loss.given], learned, weights=[there]) if learned and bool(there.any()) else []
+    return any(one is not None and bool((one != 0).any() & torch.isfinite(one).all()) for one in learned_there)
 
 
 def _pads(target: Tensor, past: Tensor, last: Tensor) -> bool:
@@ -84,24 +141,37 @@ def _padded_places(call: Call, shape: torch.Size, shorter: torch.Size, half: int
             yield (step >= ends).expand(shape), last.expand(shape)
 
 
-def _finding(patient: Patient, loss: Operation, padding: float) -> Finding:
+def _finding(patient: Patient, loss: _Loss, places: Tensor) -> Finding:
+    one = loss.operation
+    evidence = say(
+        "a parameter has a gradient from what it reads there.",
+        "그 자리에서 읽는 값을 지나 파라미터로 기울기가 흐릅니다.",
+    )
+    mend = say(
+        "Leave the padding out: ignore_index= of cross_entropy and nll_loss, a target of its own for the padding; "
+        "or reduction='none', then (loss * mask).sum() / mask.sum().",
+        "패딩을 빼세요. cross_entropy와 nll_loss라면 패딩에만 쓰는 정답을 두고 ignore_index=로 알려 주고, 아니면 "
+        "reduction='none'으로 구한 뒤 (loss * mask).sum() / mask.sum()으로 평균하세요.",
+    )
+    if loss.target is None:
+        mend = say(
+            "input_lengths of ctc_loss are the sequences' own lengths, not T for all.",
+            "ctc_loss의 input_lengths에는 모두 T가 아니라 시퀀스 자신의 길이를 넣으세요.",
+        )
+    else:
+        padding = float(one.inputs[loss.target].cpu()[places][0])
+        evidence = say(
+            f"the targets of all padded steps are {padding:g}, and {evidence}",
+            f"패딩된 시점의 정답은 모두 {padding:g}인데, {evidence}",
+        )
     return Finding(
         "padding-read",
         "error",
         say(
-            f"Padding influences the results: {loss.place} counts the padded steps.",
-            f"패딩이 결과에 영향을 줍니다. {loss.place}에서 패딩된 시점까지 손실에 넣습니다.",
+            f"Padding influences the results: {one.place} counts the padded steps.",
+            f"패딩이 결과에 영향을 줍니다. {one.place}에서 패딩된 시점까지 손실에 넣습니다.",
         ),
-        say(
-            f"the targets of all padded steps are {padding:g}, and the results have a gradient to what the loss reads "
-            f"there.",
-            f"패딩된 시점의 정답은 모두 {padding:g}인데, 손실이 거기서 읽는 값으로도 결과의 기울기가 흐릅니다.",
-        ),
-        say(
-            "Leave the padding out: ignore_index= of cross_entropy and nll_loss, a target of its own for the padding; "
-            "or reduction='none', then (loss * mask).sum() / mask.sum().",
-            "패딩을 빼세요. cross_entropy와 nll_loss라면 패딩에만 쓰는 정답을 두고 ignore_index=로 알려 주고, 아니면 "
-            "reduction='none'으로 구한 뒤 (loss * mask).sum() / mask.sum()으로 평균하세요.",
-        ),
-        patient.where(loss),
+        evidence,
+        mend,
+        patient.where(one),
     )
