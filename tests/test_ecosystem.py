@@ -194,6 +194,14 @@ def test_convert_leaves_and_names_quantised_layers(name: str) -> None:
         assert elman.to_torch(quantised).left == {}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_layer_for_quantization_is_said_once_and_not_its_cells() -> None:
+    model = nn.ModuleDict({"rnn": torch.ao.nn.quantizable.LSTM(3, 4, 2, bidirectional=True), "head": nn.GRU(4, 2)})
+    done = elman.convert(model)
+    assert done.converted == ["head"]
+    assert done.left == {"rnn": "torch's LSTM for quantization: convert the model as it was before"}
+
+
 def _weights(layer: nn.Module) -> list[str]:
     return [key for key, _ in layer.named_parameters() if key.startswith("weight")]
 

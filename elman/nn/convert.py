@@ -108,13 +108,23 @@ def _change(module: nn.Module, classes: dict[type[nn.Module], type[nn.Module]]) 
             "A list of layers becomes one in torch.nn.ModuleList(...)."
         )
     result = Conversion(module, [], {})
+    parts: set[nn.Module] = set()  # of layers for quantization, which are said once
     for name, layer in list(module.named_modules()):
+        if layer in parts:
+            continue
         if own_class(layer) in classes and not (classes is _TORCHS and _beyond_torch(layer)):
             become(layer, classes[own_class(layer)])
             result.converted.append(name)
         elif (reason := _reason_to_leave(layer, classes)) is not None:
             result.left[name] = reason
+            if _is_for_quantization(layer):
+                parts.update(layer.modules())
     return result
+
+
+def _is_for_quantization(layer: nn.Module) -> bool:
+    kind = own_class(layer)
+    return kind.__module__.startswith(_OF_QUANTIZATION) and kind.__name__ in _SIX
 
 
 def _beyond_torch(layer: nn.Module) -> str | None:
@@ -130,7 +140,7 @@ def _reason_to_leave(layer: nn.Module, classes: dict[type[nn.Module], type[nn.Mo
         return f"a scripted {named} is compiled" if named in _SIX else None
     if kind in classes.values():
         return None
-    if classes is _OURS and kind.__module__.startswith(_OF_QUANTIZATION) and kind.__name__ in _SIX:
+    if classes is _OURS and _is_for_quantization(layer):
         return f"torch's {kind.__name__} for quantization: convert the model as it was before"
     if classes is _TORCHS and (more := _beyond_torch(layer)) is not None:
         return f"torch's layers have no {more}"
