@@ -172,6 +172,11 @@ WRONG = {
         TypeError,
         "lengths should be whole numbers",
     ),
+    "sequences in a list": (
+        lambda: elman.doctor(Tagger(nn.GRU), [x[0], x[1, :3], x[2, :5]]),
+        TypeError,
+        r"list of sequences of different lengths.*pack_sequence",
+    ),
     "scripted": (
         lambda: elman.doctor(torch.jit.trace(Tagger(nn.GRU), x), x),
         TypeError,

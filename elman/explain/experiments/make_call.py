@@ -20,7 +20,7 @@ def make_call(
     """The call that the user's arguments stand for.
 
     Raises:
-        TypeError: input holds no tensor, or lengths are no whole numbers.
+        TypeError: input holds no tensor, or a list of sequences of different lengths, or lengths are no whole numbers.
         IndexError: the sequences have no such axis.
         ValueError: an axis has size 0, batch_dim and time_dim are one, or lengths do not fit.
     """
@@ -44,6 +44,11 @@ def make_call(
             raise ValueError("A PackedSequence holds its own lengths: leave lengths= out.")
         return Call(tuple(leaves), tree, place, 1, None, None)
     batch_dim = _checked_axis("batch_dim", batch_dim, sequences)
+    if batch_dim == 0 and any(_is_ragged(given) and given[0] is sequences for given in (*args, *kwargs.values())):
+        raise TypeError(
+            "input is a list of sequences of different lengths, and no axis of a tensor is their batch: wrap the model "
+            "in one that takes a PackedSequence (pack_sequence makes one), or pad_sequence's tensor and lengths=."
+        )
     if time_dim is not None:
         time_dim = _checked_axis("time_dim", time_dim, sequences)
         if time_dim == batch_dim:
@@ -65,6 +70,13 @@ def make_call(
 
 def _is_one_argument(value: object) -> bool:
     return isinstance(value, PackedSequence) or are_plain(value)
+
+
+def _is_ragged(value: Any) -> bool:
+    """Whether it is a list of sequences, (steps, features) or (steps,) each, not all of one length."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, Tensor) and one.dim() in (1, 2) for one in value):
+        return False
+    return len({one.shape[1:] for one in value}) == 1 and len({one.shape[0] for one in value}) > 1
 
 
 def _takes_lengths(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
