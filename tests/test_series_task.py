@@ -161,6 +161,30 @@ DATED = {
         "2020-02",
         "1 month",
     ),
+    "a month and a year in one column": (
+        "month,date,y\n2019-11,?,1\n2019-12,?,2\n2020-01,?,3\n",
+        "month",
+        "2020-02",
+        "1 month",
+    ),
+    "a made column's name, with a month missing": (
+        "year-month,year,month,y\n2019-11,2019,11,1\n,2019,12,2\n2020-01,2020,1,3\n",
+        "year-month",
+        "2020-02",
+        "1 month",
+    ),
+    "a quarter beside a month": (
+        "year,quarter,month,y\n2019,4,11,1\n2019,4,12,2\n2020,1,1,3\n",
+        "year-month",
+        "2020-02",
+        "1 month",
+    ),
+    "a quarter beside a month, and whole dates": (
+        "year,quarter,month,date,y\n2019,4,11,2019-11-05,1\n2019,4,12,2019-12-05,2\n2020,1,1,2020-01-05,3\n",
+        "date",
+        "2020-02-05",
+        "1 month",
+    ),
     "dates that two ways fit": (
         "date,year,month,y\n01/11/2019,2019,11,1\n01/12/2019,2019,12,2\n01/01/2020,2020,1,3\n",
         "year-month",
@@ -177,25 +201,56 @@ def test_times_in_several_columns_are_one(tmp_path, case, kind):
     (tmp_path / "a.csv").write_text(content)
     if kind == "parquet":
         pl.read_csv(tmp_path / "a.csv").write_parquet(tmp_path / "a.parquet")
-    table = dated(open_table(tmp_path / f"a.{kind}"))
-    columns = choose_columns(table, None, None)
+    table, time = dated(open_table(tmp_path / f"a.{kind}"))
+    columns = choose_columns(table, time, None)
     found = read_series(table, columns, tmp_path)
     assert (columns.time, columns.values) == (name, ["y"])
     assert (found.clock.at(3), found.clock.step_in_words()) == (following, step)
     assert SeriesArrays(tmp_path).values.T.tolist() == [[1, 2, 3]]
 
 
+@pytest.mark.parametrize("named", ["year-month", "month-name"])
+def test_the_column_that_is_named_is_the_time(tmp_path, named):
+    """Of the file, or made of its parts, whatever stands beside it."""
+    (tmp_path / "a.csv").write_text(
+        "date,year,month,month-name,y\n2019-11-05,2019,11,2019-11,1\n2019-12-05,2019,12,2019-12,2\n"
+        "2020-01-05,2020,1,2020-01,3\n"
+    )
+    table, time = dated(open_table(tmp_path / "a.csv"), named)
+    columns = choose_columns(table, time, None)
+    assert (columns.time, columns.values) == (named, ["y"])
+    assert read_series(table, columns, tmp_path).clock.at(3) == "2020-02"
+
+
+def test_few_digits_are_a_time_where_they_are_of_the_years_beside_them(tmp_path):
+    (tmp_path / "a.csv").write_text("year,t,y\n2018,1991.01,1\n2019,1993.05,2\n2020,1997.03,3\n")
+    columns = choose_columns(*dated(open_table(tmp_path / "a.csv")), None)
+    assert (columns.time, columns.values) == ("year", ["t", "y"])
+    (tmp_path / "b.csv").write_text("year,month,t,y\n2018,11,2018.11,1\n2018,12,2018.12,2\n2019,1,2019.01,3\n")
+    columns = choose_columns(*dated(open_table(tmp_path / "b.csv")), None)
+    assert (columns.time, columns.values) == ("t", ["y"])
+
+
+def test_dates_beside_a_month_are_read_once(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_text("month,date,y\nNov,2019-11-05,1\nDec,2019-12-05,2\nJan,2020-01-05,3\n")
+    table, asked = open_table(tmp_path / "a.csv"), []
+    batches = type(table).batches
+    monkeypatch.setattr(type(table), "batches", lambda self, columns: asked.append(columns) or batches(self, columns))
+    assert choose_columns(*dated(table), None).time == "date"
+    assert asked == [["month", "date"], ["month", "date", "y"]]
+
+
 def test_a_column_of_years_alone_is_the_time(tmp_path):
     (tmp_path / "a.csv").write_text("year,y\n2018,1\n2019,2\n2020,3\n")
-    assert choose_columns(dated(open_table(tmp_path / "a.csv")), None, None).time == "year"
+    assert choose_columns(*dated(open_table(tmp_path / "a.csv")), None).time == "year"
 
 
 def test_the_parts_of_a_time_are_left_out_unless_they_are_asked_for(tmp_path):
     (tmp_path / "a.csv").write_text("year,month,date,y\n2019,12,2019-12-31,2\n2020,1,2020-01-01,3\n")
     table = open_table(tmp_path / "a.csv")
-    columns = choose_columns(table, None, None)
+    columns = choose_columns(*dated(table), None)
     assert (columns.time, columns.values, columns.parts, columns.left_out) == ("date", ["y"], ["year", "month"], [])
-    assert choose_columns(table, None, ["month", "y"]).values == ["month", "y"]
+    assert choose_columns(*dated(table), ["month", "y"]).values == ["month", "y"]
     assert choose_columns(table, "year", None).values == ["month", "y"]
 
 
@@ -204,8 +259,8 @@ def test_a_run_whose_time_was_made_of_parts_reads_them_beside_whole_dates(tmp_pa
     rng = np.random.default_rng(0)
     rows = [[f"{2000 + m // 12}", f"{m % 12 + 1}", f"{rng.normal():.3f}"] for m in range(120)]
     (tmp_path / "a.csv").write_text("\n".join(["year,month,y", *(",".join(row) for row in rows), ""]))
-    table = dated(open_table(tmp_path / "a.csv"))
-    source = Source(table, choose_columns(table, None, None))
+    table, time = dated(open_table(tmp_path / "a.csv"))
+    source = Source(table, choose_columns(table, time, None))
     settings = SeriesSettings(window=8, horizon=3, hidden_size=4)
     run = runs.begin(JOB, source, tmp_path / "run", settings, LoopSettings(steps=1, eval_every=1))
     loop.fit(run.trainer, run.folder, progress=False, report=lambda step, value: None)

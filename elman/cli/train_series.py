@@ -78,15 +78,15 @@ def series(
     file = sets.find(data)
 
     def read() -> series_runs.Source:
-        table = open_table(file) if time_column else dated(open_table(file))
+        table, time = dated(open_table(file), time_column)
         if series_column is None:
             columns = choose_columns(
-                table, time_column, column, time_format, read=read_column or [], future=future_column or []
+                table, time, column, time_format, read=read_column or [], future=future_column or []
             )
             return series_runs.Source(table, columns, file_sha256(file))
         if read_column or future_column or len(column or []) > 1:
             raise UserError("--series-column goes with one --column alone, that of the values")
-        several = SeveralTable(table, series_column, time_column, column[0] if column else None)
+        several = SeveralTable(table, series_column, time, column[0] if column else None)
         columns = choose_columns(several, several.time, several.names, time_format)
         return series_runs.Source(several, columns, file_sha256(file), (series_column, several.value))
 

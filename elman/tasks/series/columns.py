@@ -8,13 +8,9 @@ import polars as pl
 
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.files.tables import Table, as_strings, choose_column, is_index
-from elman.tasks.series.dated import WHOLE, DatedTable, time_parts, whole_time
+from elman.tasks.series.dated import repeating, usual_times
 from elman.tasks.series.times import ACCEPTED, FORMS, NUMBER, Reading, readings
 
-TIMES = (
-    *("time", "date", "datetime", "timestamp", "month", "year", "day", "week", "hour", "ds", "t"),
-    *("시간", "시각", "일시", "날짜", "일자", "기준일", "년월", "연월", "연도", "년도"),
-)
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
 LOOK = 1000  # rows that decide which columns hold numbers
 SURE = 10  # rows from which on a column of 1, 2, 3 and so on is taken for their numbers
@@ -74,17 +70,12 @@ def choose_columns(
             named[name] = option
     _, head = next(iter(table.batches(table.columns)), (0, pl.DataFrame(schema=table.columns)))
     head = head.head(LOOK)
-    if time is None and isinstance(table, DatedTable):
-        time = table.time
     if time is None:
-        usual = [column for name in TIMES for column in table.columns if column.strip().lower() == name]
-        time = usual[0] if usual else _first_of_times(table, head)
-        if time.strip().lower() not in WHOLE:
-            time = whole_time(table) or time
+        time = next(iter(usual_times(table)), None) or _first_of_times(table, head)
     if time in named:
         raise DataError(f"column {time!r} of {table.file} is the time: it cannot be given as {named[time]} as well")
     others = [name for name in table.columns if name != time and named.get(name) in (None, "--column")]
-    of_time = time_parts(table).values()
+    of_time = repeating(table)
     parts = [] if time in of_time else [name for name in of_time if name in others]
     series = [name for name in others if name not in parts and not is_index(name)]
     numbers = [name for name in series if head.height and _holds_numbers(head[name])]

@@ -16,7 +16,7 @@ from elman.tasks.series.calibration import adapt, calibrate, read_margin
 from elman.tasks.series.clock import Clock
 from elman.tasks.series.columns import choose_columns
 from elman.tasks.series.data import SeriesArrays, read_series
-from elman.tasks.series.dated import joined
+from elman.tasks.series.dated import dated
 from elman.tasks.series.features import Features
 from elman.tasks.series.model import SeriesModel
 from elman.tasks.series.run import JOB, latest_origins
@@ -80,9 +80,7 @@ class Forecaster(runs.Opened[SeriesSettings]):
         Raises:
             DataError: it cannot be read, lacks a column, or has another step.
         """
-        table, own = open_table(file), self.clock
-        if self.config["time"] not in table.columns:
-            table = joined(table)
+        (table, _), own = dated(open_table(file), self.config["time"]), self.clock
         if self.config["time"] not in table.columns:
             raise DataError(f"{file} has no column {self.config['time']!r}: it has {listed(table.columns)}")
         if self.config["several"]:
