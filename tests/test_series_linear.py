@@ -9,7 +9,7 @@ from elman.tasks.series.linear import choose
 from elman.tasks.series.linear.choose import candidates, find_reach, fit_form
 from elman.tasks.series.linear.maps import apply, autoregression, seasonal_naive, undo_differences
 from elman.tasks.series.linear.ridge import PENALTIES, ridge
-from elman.tasks.series.linear.smoothing import smoothing_maps
+from elman.tasks.series.linear.smoothing import smoothing, smoothing_maps
 
 RNG = np.random.default_rng(0)
 
@@ -50,7 +50,7 @@ def test_an_autoregression_finds_its_weights_and_iterates(differences):
     full = undo_differences(np.array([0.6, -0.5]), differences)
     for _ in range(4000):
         y.append(float(full @ np.array(y[::-1][: len(full)])) + RNG.normal())
-    weights = autoregression(np.array(y), differences, 6, 20, 3)
+    weights = autoregression(np.array(y), np.ones(len(y), bool), differences, 6, 20, 3)
     assert weights is not None
     np.testing.assert_allclose(weights[0, ::-1][1 : len(full) + 1], full, atol=0.12)
     history = y[:100]
@@ -110,6 +110,33 @@ def test_targets_that_are_not_known_are_not_fitted():
     y[198], known[198] = 50.0, False
     whole, some = ridge(y, known, 6, 2, level=True), ridge(y[:198], known[:198], 6, 2, level=True)
     np.testing.assert_allclose(whole, some, atol=1e-10)
+
+
+@pytest.mark.parametrize("differences", [[], [1], [4]])
+def test_an_autoregression_is_fitted_to_rows_without_a_missing_value(differences):
+    y, known = yearly(300), np.ones(300, bool)
+    known[100:130] = False
+    first, second = y.copy(), y.copy()
+    first[100:130], second[100:130] = 50.0, y[99]
+    one, other = (autoregression(values, known, differences, 6, 20, 3) for values in (first, second))
+    np.testing.assert_array_equal(one, other)
+    known[::4] = False  # hardly a row is whole: all are fitted
+    one, other = (autoregression(values, known, differences, 6, 20, 3) for values in (first, second))
+    assert np.abs(one - other).max() > 0.01
+
+
+def test_smoothing_is_compared_on_what_is_known():
+    y, known = yearly(200), np.ones(200, bool)
+    y[150:], known[150:] = -30 * (np.arange(50) % 2), False
+    np.testing.assert_array_equal(smoothing(y, known, 1, 12, 3), smoothing(np.where(known, y, y[149]), known, 1, 12, 3))
+    assert smoothing(y, np.arange(200) < 12, 1, 12, 3) is None
+
+
+def test_the_scale_is_that_of_what_is_known():
+    y, known = yearly(200), np.ones(200, bool)
+    y[100:120], known[100:120] = 1e6, False
+    form = fit_form(y, known, [], 4, [12], 26, False)
+    assert (form.centre, form.scale) == (pytest.approx(y[known].mean()), pytest.approx(y[known].std()))
 
 
 def test_the_chosen_methods_beat_the_naive_ones():

@@ -658,7 +658,7 @@ def test_the_autoregression_finds_its_order_and_iterates():
     for _ in range(5000):
         y.append(3 + 0.6 * y[-1] - 0.5 * y[-2] + rng.normal())
     values = np.array(y)
-    model = Autoregression.fit(values, 10)
+    model = Autoregression.fit(values, np.ones(len(values), bool), 10)
     assert 2 <= len(model.weights) <= 4
     np.testing.assert_allclose([model.constant, *model.weights[:2]], [3, 0.6, -0.5], atol=0.1)
     history = list(values[:101])
@@ -670,12 +670,12 @@ def test_the_autoregression_finds_its_order_and_iterates():
 def test_baselines_look_at_nothing_after_their_origin():
     values = make_series(300, 2)
     origins = np.array([200, 240])
-    before = baseline_forecasts(values, 180, origins, 6, [4], 0.8)
+    before = baseline_forecasts(values, np.ones(values.shape, bool), 180, origins, 6, [4], 0.8)
     assert set(before) == {"naive", "seasonal naive", "AR"}
     values[241:] = 1e9
-    after = baseline_forecasts(values, 180, origins, 6, [4], 0.8)
+    after = baseline_forecasts(values, np.ones(values.shape, bool), 180, origins, 6, [4], 0.8)
     values[181:241] += 5  # between the part they are fitted on and the origin
-    moved = baseline_forecasts(values, 180, origins, 6, [4], 0.8)
+    moved = baseline_forecasts(values, np.ones(values.shape, bool), 180, origins, 6, [4], 0.8)
     for name, forecasts in before.items():
         assert forecasts.shape == (2, 6, 2, 3)
         assert np.array_equal(forecasts, after[name])
@@ -683,12 +683,27 @@ def test_baselines_look_at_nothing_after_their_origin():
         assert (np.diff(forecasts, axis=-1) > 0).all()
 
 
+def test_baselines_are_fitted_to_what_is_known():
+    values, known, origins = make_series(240), np.ones((240, 1), bool), np.arange(200, 220)
+    known[100:120] = False
+    found = []
+    for filled in (values[99], 40.0):
+        values[100:120] = filled
+        found.append(baseline_forecasts(values, known, 200, origins, 6, [4], 0.8))
+    for name in (name for name in found[0] if name.startswith("AR")):
+        spread, far = (np.ptp(forecasts[name], axis=-1).mean() for forecasts in found)
+        np.testing.assert_array_equal(found[0][name][..., 1], found[1][name][..., 1])
+        assert far < 3 * spread
+
+
 def test_baseline_intervals_hold_what_they_say():
     values = make_series(4000)
     origins = np.arange(3000, 3990)
     truth = values[origins[:, None] + np.arange(1, 5)]
     for interval in (0.5, 0.9):
-        for forecasts in baseline_forecasts(values, 3000, origins, 4, [4], interval).values():
+        for forecasts in baseline_forecasts(
+            values, np.ones(values.shape, bool), 3000, origins, 4, [4], interval
+        ).values():
             found = measure_forecasts(forecasts, truth, np.ones(truth.shape, bool), np.ones(1), interval)
             assert found.coverage[0] == pytest.approx(interval, abs=0.05)
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from elman.tasks.series import statistical
+from elman.tasks.series.linear.maps import whole_rows
 from elman.tasks.series.season import seasonal_places
 
 Array = npt.NDArray[Any]
@@ -92,10 +93,12 @@ class Autoregression:
     weights: Array
 
     @classmethod
-    def fit(cls, values: Array, most_lags: int) -> "Autoregression":
-        """The order p up to `most_lags` whose 2 (p + 1) + n log(mean squared error) is least, on the same n values."""
+    def fit(cls, values: Array, known: Array, most_lags: int) -> "Autoregression":
+        """The order p up to `most_lags` whose 2 (p + 1) + n log(mean squared error) is least, on the same n values:
+        those that are known with their lags, where most are."""
         lags = np.stack([values[most_lags - i : len(values) - i] for i in range(1, most_lags + 1)], axis=1)
-        target = values[most_lags:]
+        rows = whole_rows(known, most_lags)
+        lags, target = lags[rows], values[most_lags:][rows]
         best: tuple[float, Array] | None = None
         for p in range(1, most_lags + 1):
             design = np.column_stack([np.ones(len(target)), lags[:, :p]])
@@ -118,15 +121,18 @@ class Autoregression:
         return points
 
 
-def with_interval(points: Array, past_points: Array, past_truth: Array, interval: float) -> Array:
-    """Point forecasts, (O, K), with the quantiles of the same forecaster's errors in the past, (O, K, 3)."""
+def with_interval(points: Array, past_points: Array, past_truth: Array, known: Array, interval: float) -> Array:
+    """Point forecasts, (O, K), with the quantiles of the same forecaster's errors in the past, (O, K, 3): of what is
+    known, where anything is."""
     tail = (1 - interval) / 2
-    low, high = np.quantile(past_truth - past_points, [tail, 1 - tail], axis=0)
+    errors = np.where(known | ~known.any(0), past_truth - past_points, np.nan)
+    low, high = np.nanquantile(errors, [tail, 1 - tail], axis=0)
     return np.stack([points + low, points, points + high], axis=-1)
 
 
 def baseline_forecasts(
-    values: Array,  # (n, C)
+    values: Array,  # (n, C), missing ones filled
+    known: Array,  # (n, C)
     train: int,
     origins: Array,  # (O,)
     horizon: int,
@@ -137,29 +143,31 @@ def baseline_forecasts(
 
     The naive forecast repeats the last value, the seasonal naive ones the last season, where there is a season; the
     autoregression looks back up to two seasons. ETS and ARIMA stand beside them where statsforecast is installed; where
-    a season is too long for ETS, or there are two, STL takes them out before.
+    a season is too long for ETS, or there are two, STL takes them out before; these are fitted to filled values too.
     """
     first = max(0, train - MOST_FITTED)
     lags = max(1, min(max(2 * seasons[0] + 2, 12), MOST_LAGS, (train - first) // 10))
     past = np.arange(first + max(lags, seasons[-1]) - 1, train - horizon)
     found: dict[str, list[Array]] = {}
-    for column in np.asarray(values).T:
-        truth = column[past[:, None] + np.arange(1, horizon + 1)]
+    places = past[:, None] + np.arange(1, horizon + 1)
+    for column, there in zip(np.asarray(values).T, np.asarray(known).T, strict=True):
+        truth, real = column[places], there[places]
         points = {"naive": (naive_points(column, past, horizon), naive_points(column, origins, horizon))}
         for season in (season for season in seasons if season > 1):
             name = "seasonal naive" if season == seasons[0] else f"seasonal naive ({season})"
             points[name] = naive_points(column, past, horizon, season), naive_points(column, origins, horizon, season)
-        model = Autoregression.fit(column[first:train], lags)
+        model = Autoregression.fit(column[first:train], there[first:train], lags)
         points[f"AR({len(model.weights)})" if values.shape[1] == 1 else "AR"] = (
             model.points(column, past, horizon),
             model.points(column, origins, horizon),
         )
         for name, (then, now) in points.items():
-            found.setdefault(name, []).append(with_interval(now, then, truth, interval))
+            found.setdefault(name, []).append(with_interval(now, then, truth, real, interval))
         if statistical.available():
-            some = past[-MOST_PAST:]
+            last = slice(-MOST_PAST, None)
+            some = past[last]
             both = np.concatenate([some, origins])
             for name, method in statistical.methods(train, seasons).items():
                 then, now = np.split(method(column, train, both, horizon), [len(some)])
-                found.setdefault(name, []).append(with_interval(now, then, truth[-MOST_PAST:], interval))
+                found.setdefault(name, []).append(with_interval(now, then, truth[last], real[last], interval))
     return {name: np.stack(columns, axis=2) for name, columns in found.items()}

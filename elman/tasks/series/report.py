@@ -53,8 +53,9 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
         )
     if about["missing"]:
         lines.append(
-            f"{about['missing']:,} missing value(s): the model reads the last one before in their place, the linear "
-            f"forecast and simple methods are fitted through it; no network is trained on it, nothing measured"
+            f"{about['missing']:,} missing value(s): the model reads the last one before in their place; linear "
+            f"forecasts are fitted to whole windows alone where most are whole, ETS and ARIMA through it; no network "
+            f"is trained on it, nothing measured"
         )
     if about["skipped"]:
         lines.append(f"the first {about['skipped']:,} row(s) are left out: not every column has begun there")

@@ -249,7 +249,7 @@ def measure(run: Run) -> Measured:
     origins = origins[mine]
     forecasts = {MODEL: task.in_units(calibrate(found[mine], margins[mine]), origins)}
     forecasts |= baseline_forecasts(
-        values, task.parts.train, origins, horizon, config["scale"]["seasons"], settings.interval
+        values, known, task.parts.train, origins, horizon, config["scale"]["seasons"], settings.interval
     )
     places = origins[:, None] + np.arange(1, horizon + 1)
     unit = np.array(config["scale"]["error"])

@@ -83,7 +83,7 @@ def fit_form(
     assert best is not None
     _, log, mask, chosen = best
     features = _masked(groups, mask, values)
-    y, slopes, centre, scale = _normalise(values, log, features, len(values))
+    y, slopes, centre, scale = _normalise(values, known, log, features, len(values))
     maps = candidates(y, known, horizon, seasons, reach)
     kept = [name for name in chosen if name in maps] or [("naive", 0)]
     weights = np.mean([maps[name] for name in kept], axis=0)
@@ -101,11 +101,11 @@ def candidates(y: Array, known: Array, horizon: int, seasons: Sequence[int], rea
     found: dict[tuple[str, int], Array | None] = {("naive", 0): seasonal_naive(reach, horizon, 1)}
     for differences in ([], [1], *([season] for season in real), *([1, season] for season in real)):
         name = f"AR on differences over {' and '.join(map(str, differences))}" if differences else "AR"
-        found[name, 0] = autoregression(y, differences, most, reach, horizon)
+        found[name, 0] = autoregression(y, known, differences, most, reach, horizon)
     for season in real:
         found[f"seasonal naive ({season})", 0] = seasonal_naive(reach, horizon, season)
     for season in real or [1]:
-        found[f"exponential smoothing ({season})", 0] = smoothing(y, season, reach, horizon)
+        found[f"exponential smoothing ({season})", 0] = smoothing(y, known, season, reach, horizon)
     for name, level in (("ridge regression", True), ("ridge regression on differences", False)):
         found |= {(name, i): weights for i, weights in enumerate(ridge(y, known, reach, horizon, level))}
     return {name: weights for name, weights in found.items() if weights is not None}
@@ -125,7 +125,7 @@ def _measure(
     forecasts: dict[tuple[str, int], list[Array]] = {}
     truths, theres = [], []
     for cut, end in itertools.pairwise(int(share * len(values)) for share in CUTS):
-        y, slopes, centre, scale = _normalise(values, log, features, cut)
+        y, slopes, centre, scale = _normalise(values, known, log, features, cut)
         maps = candidates(y[:cut], known[:cut], horizon, seasons, max(1, min(reach, (cut - horizon) // 2)))
         origins = np.arange(cut - 1, end - horizon)
         if not len(origins):
@@ -151,16 +151,19 @@ def _measure(
     return float(np.mean(together)), chosen
 
 
-def _normalise(values: Array, log: bool, features: Array, train: int) -> tuple[Array, Array, float, float]:
-    """All values as y, with the slopes, the centre and the scale of the first `train`. The slopes are fitted beside a
-    trend, which stays in the values."""
+def _normalise(
+    values: Array, known: Array, log: bool, features: Array, train: int
+) -> tuple[Array, Array, float, float]:
+    """All values as y, with the slopes, the centre and the scale of those of the first `train` that are known. The
+    slopes are fitted beside a trend, which stays in the values."""
     plain = np.log(values) if log else values
     slopes = np.zeros(features.shape[1])
+    there = np.flatnonzero(known[:train]) if known[:train].any() else np.arange(train)
     if features.shape[1]:
         design = np.column_stack([features[:train], np.ones(train), np.linspace(-1, 1, train)])
-        slopes = np.linalg.lstsq(design, plain[:train], rcond=None)[0][: len(slopes)]
+        slopes = np.linalg.lstsq(design[there], plain[there], rcond=None)[0][: len(slopes)]
         plain = plain - features @ slopes
-    centre, scale = float(plain[:train].mean()), float(plain[:train].std()) or 1.0
+    centre, scale = float(plain[there].mean()), float(plain[there].std()) or 1.0
     return (plain - centre) / scale, slopes, centre, scale
 
 

@@ -49,6 +49,13 @@ def iterate(lags: Array, constant: float, reach: int, horizon: int) -> Array:
     return np.array(rows)
 
 
+def whole_rows(known: Array, lags: int) -> Array:
+    """Which values after the first so many are known with all their lags; all of them unless that is true of most, for
+    where single values are missing here and there, few rows would be left."""
+    whole: Array = np.lib.stride_tricks.sliding_window_view(known, lags + 1).all(1)
+    return whole if 2 * whole.sum() > len(whole) else np.ones_like(whole)
+
+
 def undo_differences(lags: Array, differences: Sequence[int]) -> Array:
     """The lags of y where `lags` are those of y after differences over so many steps.
 
@@ -65,16 +72,18 @@ def undo_differences(lags: Array, differences: Sequence[int]) -> Array:
 
 def autoregression(
     values: Array,  # (n,)
+    known: Array,  # (n,)
     differences: Sequence[int],
     most: int,
     reach: int,
     horizon: int,
 ) -> Array | None:
     """An autoregression of the differences, fitted by least squares, its order up to `most` by the corrected criterion
-    of Akaike; with a constant unless it is on differences from step to step. None where there are too few values."""
+    of Akaike; with a constant unless it is on differences from step to step. None where there are too few values. Rows
+    with a missing value are left out where most are whole."""
     changes = values
     for step in differences:
-        changes = changes[step:] - changes[:-step]
+        changes, known = changes[step:] - changes[:-step], known[step:] & known[:-step]
     most = min(most, reach - sum(differences), len(changes) // 4)
     if most < 1:
         return None
@@ -82,6 +91,8 @@ def autoregression(
     lags = [changes[most - i : len(changes) - i] for i in range(1, most + 1)]
     design = np.stack([np.ones(len(changes) - most)] * first + lags, axis=1)
     target = changes[most:]
+    rows = whole_rows(known, most)
+    design, target = design[rows], target[rows]
     gram, product, total = design.T @ design, design.T @ target, float(target @ target)
     gram[np.diag_indices_from(gram)] += RIDGE * max(np.trace(gram) / len(gram), 1.0)  # where all differences are 0 too
     best: tuple[float, Array] | None = None

@@ -22,7 +22,7 @@ def ridge(
 ) -> list[Array]:
     """The maps, each (K, R + 1), of all penalties: the change from the last value is regressed on the differences of
     the others from it, and on the last value itself if `level`; without it the forecasts follow the level wherever it
-    goes. Empty where there are too few values."""
+    goes. Windows before a missing value are left out where most are whole. Empty where there are too few values."""
     origins = np.arange(reach - 1, len(values) - horizon)
     ahead = np.arange(1, horizon + 1)
     whole = known[origins[:, None] + ahead].all(1)

@@ -26,18 +26,26 @@ ORIGINS = 400  # that the parameters are compared on
 FIRST = 5  # values whose slope is the first trend, where there is no season
 
 
-def smoothing(values: Array, season: int, reach: int, horizon: int) -> Array | None:
-    """The map, (K, R + 1), of the parameters with the least mean absolute error over all K steps and origins; None
-    where the reach holds no two seasons."""
-    origins = np.arange(reach - 1, len(values) - horizon)
+def smoothing(
+    values: Array,  # (n,)
+    known: Array,  # (n,)
+    season: int,
+    reach: int,
+    horizon: int,
+) -> Array | None:
+    """The map, (K, R + 1), of the parameters with the least mean absolute error over all K steps and origins of what
+    is known; None where the reach holds no two seasons, or nothing is known after it."""
+    origins, ahead = np.arange(reach - 1, len(values) - horizon), np.arange(1, horizon + 1)
+    origins = origins[known[origins[:, None] + ahead].any(1)]
     if reach < max(2 * season, FIRST) or not len(origins):
         return None
     origins = origins[np.linspace(0, len(origins) - 1, min(ORIGINS, len(origins))).astype(np.int64)]
     grid = list(itertools.product(ALPHA, TREND, GAMMA if season > 1 else (0.0,)))
     alpha, beta, phi, gamma = np.array([(a, *trend, g) for a, trend, g in grid]).T[:, :, None]
     maps = smoothing_maps(alpha, beta, phi, gamma, season, reach, horizon)
-    past, truth = windows(values, origins, reach), values[origins[:, None] + np.arange(1, horizon + 1)]
-    errors = [np.abs(past @ weights.T - truth).mean() for weights in maps]
+    past, places = windows(values, origins, reach), origins[:, None] + ahead
+    truth, there = values[places], known[places]
+    errors = [np.abs(past @ weights.T - truth)[there].mean() for weights in maps]
     best = maps[int(np.argmin(errors))]
     return np.column_stack([best, np.zeros(horizon)])
 
