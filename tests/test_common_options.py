@@ -185,6 +185,10 @@ def test_1_and_1_0_are_one_label_as_they_are_one_number(folder, tmp_path, capsys
     config.write_text(json.dumps(json.loads(config.read_text()) | {"labels": ["1.0", "2.0"]}))  # of an older version
     before = told(capsys, "classify", tmp_path / "run", tmp_path / "some.jsonl")["scores"]
     assert (before["labels"], before["confusion"]) == (["1.0", "2.0"], now["confusion"])
+    words = ["train", "labels", tmp_path / "some.jsonl", "-o", tmp_path / "on", "--from", tmp_path / "run"]
+    assert exit_code(*words, *NUMBERS.split(), "--steps", 1, "--lr", 1e-30) == 0
+    mine, older = (Classifier(tmp_path / run).model.linear.weight for run in ("on", "run"))
+    torch.testing.assert_close(mine, older)
 
 
 BLANK = {

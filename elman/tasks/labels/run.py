@@ -18,6 +18,7 @@ from elman.tasks.labels.examples import Batch, Examples, TableExamples
 from elman.tasks.labels.model import LabelsModel
 from elman.tasks.labels.task import LabelsTask, groups_by_length
 from elman.tasks.labels.tokens import Tokens
+from elman.tasks.labels.values import as_now
 from elman.tasks.settings import LabelsSettings
 from elman.tasks.training import runs
 from elman.tasks.training.modules import cell_weights
@@ -101,7 +102,8 @@ class LabelsJob:
 
     def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
         """The output has a row for each label, the embedding one for each token."""
-        labels = dict.fromkeys(("linear.weight", "linear.bias"), config["labels"])
+        names = config["labels"] if "vocabulary" in config else [as_now(label) for label in config["labels"]]
+        labels = dict.fromkeys(("linear.weight", "linear.bias"), names)
         if "vocabulary" not in config or config["model"]["one_hot"]:
             return labels
         return {**labels, "embedding.weight": [UNKNOWN, *config["vocabulary"]]}

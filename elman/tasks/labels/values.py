@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,16 @@ def as_label(value: Any, where: str) -> str:
 def looks(value: Any, name: str) -> set[str]:
     """How a label of this name is written: 1.0 as 1 too."""
     return {name, json.dumps(value)} if isinstance(value, float) else {name}
+
+
+def as_now(label: str) -> str:
+    """What a label of a run of an older version is called now, if it is a number: 1.0 was not the number 1 there.
+
+    Example:
+        >>> as_now("1.0"), as_now("0.5")
+        ('1', '0.5')
+    """
+    return re.sub(r"^(-?\d+)\.0$", r"\1", label)
 
 
 def shortened(value: Any) -> str:
