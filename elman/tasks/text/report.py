@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from elman.tasks.files.places import quoted
 from elman.tasks.text import run as text_runs
-from elman.tasks.text.run import MODEL, Run
 from elman.tasks.training import readme
 from elman.tasks.training.verdict import standing
 
@@ -14,16 +13,16 @@ SAME = 0.005  # bits, within which two count as equally good
 
 def verdict(bits: Mapping[str, float]) -> str:
     """By bits per character, in a sentence: what the model beats, and what it does not; or why nothing is beside it."""
-    others = {name: value for name, value in bits.items() if name != MODEL}
+    others = {name: value for name, value in bits.items() if name != text_runs.MODEL}
     if not others:
         most = text_runs.MOST_CHARACTERS
         return f"There are no baselines beside it: the text has more than {most:,} characters, and they take minutes."
-    says, best = standing(bits[MODEL], others, same=dict.fromkeys(others, SAME), lower=True)
-    advice = f": {best} needs {bits[MODEL] - others[best]:.3f} bits less" if best else ""
+    says, best = standing(bits[text_runs.MODEL], others, same=dict.fromkeys(others, SAME), lower=True)
+    advice = f": {best} needs {bits[text_runs.MODEL] - others[best]:.3f} bits less" if best else ""
     return f"By bits per character this model is {says}{advice}."
 
 
-def write_text_readme(run: Run, file: str, bits: Mapping[str, float]) -> None:
+def write_text_readme(run: text_runs.Run, file: str, bits: Mapping[str, float]) -> None:
     """README.md of a text run."""
     task, trainer = run.task, run.trainer
     held_out = task.characters - task.trained
