@@ -364,6 +364,9 @@ def test_columns_without_numbers_are_left_out(tmp_path):
     file.write_text("date,station,high,note,low\n2020-01-01,Oslo,1,,NA\n2020-01-02,Oslo,2,,3\n")
     columns = choose_columns(open_table(file), None, None)
     assert (columns.time, columns.values, columns.left_out) == ("date", ["high", "low"], ["station", "note"])
+    file.write_text('date,high,warm\n2020-01-01,1,\n2020-01-02,2,"1.020,5"\n2020-01-03,2,"3,5"\n')
+    advice = "warm, which begins with '1.020,5': write thousands without a point, and decimals with one"
+    assert choose_columns(open_table(file), None, None).left_out == [advice]
 
 
 @pytest.mark.parametrize("rows", [3, 100_000])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from elman.tasks.errors import DataError, SettingError
-from elman.tasks.files.tables import Table, as_strings, choose_column, is_index
+from elman.tasks.files.tables import Table, as_strings, choose_column, has_strings, is_index
 from elman.tasks.series.dated import repeating, usual_times
 from elman.tasks.series.times import ACCEPTED, FORMS, NUMBER, Reading, readings
 
@@ -25,7 +25,7 @@ class Columns:
         values: the columns to forecast.
         read: columns that are read beside them, and not forecast.
         future: columns that are known ahead.
-        left_out: columns that could not be forecast, for they hold no numbers.
+        left_out: columns that could not be forecast, for they hold no numbers; with a value that is almost one.
         index: columns that only number the rows, or have no name, left out too.
         parts: columns that repeat the time, its year and month for instance, left out too.
         time_format: how the times are written, if the user said so.
@@ -93,7 +93,7 @@ def choose_columns(
     if values:
         return Columns(time, values, list(read), list(future), time_format=time_format)
     index = [name for name in others if name not in chosen and (is_index(name) or name in counting)]
-    left_out = [name for name in others if name not in chosen + index + parts]
+    left_out = [name + _begins(head[name]) for name in others if name not in chosen + index + parts]
     return Columns(time, chosen, list(read), list(future), left_out, index, parts, time_format)
 
 
@@ -180,6 +180,8 @@ def mend(value: str) -> str:
         >>> mend("$5"), mend("49.8%"), mend("up")
         (': write the number alone, without $', ': write the number alone, without %', '')
     """
+    if re.fullmatch(r"-?\d{1,3}(\.\d{3})+,\d+", value):
+        return ": write thousands without a point, and decimals with one"
     if re.fullmatch(r"-?\d{1,3}(,\d{3})+(\.\d+)?", value):
         return ": write thousands without a comma, and decimals with a point"
     if re.fullmatch(r"-?\d+,\d+", value):
@@ -187,6 +189,14 @@ def mend(value: str) -> str:
     around = re.fullmatch(r"-?([^\w-]*)-?\d[\d.,]*\s*([^\d\s]*)", value)
     unit = around[1].strip() or around[2] if around else ""
     return f": write the number alone, without {unit}" if unit else ""
+
+
+def _begins(column: pl.Series) -> str:
+    """What a column begins with, where that would be a number written otherwise; else nothing."""
+    texts = column.cast(pl.String).str.strip_chars() if has_strings(column) else column.clear()
+    first = next((text for text in texts if text is not None and text not in MISSING), "")
+    advice = mend(first)
+    return f", which begins with {first!r}{advice}" if advice else ""
 
 
 def _holds_numbers(column: pl.Series) -> bool:

@@ -60,7 +60,7 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
     if about["skipped"]:
         lines.append(f"the first {about['skipped']:,} row(s) are left out: not every column has begun there")
     if about["left_out"]:
-        lines.append(f"left out, for they hold no numbers: {', '.join(about['left_out'])}")
+        lines.append(f"left out, for they hold no numbers: {'; '.join(about['left_out'])}")
     if about.get("index"):  # not there in runs of older versions
         lines.append(
             f"left out, for it numbers the rows or has no name: column {' and '.join(map(repr, about['index']))}"
