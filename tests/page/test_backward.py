@@ -157,7 +157,7 @@ def test_text_that_is_typed_is_read_and_predicted_as_by_torch(tab, tmp_path) -> 
 
 
 def test_a_loss_without_target_says_what_is_missing(tab, tmp_path) -> None:
-    """Of the input read the other way the targets are not known; its output layer is there as before."""
+    """No output layer, or no target: what is missing is said, and what is shown in its place."""
     missing_head, missing_target = "There is no output layer here", "What should come out is not known here"
     trace, said = elman.trace(elman.RNN(4, 3), torch.randn(5, 2, 4)), []
     for name, read in (
@@ -170,5 +170,27 @@ def test_a_loss_without_target_says_what_is_missing(tab, tmp_path) -> None:
     assert said[0].startswith(missing_head)
     assert said[1].startswith(missing_target)
     assert said[2].startswith("Loss after step 4: ")
-    one.page.click("#batch-first")
-    assert one.page.locator("#panel p").all_inner_texts()[1].startswith(missing_target)
+
+
+def test_targets_are_turned_with_the_input(tab, tmp_path) -> None:
+    """Of the tensor read the other way each loss is that of the same target, where there is one; back they are as before."""
+    rnn, head = elman.RNN(4, 3), nn.Linear(3, 1)
+    x, target = torch.randn(5, 2, 4), torch.randn(2, 5)
+    for name, given, wanted in (
+        ("each", [[None, *target[0, 1:].tolist()], target[1].tolist()], target),
+        ("all", target[0].tolist(), target[:1].expand(2, 5)),
+    ):
+        trace = elman.trace(rnn, x).label(head=head, targets=given)
+        one = tab(trace.save(tmp_path / f"{name}.html"), "#back=1&b=1")
+        losses = one.page.locator(".loss")
+        before = losses.all_inner_texts()
+        one.page.click("#batch-first")
+        errors = (head(rnn(x.transpose(0, 1))[0])[..., 0] - wanted) ** 2  # (2, 5): 2 steps of 5 sequences
+        for b in range(5):
+            one.page.select_option("#sequence", str(b))
+            expected = [short(value) for value in errors[:, b].tolist()]
+            assert losses.all_inner_texts() == (["", expected[1]] if (name, b) == ("each", 0) else expected)
+        assert one.page.locator("#panel p").all_inner_texts()[1].startswith("Loss after step 1: ")
+        one.page.click("#batch-first")
+        one.page.select_option("#sequence", "1")
+        assert losses.all_inner_texts() == before

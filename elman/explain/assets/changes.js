@@ -21,8 +21,8 @@ function swappedRun(data, run) {
   const { T, N } = run;
   const x = new Float64Array(run.x.length);
   for (let t = 0; t < T; t++) for (let b = 0; b < N; b++) x.set(view(run.x, t * N + b, I), (b * T + t) * I);
-  const tokens =
-    run.tokens && Array.from({ length: T }, (_, t) => Array.from({ length: N }, (_, b) => makeModel(data, run).token(t, b)));
+  const turned = (rows) =>
+    rows && Array.from({ length: T }, (_, t) => Array.from({ length: N }, (_, b) => rowOf(rows, b)[t]));
   return {
     ...run,
     T: N,
@@ -30,7 +30,8 @@ function swappedRun(data, run) {
     lengths: new Array(T).fill(N),
     sequences: Array.from({ length: T }, (_, t) => t),
     batch: T,
-    tokens,
+    tokens: turned(run.tokens),
+    targets: turned(run.targets),
     x,
     starts: T === N ? run.starts : forStates(data, () => new Float64Array(L * D * T * H)),
   };

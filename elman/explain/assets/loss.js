@@ -1,16 +1,7 @@
 // The loss of chosen steps, and the gradient that flows back from it through every cell.
 
 // What should come out at each step of the sequence shown, or null where nothing is known.
-function targetsOf(app) {
-  const { data, head, model, state, changes } = app;
-  if (!head || !data.targets || changes.swapped) return null;
-  const row = data.targets.length > 1 ? data.targets[state.b] : data.targets[0];
-  if (changes.text === null) return row;
-  // Of a typed text the next token is known, where that is what the model was asked for.
-  const recorded = app.recorded.tokens?.[0] ?? [];
-  const isNext = row.every((target, t) => target === (recorded[t + 1] ?? null));
-  return isNext ? Array.from({ length: model.T }, (_, t) => model.token(t + 1, state.b) ?? null) : null;
-}
+const targetsOf = ({ head, model, state }) => (head && rowOf(model.run.targets, state.b)) || null;
 
 // The steps that can have a loss. Without targets the loss is a unit of output itself.
 function lossSteps(app) {

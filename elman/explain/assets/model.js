@@ -1,8 +1,8 @@
 // A run and its numbers: views into its arrays, and everything computed from the input and the weights.
 //
-// A run is {T, N, lengths, sequences, batch, x, starts, weights, states, tokens}: sizes as in Python, N the sequences that
-// are in it, `sequences` their numbers in a batch of `batch`; starts and states hold h, of an LSTM c and of a potential v, by
-// name. terms: leak and drive of a cell that leaks, {shape, values} each, of (L * D, T, N, H), each axis also 1. makeModel adds
+// A run is {T, N, lengths, sequences, batch, x, starts, weights, states, tokens, targets}: sizes as in Python, N the sequences
+// that are in it, `sequences` their numbers in a batch of `batch`; starts and states hold h, of an LSTM c and of a potential v,
+// by name; tokens and targets are a row for each sequence, one row for all, or null. terms: leak and drive of a cell that leaks, {shape, values} each, of (L * D, T, N, H), each axis also 1. makeModel adds
 // what can be asked of it.
 
 // All numbers are kept in one kind of array: loops over two kinds run several times slower.
@@ -19,14 +19,15 @@ const forStates = (data, make) => Object.fromEntries(CELLS[data.cell].states.map
 // The run that Python recorded.
 function recordedRun(data) {
   const { T, N } = data.sizes;
-  const { lengths, sequences, batch, tokens } = data;
+  const { lengths, sequences, batch, tokens, targets } = data;
   const arrays = decodeAll(data.arrays);
   const starts = forStates(data, (name) => arrays[`${name}_0`]);
   const states = forStates(data, (name) => arrays[name]);
   const terms = Object.fromEntries(
     Object.entries(data.terms).map(([name, { shape, values }]) => [name, { shape, values: decode(values) }]),
   );
-  return { T, N, lengths, sequences, batch, tokens, x: arrays.x, starts, states, terms, weights: decodeAll(data.weights) };
+  const weights = decodeAll(data.weights);
+  return { T, N, lengths, sequences, batch, tokens, targets, x: arrays.x, starts, states, terms, weights };
 }
 
 function makeModel(data, run) {
@@ -106,10 +107,13 @@ function makeModel(data, run) {
       if (!steps.has(key)) steps.set(key, model.step(l, d, t, b));
       return steps.get(key);
     },
-    token: (t, b) => (run.tokens ? run.tokens[run.tokens.length > 1 ? b : 0][t] : null),
+    token: (t, b) => rowOf(run.tokens, b)?.[t] ?? null,
   };
   return model;
 }
+
+// What is said of a sequence's steps: its own row, or the one for all.
+const rowOf = (rows, b) => rows && rows[rows.length > 1 ? b : 0];
 
 function view(array, row, width) {
   return array.subarray(row * width, (row + 1) * width);

@@ -32,6 +32,7 @@ function typedRun(app, text) {
   const { known } = tokensOf(app, text);
   const x = new Float64Array(known.length * I);
   known.forEach((k, t) => x.set(view(app.vectors, k, I), t * I));
+  const tokens = known.map((k) => data.vocabulary.tokens[k]);
   return {
     ...recorded,
     T: known.length,
@@ -39,10 +40,17 @@ function typedRun(app, text) {
     lengths: [known.length],
     sequences: [0],
     batch: 1,
-    tokens: [known.map((k) => data.vocabulary.tokens[k])],
+    tokens: [tokens],
+    targets: isNextAsked(recorded) ? [tokens.map((_, t) => tokens[t + 1] ?? null)] : null,
     x,
     starts: forStates(data, () => new Float64Array(L * D * H)),
   };
+}
+
+// Whether the next token should come out at each step: of a typed text it is known, too.
+function isNextAsked({ tokens, targets }) {
+  const read = tokens?.[0] ?? [];
+  return Boolean(targets?.[0].every((target, t) => target === (read[t + 1] ?? null)));
 }
 
 function drawTyped(app) {
