@@ -173,7 +173,7 @@ def test_a_loss_without_target_says_what_is_missing(tab, tmp_path) -> None:
 
 
 def test_targets_are_turned_with_the_input(tab, tmp_path) -> None:
-    """Of the tensor read the other way each loss is that of the same target, where there is one; back they are as before."""
+    """Of the tensor read the other way each loss is that of the same target, if it has one."""
     rnn, head = elman.RNN(4, 3), nn.Linear(3, 1)
     x, target = torch.randn(5, 2, 4), torch.randn(2, 5)
     for name, given, wanted in (

@@ -6,6 +6,7 @@ from browser import drawn, missing
 from torch import nn
 
 import elman
+from elman.explain._numbers import rounded
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=f"no browser: {missing()}")
 
@@ -50,6 +51,28 @@ def test_a_tile_is_as_wide_as_its_number(tab, tmp_path) -> None:
     for width in range(700, 861, 16):
         one.page.set_viewport_size({"width": width, "height": 900})
         drawn(one.page)
+        assert one.page.evaluate(BEYOND) == []
+
+
+@pytest.mark.parametrize("width", [390, 1000, 1280])
+def test_large_numbers_are_written_shorter_in_a_tile(tab, tmp_path, width) -> None:
+    """-1.235e+5 has no room in a tile; there it has fewer digits, and in the panel those of Trace.at."""
+    layer, both = elman.RNN(1, 2, nonlinearity="relu"), elman.RNN(1, 2, nonlinearity="relu", bidirectional=True)
+    for name, weight in [*layer.named_parameters(), *both.named_parameters()]:
+        torch.nn.init.constant_(weight, 1.0 if name.startswith("weight_ih") else 0.0)
+    sizes = torch.tensor([-123456.0, -12345.6, -99.99, -3e38, 123456.0, 1e10, 3e38, torch.inf])[:, None]
+    for name, rnn, outputs in (("one", layer, ["1.23e5", "1.0e10"]), ("two", both, ["1.2e5", "1e10"])):
+        trace = elman.trace(rnn, sizes)
+        one = tab(trace.save(tmp_path / f"{name}.html"), "#t=4&row=l0", viewport={"width": width, "height": 900})
+        assert one.page.evaluate(BEYOND) == []
+        if width == 1280:
+            tiles = one.page.locator(".cell.x .tile").all_inner_texts()
+            assert name == "two" or tiles[:4] == ["-1.2e5", "-12346", "-99.99", "-3e38"]
+            shown = one.page.locator('.cell.y[data-col="4"], .cell.y[data-col="5"]')
+            assert [cell.locator(".tile").first.inner_text() for cell in shown.all()] == outputs
+            assert rounded(123456.0) == one.page.locator('#panel [data-focus="unit-0"] span').inner_text()
+            assert one.page.locator("#formula").text_content() == trace.at(4).formula
+        one.page.click("#backward")
         assert one.page.evaluate(BEYOND) == []
 
 

@@ -1,7 +1,10 @@
 // The unrolled grid: a column a step, a row a layer and direction, the input below, the output above.
 
 const NUMBERS = 4; // a cell of up to four units shows them as numbers
-const ROOMY = 55; // pixels across, in which -0.015 can be written
+const LEAST = 6; // letters across that a tile needs: -0.015
+
+// How many letters a tile is wide, of so many side by side in a cell; its border and padding are up to 10 pixels.
+const lettersIn = (width, tiles) => Math.floor(((width - 10 - 3 * (tiles - 1)) / tiles - 1) / 7.55);
 
 // What a cell shows: its numbers, or in the backward pass their gradient.
 const shownAt = (app, place) => (app.state.back ? gradientAt(app, place) : place.vector);
@@ -26,14 +29,14 @@ function paintBody(app, node, place) {
 function cellBody(app, place) {
   const { colours } = app;
   const scale = scaleOf(app, place);
-  return halvesOf(app, place, shownAt(app, place)).map((half) => {
-    if (half.length > NUMBERS || !app.roomy) return picture(half, colours, scale);
+  const halves = halvesOf(app, place, shownAt(app, place));
+  const letters = lettersIn(app.width, halves.length);
+  return halves.map((half) => {
+    if (half.length > NUMBERS || lettersIn(app.width, 1) < LEAST) return picture(half, colours, scale);
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
-      const tile = el("span", {
-        class: "tile",
-        text: app.state.back ? tiny(value) : Number.isFinite(value) && Math.abs(value) < 100 ? brief(value) : short(value),
-      });
+      const text = app.state.back ? tiny(value) : Math.abs(value) < 100 ? brief(value) : short(value);
+      const tile = el("span", { class: "tile", text: fitted(text, value, letters) });
       paint(tile, colours, value, scale);
       tiles.append(tile);
     }
@@ -113,7 +116,7 @@ function buildGrid(app) {
   grid.style.setProperty("--ew", `${Math.max(width, ends)}px`);
   grid.style.setProperty("--gx", `${between}px`);
   grid.classList.toggle("tight", width < 48);
-  app.roomy = width >= ROOMY;
+  app.width = width;
   app.tight = width + between < 62;
   grid.style.setProperty("--steps", T);
   grid.setAttribute("aria-label", say.grid);

@@ -149,7 +149,18 @@ function byMagnitude(all) {
 // One or two digits, where there is no room for more.
 function tiny(value) {
   if (!Number.isFinite(value) || value === 0) return short(value);
-  return Math.abs(value) < 0.01 || Math.abs(value) >= 100 ? value.toExponential(0) : String(Number(value.toPrecision(2)));
+  return Math.abs(value) < 0.01 || Math.abs(value) >= 100 ? scientific(value, 0) : String(Number(value.toPrecision(2)));
+}
+
+// -1.2e5: so many digits after the point, and a power of ten.
+const scientific = (value, digits) => value.toExponential(digits).replace("e+", "e");
+
+// The text of a number, or where it has more letters than there is room for, one of fewer digits. What no digit says in so
+// few letters lies beyond float32: too small for it, or too large.
+function fitted(text, value, letters) {
+  const plain = Math.abs(value) >= 1 && Math.abs(value) < 100 ? [value.toFixed(1), value.toFixed(0)] : [];
+  const ways = [text, ...plain, scientific(value, 1), scientific(value, 0)];
+  return ways.find((way) => way.length <= letters) ?? (Math.abs(value) < 1 ? "≈0" : "…");
 }
 
 function written(all, number = rounded) {
