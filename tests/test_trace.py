@@ -142,7 +142,34 @@ def test_difference_is_that_of_the_backend(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(_run, "run", broken)
     wrong = elman.trace(rnn, x)
     assert wrong.difference == pytest.approx(0.25, abs=1e-6)
-    assert "0.25, more than rounding explains" in repr(wrong)
+    assert wrong.tolerance_ratio == pytest.approx(0.25 / (1e-5 + 1.3e-6 * float(trace.h_n.abs().min())), rel=1e-4)
+    allowed = f"(up to {short(wrong.tolerance_ratio)} times what torch.testing.assert_close allows)"
+    assert f"the largest difference is 0.25 {allowed}" in repr(wrong)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e6])
+def test_tolerance_ratio_is_that_of_assert_close(monkeypatch: pytest.MonkeyPatch, dtype, size) -> None:
+    """States half and twice as far off as is allowed, small and large: assert_close takes only the first."""
+    rnn, right = elman.RNN.from_weights([[1.0]], [[0.0]], nonlinearity="relu").to(dtype), _run.run
+    rtol, atol = _run.TOLERANCES[dtype]
+    x, outputs = torch.full((4, 1), size, dtype=dtype), []
+    for factor in (0.5, 2.0):
+
+        def off(*arguments, factor=factor):
+            output, last = right(*arguments)
+            outputs.append(output + factor * (atol + rtol * output))
+            return outputs[-1], last
+
+        monkeypatch.setattr(_run, "run", off)
+        trace = elman.trace(rnn, x)
+        assert trace.tolerance_ratio == pytest.approx(factor, rel=0.1)
+        assert trace.difference == pytest.approx(factor * (atol + rtol * size), rel=0.1)
+        if factor < 1:
+            torch.testing.assert_close(outputs[-1][:, 0], trace.output)
+        else:
+            with pytest.raises(AssertionError, match="not close"):
+                torch.testing.assert_close(outputs[-1][:, 0], trace.output)
 
 
 def test_a_difference_that_is_no_number_is_infinite(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +186,8 @@ def test_a_difference_that_is_no_number_is_infinite(monkeypatch: pytest.MonkeyPa
     assert elman.trace(huge, torch.ones(5, 1)).difference == 0
     monkeypatch.setattr(_run, "run", broken)
     assert elman.trace(rnn, x).difference == torch.inf
-    assert "inf, more than rounding explains" in repr(elman.trace(rnn, x))
+    assert elman.trace(rnn, x).tolerance_ratio == torch.inf
+    assert "the largest difference is inf (up to inf times" in repr(elman.trace(rnn, x))
 
 
 def test_states_that_are_no_numbers_are_said() -> None:
@@ -522,6 +550,7 @@ def korean(text: str) -> bool:
     """Whether no English word is left beside the names that code has."""
     names = (
         r"weight_\w+|bias_\w+|h_\w+|x\[|y\d|NaN|tanh|relu|RNN|numba|reference|trace\.\w+|run\.html|output|tokens?|eval"
+        r"|torch\.testing\.assert_close"
     )
     left = re.sub(names, "", text)
     return bool(re.search("[가-힣]", text)) and not re.search("[A-Za-z]{4,}", left)

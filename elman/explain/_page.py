@@ -149,7 +149,8 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
         "weights": {name: _base64(w) for name, w in trace.weights.items()},
         "radii": spectral,
         "backend": trace.backend,
-        "difference": trace.difference if math.isfinite(trace.difference) else None,
+        "difference": _finite(trace.difference),
+        "tolerance_ratio": _finite(trace.tolerance_ratio),
         "notes": trace.bilingual_notes,
         "title": labels.title,
         "note": labels.note,
@@ -197,7 +198,12 @@ def _shown(rows: tuple[Any, ...] | None, sequences: list[int]) -> tuple[Any, ...
 def _radii(trace: "Trace", n: int) -> Radii:
     """For each layer and direction the spectral radii of a step's Jacobian and of W_hh; null where not finite."""
     found = [radii(trace, layer, d, n) for layer in range(trace.sizes["L"]) for d in range(trace.sizes["D"])]
-    return [[value if math.isfinite(value) else None for value in pair] for pair in found]
+    return [[_finite(value) for value in pair] for pair in found]
+
+
+def _finite(value: float) -> float | None:
+    """For JSON, which has neither NaN nor infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _base64(tensor: Tensor) -> str:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from elman.nn.recurrent import Recurrent
 
 _MODES = {"RNN_TANH": "rnn_tanh", "RNN_RELU": "rnn_relu", "GRU": "gru", "LSTM": "lstm"}
+TOLERANCES = {torch.float32: (1.3e-6, 1e-5), torch.float64: (1e-7, 1e-7)}  # rtol and atol of torch.testing.assert_close
 _TERMS = ("input_term", "recurrent_term", "pre_activation", "gates")  # of G * H numbers a step
 
 
@@ -43,9 +44,10 @@ def trace(
 ) -> Trace:
     """Run a layer on the reference backend and keep every number of it.
 
-    The result is compared with what elman's chosen backend computes; `Trace.difference` says how far they are apart.
-    Dropout is left out, and the layer stays as it is. The noise of a LeakyRNN is drawn as in a call, and the trace
-    holds what was drawn, with the drive that was given, as `Trace.drive`.
+    The result is compared with what elman's chosen backend computes; `Trace.difference` says how far they are apart,
+    and `Trace.tolerance_ratio` how far beside what `torch.testing.assert_close` allows. Dropout is left out, and the
+    layer stays as it is. The noise of a LeakyRNN is drawn as in a call, and the trace holds what was drawn, with the
+    drive that was given, as `Trace.drive`.
 
     Args:
         rnn: a layer of elman's or torch's: RNN, GRU, LSTM without proj_size, or LeakyRNN.
@@ -162,6 +164,7 @@ def trace(
 
     with torch.autocast("cpu", enabled=False):
         output, last, _ = loop.forward(problem, keep=keep)
+    compared = list(zip((fast_output.cpu(), *(s.cpu() for s in fast_last)), (output, *last), strict=True))
     ends = dict(zip(cell.states, last if batched else [state.squeeze(1) for state in last], strict=True))
     begun = dict(zip(cell.states, starts, strict=True))
     made = Trace(
@@ -177,7 +180,8 @@ def trace(
         output=output.squeeze(1) if not batched else output.transpose(0, 1) if rnn.batch_first else output,
         h_n=ends["h"],
         backend=chosen.name,
-        difference=max(map(_difference, (fast_output.cpu(), *(s.cpu() for s in fast_last)), (output, *last))),
+        difference=max(_largest(one, other) for one, other in compared),
+        tolerance_ratio=max(_largest(one, other, *TOLERANCES[other.dtype]) for one, other in compared),
         bilingual_notes=tuple(notes),
         lang=lang,
         hidden=states["h"],
@@ -200,10 +204,11 @@ def trace(
     return made
 
 
-def _difference(one: Tensor, other: Tensor) -> float:
-    """The largest one between two tensors; infinite where one holds NaN or infinity and the other does not."""
+def _largest(one: Tensor, other: Tensor, rtol: float = 0.0, atol: float = 1.0) -> float:
+    """The largest |one - other| / (atol + rtol * |other|); infinite where only one of them holds NaN or infinity."""
     same = (one == other) | (one.isnan() & other.isnan())
-    apart = (one - other).abs().masked_fill(same, 0).nan_to_num(torch.inf, torch.inf)
+    apart = (one - other).abs() / (atol + rtol * other.abs())
+    apart = apart.masked_fill(same, 0).nan_to_num(torch.inf, torch.inf)
     return float(apart.max()) if apart.numel() else 0.0
 
 

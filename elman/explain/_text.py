@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 ROWS = 40  # of a table that are shown
 COLUMNS = ("input_term", "recurrent_term", "b_ih", "b_hh", "pre_activation")  # of each sum
 SATURATED = 0.99
-CLOSE = 1e-5
 NOTEBOOK_BYTES = 400_000  # of a page inside a notebook, which keeps every one that it shows
 # Multiplications of a Jacobian; a larger one, about a second and more, is computed when asked for only.
 EFFORT = 3 * 10**9
@@ -140,18 +139,15 @@ def summary_html(trace: "Trace") -> str:
 def remarks(trace: "Trace") -> list[str]:
     """Sentences on a trace, each true of its numbers."""
     s = trace.sizes
-    far = short(trace.difference)
+    far, share = short(trace.difference), short(trace.tolerance_ratio)
     said = [
         say(
-            f"{trace.backend} kernels against the reference: the largest difference is {far}",
-            f"{trace.backend} 커널과 기준 구현의 가장 큰 차이: {far}",
+            f"{trace.backend} kernels against the reference: the largest difference is {far}"
+            f"{f' (up to {share} times what torch.testing.assert_close allows)' if trace.difference else ''}",
+            f"{trace.backend} 커널과 기준 구현의 가장 큰 차이: {far}"
+            f"{f' (torch.testing.assert_close 허용 오차의 최대 {share}배)' if trace.difference else ''}",
         )
     ]
-    if not trace.difference <= CLOSE:
-        said[0] += say(
-            ", more than rounding explains while states are near 1",
-            " (상태가 1 안팎일 때 반올림으로 설명되는 것보다 큽니다)",
-        )
     if trace.labels.tokens is not None:
         shown = [" ".join(visible(token) for token in row[:20]) for row in trace.labels.tokens[:3]]
         more = len(trace.labels.tokens) - len(shown)

@@ -1,5 +1,6 @@
 """Every number of one run, kept: the one truth behind the text, the figures and the page."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -56,6 +57,8 @@ class Trace:
         output, h_n: the layer's results, in the layer's own layout.
         backend: what ran beside the reference.
         difference: the largest difference between its results and the reference's.
+        tolerance_ratio: the largest difference / (atol + rtol * |reference|), with the default tolerances of
+            `torch.testing.assert_close`: up to 1 that function takes the two for equal, however large the states.
         c_0, c, c_before, c_n: the cell state of an LSTM, as h_0, hidden, before and h_n; None for the others.
         v_0, v, v_before, v_n: the potential of a LeakyRNN of form "potential", likewise. It is what that layer takes
             and gives as its state; hidden is f(v), and h_0 and h_n are f(v_0) and f(v_n).
@@ -94,6 +97,7 @@ class Trace:
     bilingual_notes: tuple[Mapping[str, str], ...] = ()
     lang: str = "en"
     labels: Labels = field(default_factory=Labels)
+    tolerance_ratio: float = math.nan
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def test_page_holds_the_trace(tmp_path, dtype) -> None:
     assert data["weights"].keys() == dict(rnn.named_parameters()).keys()
     for name, value in rnn.named_parameters():
         assert torch.equal(array(data["weights"][name], *value.shape), value.detach().float())
-    assert data["difference"] == trace.difference
+    assert (data["difference"], data["tolerance_ratio"]) == (trace.difference, trace.tolerance_ratio)
     below, above = (trace.sensitivity(layer=layer, direction=1) for layer in range(2))
     assert data["radii"][1] == pytest.approx([below.spectral_radius, below.weight_radius])
     assert max(data["radii"][1][0], data["radii"][3][0]) == pytest.approx(above.spectral_radius)

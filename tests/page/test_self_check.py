@@ -1,6 +1,7 @@
 """What the page says of its own recomputation of every state."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -38,3 +39,17 @@ def test_self_check_is_relative_to_large_states(tab, tmp_path) -> None:
     assert wrong.locator("#check").inner_text() == expected
     single = elman.trace(elman.RNN(2, 3), torch.randn(1, 2)).save(tmp_path / "one.html")
     assert tab(single).page.locator("#check").inner_text().startswith("✓ 1 cell recomputed here; largest difference ")
+
+
+def test_foot_says_how_far_the_kernels_are_beside_what_is_allowed(tab, hello, tmp_path) -> None:
+    """In both languages; of equal results nothing more than that the difference is 0."""
+    *_, trace, _ = hello
+    apart = replace(trace, difference=0.5, tolerance_ratio=0.25)
+    one = tab(apart.save(tmp_path / "apart.html")).page
+    said = "the largest difference is 0.5 (up to 0.25 times what torch.testing.assert_close allows)"
+    assert one.locator("#kernels").inner_text() == f"numba kernels against the reference: {said}"
+    one.click("#language")
+    said = "0.5 (torch.testing.assert_close 허용 오차의 최대 0.25배)"
+    assert one.locator("#kernels").inner_text() == f"numba 커널과 기준 구현의 가장 큰 차이: {said}"
+    equal = tab(replace(trace, difference=0.0, tolerance_ratio=0.0).save(tmp_path / "equal.html")).page
+    assert equal.locator("#kernels").inner_text() == "numba kernels against the reference: the largest difference is 0"

@@ -152,7 +152,9 @@ function drawWords(app) {
   byId("language").textContent = say.language;
   byId("language").setAttribute("aria-label", say.languageLabel);
   byId("language").lang = state.lang === "en" ? "ko" : "en";
-  write(byId("kernels"), [say.kernels(data.backend, short(data.difference ?? Infinity)), ...data.notes.map(told)].join(" · "));
+  const [difference, share] = [data.difference, data.tolerance_ratio].map((value) => short(value ?? Infinity));
+  const kernels = say.kernels(data.backend, difference, data.difference === 0 ? null : share);
+  write(byId("kernels"), [kernels, ...data.notes.map(told)].join(" · "));
   drawSequences(app);
   drawLedger(app);
   drawBeside(app);

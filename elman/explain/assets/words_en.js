@@ -180,7 +180,8 @@ const ENGLISH = {
     `${broken} of ${cells} cell${cells === 1 ? " is" : "s are"} NaN or infinite, so there is little to compare: look for it in the input and the weights`,
   checkTitle:
     "This page computes every hidden state anew from the input and the weights, in JavaScript, and compares it with the recorded one: one above 1 relative to its size.",
-  kernels: (backend, difference) => `${backend} kernels against the reference: ${difference}`,
+  kernels: (backend, difference, share) =>
+    `${backend} kernels against the reference: the largest difference is ${difference}${share ? ` (up to ${share} times what torch.testing.assert_close allows)` : ""}`,
   keys: "Keys: ← → step, ↑ ↓ layer, Enter pins, Esc lets go, Home and End jump, Z takes a change back.",
   tourSteps: [
     {

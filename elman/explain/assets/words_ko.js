@@ -178,7 +178,8 @@ const KOREAN = {
   checkNone: (cells, broken) =>
     `칸 ${cells}개 가운데 ${broken}개가 NaN이거나 무한대라서 비교할 값이 거의 없습니다. 입력과 가중치를 살펴보세요`,
   checkTitle: "이 페이지는 입력과 가중치만으로 모든 은닉 상태를 JavaScript로 다시 계산해 기록된 값과 비교합니다. 1보다 큰 상태는 그 크기에 견준 상대 차이로 비교합니다.",
-  kernels: (backend, difference) => `${backend} 커널과 기준 구현의 차이: ${difference}`,
+  kernels: (backend, difference, share) =>
+    `${backend} 커널과 기준 구현의 가장 큰 차이: ${difference}${share ? ` (torch.testing.assert_close 허용 오차의 최대 ${share}배)` : ""}`,
   keys: "단축키: ← → 시점, ↑ ↓ 층, Enter 고정, Esc 해제, Home과 End 처음과 끝, Z 되돌리기.",
   tourSteps: [
     {
