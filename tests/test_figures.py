@@ -187,3 +187,37 @@ def test_heat_map_of_c_and_of_a_gate() -> None:
         assert ax.get_title(loc="left").startswith(title)
     with pytest.raises(ValueError, match="no gate 'z'"):
         trace.plot_hidden(of="z")
+
+
+def test_nan_and_infinity_are_grey_and_told_from_the_end() -> None:
+    """In the network and the heat map; the colour of no step stands past a sequence's end alone."""
+    x = torch.ones(6, 1, 2)
+    x[2] = torch.nan
+    trace = elman.trace(elman.RNN(2, 3), x, lengths=[4])
+    grey = to_rgba(_drawing.NO_NUMBER)
+    faces = [tuple(patch.get_facecolor()) for patch in trace.plot_network().ax.patches]
+    assert faces.count(grey) == 2 + 3 * (2 + 2 + 1)  # of x[2], of h and output at steps 2 and 3, of h_n
+    ax, _ = trace.plot_hidden()
+    ax.figure.canvas.draw()
+    (image,) = ax.images
+    drawn = image.to_rgba(image.get_array())
+    assert (drawn[:, 2:] == grey).all()
+    assert not (drawn[:, :2] == grey).all(-1).any()
+    (past,) = ax.patches
+    assert (past.get_x(), past.get_width()) == (3.5, 2.0)
+    assert past.get_facecolor() == to_rgba(_drawing.NO_STEP)
+
+
+def test_a_single_step_is_drawn() -> None:
+    """A line through one point would not be seen."""
+    trace = elman.trace(elman.LSTM(2, 3), torch.randn(1, 2))
+    ax, _ = trace.plot_gates()
+    ax.figure.canvas.draw()
+    for line, name in zip(ax.lines, "ifo", strict=True):
+        mean = float(trace.gate(name).mean())
+        assert line.get_xdata().tolist() == [-0.25, 0.25]
+        assert line.get_ydata().tolist() == pytest.approx([mean, mean])
+    ticks = trace.plot_sensitivity().ax.get_xticks()
+    assert all(tick == int(tick) for tick in ticks)
+    with pytest.raises(ValueError, match="a LeakyRNN has no gates"):
+        elman.trace(elman.LeakyRNN(2, 3), torch.randn(1, 2)).plot_gates()

@@ -1,6 +1,7 @@
 """What the figures share: axes, colours, texts. Matplotlib is imported when something is drawn."""
 
 import functools
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 NEGATIVE, ZERO, POSITIVE = "#2563ad", "#f1f1ec", "#c4452c"  # as on the page
 INK, QUIET, LINE, ACCENT, TEAL = "#1a202b", "#5a6473", "#a3adbb", "#0a58ca", "#00737f"
+NO_NUMBER, NO_STEP = "#808080", "#e3e6ea"  # NaN or infinity, as on the page; past a sequence's end
 MOST_TICKS = 16
 
 
@@ -69,12 +71,12 @@ def write(ax: "Axes", x: float, y: float, text: str, **how: Any) -> None:
 def colour_map() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("elman", [NEGATIVE, ZERO, POSITIVE])
+    return LinearSegmentedColormap.from_list("elman", [NEGATIVE, ZERO, POSITIVE]).with_extremes(bad=NO_NUMBER)
 
 
 def colours() -> Any:
     """From a share of the full colour, -1 to 1, to a colour."""
-    return lambda share: colour_map()(0.5 + 0.5 * max(-1.0, min(1.0, share)))
+    return lambda share: colour_map()(0.5 + 0.5 * max(-1.0, min(1.0, share)) if math.isfinite(share) else math.nan)
 
 
 def ramp(layer: int, layers: int) -> Any:

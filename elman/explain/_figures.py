@@ -123,11 +123,13 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     values = trace.states[of] if of in trace.states else trace.gate(of)
     states = values[layer, direction, :, batch]
     scale = draw.scale(trace) if of not in ("c", "v", "a") else max(1.0, draw.largest(values))
-    shown = states.masked_fill(~trace.there[:, batch, None], torch.nan)
-    ax.set_facecolor("#e3e6ea")
+    length = int(trace.there[:, batch].sum())
+    shown = states.masked_fill(~(trace.there[:, batch, None] & states.isfinite()), torch.nan)
     image = ax.imshow(
         shown.T.float().numpy(), aspect="auto", interpolation="nearest", cmap=draw.colour_map(), vmin=-scale, vmax=scale
     )
+    if length < T:
+        ax.axvspan(length - 0.5, T - 0.5, color=draw.NO_STEP, lw=0)
     draw.bare(ax)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.outline.set_visible(False)
@@ -154,7 +156,6 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     column = say("Each column is the state after one step", "열 하나가 한 시점 다음의 상태입니다")
     if of in gates:
         column = say("Each column is the gate at one step", "열 하나가 한 시점의 게이트 값입니다")
-    length = int(trace.there[:, batch].sum())
     if length < 2 or not H:
         return draw.read(ax, f"{column}.")
     real = states[:length]
@@ -220,20 +221,23 @@ def gates(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch: 
 
     anatomy = trace.anatomy
     if not anatomy.is_gated or anatomy.keeper is None:
-        raise ValueError("an RNN has no gates to draw; plot_hidden and plot_activations draw its states.")
+        layer_said = "a LeakyRNN" if anatomy.leaks else "an RNN"
+        raise ValueError(f"{layer_said} has no gates to draw; plot_hidden and plot_activations draw its states.")
     L, D, _, N, _ = trace.hidden.shape
     layer, direction = index("layer", layer, L, "layers"), index("direction", direction, D, "directions")
     batch = index("batch", batch, N, "sequences")
     ax = draw.axes(ax, (7.0, 3.6))
     steps = trace.there[:, batch].nonzero().flatten().tolist()
+    places = steps if len(steps) != 1 else [steps[0] - 0.25, steps[0] + 0.25]  # a single step is as wide as a line
     shown = [gate for gate in anatomy.gates if gate.function == "sigmoid"]
     for k, gate in enumerate(shown):
         values = trace.gate(gate.name)[layer, direction, steps, batch].double()
         colour = draw.ramp(k, len(shown))
         if len(steps) and values.shape[1]:
+            values = values.expand(len(places), -1)
             low, high = (values.quantile(q, 1).tolist() for q in (0.1, 0.9))
-            ax.fill_between(steps, low, high, color=colour, alpha=0.15, lw=0)
-            ax.plot(steps, values.mean(1).tolist(), color=colour, lw=1.8, label=f"{gate.name}, {gate.title}")
+            ax.fill_between(places, low, high, color=colour, alpha=0.15, lw=0)
+            ax.plot(places, values.mean(1).tolist(), color=colour, lw=1.8, label=f"{gate.name}, {gate.title}")
     draw.time_axis(ax, trace, batch)
     ax.yaxis.set_major_locator(MaxNLocator(5))
     ax.set(ylim=(-0.03, 1.03), ylabel=say("gate", "게이트"))
@@ -276,5 +280,7 @@ def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, u
         f"How much the input counts in the last {what} of {where}", f"{where}의 마지막 {what}에 입력이 주는 영향"
     )
     ax.set_title(title, loc="left", fontsize=11)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(norms) == 1:
+        ax.set_xlim(-0.5, 0.5)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     return draw.read(ax, found.sentence)
