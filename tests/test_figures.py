@@ -7,6 +7,8 @@ import pytest
 import torch
 
 matplotlib.use("Agg")
+import itertools
+
 from matplotlib import pyplot
 from matplotlib.colors import to_rgba
 
@@ -221,3 +223,20 @@ def test_a_single_step_is_drawn() -> None:
     assert all(tick == int(tick) for tick in ticks)
     with pytest.raises(ValueError, match="a LeakyRNN has no gates"):
         elman.trace(elman.LeakyRNN(2, 3), torch.randn(1, 2)).plot_gates()
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_readings_and_ticks_fit_their_axes(lang) -> None:
+    """Korean letters are wider, and steps are counted in ones, twos and fives."""
+    trace = elman.trace(elman.GRU(3, 6, bidirectional=True), torch.randn(300, 3), lang=lang)
+    figure, grid = pyplot.subplots(2, 3, figsize=(18, 10))
+    for ax, name in zip(grid.flat, (*NAMES, "gates"), strict=False):
+        wide = ax.get_window_extent().width
+        getattr(trace, f"plot_{name}")(ax)
+        assert ax.xaxis.label.get_window_extent(figure.canvas.get_renderer()).width <= wide * 1.02
+    figure.canvas.draw()
+    for ax in (grid[0, 1], grid[1, 1]):
+        ticks = ax.get_xticklabels()
+        assert [tick.get_text() for tick in ticks] == [str(t) for t in range(0, 300, 50)]
+        boxes = [tick.get_window_extent() for tick in ticks]
+        assert all(left.x1 < right.x0 for left, right in itertools.pairwise(boxes))

@@ -1,8 +1,10 @@
 """What the figures share: axes, colours, texts. Matplotlib is imported when something is drawn."""
 
 import functools
+import itertools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unicodedata import east_asian_width
 
 import torch
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 NEGATIVE, ZERO, POSITIVE = "#2563ad", "#f1f1ec", "#c4452c"  # as on the page
 INK, QUIET, LINE, ACCENT, TEAL = "#1a202b", "#5a6473", "#a3adbb", "#0a58ca", "#00737f"
 NO_NUMBER, NO_STEP = "#808080", "#e3e6ea"  # NaN or infinity, as on the page; past a sequence's end
+LETTERS, TICKS = 13, 2.5  # of a reading and along the time axis, an inch
 MOST_TICKS = 16
 
 
@@ -49,17 +52,31 @@ def axes(ax: "Axes | None", size: tuple[float, float]) -> "Axes":
 
 def read(ax: "Axes", sentence: str) -> Drawing:
     """Put the sentence under the axes, broken to their width."""
-    import textwrap
-
     from matplotlib.text import Text
 
-    width = ax.get_window_extent().width / ax.figure.get_dpi()  # inches
-    said = textwrap.fill(sentence, max(30, int(width * 13)))
+    said = wrapped(sentence, max(30, int(width(ax) * LETTERS)))
     label = f"{ax.get_xlabel()}\n\n{said}" if ax.get_xlabel() else said
     ax.set_xlabel(label, color=QUIET, fontsize=9.5, parse_math=False)
     for text in ax.findobj(Text):
         text.set_fontfamily(fonts())
     return Drawing(ax, sentence)
+
+
+def width(ax: "Axes") -> float:
+    """In inches."""
+    return float(ax.get_window_extent().width / ax.figure.get_dpi())
+
+
+def wrapped(sentence: str, letters: int) -> str:
+    """Lines of so many Latin letters, broken at spaces; a Korean one is as wide as two."""
+    lines = [""]
+    for word in sentence.split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and sum(2 if east_asian_width(c) in "WF" else 1 for c in longer) > letters:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines)
 
 
 def write(ax: "Axes", x: float, y: float, text: str, **how: Any) -> None:
@@ -117,7 +134,10 @@ def tick(trace: "Trace", t: int, batch: int) -> str:
 def time_axis(ax: "Axes", trace: "Trace", batch: int) -> None:
     """The steps, or their tokens; of many, only some."""
     T = trace.sizes["T"]
-    every = max(1, -(-T // MOST_TICKS)) if trace.labels.tokens is None or T > 60 else 1
+    every = 1
+    if trace.labels.tokens is None or T > 60:
+        most = max(2, min(MOST_TICKS, int(width(ax) * TICKS)))
+        every = next(n * 10**k for k in itertools.count() for n in (1, 2, 5) if n * 10**k * most >= T)
     steps = list(range(0, T, every))
     ax.set_xticks(steps, [tick(trace, t, batch) for t in steps], fontfamily=fonts(), parse_math=False)
     ax.set_xlabel(say("step", "시점"))
