@@ -539,6 +539,9 @@ def test_sensitivity_says_what_it_means() -> None:
     assert "one input only" in one.sentence
     huge = elman.RNN.from_weights([[1.0]], [[1e30]], nonlinearity="relu")
     assert "not finite" in elman.trace(huge, torch.ones(5, 1)).sensitivity().sentence
+    x = torch.tensor([[1.0], [torch.nan], [1.0]])
+    for lang, end in (("en", "there are NaN or infinite numbers on its way."), ("ko", "NaN이나 무한대가 있습니다.")):
+        assert elman.trace(elman.RNN(1, 2), x, lang=lang).sensitivity().sentence.endswith(end)  # no radius is NaN
     dead = elman.RNN.from_weights([[-1.0]], [[1.0]], nonlinearity="relu")
     assert "does not move" in elman.trace(dead, torch.ones(5, 1)).sensitivity().sentence
 

@@ -165,6 +165,7 @@ def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrie
         f" 상태를 조금 바꾸면 그 차이는 한 시점마다 약 {short(radius)}배가 됩니다"
         f"(야코비 행렬의 스펙트럼 반지름{alone}).",
     )
+    step = say(".", "") if math.isnan(radius) else step
     state = say(f"the state of {where} at step {t}", f"{where} 시점 {t}의 상태")
     if not bool(lag.isfinite().all()):
         return (
