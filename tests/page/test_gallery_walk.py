@@ -169,7 +169,8 @@ def test_lessons_on_paper(tab, folder, locale) -> None:
         drawn(page)
         faults = look(page, f"{name} on paper{', dark' * (name in dark)}", A4)
         assert faults == [], faults
-        assert page.locator("#tour-open, #steps button, #language, .pin").filter(visible=True).count() == 0, name
+        pressed = '#tour-open, #steps button, #language, .pin, .hint, #influence-kind, [data-say="keys"]'
+        assert page.locator(pressed).filter(visible=True).count() == 0, name
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)", name
         for part in (".cell.hn", ".bar i", "#legend i", ".units button"):
             shown = page.locator(part)

@@ -37,7 +37,7 @@ function drawPanel(app) {
     return;
   }
   panel.append(
-    ...aboutPlace(app, place).map((text) => el("p", { class: "quiet", prose: text })),
+    ...aboutPlace(app, place).map((text) => el("p", { class: text === say.pinHint ? "quiet hint" : "quiet", prose: text })),
     vectorOf(app, place, unit, state.pin ? say.pinned : null),
   );
   const follows = place.kind === "h0" && app.model.kind.first?.[place.state]; // from another state, which can be changed
