@@ -50,10 +50,10 @@ def iterate(lags: Array, constant: float, reach: int, horizon: int) -> Array:
 
 
 def whole_rows(known: Array, lags: int) -> Array:
-    """Which values after the first so many are known with all their lags; all of them unless that is true of most, for
-    where single values are missing here and there, few rows would be left."""
+    """Which values after the first so many are known with all their lags; all of them unless that is true of two in
+    three, for where single values are missing here and there, few rows would be left."""
     whole = np.asarray(np.lib.stride_tricks.sliding_window_view(known, lags + 1).all(1))
-    return whole if 2 * whole.sum() > len(whole) else np.ones_like(whole)
+    return whole if 3 * whole.sum() > 2 * len(whole) else np.ones_like(whole)
 
 
 def undo_differences(lags: Array, differences: Sequence[int]) -> Array:
