@@ -447,6 +447,10 @@ def test_labels_fit_their_axes() -> None:
     guesses = [[[("a", 0.5), ("b", 0.25)]] * 4, [[("c", 1.0)]] * 2]
     assert trace.label(predictions=guesses).labels.expected(1, 1)[0].token == "c"
     assert trace.label(predictions=guesses).labels.expected(3, 1) == ()
+    for targets in (torch.arange(4.0), torch.arange(8).view(2, 4)):
+        assert trace.label(targets=targets).labels.targets == trace.label(targets=targets.tolist()).labels.targets
+    with pytest.raises(ValueError, match="targets should be 2 lists"):
+        trace.label(targets=torch.zeros(4, 2))
     assert trace.label(title="t").labels.title == {"en": "t", "ko": "t"}
     kept = trace.label(tokens="abcd").label(features=["x", "y", "z"])
     assert kept.labels.tokens is not None

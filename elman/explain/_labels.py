@@ -82,7 +82,7 @@ def make_labels(
     note: str | Mapping[str, str] | None,
     head: nn.Linear | None,
     outcomes: Sequence[Any] | None,
-    targets: Sequence[Any] | None,
+    targets: Sequence[Any] | Tensor | None,
     vocabulary: Mapping[str, Any] | None,
     translations: Mapping[str, Mapping[str, str]] | None,
     beside: "Mapping[str, Trace] | None",
@@ -97,7 +97,8 @@ def make_labels(
     elif outcomes is not None:
         raise ValueError("outcomes name the numbers of head: pass both.")
     if targets is not None:
-        rows = _rows("targets", targets, _is_nested(targets), trace, None)
+        given = targets.tolist() if isinstance(targets, Tensor) else targets
+        rows = _rows("targets", given, _is_nested(given), trace, None)
         changes["targets"] = tuple(tuple(_target(target) for target in row) for row in rows)
     if vocabulary is not None:
         vectors = [torch.as_tensor(vector, dtype=torch.float32).detach().cpu() for vector in vocabulary.values()]

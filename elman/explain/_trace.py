@@ -187,7 +187,7 @@ class Trace:
         note: str | Mapping[str, str] | None = None,
         head: nn.Linear | None = None,
         outcomes: Sequence[Any] | None = None,
-        targets: Sequence[Any] | None = None,
+        targets: Sequence[Any] | Tensor | None = None,
         vocabulary: Mapping[str, Any] | None = None,
         translations: Mapping[str, Mapping[str, str]] | None = None,
         beside: "Mapping[str, Trace] | None" = None,
@@ -208,7 +208,7 @@ class Trace:
             outcomes: what the numbers of head are the scores of, one name each. The predictions follow from it.
                 Default: its numbers are values.
             targets: what should come out at each step, an outcome's name or a number; None where there is no loss.
-                T of them, or N lists of T.
+                T of them, or N lists of T; numbers also as a tensor (T,) or (N, T).
             vocabulary: for each token the vector that the layer reads, (I,): an embedding's rows, for instance. One can
                 then type a text of one's own into the page.
             translations: by language, "en" or "ko", what tokens, features and outcomes are called in it.
