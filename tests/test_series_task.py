@@ -125,6 +125,30 @@ DATED = {
         "2020-01-02",
         "1 day",
     ),
+    "hours of several days": (
+        "year,month,day,hour,y\n2019,12,31,22,1\n2019,12,31,23,2\n2020,1,1,0,3\n",
+        "year-month-day-hour",
+        "2020-01-01 01:00",
+        "1 hour",
+    ),
+    "a date and a time": (
+        "Date,Time,y\n31/12/2019,23.00.00,1\n31/12/2019,23.30.00,2\n01/01/2020,00.00.00,3\n",
+        "Date-Time",
+        "01/01/2020 00:30:00",
+        "30 minutes",
+    ),
+    "a date and an hour, in Korean, beside the year and the month": (
+        "일자,연도,월,시간,y\n20191231,2019,12,22,1\n20191231,2019,12,23,2\n20200101,2020,1,0,3\n",
+        "일자-시간",
+        "2020-01-01 01:00",
+        "1 hour",
+    ),
+    "dates as moments, and a time": (
+        "date,time,y\n2019-12-31 00:00:00,9:30,1\n2019-12-31 00:00:00,21:30,2\n2020-01-01 00:00:00,9:30,3\n",
+        "date-time",
+        "2020-01-01 21:30",
+        "12 hours",
+    ),
     "whole dates beside a year and a month": (
         "year,month,date,y\n2019,12,2019-12-30,1\n2019,12,2019-12-31,2\n2020,1,2020-01-01,3\n",
         "date",
@@ -220,6 +244,22 @@ def test_the_column_that_is_named_is_the_time(tmp_path, named):
     columns = choose_columns(table, time, None)
     assert (columns.time, columns.values) == (named, ["y"])
     assert read_series(table, columns, tmp_path).clock.at(3) == "2020-02"
+
+
+def test_hours_that_tell_no_rows_apart_are_a_series(tmp_path):
+    """When the sun rises, one a day; also where a day has a row for each series; hours with a fraction are none."""
+    (tmp_path / "a.csv").write_text("date,hour,y\n2019-12-30,8,1\n2019-12-31,7,2\n2020-01-01,8,3\n")
+    columns = choose_columns(*dated(open_table(tmp_path / "a.csv")), None)
+    assert (columns.time, columns.values) == ("date", ["hour", "y"])
+    rows = [f"2019-12-{day},{city},{hour},1" for city, hour in (("a", 7), ("b", 8)) for day in (30, 31)]
+    (tmp_path / "b.csv").write_text("\n".join(["date,city,hour,y", *rows, ""]))
+    table = open_table(tmp_path / "b.csv")
+    assert dated(table, series="city") == (table, None)
+    assert dated(table)[1] == "date-hour"
+    (tmp_path / "c.csv").write_text("date,hour,y\n2019-12-30,7.25,1\n2019-12-30,7.50,2\n")
+    assert dated(open_table(tmp_path / "c.csv"))[1] is None
+    (tmp_path / "d.csv").write_text("date,hour,y\n2019-12-31,23,1\n")
+    assert dated(open_table(tmp_path / "d.csv"), "date-hour")[0].columns == ["date-hour", "y"]
 
 
 def test_few_digits_are_a_time_where_they_are_of_the_years_beside_them(tmp_path):

@@ -78,7 +78,7 @@ def series(
     file = sets.find(data)
 
     def read() -> series_runs.Source:
-        table, time = dated(open_table(file), time_column)
+        table, time = dated(open_table(file), time_column, series_column)
         if series_column is None:
             columns = choose_columns(
                 table, time, column, time_format, read=read_column or [], future=future_column or []

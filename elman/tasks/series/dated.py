@@ -1,6 +1,6 @@
-"""A table whose times stand in several columns, a year and a month for instance, as one with a column of times."""
+"""A table whose times stand in several columns, a date and an hour for instance, as one with a column of times."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -14,28 +14,41 @@ TIMES = (
     *("시간", "시각", "일시", "날짜", "일자", "기준일", "년월", "연월", "연도", "년도"),
 )
 PARTS = {
+    "date": ("date", "날짜", "일자", "기준일"),
     "year": ("year", "연도", "년도", "년", "yyyy"),
     "quarter": ("quarter", "분기", "qtr"),
     "month": ("month", "월", "mm"),
     "day": ("day", "일", "dd"),
+    "hour": ("hour", "time", "시", "시간", "시각", "hh"),
 }
-WAYS = (("year", "month", "day"), ("year", "month"), ("year", "quarter"))
+WAYS = (
+    ("year", "month", "day", "hour"),
+    ("date", "hour"),
+    ("year", "month", "day"),
+    ("year", "month"),
+    ("year", "quarter"),
+)
+CALENDAR = ("year", "quarter", "month", "day")
+CLOCK = r"^([01]?\d|2[0-3])(|:[0-5]\d(:[0-5]\d)?|\.[0-5]\d\.[0-5]\d)$"
+"""Hours of a day: 7, 07:30, 07:30:00 or 07.30.00; 7.25 may be a quarter past seven."""
+MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?$"
+"""What a program writes behind a date that it holds as a moment."""
 
 
 class DatedTable:
-    """A table with one more column, its first, made of the columns of the years and of what is in them.
+    """A table with one more column, its first, made of the columns of the years or dates and of what is in them.
 
     Args:
         table: the file.
-        parts: the columns, that of the years first.
-        quarters: whether the second holds quarters.
+        parts: the columns by what they hold, as `WAYS` has them.
     """
 
-    def __init__(self, table: Table, parts: Sequence[str], quarters: bool) -> None:
-        self.table, self._parts, self._quarters = table, list(parts), quarters
+    def __init__(self, table: Table, parts: Mapping[str, str]) -> None:
+        self.table, self.parts = table, dict(parts)
         self.file: Path = table.file
-        self.time = "-".join(parts)
-        self.columns = [self.time, *(name for name in table.columns if name not in (self.time, *parts))]
+        self.time = "-".join(parts.values())
+        own = {self.time, *parts.values()}
+        self.columns = [self.time, *(name for name in table.columns if name not in own)]
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
         """These columns of some rows at a time."""
@@ -43,57 +56,86 @@ class DatedTable:
         if len(plain) == len(columns):
             yield from self.table.batches(columns)
             return
-        for first, rows in self.table.batches([*self._parts, *plain]):
-            texts = [as_strings(self.table, rows[name]).str.strip_chars() for name in self._parts]
-            whole = [text.str.replace(r"^(\d+)\.0$", "${1}") for text in texts]
-            if self._quarters:
-                times = whole[0] + "Q" + whole[1]
-            else:
-                times = whole[0]
-                for part in whole[1:]:
-                    times = times + "-" + part.str.zfill(2)
-            yield first, rows.with_columns(times.alias(self.time)).select(columns)
+        for first, rows in self.table.batches([*self.parts.values(), *plain]):
+            yield first, rows.with_columns(self._times(rows).alias(self.time)).select(columns)
+
+    def _times(self, rows: pl.DataFrame) -> pl.Series:
+        texts = _texts(self.table, rows, self.parts)
+        if "date" in texts:
+            times = texts["date"].str.replace(MIDNIGHT, "").str.replace(r"^(\d{4})(\d\d)(\d\d)$", "${1}-${2}-${3}")
+        else:
+            times = texts["year"]
+        if "quarter" in texts:
+            return times + "Q" + texts["quarter"]
+        for part in ("month", "day"):
+            if part in texts:
+                times = times + "-" + texts[part].str.zfill(2)
+        if "hour" not in texts:
+            return times
+        clock = texts["hour"].str.replace_all(".", ":", literal=True).str.replace(r"^(\d)(:|$)", "0${1}${2}")
+        return times + " " + clock.str.replace(r"^(\d+)$", "${1}:00")
 
     def place(self, row: int) -> str:
         """Where a row is."""
         return self.table.place(row)
 
 
-def dated(table: Table, named: str | None = None) -> tuple[Table, str | None]:
-    """The table and its column of times: one of whole times, or one that is made of a year and a month, or a quarter.
-    None where its usual name or its place must tell.
+def dated(table: Table, named: str | None = None, series: str | None = None) -> tuple[Table, str | None]:
+    """The table and its column of times: one of whole times, or one that is made of several columns, as `WAYS` has
+    them. None where its usual name or its place must tell.
 
     Args:
         table: the file.
-        named: the column of times, if the user names it: one of the file, or the one that is made.
+        named: the column of times, if the user names it: one of the file, or one that is made.
+        series: the column that says which series a row belongs to, if there is one.
     """
-    made = joined(table)
     if named is not None:
-        return (table if named in table.columns or named not in made.columns else made), named
-    if made is table and len(usual_times(table)) < 2:
+        made = [each for each in (DatedTable(table, way) for way in _ways(table)) if each.time == named]
+        return (made[0] if made and named not in table.columns else table), named
+    parts = time_parts(table, series)
+    if not parts and len(usual_times(table)) < 2:
         return table, None
     whole = whole_time(table)
-    return (made, made.time) if whole is None and isinstance(made, DatedTable) else (table, whole)
+    if whole is not None or not parts:
+        return table, whole
+    one = DatedTable(table, parts)
+    return one, one.time
 
 
-def joined(table: Table) -> Table | DatedTable:
-    """The table with a column of times made of its parts, where it has them, whatever stands beside them."""
-    parts = time_parts(table)
-    return DatedTable(table, list(parts.values()), "quarter" in parts) if parts else table
-
-
-def time_parts(table: Table) -> dict[str, str]:
+def time_parts(table: Table, series: str | None = None) -> dict[str, str]:
     """The columns that make a time together, by what they hold; none where one is missing."""
+    return next((way for way in _ways(table) if "hour" not in way or _tells_apart(table, way, series)), {})
+
+
+def _ways(table: Table) -> list[dict[str, str]]:
+    """The columns that may make a time together, by their names, the longest way first."""
     found = _parts(table)
-    way = next((way for way in WAYS if all(part in found for part in way)), ())
-    return {part: found[part] for part in way}
+    return [{part: found[part] for part in way} for way in WAYS if all(part in found for part in way)]
+
+
+def _tells_apart(table: Table, way: Mapping[str, str], series: str | None) -> bool:
+    """Whether a column holds hours of a day, which tell rows of the same day apart. Beside days that differ it holds
+    something of each day, when the sun rises for instance."""
+    days = [name for part, name in way.items() if part != "hour"] + ([series] if series in table.columns else [])
+    columns = [*days, way["hour"]]
+    rows = pl.concat([rows for _, rows in table.batches(columns)] or [pl.DataFrame(schema=columns)])
+    if not all(has_strings(rows[name]) for name in columns):
+        return False
+    hours = _texts(table, rows, {"hour": way["hour"]})["hour"].drop_nulls()
+    return bool(len(hours) and hours.str.contains(CLOCK).all()) and rows.select(days).n_unique() < rows.n_unique()
+
+
+def _texts(table: Table, rows: pl.DataFrame, parts: Mapping[str, str]) -> dict[str, pl.Series]:
+    """The parts of times as they are written; whole numbers without a point."""
+    texts = {part: as_strings(table, rows[name]).str.strip_chars() for part, name in parts.items()}
+    return {part: text.str.replace(r"^(\d+)\.0$", "${1}") for part, text in texts.items()}
 
 
 def repeating(table: Table) -> list[str]:
-    """The columns that say no more than a whole time does: those that make one together, and a quarter beside them."""
-    table = table.table if isinstance(table, DatedTable) else table
-    way = time_parts(table)
-    return [name for part, name in _parts(table).items() if part in way or (way and part == "quarter")]
+    """The columns that say no more than a whole time does: those that make one together, and others of the calendar."""
+    way = table.parts if isinstance(table, DatedTable) else time_parts(table)
+    parts = _parts(table.table if isinstance(table, DatedTable) else table)
+    return [name for part, name in parts.items() if part in way or (way and part in CALENDAR)]
 
 
 def usual_times(table: Table) -> list[str]:
