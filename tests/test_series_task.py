@@ -193,8 +193,14 @@ DATED = {
     ),
     "a made column's name, with a month missing": (
         "year-month,year,month,y\n2019-11,2019,11,1\n,2019,12,2\n2020-01,2020,1,3\n",
-        "year-month",
+        "year+month",
         "2020-02",
+        "1 month",
+    ),
+    "years that are fiscal": (
+        "date,year,month,y\n2019.11,2020,11,1\n2019.12,2020,12,2\n2020.01,2020,1,3\n",
+        "date",
+        "2020.02",
         "1 month",
     ),
     "a quarter beside a month": (
@@ -231,6 +237,15 @@ def test_times_in_several_columns_are_one(tmp_path, case, kind):
     assert (columns.time, columns.values) == (name, ["y"])
     assert (found.clock.at(3), found.clock.step_in_words()) == (following, step)
     assert SeriesArrays(tmp_path).values.T.tolist() == [[1, 2, 3]]
+    table, time = dated(open_table(tmp_path / f"a.{kind}"), name)  # as a run reads it again
+    assert read_series(table, choose_columns(table, time, None), tmp_path).clock.at(3) == following
+
+
+def test_years_that_are_no_numbers_are_no_years(tmp_path):
+    days = ["2019-11-05", "2019-12-05", "2020-01-05"]
+    pl.DataFrame({"year": [[2019], [2019], [2020]], "date": days, "y": [1, 2, 3]}).write_parquet(tmp_path / "a.parquet")
+    columns = choose_columns(*dated(open_table(tmp_path / "a.parquet")), None)
+    assert (columns.time, columns.values, columns.left_out) == ("date", ["y"], ["year"])
 
 
 @pytest.mark.parametrize("named", ["year-month", "month-name"])

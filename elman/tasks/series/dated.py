@@ -46,8 +46,10 @@ class DatedTable:
     def __init__(self, table: Table, parts: Mapping[str, str]) -> None:
         self.table, self.parts = table, dict(parts)
         self.file: Path = table.file
-        self.time = "-".join(parts.values())
-        own = {self.time, *parts.values()}
+        usual = "-".join(parts.values())
+        # a run knows its time by its name alone
+        self.time = "+".join(parts.values()) if usual in table.columns else usual
+        own = {usual, *parts.values()}
         self.columns = [self.time, *(name for name in table.columns if name not in own)]
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pl.DataFrame]]:
@@ -146,13 +148,13 @@ def usual_times(table: Table) -> list[str]:
 def whole_time(table: Table) -> str | None:
     """The column with a usual name of times that holds dates: one in each row, no two alike, that can be read in one
     way. Hours of a day or numbers are no whole times, nor is the date of a report in all rows, nor are few digits,
-    2000.01 for instance, of other years than those beside them."""
+    2000.01 for instance, of other years than those beside them, which may be one off as fiscal years are."""
     names, year = usual_times(table), _parts(table).get("year")
     if not names:
         return None
     columns = [name for name in table.columns if name in (*names, year)]
     rows = pl.concat([rows for _, rows in table.batches(columns)] or [pl.DataFrame(schema=columns)])
-    years = as_strings(table, rows[year]).cast(pl.Float64, strict=False) if year else None
+    years = rows[year].cast(pl.String).cast(pl.Float64, strict=False) if year and has_strings(rows[year]) else None
     return next((name for name in names if has_strings(rows[name]) and _are_whole(rows[name], years)), None)
 
 
@@ -175,4 +177,5 @@ def _are_whole(times: pl.Series, years: pl.Series | None) -> bool:
         return False
     if years is None or not doubtful(ways[0].form) or len(ways[0].form) >= SURE:
         return True
-    return bool((read.cast(pl.Datetime("us")).dt.year() == years).fill_null(False).all())
+    off = read.cast(pl.Datetime("us")).dt.year() - years
+    return bool(off.is_between(-1, 1).fill_null(False).all())
