@@ -191,6 +191,17 @@ def test_1_and_1_0_are_one_label_as_they_are_one_number(folder, tmp_path, capsys
     torch.testing.assert_close(mine, older)
 
 
+def test_texts_that_are_one_number_keep_their_own_rows_with_from(tmp_path):
+    """A label "1.0" of a run of an older version is 1 now, but beside "1" it is a text of its own."""
+    lines = [json.dumps({"sequence": [i % 2, 1], "label": ["1", "1.0"][i % 2]}) for i in range(40)]
+    (tmp_path / "some.jsonl").write_text("\n".join(lines))
+    words = ["train", "labels", tmp_path / "some.jsonl", *NUMBERS.split()]
+    assert exit_code(*words, "-o", tmp_path / "run") == 0
+    assert exit_code(*words, "-o", tmp_path / "on", "--from", tmp_path / "run", "--steps", 1, "--lr", 1e-30) == 0
+    mine, older = (Classifier(tmp_path / run).model.linear.weight for run in ("on", "run"))
+    torch.testing.assert_close(mine, older)
+
+
 BLANK = {
     "texts": ("words", "abab\n\n \nbaba\n\n", [2, 3, 5]),
     "texts of another system": ("words", "\r\nabab\rbaba\r\n", [1]),

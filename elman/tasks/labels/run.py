@@ -102,7 +102,9 @@ class LabelsJob:
 
     def rows(self, config: Mapping[str, Any]) -> Mapping[str, Sequence[str]]:
         """The output has a row for each label, the embedding one for each token."""
-        names = config["labels"] if "vocabulary" in config else [as_now(label) for label in config["labels"]]
+        names = config["labels"]
+        if "vocabulary" not in config:  # two texts, "1" and "1.0", stay two labels
+            names = [name if (now := as_now(name)) in names else now for name in names]
         labels = dict.fromkeys(("linear.weight", "linear.bias"), names)
         if "vocabulary" not in config or config["model"]["one_hot"]:
             return labels

@@ -70,10 +70,10 @@ def as_now(label: str) -> str:
     """What a label of a run of an older version is called now, if it is a number: 1.0 was not the number 1 there.
 
     Example:
-        >>> as_now("1.0"), as_now("0.5")
-        ('1', '0.5')
+        >>> as_now("1.0"), as_now("-0.0"), as_now("0.5")
+        ('1', '0', '0.5')
     """
-    return re.sub(r"^(-?\d+)\.0$", r"\1", label)
+    return as_label(float(label), "") if re.fullmatch(r"-?\d+\.0", label) else label
 
 
 def shortened(value: Any) -> str:
