@@ -48,6 +48,7 @@ ROWS = (
     Row("3.11", "2.8.0", "1.26.4", "0.62.1", "the oldest of all"),
     Row("3.12", "2.10.0", "2.2.6", "0.65.1", "in the middle"),
     Row("3.11", "2.13.0", "2.4.6", "0.68.1", "what constraints.txt has"),
+    Row("3.13", "2.14.1", "2.4.6", "0.68.1", "the newest but one"),
     Row("3.13", "2.15.0", "2.4.6", "0.68.1", "the newest of all"),
     Row("3.14", "2.15.0", "2.4.6", "0.68.1", "the newest Python"),
 )
