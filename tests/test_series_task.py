@@ -273,6 +273,11 @@ def test_hours_that_tell_no_rows_apart_are_a_series(tmp_path):
     assert dated(table)[1] == "date-hour"
     (tmp_path / "c.csv").write_text("date,hour,y\n2019-12-30,7.25,1\n2019-12-30,7.50,2\n")
     assert dated(open_table(tmp_path / "c.csv"))[1] is None
+    rows = [f"2019-12-{k // 24 + 1:02d},{k % 24 if k != 7 else 77}:00,{k}" for k in range(240)]
+    (tmp_path / "e.csv").write_text("\n".join(["date,time,y", *rows, ""]))
+    table, time = dated(open_table(tmp_path / "e.csv"))
+    with pytest.raises(DataError, match=r"line 9.*2019-12-01 77:00"):  # and not the whole column
+        read_series(table, choose_columns(table, time, None), tmp_path)
     (tmp_path / "d.csv").write_text("date,hour,y\n2019-12-31,23,1\n")
     assert dated(open_table(tmp_path / "d.csv"), "date-hour")[0].columns == ["date-hour", "y"]
 

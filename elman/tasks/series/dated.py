@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from elman.tasks.files.tables import Table, as_strings, has_strings
-from elman.tasks.series.times import NUMBER, SURE, doubtful, readings
+from elman.tasks.series.times import MOST, NUMBER, SURE, doubtful, readings
 
 TIMES = (
     *("time", "date", "datetime", "timestamp", "year-month", "year_month", "yearmonth"),
@@ -124,7 +124,8 @@ def _tells_apart(table: Table, way: Mapping[str, str], series: str | None) -> bo
     if not all(has_strings(rows[name]) for name in columns):
         return False
     hours = _texts(table, rows, {"hour": way["hour"]})["hour"].drop_nulls()
-    return bool(len(hours) and hours.str.contains(CLOCK).all()) and rows.select(days).n_unique() < rows.n_unique()
+    are_hours = len(hours) and hours.str.contains(CLOCK).sum() >= MOST * len(hours)
+    return bool(are_hours) and rows.select(days).n_unique() < rows.n_unique()
 
 
 def _texts(table: Table, rows: pl.DataFrame, parts: Mapping[str, str]) -> dict[str, pl.Series]:
