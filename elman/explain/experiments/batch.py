@@ -4,10 +4,13 @@ import dataclasses
 
 import torch
 
+from elman.explain.experiments.call import Call
+from elman.explain.experiments.influence import differing
 from elman.explain.experiments.patient import Patient
-from elman.explain.experiments.resized import of_samples
+from elman.explain.experiments.resized import of_samples, same_in
 
 FEW = 4  # samples of a large model's batch that are examined
+MOST_WAYS = 64  # of one sample more: five arguments that may be shared, or not
 HEAVY = 10**9  # multiplications, roughly, of a run that is large
 
 
@@ -18,9 +21,27 @@ def find_shared(patient: Patient) -> None:
     if call.values is not call.sequences or call.batch_dim is None or call.samples < 2:
         return
     more = torch.arange(call.samples + 1).clamp(max=call.samples - 1)
-    ways = of_samples(call, more, perhaps_shared=True)
-    taken = next((way for way in ways if patient.attempt(way) is not None), call) if len(ways) > 1 else call
-    patient.call = dataclasses.replace(call, shared=taken.shared)
+    ways = of_samples(call, more, perhaps_shared=True, most=MOST_WAYS)
+    taken = next((way for way in ways if patient.attempt(way) is not None), None) if len(ways) > 1 else None
+    if taken is None:
+        return
+    for place, leaf in enumerate(call.leaves):
+        if (
+            place != call.place
+            and taken.leaves[place] is not leaf
+            and _same(patient, taken, taken.with_leaf(place, leaf))
+        ):
+            taken = taken.with_leaf(place, leaf)
+    patient.call = dataclasses.replace(call, shared=same_in(call, taken.leaves))
+
+
+def _same(patient: Patient, one: Call, other: Call) -> bool:
+    """Whether two calls have the same results, in evaluation and in training."""
+    for training in (False, True):
+        before, after = (patient.attempt(call, training=training) for call in (one, other))
+        if before is None or after is None or before.keys() != after.keys() or differing(before, after):
+            return False
+    return True
 
 
 def lighten(patient: Patient) -> None:

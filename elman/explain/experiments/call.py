@@ -156,7 +156,7 @@ class Call:
             return (
                 leaf.shape == (self.samples,) and not leaf.is_floating_point() and leaf.tolist() == self.ends.tolist()
             )
-        return are_plain(leaf) and list(leaf) == self.ends.tolist()
+        return are_plain(leaf) and getattr(leaf, "ndim", 1) == 1 and list(leaf) == self.ends.tolist()
 
     @property
     def masks(self) -> list[int]:

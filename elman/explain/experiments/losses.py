@@ -1,5 +1,8 @@
 """Are losses given what they want? The operations that compute a loss, or squash what is squashed, are looked at."""
 
+import itertools
+
+import torch
 from torch import Tensor
 
 from elman.explain._language import say
@@ -9,6 +12,7 @@ from elman.explain.experiments.causes import ELEMENTWISE, RESHAPES, broadcast
 from elman.explain.experiments.influence import moved
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient
+from elman.explain.experiments.resized import MOST_WAYS, of_samples
 from elman.explain.experiments.tensors import axes
 from elman.explain.experiments.walk import Walk
 
@@ -86,9 +90,32 @@ def _misaligned(patient: Patient, operations: list[Operation]) -> list[Finding]:
     call = patient.call
     if not (losses or errors) or call.batch_dim is None or call.samples < 2 or call.values is not call.sequences:
         return []
+    readings = _axes_of_samples(patient)
+    found = [_misaligned_along(patient, operations, losses, errors, along) for along in readings]
+    return found[0] if all(found) else []
+
+
+def _axes_of_samples(patient: Patient) -> list[dict[int, int]]:
+    """The axis of the samples in each further argument that has them. Several readings where it cannot be told:
+    beside time-first sequences, as many samples as steps may lie on either axis of the targets."""
+    call = patient.call
+    axes = {place: call.axes_of_samples(place) for place in range(len(call.leaves)) if place != call.place}
+    axes = {place: found for place, found in axes.items() if found}
+    readings = [dict(zip(axes, way, strict=True)) for way in itertools.product(*axes.values())][:MOST_WAYS]
+    if len(readings) < 2:
+        return readings
+    ways = zip(readings, of_samples(call, torch.arange(call.samples - 1)), strict=False)
+    taken = [reading for reading, way in ways if patient.attempt(way) is not None] or readings
+    return taken if call.batch_dim == 1 else taken[:1]
+
+
+def _misaligned_along(
+    patient: Patient, operations: list[Operation], losses: list[int], errors: list[int], along: dict[int, int]
+) -> list[Finding]:
+    call = patient.call
     picks = (0, call.samples - 1)
     alone, without = [[pick] for pick in picks], [[n for n in range(call.samples) if n != pick] for pick in picks]
-    changed = [patient.operations(_other_samples(patient, samples)) for samples in (*alone, *without)]
+    changed = [patient.operations(_other_samples(patient, samples, along)) for samples in (*alone, *without)]
     if any([one.name for one in run] != [one.name for one in operations] for run in changed):
         return []
     for k in (*errors, *losses):
@@ -117,11 +144,10 @@ def rows(loss: Operation, table: Tensor) -> Tensor:
     return table
 
 
-def _other_samples(patient: Patient, samples: list[int]) -> Call:
+def _other_samples(patient: Patient, samples: list[int], along: dict[int, int]) -> Call:
     """The call with others in place of these samples, in every argument that has them."""
     call = patient.call
-    axes = {place: call.axes_of_samples(place) for place in range(len(call.leaves)) if place != call.place}
-    others = [call.seen_from(place, found[0]) for place, found in axes.items() if found]
+    others = [call.seen_from(place, axis) for place, axis in along.items()]
     for changed in (patient.call, *others):
         for sample in samples:
             changed = patient.changes.sample(changed, sample)

@@ -16,6 +16,8 @@ from elman.explain.experiments.operations import Operation, Operations
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.resized import with_fewer_steps
 
+NOTHING = 1e-6  # of the largest gradient
+
 
 @dataclass(frozen=True)
 class _Loss:
@@ -85,7 +87,8 @@ def _readings(call: Call, loss: _Loss, fewer: Operation, half: int) -> list[Tens
         return []
     if loss.target is None:
         steps, emitted = one.inputs[0].shape[0], loss.given.shape[:-1]
-        if (steps, fewer.inputs[0].shape[0]) != (call.steps, half) or emitted[1:] not in ((), (call.samples,)):
+        labeled = [(steps, call.samples), *([(steps,)] if call.samples == 1 else [])]
+        if (steps, fewer.inputs[0].shape[0]) != (call.steps, half) or emitted not in labeled:
             return []
         return [(torch.arange(steps)[:, None] >= call.ends).view(emitted)]
     target = one.inputs[loss.target].cpu()
@@ -104,6 +107,8 @@ def _learns(patient: Patient, loss: _Loss, gradient: Tensor, places: Tensor) -> 
         return False
     counts = (places.unsqueeze(axis) if of_classes else places).to(gradient.device)
     there = torch.where(counts, gradient, torch.zeros_like(gradient))
+    if float(there.abs().max()) <= NOTHING * float(gradient.abs().max()):
+        return False  # a softmax leaves of a score of -30 as little
     learned = [parameter for parameter in patient.model.parameters() if parameter.requires_grad]
     learned_there = differentiate([loss.given], learned, weights=[there]) if learned and bool(there.any()) else []
     return any(one is not None and bool((one != 0).any() & torch.isfinite(one).all()) for one in learned_there)

@@ -212,7 +212,7 @@ def _samples(patient: Patient, wrong: Tensor) -> list[int]:
     """Which samples these numbers belong to, where an axis has their size."""
     for axis, size in enumerate(wrong.shape):
         if size == patient.call.samples:
-            return wrong.movedim(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()
+            return wrong.movedim(axis, 0).reshape(size, -1).any(1).nonzero().flatten().tolist()
     return []
 
 

@@ -44,7 +44,14 @@ def examine(patient: Patient) -> list[Finding]:
     if name is None or None in wrong:
         return []
     way, after = runs[0]
-    if after[name].shape == before[name].shape and _permuted_along_two(before[name], after[name], order):
+    paired = after[name].shape == before[name].shape and _permuted_along_two(before[name], after[name], order)
+    for kept in of_samples(call, order, perhaps_shared=True):
+        if paired and any(call.axes_of_samples(place) for place in kept.shared):
+            continue  # tensors of samples too, and all are compared with each other
+        run = patient.attempt(kept)
+        if run is not None and _not_permuted(before, run, axes_of_samples, order) is None:
+            return []  # all samples share an argument, which has as many numbers by chance
+    if paired:
         return _pairs(patient, trial, way, order, name, before)
     value, other = before[name], after[name]
     operation = _first_place(patient, trial, way, order)

@@ -19,7 +19,7 @@ def sample_alone(call: Call, sample: int) -> Call:
     return dataclasses.replace(with_fewer_steps(of_samples(call, torch.tensor([sample]))[0], end), lengths=[end])
 
 
-def of_samples(call: Call, order: Tensor, perhaps_shared: bool = False) -> list[Call]:
+def of_samples(call: Call, order: Tensor, perhaps_shared: bool = False, most: int = MOST_WAYS) -> list[Call]:
     """These samples, in this order; several ways where it cannot be told which axis of an argument is theirs, and
     whether any is."""
     assert call.batch_dim is not None
@@ -32,8 +32,8 @@ def of_samples(call: Call, order: Tensor, perhaps_shared: bool = False) -> list[
             choices.append([*chosen, leaf] if perhaps_shared or not chosen else chosen)
     lengths = None if call.lengths is None else call.ends[order]
     return [
-        dataclasses.replace(call, leaves=leaves, lengths=lengths, shared=_same_in(call, leaves))
-        for leaves in itertools.islice(itertools.product(*choices), MOST_WAYS)
+        dataclasses.replace(call, leaves=leaves, lengths=lengths, shared=same_in(call, leaves))
+        for leaves in itertools.islice(itertools.product(*choices), most)
     ]
 
 
@@ -45,7 +45,7 @@ def _of_samples(call: Call, place: int, order: Tensor) -> list[Any]:
     return [leaf.index_select(axis, order.to(leaf.device)) for axis in call.axes_of_samples(place)]
 
 
-def _same_in(call: Call, leaves: tuple[Any, ...]) -> frozenset[int]:
+def same_in(call: Call, leaves: tuple[Any, ...]) -> frozenset[int]:
     """The places of the arguments that are the same as in this call."""
     return frozenset(k for k, (one, other) in enumerate(zip(call.leaves, leaves, strict=True)) if one is other)
 
