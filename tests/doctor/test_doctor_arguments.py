@@ -132,3 +132,80 @@ def test_times_that_all_samples_share_where_there_are_as_many_samples(samples: i
 
     call = (sequences(batch_dim, samples), torch.rand(T).cumsum(0))
     elman.doctor(Of(forward, **parts(batch_dim)), call, batch_dim=batch_dim).raise_if_bad()
+
+
+@pytest.mark.parametrize("make", [list, tuple, numpy.array, torch.tensor])
+def test_numbers_by_their_places_are_shared_by_all_samples(make: Any) -> None:
+    def forward(self: nn.Module, x: Tensor, scale: Any) -> Tensor:
+        return last(self, x) * scale[0] + scale[1]
+
+    elman.doctor(Of(forward, **parts(0)), (sequences(0, 2), make([3.0, 4.0]))).raise_if_bad()
+
+
+@pytest.mark.parametrize("make", [list, tuple, numpy.array])
+def test_chosen_places_are_shared_by_all_samples(make: Any) -> None:
+    def horizons(self: nn.Module, x: Tensor, steps: Any) -> Tensor:
+        return torch.stack([self.fc(self.rnn(x)[0][:, -int(step)]) for step in steps], 1)
+
+    elman.doctor(Of(horizons, **parts(0)), (sequences(0, 3), make([1, 2, 4]))).raise_if_bad()
+
+
+def test_names_of_results_are_shared_by_all_samples() -> None:
+    def forward(self: nn.Module, x: Tensor, names: Any) -> Any:
+        return dict(zip(names, last(self, x).unbind(1), strict=False))
+
+    elman.doctor(Of(forward, **parts(0)), (sequences(0, C), ["a", "b", "c"])).raise_if_bad()
+
+
+def test_a_table_with_as_many_rows_as_samples() -> None:
+    def forward(self: nn.Module, x: Tensor, table: Tensor) -> Tensor:
+        return last(self, table[x])
+
+    elman.doctor(Of(forward, **parts(0)), (torch.randint(0, N, (N, T)), torch.randn(N, I))).raise_if_bad()
+
+
+def test_a_matrix_with_as_many_rows_as_samples() -> None:
+    def forward(self: nn.Module, x: Tensor, matrix: Tensor) -> Tensor:
+        return last(self, x) @ matrix
+
+    elman.doctor(Of(forward, **parts(0)), (sequences(0, C), torch.randn(C, C))).raise_if_bad()
+
+
+def test_five_arguments_that_all_samples_share() -> None:
+    def forward(self: nn.Module, x: Tensor, a: Tensor, b: Tensor, c: Tensor, d: Tensor, e: Tensor) -> Tensor:
+        return last(self, x) * a + b * c + d * e
+
+    elman.doctor(Of(forward, **parts(0)), (sequences(0, C), *(torch.rand(C) for _ in range(5)))).raise_if_bad()
+
+
+def test_the_mean_of_numbers_for_each_sample_mixes_them() -> None:
+    def forward(self: nn.Module, x: Tensor, weights: Any) -> Tensor:
+        return last(self, x) * (sum(weights) / len(weights))
+
+    for weights in (PLAIN, torch.tensor(PLAIN)):
+        found = elman.doctor(Of(forward, **parts(0)), (sequences(0), weights))
+        assert found.codes == ("batch-mixed",)
+
+
+def test_targets_whose_samples_may_lie_on_either_axis() -> None:
+    """As many samples as steps, or as classes."""
+
+    def of_steps(self: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return F.cross_entropy(self.fc(self.rnn(x)[0]).transpose(0, 1).flatten(0, 1), y.flatten())
+
+    def of_classes(self: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return F.mse_loss(last(self, x).T, y)
+
+    elman.doctor(
+        Of(of_steps, **parts(1)), (sequences(1, T), torch.arange(T * T).view(T, T) % C), batch_dim=1
+    ).raise_if_bad()
+    elman.doctor(Of(of_classes, **parts(0)), (sequences(0, C), torch.randn(C, C))).raise_if_bad()
+
+
+def test_an_array_with_a_row_for_each_sample_beside_lengths() -> None:
+    def forward(self: nn.Module, x: Tensor, lengths: Any, rows: Any) -> Tensor:
+        packed = pack_padded_sequence(x, torch.as_tensor(lengths), True, enforce_sorted=False)
+        return self.fc(self.rnn(packed)[1][-1]) + torch.as_tensor(rows, dtype=torch.float32)
+
+    call = (sequences(0), LENGTHS, numpy.random.default_rng(0).random((N, C)))
+    elman.doctor(Of(forward, **parts(0)), call, lengths=LENGTHS).raise_if_bad()

@@ -156,7 +156,7 @@ class Scored(nn.Module):
     def forward(self, x: Tensor, ends: Tensor, target: Tensor) -> Tensor:
         packed = pack_padded_sequence(x, ends, batch_first=True, enforce_sorted=False)
         logits = self.fc(pad_packed_sequence(self.rnn(packed)[0], batch_first=True)[0])
-        return self.loss(logits, target, torch.arange(T) < ends[:, None])
+        return self.loss(logits, target, torch.arange(logits.shape[1]) < ends[:, None])
 
 
 def masked(loss: Tensor, mask: Tensor) -> Tensor:
@@ -207,6 +207,10 @@ LOSSES = {
     "probabilities ignored": lambda z, y, mask: -z.log_softmax(-1).gather(-1, y[..., None])[..., 0][y != 0].mean(),
     "one masked class less": lambda z, y, mask: masked(z.logsumexp(-1) - z.gather(-1, y[..., None])[..., 0], mask),
     "scores of the padding hidden": lambda z, y, mask: (z[..., 0] - 1e9 * ~mask).softmax(1).amax(1),
+    "scores of the padding lowered": lambda z, y, mask: ((z[..., 0] - 30.0 * ~mask).softmax(1) * z[..., 1]).sum(1),
+    "emissions of each sample": lambda z, y, mask: sum(
+        F.ctc_loss(z[n].log_softmax(-1), y[n, :1], mask[n].sum()[None], torch.tensor([1])) for n in range(N)
+    ),
     "emissions": lambda z, y, mask: emitted(z, y, mask.sum(1), mask),
     "last step": lambda z, y, mask: F.cross_entropy(z[torch.arange(N), mask.sum(1) - 1], y[:, 0]),
 }
@@ -234,6 +238,24 @@ def test_targets_with_lengths_of_their_own_are_no_padding(loss: str, padded: Ten
     ends, own = torch.tensor(LENGTHS), torch.tensor([2, 7, 6, 4, 3])
     target = torch.randint(1, C, (N, T)) * (torch.arange(T) < own[:, None])
     assert not elman.doctor(Scored("nn.GRU", loss), (padded, ends, target), lengths=LENGTHS).codes
+
+
+class OneNumber(nn.Module):
+    """One number a sample, of the mean over all steps, the padded ones too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn = nn.GRU(I, H, batch_first=True)
+        self.fc = nn.Linear(H, 1)
+
+    def forward(self, x: Tensor, ends: Tensor) -> Tensor:
+        packed = pack_padded_sequence(x, ends, batch_first=True, enforce_sorted=False)
+        output = pad_packed_sequence(self.rnn(packed)[0], batch_first=True, total_length=x.shape[1])[0]
+        return self.fc(output.mean(1))[:, 0]
+
+
+def test_the_finding_of_one_number_a_sample(padded: Tensor) -> None:
+    assert elman.doctor(OneNumber(), (padded, torch.tensor(LENGTHS)), lengths=LENGTHS).codes == ("padding-read",)
 
 
 class Forecaster(nn.Module):
