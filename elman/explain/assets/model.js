@@ -2,8 +2,8 @@
 //
 // A run is {T, N, lengths, sequences, batch, x, starts, weights, states, tokens, targets}: sizes as in Python, N the sequences
 // that are in it, `sequences` their numbers in a batch of `batch`; starts and states hold h, of an LSTM c and of a potential v,
-// by name; tokens and targets are a row for each sequence, one row for all, or null. terms: leak and drive of a cell that leaks, {shape, values} each, of (L * D, T, N, H), each axis also 1. makeModel adds
-// what can be asked of it.
+// by name; tokens and targets are a row for each sequence, one row for all, or null. terms: leak and drive of a cell that
+// leaks, {shape, values} each, of (L * D, T, N, H), each axis also 1. makeModel adds what can be asked of it.
 
 // All numbers are kept in one kind of array: loops over two kinds run several times slower.
 function decode(base64) {

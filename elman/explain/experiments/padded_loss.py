@@ -48,9 +48,10 @@ def counted(patient: Patient, names: list[str]) -> Finding | None:
     found = {k: _loss(one, watched) for k, one in enumerate(watched.noted)}
     losses = {k: loss for k, loss in found.items() if loss is not None and loss.given.requires_grad}
     results = [watched.results[name] for name in names if watched.results[name].requires_grad]
-    if not losses or not results or patient.attempt(with_fewer_steps(call, half)) is None:
+    cut = with_fewer_steps(call, half)
+    if not losses or not results or patient.attempt(cut) is None:
         return None
-    fewer = patient.operations(with_fewer_steps(call, half))
+    fewer = patient.operations(cut)
     if [one.name for one in fewer] != [one.name for one in watched.noted]:
         return None
     for k, loss in losses.items():

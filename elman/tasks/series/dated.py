@@ -120,12 +120,17 @@ def _tells_apart(table: Table, way: Mapping[str, str], series: str | None) -> bo
     something of each day, when the sun rises for instance."""
     days = [name for part, name in way.items() if part != "hour"] + ([series] if series in table.columns else [])
     columns = [*days, way["hour"]]
-    rows = pl.concat([rows for _, rows in table.batches(columns)] or [pl.DataFrame(schema=columns)])
+    rows = _whole(table, columns)
     if not all(has_strings(rows[name]) for name in columns):
         return False
     hours = _texts(table, rows, {"hour": way["hour"]})["hour"].drop_nulls()
     are_hours = len(hours) and hours.str.contains(CLOCK).sum() >= MOST * len(hours)
     return bool(are_hours) and rows.select(days).n_unique() < rows.n_unique()
+
+
+def _whole(table: Table, columns: Sequence[str]) -> pl.DataFrame:
+    """All rows of these columns."""
+    return pl.concat([rows for _, rows in table.batches(columns)] or [pl.DataFrame(schema=columns)])
 
 
 def _texts(table: Table, rows: pl.DataFrame, parts: Mapping[str, str]) -> dict[str, pl.Series]:
@@ -136,9 +141,8 @@ def _texts(table: Table, rows: pl.DataFrame, parts: Mapping[str, str]) -> dict[s
 
 def repeating(table: Table) -> list[str]:
     """The columns that say no more than a whole time does: those that make one together, and others of the calendar."""
-    way = table.parts if isinstance(table, DatedTable) else time_parts(table)
-    parts = _parts(table.table if isinstance(table, DatedTable) else table)
-    return [name for part, name in parts.items() if part in way or (way and part in CALENDAR)]
+    file, way = (table.table, table.parts) if isinstance(table, DatedTable) else (table, time_parts(table))
+    return [name for part, name in _parts(file).items() if part in way or (way and part in CALENDAR)]
 
 
 def usual_times(table: Table) -> list[str]:
@@ -154,7 +158,7 @@ def whole_time(table: Table) -> str | None:
     if not names:
         return None
     columns = [name for name in table.columns if name in (*names, year)]
-    rows = pl.concat([rows for _, rows in table.batches(columns)] or [pl.DataFrame(schema=columns)])
+    rows = _whole(table, columns)
     years = rows[year].cast(pl.String).cast(pl.Float64, strict=False) if year and has_strings(rows[year]) else None
     return next((name for name in names if has_strings(rows[name]) and _are_whole(rows[name], years)), None)
 
