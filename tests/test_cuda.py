@@ -160,6 +160,35 @@ def test_dropout_drops_its_share() -> None:
     assert abs((output == 0).double().mean().item() - 0.25) < 0.01
 
 
+@pytest.mark.parametrize(
+    ("cell", "options"),
+    [
+        ("RNN", {"nonlinearity": "relu"}),
+        ("GRU", {"bias": False}),
+        ("LSTM", {"bidirectional": True, "proj_size": 2}),
+    ],
+)
+@pytest.mark.parametrize("way", ["dropout", "others' weights", "packed"])
+def test_weights_that_are_not_in_one_piece(cell: str, options: dict[str, Any], way: str) -> None:
+    """Those of one layer of several, and those that a call brings along: copied, without torch's warning."""
+    layer = getattr(elman, cell)(3, 5, 3, dropout=0.4 if way == "dropout" else 0.0, dtype=torch.float64, **options)
+    layer.to(GPU)
+    x = torch.randn(6, 4, 3, dtype=torch.float64, device=GPU, requires_grad=True)
+    own = dict(layer.named_parameters())
+    others = own if way == "dropout" else {name: p.detach().clone().requires_grad_() for name, p in own.items()}
+
+    def found(backend: str) -> list[torch.Tensor]:
+        torch.manual_seed(7)
+        given = pack_padded_sequence(x, [6, 4, 3, 1]) if way == "packed" else x
+        with elman.use_backend(backend):
+            results = values(torch.func.functional_call(layer, others, (given,)))
+        total = torch.stack([(result * result.cos()).sum() for result in results]).sum()
+        return [*results, *torch.autograd.grad(total, [x, *others.values()])]
+
+    for seen, value in zip(found("torch"), found("reference"), strict=True):
+        torch.testing.assert_close(seen, value)
+
+
 @pytest.mark.parametrize("case", FEW, ids=lambda case: case.id)
 def test_transforms_are_the_cpus(case: Case) -> None:
     layer, input = case.layer(elman, torch.float64), case.input(torch.float64)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
@@ -92,8 +92,34 @@ def _call(
     hx = states[0] if len(states) == 1 else states
     batch_first = [False] if len(rows) == 1 else []
     bidirectional = problem.num_directions == 2
-    output, *last = function(*rows, hx, list(weights), problem.bias, layers, 0.0, True, bidirectional, *batch_first)
+    weights = _in_one_piece(problem, rows[0].shape[-1], weights, layers)
+    output, *last = function(*rows, hx, weights, problem.bias, layers, 0.0, True, bidirectional, *batch_first)
     return output, tuple(last)
+
+
+def _in_one_piece(problem: Problem, inputs: int, weights: Sequence[Tensor], layers: int) -> list[Tensor]:
+    """The weights as cuDNN wants them. Where they are not all of a layer's own, which lie so, they are copied: cuDNN
+    would do that as well, and warn."""
+    weights, cudnn = list(weights), cast(Any, torch.backends.cudnn)
+    plain = all(type(w) in (Tensor, nn.Parameter) and w.dtype is weights[0].dtype for w in weights)
+    if not (plain and weights[0].is_cuda and cudnn.is_acceptable(weights[0])) or torch._C._get_tracing_state():
+        return weights
+    if layers == problem.num_layers and len({w.untyped_storage().data_ptr() for w in weights}) == 1:
+        return weights
+    copies = [w.clone() for w in weights]
+    with torch.no_grad():
+        torch._cudnn_rnn_flatten_weight(
+            copies,
+            problem.weights_a_direction,
+            inputs,
+            cudnn.rnn.get_cudnn_mode(problem.cell.name.upper()),
+            problem.hidden_size,
+            problem.output_size if problem.projected else 0,
+            layers,
+            False,
+            problem.num_directions == 2,
+        )
+    return copies
 
 
 def step(cell: Cell, x: Tensor, states: States, weights: Sequence[Tensor]) -> States:
