@@ -72,6 +72,13 @@ def test_korean_readme_shows_the_same_code_and_figures() -> None:
     assert figures[0] == figures[1] != []
 
 
+def test_korean_tasks_show_the_same_code_and_measures() -> None:
+    pages = [f"docs/tasks{suffix}.md" for suffix in ("", ".ko")]
+    assert blocks(pages[0]) == blocks(pages[1])
+    measures = [re.findall(r"\d+\.\d{3}", (ROOT / page).read_text(encoding="utf-8")) for page in pages]
+    assert sorted(measures[0]) == sorted(measures[1]) != []
+
+
 def test_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(elman, "Rnn")
     assert not hasattr(elman, "RNNBase")
