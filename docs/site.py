@@ -145,6 +145,10 @@ def _on_the_site(page: Path) -> str:
         if not target or not file.exists():  # an address, an anchor, or a page that is made for the site
             return match[0]
         here = file.is_relative_to(ROOT / "docs") and str(file.relative_to(ROOT / "docs"))
+        languages = {page.with_name(f"{page.name.partition('.')[0]}{suffix}.md") for suffix in LANGUAGES.values()}
+        if file != page and file in languages:
+            other = f"ko/{page.stem}" if here.endswith(".ko.md") else f"../{file.stem}"
+            return f'<a href="{other}.html">{words}</a>'  # the same page in the other language
         if here and (here.startswith("pictures") or here.partition(".")[0] in PAGES):
             return match[0].replace(".ko.md", ".md")  # each language has its own
         return words.strip("`")

@@ -112,6 +112,13 @@ def test_every_page_is_there_in_both_languages(built: Path) -> None:
     assert "무엇이 뒤섞였는지" in (site / "ko" / "lessons" / "index.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("name", ["doctor", "explain", "tasks"])
+def test_a_page_links_to_itself_in_the_other_language(name: str, built: Path) -> None:
+    for page, other in ((f"{name}.html", f"ko/{name}.html"), (f"ko/{name}.html", f"../{name}.html")):
+        text = (built / "site" / page).read_text(encoding="utf-8")
+        assert f'<a href="{other}">' in text
+
+
 def test_the_reference_has_every_public_name_and_method(built: Path) -> None:
     import elman
 
