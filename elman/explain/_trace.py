@@ -1,23 +1,20 @@
-"""Every number of one run, kept: the one truth behind the text, the figures and the page."""
+"""A run as it can be asked: one number spelled out, words for its axes, text, figures and the page."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from elman.explain._arithmetic import Arithmetic, arithmetic, place
-from elman.explain._cells import ANATOMY, Anatomy
 from elman.explain._gated import GatedArithmetic, gated_arithmetic
 from elman.explain._labels import Labels, make_labels
 from elman.explain._language import speaking
 from elman.explain._ledger import Ledger, ledger
+from elman.explain._record import Record
 from elman.explain._sensitivity import Sensitivity, sensitivity
 from elman.explain._text import Table, notebook_html, summary, table
-from elman.kernels.problem import Problem
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,152 +22,27 @@ if TYPE_CHECKING:
     from elman.explain._drawing import Drawing
 
 
-def _there(states: Mapping[str, Tensor | None]) -> Mapping[str, Tensor]:
-    return {name: state for name, state in states.items() if state is not None}
-
-
 @dataclass(frozen=True, eq=False, repr=False)
-class Trace:
+class Trace(Record):
     """What a layer computed for one input: every term of every hidden state, made by `elman.trace`.
 
-    Sizes: T steps, N sequences, I input_size, H hidden_size, L layers, D directions, G gates (RNN 1, GRU 3, LSTM 4).
-    The arrays are the same whatever batch_first said: time comes before batch. Past a sequence's end all of them are 0.
-    Where an axis is G * H long, the gates stand one after another as the rows of the weights do: r | z | n,
-    i | f | g | o.
+    `at` spells one number out, `sensitivity` says how far back a state remembers; print, `table`, the figures and
+    `save` show all of them.
 
-    Attributes:
-        problem: the cell, layers, directions, bias and lengths, as a backend takes them.
-        batch_first: how the layer reads its input's axes.
-        batched: whether the input had a batch axis.
-        x: (T, N, I), the input.
-        h_0: (L * D, N, H), the first state.
-        weights: the parameters by torch's names.
-        input_term: (L, D, T, N, G * H), W_ih times the layer's input.
-        recurrent_term: (L, D, T, N, G * H), W_hh times the state before.
-        b_ih, b_hh: (L, D, G * H), the biases; zeros without bias.
-        pre_activation: (L, D, T, N, G * H), the sum of the four and the drive; a GRU's n multiplies W_hh h + b_hh by r
-            before.
-        gates: (L, D, T, N, G * H), tanh, relu or the sigmoid of it: see `gate`. An RNN's is the hidden state; a
-            LeakyRNN's what the state leaks to, f of the sum, or with form "potential" the sum itself.
-        hidden: (L, D, T, N, H), the hidden state.
-        before: (L, D, T, N, H), the hidden state that entered each step.
-        output, h_n: the layer's results, in the layer's own layout.
-        backend: what ran beside the reference.
-        difference: the largest difference between its results and the reference's.
-        tolerance_ratio: the largest difference / (atol + rtol * |reference|), with the default tolerances of
-            `torch.testing.assert_close`: up to 1 that function takes the two for equal, however large the states.
-        c_0, c, c_before, c_n: the cell state of an LSTM, as h_0, hidden, before and h_n; None for the others.
-        v_0, v, v_before, v_n: the potential of a LeakyRNN of form "potential", likewise. It is what that layer takes
-            and gives as its state; hidden is f(v), and h_0 and h_n are f(v_0) and f(v_n).
+    Attributes: the arrays of `Record` (elman/explain/_record.py), each with its shape, and
         bilingual_notes: what a reader should know about how it was traced, in "en" and "ko".
         lang: the language of its sentences, "en" or "ko".
         labels: words for the axes, given by `label`.
     """
 
-    problem: Problem
-    batch_first: bool
-    batched: bool
-    layer: str
-    x: Tensor
-    h_0: Tensor
-    weights: Mapping[str, Tensor]
-    input_term: Tensor
-    recurrent_term: Tensor
-    b_ih: Tensor
-    b_hh: Tensor
-    pre_activation: Tensor
-    gates: Tensor
-    hidden: Tensor
-    before: Tensor
-    output: Tensor
-    h_n: Tensor
-    backend: str
-    difference: float
-    c_0: Tensor | None = None
-    c: Tensor | None = None
-    c_before: Tensor | None = None
-    c_n: Tensor | None = None
-    v_0: Tensor | None = None
-    v: Tensor | None = None
-    v_before: Tensor | None = None
-    v_n: Tensor | None = None
     bilingual_notes: tuple[Mapping[str, str], ...] = ()
     lang: str = "en"
     labels: Labels = field(default_factory=Labels)
-    tolerance_ratio: float = math.nan
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know about how it was traced."""
         return tuple(note[self.lang] for note in self.bilingual_notes)
-
-    @property
-    def anatomy(self) -> Anatomy:
-        """Which gates the cell has and what they make."""
-        return ANATOMY[self.problem.cell.name]
-
-    @property
-    def states(self) -> Mapping[str, Tensor]:
-        """What is carried from step to step by name, (L, D, T, N, H) each: h, for an LSTM c, for a potential v."""
-        return _there({"h": self.hidden, "c": self.c, "v": self.v})
-
-    @property
-    def states_before(self) -> Mapping[str, Tensor]:
-        """The same as it entered each step."""
-        return _there({"h": self.before, "c": self.c_before, "v": self.v_before})
-
-    @property
-    def starts(self) -> Mapping[str, Tensor]:
-        """The first states, (L * D, N, H) each."""
-        return _there({"h": self.h_0, "c": self.c_0, "v": self.v_0})
-
-    @property
-    def leak(self) -> Tensor | None:
-        """α of a LeakyRNN, (L, D, T, N, H); None for the others."""
-        return self._at_every_step(self.problem.leak)
-
-    @property
-    def drive(self) -> Tensor | None:
-        """What was added to its pre-activation, (L, D, T, N, H): the drive given, and the noise as it was drawn, in
-        form "potential" sqrt(2 / α) σ ξ, which α multiplies; None where there is neither."""
-        return self._at_every_step(self.problem.drive)
-
-    def _at_every_step(self, term: Tensor | None) -> Tensor | None:
-        L, D, T, N, H = self.hidden.shape
-        return None if term is None else term.expand(L * D, T, N, H).view(L, D, T, N, H)
-
-    def gate(self, name: str) -> Tensor:
-        """The value of a gate, (L, D, T, N, H): of an LSTM "i", "f", "g" or "o", of a GRU "r", "z" or "n".
-
-        A LeakyRNN has one, "n", what the state leaks to, and with form "potential" "a".
-
-        Raises:
-            ValueError: the layer has no such gate.
-
-        Example:
-            >>> import elman, torch
-            >>> trace = elman.trace(elman.LSTM(3, 2), torch.eye(3))
-            >>> torch.equal(trace.c, trace.gate("f") * trace.c_before + trace.gate("i") * trace.gate("g"))
-            True
-        """
-        names = [gate.name for gate in self.anatomy.gates] if self.anatomy.is_gated else []
-        if name not in names:
-            there = f"its gates are {', '.join(names)}" if names else "an RNN has no gates"
-            raise ValueError(f"there is no gate {name!r}: {there}.")
-        return self.gates.chunk(len(names), -1)[names.index(name)]
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """T, N, I, H, L and D."""
-        L, D, T, N, H = self.hidden.shape
-        return {"T": T, "N": N, "I": self.x.shape[2], "H": H, "L": L, "D": D}
-
-    @property
-    def there(self) -> Tensor:
-        """(T, N) bool: whether a step lies inside its sequence."""
-        T, N = self.x.shape[:2]
-        lengths = self.problem.lengths
-        return torch.ones(T, N, dtype=torch.bool) if lengths is None else torch.arange(T)[:, None] < lengths
 
     @property
     def shapes(self) -> Ledger:
