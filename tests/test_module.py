@@ -75,6 +75,28 @@ def test_attributes_are_torchs(cell: str) -> None:
         assert repr(ours) == repr(theirs)
 
 
+@pytest.mark.parametrize(("name", "value"), [("mode", "RNN_RELU"), ("nonlinearity", "relu")])
+def test_a_nonlinearity_set_later_is_the_same_everywhere(name: str, value: str) -> None:
+    """In the layer, its trace and stream, what torch.jit.script compiles, and torch's layer that it becomes."""
+    layer, theirs, x = elman.RNN(3, 4), torch.nn.RNN(3, 4, nonlinearity="relu"), torch.randn(5, 2, 3)
+    theirs.load_state_dict(layer.state_dict())
+    layer(x)
+    setattr(layer, name, value)
+    assert (layer.mode, layer.nonlinearity) == (theirs.mode, theirs.nonlinearity)
+    expected = theirs(x)[0]
+    stream = elman.Stream(layer)
+    torch.testing.assert_close(layer(x)[0], expected)
+    torch.testing.assert_close(elman.trace(layer, x).output, expected.detach())
+    torch.testing.assert_close(torch.stack([*map(stream, x)]), expected.detach())
+    torch.testing.assert_close(layer.__prepare_scriptable__()(x)[0], expected)
+    elman.to_torch(layer)
+    torch.testing.assert_close(layer(x)[0], expected)
+    for each in (theirs, elman.RNN(3, 4)):
+        each.mode = "GRU"
+        with pytest.raises(AssertionError, match="mode must be RNN_TANH or RNN_RELU, got GRU"):
+            each(x)
+
+
 def test_repr_is_torchs_and_adds_the_nonlinearity() -> None:
     assert repr(elman.RNN(10, 20)) == "RNN(10, 20)"
     arguments = {"num_layers": 2, "bias": False, "batch_first": True, "dropout": 0.5, "bidirectional": True}

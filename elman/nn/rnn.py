@@ -99,6 +99,14 @@ class RNN(Recurrent):
         )
         self._set_dropout_over_time(recurrent_dropout, zoneout)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keeps `mode`, which torch's layer computes by, and `nonlinearity` the same whichever of them is set."""
+        super().__setattr__(name, value)
+        if name == "nonlinearity":
+            self.__dict__["mode"] = f"RNN_{value}".upper()
+        elif name == "mode":
+            self.__dict__["nonlinearity"] = f"{value}".removeprefix("RNN_").lower()
+
     @overload
     def forward(
         self,
@@ -209,6 +217,8 @@ class RNN(Recurrent):
 
     @property
     def _cell(self) -> Cell:  # type: ignore[override]
+        if self.nonlinearity not in _CELLS:
+            raise AssertionError(f"mode must be RNN_TANH or RNN_RELU, got {self.mode}")
         return _CELLS[self.nonlinearity]
 
     def extra_repr(self) -> str:
