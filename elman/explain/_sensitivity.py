@@ -79,7 +79,10 @@ def sensitivity(trace: "Trace", t: int | None, layer: int, direction: int, unit:
     carrier = max(range(layer + 1), key=lambda k: (math.inf if math.isnan(each[k][0]) else each[k][0], k))
     radius, own = each[carrier]
     lag = by_step[t:length] if direction else by_step[: t + 1].flip(0)
-    sentence = _sentence(lag, layer_name(layer, direction, D), t, radius, own, carrier, trace.anatomy.is_gated)
+    chosen = trace.hidden[layer, direction, t, batch]
+    is_nan = bool((chosen if unit is None else chosen[unit]).isnan().any())
+    where = layer_name(layer, direction, D)
+    sentence = _sentence(lag, where, t, radius, own, carrier, trace.anatomy.is_gated, is_nan)
     return Sensitivity(by_step, t, layer, direction, unit, batch, radius, carrier, own, sentence)
 
 
@@ -152,8 +155,10 @@ def _radii(matrices: Tensor) -> Tensor:
     return torch.where(finite, radii, torch.nan)
 
 
-def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrier: int, gated: bool) -> str:
-    """One sentence; `lag` holds the norms from the step itself backwards."""
+def _sentence(
+    lag: Tensor, where: str, t: int, radius: float, own: float, carrier: int, gated: bool, is_nan: bool
+) -> str:
+    """One sentence; `lag` holds the norms from the step itself backwards. `is_nan`: whether the chosen state is NaN."""
     alone = say(
         f"; that of weight_hh_l{carrier} alone is {short(own)}",
         f"이며, weight_hh_l{carrier}만의 값은 {short(own)}입니다",
@@ -174,6 +179,11 @@ def _sentence(lag: Tensor, where: str, t: int, radius: float, own: float, carrie
                 "기울기가 유한한 수가 아닙니다. 계산 과정에 NaN이나 무한대가 있습니다.",
             )
             + step
+        )
+    if is_nan:  # relu's derivative is 1 there all the same, as torch's is
+        return say(
+            f"T{state[1:]} is NaN, so its gradient says nothing: look for it in the input and the weights.",
+            f"{state}가 NaN이므로 기울기에 뜻이 없습니다. 입력과 가중치를 살펴보세요.",
         )
     if len(lag) == 1:
         return say(f"T{state[1:]} has read one input only", f"{state}는 입력을 하나만 읽었습니다.") + step

@@ -9,7 +9,7 @@ function arithmeticOf(app, source, place) {
   section.append(el("h3", { text: `${say.unit(u)} · ${source.state}[${t}] · ${say.way(l, d, model.D)}` }));
   if (!isGated(model.kind)) {
     const sum = spell(model, source, state.b);
-    const slope = say.slope(sum.gate.f, rounded(FUNCTIONS[sum.gate.f].slope(sum.value)));
+    const slope = say.slope(sum.gate.f, seen(FUNCTIONS[sum.gate.f].slope(sum.value)));
     section.append(formulaOf(sum.formula), ...sumOf(app, sum, slope, equalities(app, source, place)));
     return section;
   }

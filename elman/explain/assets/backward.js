@@ -17,7 +17,8 @@ function fillLoss(app, button, t) {
   const there = steps.includes(t);
   const chosen = chosenSteps(app).includes(t);
   const value = there ? short(lossAt(app, t).value) : "";
-  button.textContent = there ? (app.tight ? tiny : short)(lossAt(app, t).value) : "";
+  const isLong = app.tight || value.length > lettersIn(app.width, 1) + 1;
+  button.textContent = there && isLong ? tiny(lossAt(app, t).value) : value;
   button.disabled = !there;
   button.setAttribute("aria-selected", String(chosen));
   button.setAttribute("aria-label", there ? app.say.lossOf(app.stepName(t), value) : app.say.lossNone);
@@ -67,8 +68,8 @@ function lossLines(app) {
   const lines = steps.slice(0, 3).map((t) => {
     const { kind, value, target, y, unit } = losses.get(t);
     if (kind === "entropy") return say.lossEntropy(t, visible(translated(app, target)), short(value));
-    if (kind === "square") return say.lossSquare(t, rounded(y[0]), rounded(target), short(value));
-    return say.lossIsUnit(app.outputIndex(t, unit), rounded(value), Boolean(app.head));
+    if (kind === "square") return say.lossSquare(t, seen(y[0]), seen(target), short(value));
+    return say.lossIsUnit(app.outputIndex(t, unit), seen(value), Boolean(app.head));
   });
   if (steps.length > 3) lines.push(say.lossMore(steps.length - 3));
   return lines.map((text) => el("p", { prose: text }));
@@ -85,7 +86,7 @@ function wayLines(app, source) {
   const { factors } = way;
   const some = (all) =>
     all.length <= FACTORS ? all : [...all.slice(0, FACTORS / 2), "…", ...all.slice(-FACTORS / 2)];
-  const written = (one) => (one.exact ? `|${rounded(one.exact.w)}·${rounded(one.exact.slope)}|` : short(one.factor));
+  const written = (one) => (one.exact ? `|${seen(one.exact.w)}·${seen(one.exact.slope)}|` : short(one.factor));
   const ratio = way.last / way.first;
   const each = short(ratio ** (1 / factors.length));
   const said = isGated(kind)
@@ -111,7 +112,7 @@ function keptLines({ say, model }, { u }, { kept }, some) {
   const { keeper, kept: state } = model.kind;
   const product = kept.reduce((all, { share }) => all * share, 1);
   const letters = some(kept.map(({ s }) => `${keeper}[${s}]`)).join(" · ");
-  const numbers = some(kept.map(({ share }) => rounded(share))).join(" · ");
+  const numbers = some(kept.map(({ share }) => seen(share))).join(" · ");
   return [
     formulaOf(`${letters} = ${numbers} = ${short(product)}`, "kept"),
     el("p", { class: "quiet", prose: say.keptSaid(state, keeper, u, kept.length, short(product)) }),

@@ -11,12 +11,13 @@
 // back: from what flows into the states after to what flows out at the two sums and at the states before, besides what comes
 // through W_hh; each g is (rows, H), for `rows` losses at once, or null. `total` is what reaches each state in all.
 
+// At NaN each slope is what torch's derivative is there: that of relu 1, the others NaN.
 const FUNCTIONS = {
   tanh: { f: Math.tanh, slope: (value) => 1 - value * value },
-  relu: { f: (a) => (a > 0 || Number.isNaN(a) ? a : 0), slope: (value) => (value > 0 ? 1 : 0) },
+  relu: { f: (a) => (a > 0 || Number.isNaN(a) ? a : 0), slope: (value) => (value <= 0 ? 0 : 1) },
   sigmoid: { f: (a) => 1 / (1 + Math.exp(-a)), slope: (value) => value * (1 - value) },
   softplus: { f: (a) => Math.max(a, 0) + Math.log1p(Math.exp(-Math.abs(a))), slope: (value) => -Math.expm1(-value) },
-  retanh: { f: (a) => Math.max(Math.tanh(a), 0), slope: (value) => (value > 0 ? 1 - value * value : 0) },
+  retanh: { f: (a) => Math.max(Math.tanh(a), 0), slope: (value) => (value <= 0 ? 0 : 1 - value * value) },
   identity: { f: (a) => a, slope: () => 1 },
 };
 

@@ -41,7 +41,7 @@ function gatesOf(app, source, values) {
     box,
     el("p", { class: "quiet", prose: about.said + keptSaid(app, name, values[name]) }),
     formulaOf(sum.formula, "gate-formula"),
-    ...sumOf(app, sum, say.slope(f, rounded(FUNCTIONS[f].slope(sum.value)))),
+    ...sumOf(app, sum, say.slope(f, seen(FUNCTIONS[f].slope(sum.value)))),
     el("p", { class: "quiet", prose: say.gateRows(rowsSaid(model)) }),
   ];
 }
@@ -56,7 +56,7 @@ function leakOf(app, source, values) {
   return [
     el("p", { class: "quiet", prose: `${say.leaks[name]} ${say.leakKeeps(kept, rounded(leak), leak > 0 ? short(1 / leak) : "∞")}` }),
     formulaOf(sum.formula, "gate-formula"),
-    ...sumOf(app, sum, say.slope(f, rounded(FUNCTIONS[f].slope(sum.value)))),
+    ...sumOf(app, sum, say.slope(f, seen(FUNCTIONS[f].slope(sum.value)))),
     sum.drive === null ? null : el("p", { class: "quiet", prose: say.driveSaid }),
     el("p", { class: "quiet", prose: say.gateRows(rowsSaid(model)) }),
   ].filter(Boolean);

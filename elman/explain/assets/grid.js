@@ -36,7 +36,9 @@ function cellBody(app, place) {
     const tiles = el("span", { class: "tiles", "aria-hidden": "true" });
     for (const value of half) {
       const text = app.state.back ? tiny(value) : Math.abs(value) < 100 ? brief(value) : short(value);
-      const tile = el("span", { class: "tile", text: fitted(text, value, letters) });
+      const shown = fitted(text, value, letters);
+      const tile = el("span", { class: "tile", text: shown });
+      if (shown.length > letters) tile.style.setProperty("--fit", letters / shown.length);
       paint(tile, colours, value, scale);
       tiles.append(tile);
     }
@@ -265,6 +267,14 @@ function gap(app, line, col) {
   return node;
 }
 
+// The one cell that Tab reaches: that of the cursor, or past the end of a sequence the nearest of its row, if it has one.
+function tabStop({ cells, state }, cursor) {
+  if (cells.has(cursor)) return cursor;
+  const away = (id) => Math.abs(Number(id.split(".")[1]) - state.t);
+  const row = [...cells.keys()].filter((id) => id.startsWith(`${state.row}.`));
+  return row.sort((one, other) => away(one) - away(other))[0] ?? cells.keys().next().value;
+}
+
 // Marks the column, the cursor, the pinned cell, what it was made from, and its twins.
 function markGrid(app) {
   const { state, cells, model } = app;
@@ -272,13 +282,14 @@ function markGrid(app) {
   const twins = new Set(shown ? twinsOf(app, shown).map(({ key, col }) => `${key}.${col}`) : []);
   const made = new Set(shown ? originsOf(app, shown) : []);
   const cursor = `${state.row}.${state.t}`;
+  const stop = tabStop(app, cursor);
   const pinned = state.pin && `${state.pin.row}.${state.pin.t}`;
   for (const [id, node] of cells) {
     node.classList.toggle("cursor", id === cursor);
     node.classList.toggle("pinned", id === pinned);
     node.classList.toggle("twin", twins.has(id));
     node.classList.toggle("origin", made.has(id));
-    node.tabIndex = id === cursor ? 0 : -1;
+    node.tabIndex = id === stop ? 0 : -1;
     node.setAttribute("aria-selected", String(id === (pinned || cursor)));
   }
   app.heads.forEach((node, t) => {

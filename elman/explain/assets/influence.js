@@ -60,10 +60,13 @@ function drawBars(app, found) {
   });
   const kinds = byId("influence-kind");
   kinds.replaceChildren();
-  byId("influence-of").textContent = "";
-  write(byId("influence-said"), found ? "" : say.influenceNone);
+  byId("influence-choice").hidden = !found;
   byId("influence-said").title = "";
-  if (!found) return;
+  if (!found) {
+    const isOver = !app.shown() || !model.lengths[app.state.b];
+    write(byId("influence-said"), isOver ? say.nothing : say.influenceNone);
+    return;
+  }
   const where = say.way(found.l, found.d, model.D);
   byId("influence-of").textContent = say.influenceOf(`${found.state}[${found.t}] · ${where}`, found.unit);
   for (const of of ["all", "unit"]) {
@@ -86,7 +89,7 @@ function drawBars(app, found) {
       on: { click: () => app.set({ log: !app.state.log }) },
     }),
   );
-  const [radius, own, carrier] = radiusOf(app, found);
+  const [radius, own, carrier] = isNanAt(app, found) ? [null] : radiusOf(app, found);
   write(byId("influence-said"), verdict(app, found) + (radius === null ? "" : ` ${say.radius(short(radius))}`));
   if (radius !== null) byId("influence-said").title = say.radiusTitle(own === null ? null : short(own), carrier);
 }
@@ -110,10 +113,18 @@ function changedRadii({ model, state }, { l, d }) {
   });
 }
 
-function verdict(app, { d, t, norms }) {
+// Whether the chosen state is NaN; the gradient of relu is a number there all the same.
+function isNanAt({ model, state }, { l, d, t, state: name, unit }) {
+  const vector = model.state(name, l, d, t, state.b);
+  return unit === null ? vector.some(Number.isNaN) : Number.isNaN(vector[unit]);
+}
+
+function verdict(app, found) {
   const { say } = app;
+  const { d, t, norms } = found;
   const lag = d ? norms.slice(t) : norms.slice(0, t + 1).reverse();
   if (!lag.every(Number.isFinite)) return say.influenceSaid("bad");
+  if (isNanAt(app, found)) return say.influenceSaid("nan");
   if (lag.length === 1) return say.influenceSaid("one");
   if (lag[0] === 0) return say.influenceSaid("none");
   const peak = lag.indexOf(Math.max(...lag));

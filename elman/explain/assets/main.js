@@ -164,7 +164,7 @@ function drawWords(app) {
 
 function drawLegend(app) {
   const place = app.shown();
-  const most = place && place.kind !== "x" ? scaleOf(app, place) : app.state.back ? currentGradients(app).scale : app.scales.h;
+  const most = scaleOf(app, place ?? { kind: "y" });
   const box = byId("legend");
   box.replaceChildren(el("span", { text: short(-most) }), el("i"), el("span", { text: short(most) }));
 }

@@ -24,6 +24,9 @@ function short(value) {
   return text.includes(".") ? text.replace(/\.?0+$/, "") : text;
 }
 
+// Three significant digits in place of a 0 that only rounding made: what multiplies a gradient is seldom none.
+const seen = (value, writing = rounded) => (value !== 0 && Number(writing(value)) === 0 ? short(value) : writing(value));
+
 // The sum of one gate of a unit (of an RNN the only one, its hidden state): the products, the biases, the sum, the result,
 // and the line that Trace.at prints.
 function spell(model, { l, d, t, u }, b, number = 0) {
@@ -155,12 +158,11 @@ function tiny(value) {
 // -1.2e5: so many digits after the point, and a power of ten.
 const scientific = (value, digits) => value.toExponential(digits).replace("e+", "e");
 
-// The text of a number, or where it has more letters than there is room for, one of fewer digits. What no digit says in so
-// few letters lies beyond float32: too small for it, or too large.
+// The text of a number, or where it has more letters than there is room for, one of fewer digits.
 function fitted(text, value, letters) {
   const plain = Math.abs(value) >= 1 && Math.abs(value) < 100 ? [value.toFixed(1), value.toFixed(0)] : [];
   const ways = [text, ...plain, scientific(value, 1), scientific(value, 0)];
-  return ways.find((way) => way.length <= letters) ?? (Math.abs(value) < 1 ? "≈0" : "…");
+  return ways.find((way) => way.length <= letters) ?? ways.at(-1);
 }
 
 function written(all, number = rounded) {
@@ -172,7 +174,7 @@ function written(all, number = rounded) {
           .sort((one, other) => one.k - other.k);
   const said = shown.map(({ w, factor }) => {
     const text = number(factor);
-    return `${rounded(w)}·${text.startsWith("-") ? `(${text})` : text}`;
+    return `${(number === short ? seen : rounded)(w)}·${text.startsWith("-") ? `(${text})` : text}`;
   });
   return shown.length === all.length ? said : [...said, "…"];
 }

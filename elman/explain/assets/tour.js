@@ -84,7 +84,7 @@ function drawTour(app, moved = false) {
       "div",
       { class: "group" },
       // The step buttons may be out of sight beside the formula, and a phone has no arrow keys.
-      step.at === "arithmetic"
+      step.at === "arithmetic" && about.T > 1
         ? el("button", {
             type: "button",
             id: "tour-step",

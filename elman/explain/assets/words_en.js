@@ -1,5 +1,8 @@
 // All that the page says, in English. Values come in as arguments and are only ever shown as text.
 
+const stepOn = ({ T }) =>
+  T === 1 ? "At another step the numbers would be others, the weights the same." : "Press “one step on” (or the key →): the numbers change, the weights never do.";
+
 const ENGLISH = {
   skip: "Skip to the grid",
   tour: "Guided tour",
@@ -14,7 +17,7 @@ const ENGLISH = {
   batchFirstOwn: (value) => `this layer: ${value ? "True" : "False"}`,
   batchFirstTitle: "Reads the same tensor with its first two axes the other way round, and computes everything anew.",
   batchFirstSaid: (value, shape, N, T) =>
-    `batch_first=${value ? "True" : "False"}: the same tensor ${shape} is read as ${T} sequences of ${N} steps, not ${N} of ${T}, and everything is computed anew. input and output are ${value ? "(batch, time, …)" : "(time, batch, …)"}; h_0 and h_n keep their order.`,
+    `batch_first=${value ? "True" : "False"}: the same tensor ${shape} is read as ${T} sequence${T === 1 ? "" : "s"} of ${N} step${N === 1 ? "" : "s"}, not ${N} of ${T}, and everything is computed anew. input and output are ${value ? "(batch, time, …)" : "(time, batch, …)"}; h_0 and h_n keep their order.`,
   batchFirstBack: (value) => `batch_first=${value ? "True" : "False"}: as it was recorded.`,
   batchFirstRefused: (N, T) =>
     `torch would refuse this call: the batch of h_0 is ${N} and would have to be ${T}. Here h_0 is 0.`,
@@ -79,7 +82,7 @@ const ENGLISH = {
   pause: "Pause",
   next: "one step on",
   last: "last step",
-  stepOf: (t, T) => `step ${t} of 0 … ${T - 1}`,
+  stepOf: (t, T) => (T === 1 ? "step 0, the only one" : `step ${t} of 0 … ${T - 1}`),
   step: (t) => `step ${t}`,
   grid: "The network unrolled: time from left to right, layers from bottom to top",
   output: "output",
@@ -164,6 +167,7 @@ const ENGLISH = {
       one: "This state has read one input only.",
       none: "The newest input does not move this state at all.",
       bad: "The gradient is not finite: there are NaN or infinite numbers on its way.",
+      nan: "This state is NaN, so its gradient says nothing: look for it in the input and the weights.",
     })[kind],
   influenceNone: "Choose a hidden state: nothing comes before an input or h_0.",
   besideTitle: "The same input through other layers: how much each step moves the last state",
@@ -177,7 +181,7 @@ const ENGLISH = {
   checkBad: (cells, difference, large) =>
     `${cells} ${cells === 1 ? "cell recomputed here differs" : "cells recomputed here differ"} by up to ${difference}${large ? " of the state’s size" : ""}`,
   checkNone: (cells, broken) =>
-    `${broken} of ${cells} cell${cells === 1 ? " is" : "s are"} NaN or infinite, so there is little to compare: look for it in the input and the weights`,
+    `${broken} of ${cells} cell${cells === 1 ? "" : "s"} ${broken === 1 ? "is" : "are"} NaN or infinite: look for it in the input and the weights${broken < cells ? "; the others are as recorded" : ""}`,
   checkTitle:
     "This page computes every hidden state anew from the input and the weights, in JavaScript, and compares it with the recorded one: one above 1 relative to its size.",
   kernels: (backend, difference, share) =>
@@ -204,10 +208,10 @@ const ENGLISH = {
       title: "The same weights at every step",
       text: (m) =>
         m.kind.leaks
-          ? `One unit of it, spelled out: 1 − α of ${m.kind.kept} stays, and α of ${m.kind.gates[0].name}, which input and state give, is added. Press “one step on” (or the key →): the numbers change, the weights never do.`
+          ? `One unit of it, spelled out: 1 − α of ${m.kind.kept} stays, and α of ${m.kind.gates[0].name}, which input and state give, is added. ${stepOn(m)}`
         : m.gated
-          ? `One unit of it, spelled out: ${m.kind.states.length > 1 ? "f keeps a share of c and i writes g into it, then o shows tanh(c) as h" : "z keeps a share of the state before, the rest is the candidate n"}. Press “one step on” (or the key →): the numbers change, the weights never do.`
-          : `One number of it, spelled out: weights times input, plus weights times the state before, plus two biases, and then ${m.name}. Press “one step on” (or the key →): the numbers change, the weights never do.`,
+          ? `One unit of it, spelled out: ${m.kind.states.length > 1 ? "f keeps a share of c and i writes g into it, then o shows tanh(c) as h" : "z keeps a share of the state before, the rest is the candidate n"}. ${stepOn(m)}`
+          : `One number of it, spelled out: weights times input, plus weights times the state before, plus two biases, and then ${m.name}. ${stepOn(m)}`,
     },
     {
       at: "gates",

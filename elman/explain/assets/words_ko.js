@@ -1,5 +1,8 @@
 // All that the page says, in Korean: as words_en.js, where the places of the tour stand too.
 
+const stepOnKo = ({ T }) =>
+  T === 1 ? "시점이 더 있다면 숫자는 달라도 가중치는 같습니다." : "다음 시점 버튼(또는 →)을 눌러 보세요. 숫자는 변해도 가중치는 변하지 않습니다.";
+
 const KOREAN = {
   skip: "격자로 건너뛰기",
   tour: "둘러보기",
@@ -79,7 +82,7 @@ const KOREAN = {
   pause: "멈춤",
   next: "다음 시점",
   last: "마지막 시점",
-  stepOf: (t, T) => `시점 ${t} (0 … ${T - 1})`,
+  stepOf: (t, T) => (T === 1 ? "시점 0 (하나뿐)" : `시점 ${t} (0 … ${T - 1})`),
   step: (t) => `시점 ${t}`,
   grid: "시간 순서로 펼친 신경망: 시간은 왼쪽에서 오른쪽으로, 층은 아래에서 위로",
   output: "output",
@@ -146,7 +149,7 @@ const KOREAN = {
     `${name}_0은 첫 시점 이전의 상태입니다. hx를 주지 않으면 0입니다. 대괄호를 쓴 ${name}[0]은 시점 0 다음의 상태입니다.`,
   isFirst: (name, start) => `첫 시점입니다. 이전 상태는 ${start}이고, ${name}[…]는 그 시점을 계산한 다음의 상태입니다.`,
   isAbove: (l, t, two) =>
-    `y${l - 1}[${t}]는 층 ${l - 1}이 층 ${l}에 넘겨주는 값입니다. 시점 ${t}의 은닉 상태${two ? "를 정방향, 역방향 순서로 이은 것" : ""}입니다.`,
+    `y${l - 1}[${t}]는 층 ${l - 1}에서 나와 층 ${l}에 들어가는 값입니다. 시점 ${t}의 은닉 상태${two ? "를 정방향, 역방향 순서로 이은 것" : ""}입니다.`,
   isInput: "이 시점에 층이 읽는 입력입니다.",
   influenceTitle: "각 시점의 입력이 이 상태를 얼마나 바꾸는가",
   influenceOf: (where, unit) => `${where}, ${unit === null ? "모든 유닛" : `유닛 ${unit}`}`,
@@ -164,6 +167,7 @@ const KOREAN = {
       one: "이 상태는 입력을 하나만 읽었습니다.",
       none: "가장 최근 입력은 이 상태를 전혀 바꾸지 않습니다.",
       bad: "기울기가 유한한 수가 아닙니다. 계산 과정에 NaN이나 무한대가 있습니다.",
+      nan: "이 상태가 NaN이므로 기울기에 뜻이 없습니다. 입력과 가중치를 살펴보세요.",
     })[kind],
   influenceNone: "은닉 상태를 고르세요. 입력과 h_0 앞에는 아무것도 없습니다.",
   besideTitle: "같은 입력을 다른 층에 넣었을 때: 각 시점이 마지막 상태를 얼마나 바꾸는가",
@@ -176,7 +180,7 @@ const KOREAN = {
   checkBad: (cells, difference, large) =>
     `여기서 다시 계산한 칸 ${cells}개가 ${large ? "상대 차이로 " : ""}최대 ${difference}만큼 다릅니다`,
   checkNone: (cells, broken) =>
-    `칸 ${cells}개 가운데 ${broken}개가 NaN이거나 무한대라서 비교할 값이 거의 없습니다. 입력과 가중치를 살펴보세요`,
+    `칸 ${cells}개 가운데 ${broken}개가 NaN이거나 무한대입니다. 입력과 가중치를 살펴보세요${broken < cells ? ". 나머지는 기록된 값과 같습니다" : ""}`,
   checkTitle: "이 페이지는 입력과 가중치만으로 모든 은닉 상태를 JavaScript로 다시 계산해 기록된 값과 비교합니다. 1보다 큰 상태는 그 크기에 견준 상대 차이로 비교합니다.",
   kernels: (backend, difference, share) =>
     `${backend} 커널과 기준 구현의 가장 큰 차이: ${difference}${share ? ` (torch.testing.assert_close 허용 오차의 최대 ${share}배)` : ""}`,
@@ -196,10 +200,10 @@ const KOREAN = {
       title: "모든 시점에서 같은 가중치",
       text: (m) =>
         m.kind.leaks
-          ? `유닛 하나를 풀어 쓴 것입니다. ${m.kind.kept}의 1 − α만큼이 남고, 입력과 상태에서 나온 ${m.kind.gates[0].name}에 α를 곱해 더합니다. 다음 시점 버튼(또는 →)을 눌러 보세요. 숫자는 변해도 가중치는 변하지 않습니다.`
+          ? `유닛 하나를 풀어 쓴 것입니다. ${m.kind.kept}의 1 − α만큼이 남고, 입력과 상태에서 나온 ${m.kind.gates[0].name}에 α를 곱해 더합니다. ${stepOnKo(m)}`
         : m.gated
-          ? `유닛 하나를 풀어 쓴 것입니다. ${m.kind.states.length > 1 ? "f는 c를 얼마나 남길지, i는 g를 얼마나 써 넣을지 정하고, o는 tanh(c)를 h로 내보냅니다" : "z는 이전 상태를 얼마나 남길지 정하고, 나머지는 후보 상태 n이 채웁니다"}. 다음 시점 버튼(또는 →)을 눌러 보세요. 숫자는 변해도 가중치는 변하지 않습니다.`
-          : `숫자 하나는 ‘가중치×입력 + 가중치×이전 상태 + 편향 두 개’에 ${m.name}를 적용한 값입니다. 다음 시점 버튼(또는 →)을 눌러 보세요. 숫자는 변해도 가중치는 변하지 않습니다.`,
+          ? `유닛 하나를 풀어 쓴 것입니다. ${m.kind.states.length > 1 ? "f는 c를 얼마나 남길지, i는 g를 얼마나 써 넣을지 정하고, o는 tanh(c)를 h로 내보냅니다" : "z는 이전 상태를 얼마나 남길지 정하고, 나머지는 후보 상태 n이 채웁니다"}. ${stepOnKo(m)}`
+          : `숫자 하나는 ‘가중치×입력 + 가중치×이전 상태 + 편향 두 개’에 ${m.name}를 적용한 값입니다. ${stepOnKo(m)}`,
     },
     {
       title: "게이트: 0과 1 사이의 곱하는 수",
