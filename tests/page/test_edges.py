@@ -113,6 +113,39 @@ def test_nan_behind_relu_is_called_nan(tab, tmp_path, layer) -> None:
     assert "NaN이므로 기울기에 뜻이 없습니다" in elman.trace(layer, x, lang="ko").sensitivity().sentence
 
 
+def test_the_way_back_has_no_factor_after_a_zero(tab, tmp_path) -> None:
+    """Where relu is dead, or the gradient of another direction is asked for, nothing is divided by 0."""
+    dead = elman.RNN(2, 3, nonlinearity="relu")
+    nn.init.constant_(dead.bias_ih_l0, -50.0)
+    one = tab(elman.trace(dead, torch.randn(6, 2)).save(tmp_path / "dead.html"), "#t=2&row=l0&back=1")
+    assert one.page.locator("#way").text_content() == "‖dL/dh[2]‖ = 1 · 0 · … = 0"
+    both = elman.trace(elman.GRU(2, 3, bidirectional=True), torch.randn(6, 2))
+    two = tab(both.save(tmp_path / "both.html"), "#t=5&row=l0r&back=1&loss=2")
+    assert "The gradient has come no step back to here." in two.page.locator("#arithmetic").inner_text()
+    x = torch.randn(6, 2)
+    x[2] = torch.nan
+    three = tab(elman.trace(elman.GRU(2, 3), x).save(tmp_path / "nan.html"), "#t=3&row=l0&back=1")
+    said = three.page.locator("#arithmetic > p.quiet").all_inner_texts()
+    assert "The gradient is not finite: there are NaN or infinite numbers on its way." in said
+    for page in (one.page, two.page):
+        assert "nan" not in page.locator("#panel").inner_text()
+
+
+@pytest.mark.parametrize("cls", [elman.RNN, elman.LSTM])
+def test_the_spectral_radius_is_that_of_the_sequence_shown(tab, tmp_path, cls) -> None:
+    """The first of two is saturated, the second not, so that one step does less to a change in the first."""
+    x = torch.stack([torch.full((5, 2), 30.0), torch.randn(5, 2)], 1)
+    trace = elman.trace(cls(2, 3), x)
+    one = tab(trace.save(tmp_path / "run.html"), "#t=4&row=l0")
+    for n in (0, 1):
+        one.page.select_option("#sequence", str(n))
+        said = one.page.locator("#influence-said").inner_text()
+        radius = float(said.split("becomes about ")[1].split(" times")[0])
+        assert radius == pytest.approx(trace.sensitivity(batch=n).spectral_radius, rel=6e-3)
+    radii = [trace.sensitivity(batch=n).spectral_radius for n in (0, 1)]
+    assert abs(radii[0] - radii[1]) > 0.05
+
+
 def test_influence_of_nothing_says_why(tab, hello, tmp_path) -> None:
     """An input has none, and past the end there is none; no empty line stands in their place."""
     one = tab(hello[3], "#t=1&row=x")

@@ -83,9 +83,15 @@ function wayLines(app, source) {
   const { t, state: name } = source;
   const way = wayBack(app, source);
   if (!way?.factors.length) return [el("p", { class: "quiet", prose: say.wayNone })];
+  if (!Number.isFinite(way.last)) return [el("p", { class: "quiet", prose: say.influenceSaid("bad") })];
   const { factors } = way;
+  const zero = factors.findIndex(({ factor }) => factor === 0);
+  if ((way.first === 0 || zero >= 0) && way.last !== 0) return []; // all of it came in from the layer above, on the way
+  if (way.first === 0) return [el("p", { class: "quiet", prose: say.wayNone })];
   const some = (all) =>
     all.length <= FACTORS ? all : [...all.slice(0, FACTORS / 2), "…", ...all.slice(-FACTORS / 2)];
+  // After a step that leaves nothing there is no factor to speak of.
+  const counted = zero < 0 || factors[0].exact ? factors : factors.slice(0, zero + 1);
   const written = (one) => (one.exact ? `|${seen(one.exact.w)}·${seen(one.exact.slope)}|` : short(one.factor));
   const ratio = way.last / way.first;
   const each = short(ratio ** (1 / factors.length));
@@ -98,7 +104,7 @@ function wayLines(app, source) {
         short(factors.reduce((sum, one) => sum + one.slope, 0) / factors.length),
         kind.name,
       );
-  const product = `‖dL/d${name}[${t}]‖ = ${short(way.first)} · ${some(factors.map(written)).join(" · ")} = ${short(way.last)}`;
+  const product = `‖dL/d${name}[${t}]‖ = ${short(way.first)} · ${some(counted.map(written)).join(" · ")}${counted === factors ? "" : " · …"} = ${short(way.last)}`;
   return [
     el("h3", { text: say.wayTitle(way.from, t) }),
     ...(isGated(kind) ? keptLines(app, source, way, some) : []),

@@ -18,7 +18,7 @@ function influenceOf(app) {
   const key = [l, d, t, name, state.b, unit].join();
   if (app.influence?.key !== key) {
     const work = cost / (unit === null ? 1 : model.H);
-    const radius = isChanged(app.changes) ? radiusCost(model, l, state.b) : 0;
+    const radius = isFromPython(app) ? 0 : radiusCost(model, l, state.b);
     app.influence = { key, l, d, t, state: name, unit, heavy: cost > BUDGET, quick: work + radius < QUICK, norms: null };
   }
   return app.influence;
@@ -31,7 +31,7 @@ function drawInfluence(app) {
   const finish = () => {
     if (found && !found.norms) {
       found.norms = sensitivity(app.model, found, app.state.b, found.unit);
-      if (isChanged(app.changes)) found.radii = changedRadii(app, found);
+      if (!isFromPython(app)) found.radii = computedRadii(app, found);
     }
     drawBars(app, found);
   };
@@ -104,8 +104,10 @@ function radiusOf({ data, model }, { l, d, radii }) {
   return best;
 }
 
-// Those of the run as the learner has changed it; of the recorded one they come from Python.
-function changedRadii({ model, state }, { l, d }) {
+// Whether the radii come from Python: those of the first sequence, as it was recorded.
+const isFromPython = ({ changes, state }) => state.b === 0 && !isChanged(changes);
+
+function computedRadii({ model, state }, { l, d }) {
   const { H } = model;
   return Array.from({ length: l + 1 }, (_, layer) => {
     const own = isGated(model.kind) ? NaN : spectralRadius(Float64Array.from(model.cell(layer, d).w_hh), H);
