@@ -156,6 +156,31 @@ def test_missing_numbers_are_said() -> None:
     assert trace.plot_activations().reading.startswith("In layer 0 100% of the hidden states are NaN or infinite")
 
 
+def test_one_unit_and_units_that_change_alike_are_said() -> None:
+    """None of them changes least or most; one unit has one tick."""
+    one = elman.trace(elman.RNN(2, 1), torch.randn(6, 2), lang="en")
+    ax, reading = one.plot_hidden()
+    change = short(one.hidden[0, 0, :, 0].diff(dim=0).abs().mean().item())
+    assert reading == f"Each column is the state after one step; it changes by {change} from step to step on average."
+    ax.figure.canvas.draw()
+    low, high = sorted(ax.get_ylim())
+    assert [tick for tick in ax.get_yticks() if low <= tick <= high] == [0]
+    dead = elman.RNN(2, 3, nonlinearity="relu")
+    torch.nn.init.constant_(dead.bias_ih_l0, -50.0)
+    alike = elman.trace(dead, torch.randn(6, 2), lang="en")
+    assert alike.plot_hidden().reading.endswith("; every unit changes by 0 from step to step on average.")
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", "The sequence has no step"), ("ko", "시점이 없으므로")])
+def test_a_sequence_without_a_step_is_called_that(monkeypatch, lang, said) -> None:
+    monkeypatch.setattr(_drawing, "language", lambda trace: trace.lang)
+    trace = elman.trace(elman.GRU(2, 3, bidirectional=True), torch.randn(4, 2, 2), lengths=[0, 4], lang=lang)
+    for name in ("network", "hidden", "gates"):
+        _, reading = getattr(trace, f"plot_{name}")()
+        assert reading.startswith(said)
+        assert not getattr(trace, f"plot_{name}")(batch=1).reading.startswith(said)
+
+
 def test_colours_are_the_pages() -> None:
     shade = _drawing.colours()
     for share, colour in ((-1, _drawing.NEGATIVE), (0, _drawing.ZERO), (1, _drawing.POSITIVE)):

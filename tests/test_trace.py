@@ -539,6 +539,8 @@ def test_sensitivity_says_what_it_means() -> None:
             f"Gradients {word}: in the state of layer 0 at step 5 the input 5 steps earlier"
         )
         assert f"about {short(weight)} " in found.sentence
+    long = elman.trace(elman.RNN.from_weights([[1.0]], [[0.5]], nonlinearity="relu"), torch.ones(121, 1))
+    torch.testing.assert_close(long.sensitivity().by_lag(), 0.5 ** torch.arange(121.0), atol=0, rtol=1e-6)
     one = elman.trace(elman.RNN(2, 3), torch.ones(1, 2)).sensitivity()
     assert "one input only" in one.sentence
     huge = elman.RNN.from_weights([[1.0]], [[1e30]], nonlinearity="relu")

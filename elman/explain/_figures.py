@@ -92,6 +92,8 @@ def network(trace: "Trace", ax: "Axes | None", batch: int) -> Drawing:
     ax.set_xticks([])
     ax.set(xlim=(-1.6, wide + 0.6), ylim=(-0.6, top + half + 0.75), aspect="equal")
     draw.bare(ax)
+    if not length:
+        return draw.read(ax, say("The sequence has no step, so h_n is h_0.", "시점이 없으므로 h_n은 h_0입니다."))
     if L * D == 1:
         reading = say(
             "Each state is made from the input below it and the state before it; h_n equals the last column of output",
@@ -149,13 +151,15 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     bar.set_label(what, color=QUIET, fontfamily=fonts())
     draw.time_axis(ax, trace, batch)
     ax.set_ylabel(say("unit", "유닛"))
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     where = draw.name(trace, layer, direction)
     title = say(f"{what[0].upper()}{what[1:]} of {where}, sequence {batch}", f"{where}의 {what}, 시퀀스 {batch}")
     ax.set_title(title, loc="left", fontsize=11)
     column = say("Each column is the state after one step", "열 하나가 한 시점 다음의 상태입니다")
     if of in gates:
         column = say("Each column is the gate at one step", "열 하나가 한 시점의 게이트 값입니다")
+    if not length:
+        return draw.read(ax, say("The sequence has no step, and so no state.", "시점이 없으므로 상태도 없습니다."))
     if length < 2 or not H:
         return draw.read(ax, f"{column}.")
     real = states[:length]
@@ -164,6 +168,13 @@ def hidden(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch:
     change = (real[1:] - real[:-1]).abs().mean(0)
     steady = int(change.argmin())
     least, lively, most = short(float(change[steady])), int(change.argmax()), short(float(change.max()))
+    if least == most:
+        each = say("it" if H == 1 else "every unit", "유닛" if H == 1 else "모든 유닛")
+        alike = say(
+            f"; {each} changes by {most} from step to step on average.",
+            f". {each}의 시점마다의 변화는 평균 {most}입니다.",
+        )
+        return draw.read(ax, column + alike)
     said = say(
         f"; unit {steady} changes least from step to step ({least} on average), unit {lively} most ({most}).",
         f". 시점마다 가장 적게 변하는 것은 유닛 {steady}(평균 {least}), 가장 많이 변하는 것은 {lively}({most})입니다.",
@@ -249,8 +260,8 @@ def gates(trace: "Trace", ax: "Axes | None", layer: int, direction: int, batch: 
         say(f"Gates of {where}, sequence {batch}", f"{where}의 게이트, 시퀀스 {batch}"), loc="left", fontsize=11
     )
     band = say("Lines are means over the units, bands hold 80 % of them", "선은 유닛들의 평균, 띠는 유닛의 80 %입니다")
-    said = activity(trace, layer)
-    return draw.read(ax, f"{band}; {said}." if steps else f"{band}.")
+    none = say("The sequence has no step, and so no gate.", "시점이 없으므로 게이트도 없습니다.")
+    return draw.read(ax, f"{band}; {activity(trace, layer)}." if steps else none)
 
 
 def sensitivity(trace: "Trace", ax: "Axes | None", layer: int, direction: int, unit: int | None, batch: int) -> Drawing:

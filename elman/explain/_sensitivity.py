@@ -139,13 +139,13 @@ def _norms(trace: "Trace", t: int, layer: int, direction: int, unit: int | None,
         problem = trace.problem.with_inputs([x, *starts, *trace.weights.values(), *terms])
         loop.forward(problem._replace(lengths=lengths), keep=keep)
         wanted = torch.eye(H, dtype=x.dtype) if unit is None else torch.eye(H, dtype=x.dtype)[unit : unit + 1]
-        total = x.new_zeros(len(x))
+        total = x.new_zeros(len(x), dtype=torch.float64)  # the square of 1e-25 is no float32
         for rows in torch.split(wanted, ROWS):
             (dx,) = torch.autograd.grad(
                 found, x, [rows], is_grads_batched=True, retain_graph=True, materialize_grads=True
             )  # (rows, T, 1, I)
-            total += dx.square().sum((0, 2, 3))
-    return total.sqrt()
+            total += dx.double().square().sum((0, 2, 3))
+    return total.sqrt().to(x.dtype)
 
 
 def _radii(matrices: Tensor) -> Tensor:
