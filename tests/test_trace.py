@@ -541,6 +541,12 @@ def test_sensitivity_says_what_it_means() -> None:
         assert f"about {short(weight)} " in found.sentence
     long = elman.trace(elman.RNN.from_weights([[1.0]], [[0.5]], nonlinearity="relu"), torch.ones(121, 1))
     torch.testing.assert_close(long.sensitivity().by_lag(), 0.5 ** torch.arange(121.0), atol=0, rtol=1e-6)
+    cut = elman.RNN.from_weights([[1.0]], [[0.0]], nonlinearity="relu")
+    for lang, said in (
+        ("en", "the input 3 steps earlier does not count at all;"),
+        ("ko", "전혀 영향을 주지 않습니다."),
+    ):
+        assert said in elman.trace(cut, torch.ones(4, 1), lang=lang).sensitivity().sentence
     one = elman.trace(elman.RNN(2, 3), torch.ones(1, 2)).sensitivity()
     assert "one input only" in one.sentence
     huge = elman.RNN.from_weights([[1.0]], [[1e30]], nonlinearity="relu")

@@ -206,11 +206,15 @@ def _sentence(
             + step
         )
     ratio, steps = oldest / newest, len(lag) - 1
+    counts = say(
+        f"counts {short(ratio)} times as much as the newest", f"가장 최근 입력의 {short(ratio)}배만큼 영향을 줍니다"
+    )
+    if ratio == 0:
+        counts = say("does not count at all", "전혀 영향을 주지 않습니다")
     said = (
         say(
-            f"in {state} the input {steps} step{'s' if steps > 1 else ''} earlier "
-            f"counts {short(ratio)} times as much as the newest",
-            f"{state}에 {steps}시점 전의 입력은 가장 최근 입력의 {short(ratio)}배만큼 영향을 줍니다.",
+            f"in {state} the input {steps} step{'s' if steps > 1 else ''} earlier {counts}",
+            f"{state}에 {steps}시점 전의 입력은 {counts}.",
         )
         + step
     )

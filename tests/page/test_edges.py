@@ -146,6 +146,16 @@ def test_the_spectral_radius_is_that_of_the_sequence_shown(tab, tmp_path, cls) -
     assert abs(radii[0] - radii[1]) > 0.05
 
 
+def test_an_input_that_does_not_count_is_called_that(tab, hello) -> None:
+    """Without W_hh a state has no past: it is not that 0 times of it are left."""
+    one = tab(hello[3], "#t=3&row=l0")
+    one.page.click("#zero-hh")
+    said = one.page.locator("#influence-said")
+    assert said.inner_text().startswith("Gradients vanish: the input 3 steps earlier does not count at all.")
+    one.page.click("#language")
+    assert said.inner_text().startswith("기울기 소실: 3시점 전의 입력은 전혀 영향을 주지 않습니다.")
+
+
 def test_influence_of_nothing_says_why(tab, hello, tmp_path) -> None:
     """An input has none, and past the end there is none; no empty line stands in their place."""
     one = tab(hello[3], "#t=1&row=x")

@@ -134,6 +134,7 @@ function verdict(app, found) {
     return say.influenceSaid("peak", peak, short(lag[peak] / lag[0]));
   const ratio = lag.at(-1) / lag[0];
   const steps = lag.length - 1;
+  if (ratio === 0) return say.influenceSaid("cut", steps);
   // A factor of 0.11 is a memory well kept after fifty steps, and hardly any after one.
   const kept = ratio < 0.5 ** steps ? "shrink" : ratio > 2 ** Math.min(steps, 10) ? "grow" : "keep";
   return say.influenceSaid(ratio < 0.1 ? "vanish" : ratio > 10 ? "explode" : kept, steps, short(ratio));

@@ -160,6 +160,7 @@ const ENGLISH = {
     ({
       vanish: `Gradients vanish: the input ${lag} step${lag === 1 ? "" : "s"} earlier counts ${ratio} times as much as the newest.`,
       explode: `Gradients explode: the input ${lag} step${lag === 1 ? "" : "s"} earlier counts ${ratio} times as much as the newest.`,
+      cut: `Gradients vanish: the input ${lag} step${lag === 1 ? "" : "s"} earlier does not count at all.`,
       shrink: `Gradients shrink: the input ${lag} step${lag === 1 ? "" : "s"} earlier counts only ${ratio} times as much as the newest.`,
       grow: `Gradients grow: the input ${lag} step${lag === 1 ? "" : "s"} earlier counts ${ratio} times as much as the newest.`,
       keep: `Gradients are carried: the input ${lag} step${lag === 1 ? "" : "s"} earlier counts ${ratio} times as much as the newest.`,
