@@ -131,6 +131,19 @@ def test_copies_compute_the_same_and_share_nothing(case: Case, called: bool) -> 
         assert not torch.equal(twin(input, h0)[0], layer(input, h0)[0]), f"{name}: the copy's own weights are not read"
 
 
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM", "LeakyRNN"])
+def test_copies_of_a_compiled_layer_compute_with_their_own_weights(cell: str) -> None:
+    layer, x = getattr(elman, cell)(3, 4), torch.randn(5, 2, 3)
+    layer.compile(backend="eager")
+    expected = layer(x)[0]
+    for name, twin in copies(layer).items():
+        torch.testing.assert_close(twin(x)[0], expected, msg=name)
+        with torch.no_grad():
+            for parameter in twin.parameters():
+                parameter.zero_()
+        torch.testing.assert_close(twin(x)[0], torch.zeros(5, 2, 4), msg=name)
+
+
 def test_hooks_see_the_call() -> None:
     case = CASES[0]
     layer, input, h0 = case.layer(elman.RNN), case.input(), case.h0()

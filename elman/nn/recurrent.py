@@ -220,7 +220,9 @@ class Recurrent(RNNBase):
             nn.Module.__setattr__(self, name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__.copy()
+        # every module's, which leaves out what layer.compile() made: a copy of that would call this layer
+        state: dict[str, Any] = nn.Module.__getstate__(self)  # type: ignore[no-untyped-call]
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         nn.Module.__setstate__(self, state)  # type: ignore[no-untyped-call]
