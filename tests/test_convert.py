@@ -170,6 +170,20 @@ def test_changed_weights_stay_changed(cell: str, change: object, way: str) -> No
     assert_same(ours, theirs)
 
 
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_a_parametrized_layer_that_was_converted_is_copied(cell: str) -> None:
+    layer, x = getattr(nn, cell)(3, 4, 2), torch.randn(5, 2, 3)
+    parametrized(layer)
+    elman.convert(layer)
+    expected = layer(x)[0]
+    twin = copy.deepcopy(layer)
+    torch.testing.assert_close(twin(x)[0], expected)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.fill_(0.5)
+    torch.testing.assert_close(layer(x)[0], expected)
+
+
 def test_parametrizations_can_be_removed_and_added_after() -> None:
     layer, theirs = CASES[0].layer(nn.RNN, DTYPE), CASES[0].layer(nn.RNN, DTYPE)
     for each in (layer, theirs):

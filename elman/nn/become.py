@@ -39,4 +39,9 @@ def _has_class_of_parametrization(layer: nn.Module) -> bool:
 def _put_by_hand(layer: nn.RNNBase) -> dict[str, Any]:
     """What stands in `_flat_weights` in the place of a parameter."""
     pairs = zip(layer._flat_weights_names, layer._flat_weights, strict=True)
-    return {name: weight for name, weight in pairs if weight is not getattr(layer, name, None)}
+    return {
+        name: weight
+        for name, weight in pairs
+        # what a parametrization computes is another tensor each time
+        if not parametrize.is_parametrized(layer, name) and weight is not getattr(layer, name, None)
+    }
