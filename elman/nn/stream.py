@@ -29,9 +29,9 @@ class Stream:
     """A layer one step at a time: `y = stream(x_t)` for each x_t as it comes, with the numbers of the whole sequence.
 
     For inference: no gradients flow. The weights are packed once, and again when one was replaced or written to by
-    torch (an optimiser's step, load_state_dict); what is written in place through `.data` is seen after the next
-    `reset()`. The layer's forward hooks are not called. A stream belongs to one thread at a time, and refuses a step
-    while another runs; a copy has a state of its own.
+    torch (an optimiser's step, load_state_dict); what is written in place through `.data`, or by another process to
+    shared weights, is seen after the next `reset()`. The layer's forward hooks are not called. A stream belongs to one
+    thread at a time, and refuses a step while another runs; a copy has a state of its own.
 
     Args:
         rnn: a layer of one direction: in a layer of two, a later step changes earlier outputs.
