@@ -1,5 +1,6 @@
 """Words for the axes of a trace, and what stands before and after the layer. All of them are data."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -152,13 +153,14 @@ def _head(trace: "Trace", head: nn.Linear, outcomes: Sequence[Any] | None) -> He
 
 
 def _predictions(trace: "Trace", head: Head) -> tuple[tuple[tuple[Prediction, ...], ...], ...]:
-    """The likeliest outcomes after each step of each sequence."""
+    """The likeliest outcomes after each step of each sequence; none after one whose state is NaN."""
     assert head.outcomes is not None
     output = torch.cat(list(trace.hidden[-1]), -1).float()  # (T, N, D * H)
-    likely = (output @ head.weight.T + head.bias).softmax(-1).topk(min(GUESSES, len(head.outcomes)))
+    shares = (output @ head.weight.T + head.bias).softmax(-1)
+    likely = shares.topk(min(GUESSES, len(head.outcomes)))
     names = head.outcomes
     rows = zip(likely.indices.transpose(0, 1).tolist(), likely.values.transpose(0, 1).tolist(), strict=True)
-    there = trace.there.T.tolist()
+    there = (trace.there & shares.isfinite().all(-1)).T.tolist()
     return tuple(
         tuple(
             tuple(Prediction(names[k], p) for k, p in zip(*step, strict=True)) if inside else ()
@@ -171,7 +173,10 @@ def _predictions(trace: "Trace", head: Head) -> tuple[tuple[tuple[Prediction, ..
 def _target(target: Any) -> Target:
     if target is None or isinstance(target, str):
         return target
-    return float(target)
+    number = float(target)
+    if math.isinf(number):
+        raise ValueError(f"targets are names of outcomes or finite numbers, got {number}.")
+    return None if math.isnan(number) else number
 
 
 def _is_nested(rows: Sequence[Any]) -> bool:

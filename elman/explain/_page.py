@@ -170,7 +170,9 @@ def _data(trace: "Trace", sequences: list[int], spectral: Radii, lesson: Lesson 
             "separator": "" if all(len(token) == 1 for token in labels.vocabulary.tokens) else " ",
         },
         "translations": labels.translations,
-        "beside": labels.beside,
+        "beside": None
+        if labels.beside is None
+        else {name: [_finite(norm) for norm in norms] for name, norms in labels.beside.items()},
         "lesson": lesson,
         "tokens": _shown(labels.tokens, sequences),
         "features": labels.features,

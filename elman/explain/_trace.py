@@ -79,7 +79,7 @@ class Trace(Record):
                 gradient flows back.
             outcomes: what the numbers of head are the scores of, one name each. The predictions follow from it.
                 Default: its numbers are values.
-            targets: what should come out at each step, an outcome's name or a number; None where there is no loss.
+            targets: what should come out at each step, an outcome's name or a number; None or NaN: there is no loss.
                 T of them, or N lists of T; numbers also as a tensor (T,) or (N, T).
             vocabulary: for each token the vector that the layer reads, (I,): an embedding's rows, for instance. One can
                 then type a text of one's own into the page.
@@ -88,7 +88,7 @@ class Trace(Record):
                 input step moves the last state of each.
 
         Raises:
-            ValueError: a list is not as long as its axis, or head does not read output.
+            ValueError: a list is not as long as its axis, head does not read output, or a target is infinite.
 
         Example:
             >>> import elman, torch

@@ -156,6 +156,58 @@ def test_an_input_that_does_not_count_is_called_that(tab, hello) -> None:
     assert said.inner_text().startswith("기울기 소실: 3시점 전의 입력은 전혀 영향을 주지 않습니다.")
 
 
+def test_a_model_that_went_to_nan_has_its_page(tab, tmp_path) -> None:
+    """Nothing is predicted from NaN, a target of NaN is none, and beside others its bars are said to be broken."""
+    x = torch.randn(4, 2)
+    x[2] = torch.nan
+    rnn, head = elman.RNN(2, 3), nn.Linear(3, 2)
+    trace = elman.trace(rnn, x)
+    named = trace.label(head=head, outcomes=["a", "b"], targets=["a", "b", "a", "b"], beside={"same": trace})
+    assert [bool(step) for step in named.labels.predictions[0]] == [True, True, False, False]
+    one = tab(named.save(tmp_path / "named.html"), "#t=1")
+    guesses = one.page.locator(".guesses").all_inner_texts()
+    assert [bool(text) for text in guesses] == [True, True, False, False]
+    assert "The gradient is not finite" in one.page.locator("#beside").inner_text()
+    valued = trace.label(head=nn.Linear(3, 1), targets=torch.tensor([torch.nan, 1.0, torch.nan, torch.nan]))
+    assert valued.labels.targets == ((None, 1.0, None, None),)
+    two = tab(valued.save(tmp_path / "valued.html"), "#back=1")
+    assert [button.is_enabled() for button in two.page.locator(".loss").all()] == [False, True, False, False]
+    with pytest.raises(ValueError, match="finite numbers, got inf"):
+        trace.label(head=head, targets=[1.0, 2.0, torch.inf, 3.0])
+
+
+def test_a_loss_of_several_numbers_is_called_their_sum(tab, tmp_path) -> None:
+    rnn, head, x = elman.RNN(2, 3), nn.Linear(3, 2), torch.randn(4, 2)
+    trace = elman.trace(rnn, x).label(head=head, targets=[0.5] * 4)
+    one = tab(trace.save(tmp_path / "run.html"), "#back=1")
+    loss = short((head(rnn(x)[0])[3] - 0.5).square().sum().item())
+    said = one.page.locator("#panel p").all_inner_texts()[1]
+    assert said.startswith(f"Loss after step 3: {loss}, the sum of (y − target)² over the 2 numbers of y[3]")
+    one.page.click("#language")
+    assert "숫자 2개에 대한 (y − 목표)²의 합" in one.page.locator("#panel p").all_inner_texts()[1]
+
+
+@pytest.mark.parametrize("lang", ["en", "ko"])
+def test_a_long_word_is_broken_on_a_phone(tab, tmp_path, lang) -> None:
+    """Of a title, a note or a token without a space."""
+    trace = elman.trace(elman.RNN(2, 3), torch.randn(4, 2)).label(tokens=["t" * 60] * 4, title="T" * 90, note="n" * 90)
+    one = tab(trace.save(tmp_path / "run.html"), f"#lang={lang}", viewport={"width": 390, "height": 800})
+    assert one.page.evaluate("document.documentElement.scrollWidth") == 390
+    for part in ("h1", "#note", "#panel h2"):
+        box = one.page.locator(part).bounding_box()
+        assert box["x"] + box["width"] <= 390
+        assert one.page.locator(part).evaluate("(e) => e.scrollWidth <= e.clientWidth"), part
+
+
+def test_korean_particles_fit_every_layer(tab, tmp_path) -> None:
+    """이 or 가 would follow from how a layer's number is read."""
+    trace = elman.trace(elman.RNN(2, 3, 4), torch.randn(3, 2))
+    one = tab(trace.save(tmp_path / "run.html"), "#t=1&row=l3&lang=ko")
+    text = one.page.locator("#panel").inner_text()
+    assert "y2[1]는 층 2에서 나와 층 3에 들어가는 값입니다." in text
+    assert "층 2이 " not in text
+
+
 def test_influence_of_nothing_says_why(tab, hello, tmp_path) -> None:
     """An input has none, and past the end there is none; no empty line stands in their place."""
     one = tab(hello[3], "#t=1&row=x")

@@ -68,7 +68,7 @@ function lossLines(app) {
   const lines = steps.slice(0, 3).map((t) => {
     const { kind, value, target, y, unit } = losses.get(t);
     if (kind === "entropy") return say.lossEntropy(t, visible(translated(app, target)), short(value));
-    if (kind === "square") return say.lossSquare(t, seen(y[0]), seen(target), short(value));
+    if (kind === "square") return say.lossSquare(t, seen(y[0]), seen(target), short(value), y.length);
     return say.lossIsUnit(app.outputIndex(t, unit), seen(value), Boolean(app.head));
   });
   if (steps.length > 3) lines.push(say.lossMore(steps.length - 3));

@@ -15,7 +15,8 @@ function drawBeside(app) {
       const share = value > 0 ? Math.max(0, 1 - Math.log10(value / most) / Math.log10(FLOOR)) : 0;
       bars.append(svg("rect", { x: t + 0.12, width: 0.76, y: 10 - 10 * share, height: 10 * share }));
     });
-    const said = say.besideSaid(short(norms[0] / norms.at(-1)));
+    const known = norms.every((value) => value !== null);
+    const said = known ? say.besideSaid(short(norms[0] / norms.at(-1))) : say.influenceSaid("bad");
     return el("tr", {}, el("th", { scope: "row", text: name }), el("td", { class: "plot" }, bars), el("td", { prose: said }));
   });
   box.replaceChildren(

@@ -24,6 +24,7 @@ function expectedAt(app, t) {
   if (!model.there(t, state.b)) return [];
   if (head?.names) {
     const shares = softmax(scores(app, t));
+    if (!shares.every(Number.isFinite)) return [];
     const order = Array.from(shares, (probability, k) => ({ token: head.names[k], probability }));
     return order.sort((one, other) => other.probability - one.probability).slice(0, GUESSES);
   }

@@ -35,7 +35,10 @@ const ENGLISH = {
   lossNone: "no loss at this step",
   lossChoose: "Takes the loss of this step in or leaves it out",
   lossEntropy: (t, target, value) => `Loss after step ${t}: ${value}, the cross-entropy −log p(“${target}”).`,
-  lossSquare: (t, y, target, value) => `Loss after step ${t}: ${value}, that is (y − target)² with y[${t}] = W_y h[${t}] + b_y = ${y} and target ${target}.`,
+  lossSquare: (t, y, target, value, count) =>
+    count === 1
+      ? `Loss after step ${t}: ${value}, that is (y − target)² with y[${t}] = W_y h[${t}] + b_y = ${y} and target ${target}.`
+      : `Loss after step ${t}: ${value}, the sum of (y − target)² over the ${count} numbers of y[${t}] = W_y h[${t}] + b_y, with target ${target}.`,
   lossIsUnit: (name, value, head) =>
     `${head ? "What should come out is not known here" : "There is no output layer here"}, so the loss is a number of output itself: ${name} = ${value}.`,
   lossMore: (n) => `… and that of ${n} more step${n === 1 ? "" : "s"}.`,

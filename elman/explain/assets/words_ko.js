@@ -35,7 +35,10 @@ const KOREAN = {
   lossNone: "이 시점에는 손실이 없음",
   lossChoose: "이 시점의 손실을 넣거나 뺍니다",
   lossEntropy: (t, target, value) => `시점 ${t}의 손실은 ${value}입니다. 교차 엔트로피 −log p(“${target}”)입니다.`,
-  lossSquare: (t, y, target, value) => `시점 ${t}의 손실은 ${value}입니다. (y − 목표)²이고, y[${t}] = W_y h[${t}] + b_y = ${y}, 목표는 ${target}입니다.`,
+  lossSquare: (t, y, target, value, count) =>
+    count === 1
+      ? `시점 ${t}의 손실은 ${value}입니다. (y − 목표)²이고, y[${t}] = W_y h[${t}] + b_y = ${y}, 목표는 ${target}입니다.`
+      : `시점 ${t}의 손실은 ${value}입니다. y[${t}] = W_y h[${t}] + b_y의 숫자 ${count}개에 대한 (y − 목표)²의 합이고, 목표는 ${target}입니다.`,
   lossIsUnit: (name, value, head) =>
     `여기에는 ${head ? "목표값이" : "출력층이"} 없으므로 output의 숫자 하나를 손실로 삼습니다: ${name} = ${value}`,
   lossMore: (n) => `… 그리고 시점 ${n}개의 손실이 더 있습니다.`,
