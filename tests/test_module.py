@@ -4,10 +4,12 @@ import copy
 import io
 import pickle
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from cases import CASES, EVERY_CELL, Case, assert_same, gated, run, states_of
+from torch import Tensor
 
 import elman
 
@@ -47,6 +49,41 @@ def test_state_dict_goes_both_ways(case: Case, source: ModuleType, target: Modul
     fresh = getattr(target, case.cell)(**case.arguments)
     assert str(fresh.load_state_dict(taught.state_dict())) == "<All keys matched successfully>"
     torch.testing.assert_close(fresh(case.input())[0], taught(case.input())[0])
+
+
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_methods_that_check_and_permute_states_are_torchs(cell: str) -> None:
+    ours, theirs = (getattr(home, cell)(3, 4, 2, bidirectional=True, batch_first=True) for home in (elman, torch.nn))
+    x, h = torch.randn(2, 5, 3), torch.randn(4, 2, 4)
+    hx: Any = (h, h + 1) if cell == "LSTM" else h
+    order = torch.tensor([1, 0])
+    for each in (ours, theirs):
+        each.check_forward_args(x, hx, None)
+        with pytest.raises(RuntimeError, match="Expected hidden"):
+            each.check_forward_args(x[:1], hx, None)
+    torch.testing.assert_close(ours.permute_hidden(hx, order), theirs.permute_hidden(hx, order))
+    if cell == "LSTM":
+        assert ours.get_expected_cell_size(x, None) == theirs.get_expected_cell_size(x, None)
+
+
+class LikeATensor:
+    """What answers to torch's functions and is no Tensor."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor, self.dtype, self.device = tensor, tensor.dtype, tensor.device
+        self.dim, self.size = tensor.dim, tensor.size
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return function(*(each.tensor if isinstance(each, cls) else each for each in args), **(kwargs or {}))
+
+
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_what_is_like_a_tensor_is_taken_as_by_torchs_layer(cell: str) -> None:
+    ours, theirs = getattr(elman, cell)(3, 4, 2), getattr(torch.nn, cell)(3, 4, 2)
+    theirs.load_state_dict(ours.state_dict())
+    x = LikeATensor(torch.randn(5, 2, 3))
+    torch.testing.assert_close(ours(x), theirs(x))
 
 
 def test_is_a_recurrent_layer_of_torch() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Never, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 from torch.overrides import has_torch_function
 
@@ -74,6 +74,11 @@ class LSTM(Recurrent):
 
     _kind = "LSTM"
     _gates = 4
+
+    # of a pair of states, for code that calls them, as torch's own forward does
+    get_expected_cell_size = nn.LSTM.get_expected_cell_size
+    check_forward_args = nn.LSTM.check_forward_args  # type: ignore[assignment]
+    permute_hidden = nn.LSTM.permute_hidden  # type: ignore[assignment]
 
     def __init__(
         self,
