@@ -125,7 +125,8 @@ def test_the_reference_has_every_public_name_and_method(built: Path) -> None:
     text = (built / "site" / "api.html").read_text(encoding="utf-8")
     for name in elman.__all__:
         assert re.search(rf'id="[\w.]+\.{name}"', text), name
-    assert re.search(r'id="[\w.]+\.RNN\.from_weights"', text)
+    for member in ("RNN.from_weights", "Trace.save", "Trace.gate", "Trace.there"):
+        assert re.search(rf'id="[\w.]+\.{member}"', text), member
     assert "time_limit" in text
 
 

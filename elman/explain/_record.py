@@ -17,38 +17,7 @@ def _there(states: Mapping[str, Tensor | None]) -> Mapping[str, Tensor]:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Record:
-    """The numbers of a run, which a `Trace` explains: every term of every hidden state.
-
-    Sizes: T steps, N sequences, I input_size, H hidden_size, L layers, D directions, G gates (RNN 1, GRU 3, LSTM 4).
-    The arrays are the same whatever batch_first said: time comes before batch. Past a sequence's end all of them are 0.
-    Where an axis is G * H long, the gates stand one after another as the rows of the weights do: r | z | n,
-    i | f | g | o.
-
-    Attributes:
-        problem: the cell, layers, directions, bias and lengths, as a backend takes them.
-        batch_first: how the layer reads its input's axes.
-        batched: whether the input had a batch axis.
-        x: (T, N, I), the input.
-        h_0: (L * D, N, H), the first state.
-        weights: the parameters by torch's names.
-        input_term: (L, D, T, N, G * H), W_ih times the layer's input.
-        recurrent_term: (L, D, T, N, G * H), W_hh times the state before.
-        b_ih, b_hh: (L, D, G * H), the biases; zeros without bias.
-        pre_activation: (L, D, T, N, G * H), the sum of the four and the drive; a GRU's n multiplies W_hh h + b_hh by r
-            before.
-        gates: (L, D, T, N, G * H), tanh, relu or the sigmoid of it: see `gate`. An RNN's is the hidden state; a
-            LeakyRNN's what the state leaks to, f of the sum, or with form "potential" the sum itself.
-        hidden: (L, D, T, N, H), the hidden state.
-        before: (L, D, T, N, H), the hidden state that entered each step.
-        output, h_n: the layer's results, in the layer's own layout.
-        backend: what ran beside the reference.
-        difference: the largest difference between its results and the reference's.
-        tolerance_ratio: the largest difference / (atol + rtol * |reference|), with the default tolerances of
-            `torch.testing.assert_close`: up to 1 that function takes the two for equal, however large the states.
-        c_0, c, c_before, c_n: the cell state of an LSTM, as h_0, hidden, before and h_n; None for the others.
-        v_0, v, v_before, v_n: the potential of a LeakyRNN of form "potential", likewise. It is what that layer takes
-            and gives as its state; hidden is f(v), and h_0 and h_n are f(v_0) and f(v_n).
-    """
+    """The numbers of a run: the arrays that `Trace`, which explains them, names with their shapes."""
 
     problem: Problem
     batch_first: bool
