@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.tasks.series.times import NUMBER, OFF, Reading, write_time
+from elman.tasks.series.times import DAY, NUMBER, OFF, Reading, write_time
 
 Array = npt.NDArray[Any]
 
 DIGITS = 15  # that a float64 holds of a number
 SECOND = 1_000_000  # microseconds
-DAY = 86_400 * SECOND
 WEEKDAY = "weekday"
 WEEKDAYS = 5
 SURE = 10  # days without a weekend among them, from which on it is taken that there are none
@@ -37,6 +36,7 @@ class Clock:
         regular: whether all times lie on the grid of this step; else rows count as equally far apart.
         month_ends: whether every time is the last day of its month.
         zone: as in `Reading`.
+        hour_24: as in `Reading`.
     """
 
     form: str
@@ -46,11 +46,12 @@ class Clock:
     regular: bool
     month_ends: bool = False
     zone: str = ""
+    hour_24: bool = False
 
     @property
     def reading(self) -> Reading:
         """How times of this clock are read."""
-        return Reading(self.form, self.zone)
+        return Reading(self.form, self.zone, self.hour_24)
 
     @property
     def season(self) -> int:
@@ -139,7 +140,8 @@ def find_clock(
 ) -> Clock:
     """The clock of a series from its times, the most frequent step taken as its step."""
     first = times[0].item()
-    form, zone = reading.form, reading.zone
+    form = reading.form
+    written: dict[str, Any] = {"zone": reading.zone, "hour_24": reading.hour_24}
     if form == NUMBER:
         steps = np.diff(times)
         step = float(np.median(steps))
@@ -150,11 +152,11 @@ def find_clock(
     same_day, ends = months(times)
     if (same_day or ends) and np.diff(times).min() >= SHORTEST_MONTH:
         step = Counter(np.diff(month_numbers(times)).tolist()).most_common(1)[0][0]
-        return Clock(form, "month", step, first, regular=True, month_ends=ends and not same_day, zone=zone)
+        return Clock(form, "month", step, first, regular=True, month_ends=ends and not same_day, **written)
     if _weekdays(times):
-        return Clock(form, WEEKDAY, 1, first, regular=True, zone=zone)
+        return Clock(form, WEEKDAY, 1, first, regular=True, **written)
     step = Counter(np.diff(times).tolist()).most_common(1)[0][0]
-    return Clock(form, "microsecond", step, first, regular=True, zone=zone)
+    return Clock(form, "microsecond", step, first, regular=True, **written)
 
 
 def steps_between(times: Array, clock: Clock) -> Array | None:

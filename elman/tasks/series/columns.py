@@ -53,10 +53,12 @@ def choose_columns(
     """The columns that were named; else the time column by its usual name or as the first, and all that hold numbers.
 
     A column that counts the rows is no series, and one without a name is the index that pandas writes: it may hold the
-    times, but is forecast only if asked for; so are the year and the month beside a column of whole times.
+    times, but is forecast only if asked for; so are the year, the month and the like beside a column of whole times.
 
     Raises:
-        DataError: there is no such column, none with numbers, or the first line holds values in place of names.
+        DataError: there is no such column, none with numbers, that of the times holds lists or the like, or the first
+            line holds values in place of names.
+        SettingError: there is no such format of times.
     """
     choose_column(table, "--time-column", time)
     options = {"--column": values or [], "--read-column": read, "--future-column": future}
@@ -75,8 +77,8 @@ def choose_columns(
     if time in named:
         raise DataError(f"column {time!r} of {table.file} is the time: it cannot be given as {named[time]} as well")
     others = [name for name in table.columns if name != time and named.get(name) in (None, "--column")]
-    of_time = repeating(table)
-    parts = [] if time in of_time else [name for name in of_time if name in others]
+    moments = _moments(table, head[time], time_format)
+    parts = [] if moments is None else repeating(moments, head.select(others))
     series = [name for name in others if name not in parts and not is_index(name)]
     numbers = [name for name in series if head.height and _holds_numbers(head[name])]
     counting = [name for name in numbers if head.height >= SURE and _counts_rows(head[name])]
@@ -156,6 +158,15 @@ def _readings(table: Table, column: pl.Series) -> list[Reading]:
     if not isinstance(column.dtype, pl.Date | pl.Datetime):
         as_strings(table, column)
     return readings(column)
+
+
+def _moments(table: Table, times: pl.Series, time_format: str | None) -> pl.Series | None:
+    """Times as moments, those of a zone as its clocks show them; None where they are numbers or cannot be read."""
+    found = _readings(table, times)
+    if isinstance(times.dtype, pl.Date | pl.Datetime):
+        return times.cast(pl.Datetime("us")) if times.dtype == pl.Date else times.dt.replace_time_zone(None)
+    way = _asked_for(time_format, found) if time_format else next(iter(found), Reading(NUMBER))
+    return None if way.form == NUMBER else way.times(times).cast(pl.Datetime("us"))
 
 
 def _asked_for(form: str, found: list[Reading]) -> Reading:

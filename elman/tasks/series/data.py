@@ -21,6 +21,7 @@ from elman.tasks.files.arrays import LARGEST, ArrayWriter, blocks, open_array
 from elman.tasks.files.tables import Table, as_strings
 from elman.tasks.series.clock import Clock, find_clock, steps_between
 from elman.tasks.series.columns import MISSING, Columns, find_reading, mend
+from elman.tasks.series.dated import hour_column
 from elman.tasks.series.times import NUMBER, Reading
 
 Array = npt.NDArray[Any]
@@ -113,10 +114,14 @@ def _check_order(table: Table, column: pl.Series, times: Array, last: float | No
         place = int(late.argmax())
         twice = times[place] == before[place]
         again = "occurs twice" if twice else "comes after a later one"
-        clocks = "; where clocks were put back, write times with their offset, as 2024-10-27T02:00:00+01:00 is"
+        advice = ""
+        if twice and hours:
+            advice = "; where clocks were put back, write times with their offset, as 2024-10-27T02:00:00+01:00 is"
+        elif twice and (clock := hour_column(table)) not in (None, column.name):
+            advice = f"; if column {clock} tells such rows apart, write it as 7, 07:30, 0730 or 07:30:00"
         raise DataError(
-            f"{table.place(first + place)}: the time {column[place]} {again}: sort the rows by "
-            f"{column.name}, each time once{clocks if twice and hours else ''}"
+            f"{table.place(first + place)}: the time {column[place]} {again}: sort the rows by {column.name}, each "
+            f"time once{advice}"
         )
 
 

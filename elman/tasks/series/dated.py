@@ -1,6 +1,7 @@
 """A table whose times stand in several columns, a date and an hour for instance, as one with a column of times."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import polars as pl
@@ -9,28 +10,44 @@ from elman.tasks.files.tables import Table, as_strings, has_strings
 from elman.tasks.series.times import MOST, NUMBER, SURE, doubtful, readings
 
 TIMES = (
-    *("time", "date", "datetime", "timestamp", "year-month", "year_month", "yearmonth"),
-    *("month", "year", "day", "week", "hour", "ds", "t"),
-    *("시간", "시각", "일시", "날짜", "일자", "기준일", "년월", "연월", "연도", "년도"),
+    *("date", "datetime", "timestamp", "time", "year-month", "year_month", "yearmonth"),
+    *("month", "year", "day", "week", "isoweek", "iso_week", "hour", "ds", "t"),
+    *("일시", "날짜", "일자", "기준일", "시간", "시각", "년월", "연월", "연도", "년도", "주", "주차"),
 )
 PARTS = {
     "date": ("date", "날짜", "일자", "기준일"),
     "year": ("year", "연도", "년도", "년", "yyyy"),
     "quarter": ("quarter", "분기", "qtr"),
     "month": ("month", "월", "mm"),
+    "week": ("week", "isoweek", "iso_week", "weeknum", "주", "주차"),
     "day": ("day", "일", "dd"),
     "hour": ("hour", "time", "시", "시간", "시각", "hh"),
+    "weekday": ("weekday", "dayofweek", "day_of_week", "요일"),
+    "day of the year": ("dayofyear", "day_of_year", "doy"),
 }
 WAYS = (
     ("year", "month", "day", "hour"),
     ("date", "hour"),
     ("year", "month", "day"),
+    ("year", "week"),
     ("year", "month"),
     ("year", "quarter"),
 )
-CALENDAR = ("year", "quarter", "month", "day")
-CLOCK = r"^([01]?\d|2[0-3])(|:[0-5]\d(:[0-5]\d)?|\.[0-5]\d\.[0-5]\d)$"
-"""Hours of a day: 7, 07:30, 07:30:00 or 07.30.00; 7.25 may be a quarter past seven."""
+FOLLOWS = {
+    "date": ("date",),
+    "quarter": ("month",),
+    "month": ("month",),
+    "day": ("day", "weekday"),
+    "hour": ("hour",),
+    "weekday": ("weekday",),
+    "day of the year": ("ordinal_day",),
+}
+"""What a part of a time follows from, as Polars calls it; a quarter from the month, as fiscal years begin in any."""
+NEAR = {"year": "year", "week": "week"}
+"""Parts that may be one off: fiscal years, and weeks that are not those of ISO 8601."""
+YEAR_IN_WEEKS = 51  # by at least so much weeks are off that are of one year here and of the next one there
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+CLOCK = r"^(([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?|24:00(:00(\.0+)?)?)$"
 MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?$"
 """What a program writes behind a date that it holds as a moment."""
 
@@ -69,13 +86,17 @@ class DatedTable:
             times = texts["year"]
         if "quarter" in texts:
             return times + "Q" + texts["quarter"]
+        if "week" in texts:
+            return times + "-W" + texts["week"].str.zfill(2)
         for part in ("month", "day"):
             if part in texts:
                 times = times + "-" + texts[part].str.zfill(2)
-        if "hour" not in texts:
-            return times
-        clock = texts["hour"].str.replace_all(".", ":", literal=True).str.replace(r"^(\d)(:|$)", "0${1}${2}")
-        return times + " " + clock.str.replace(r"^(\d+)$", "${1}:00")
+        return times + " " + _clock(texts["hour"], self._digits) if "hour" in texts else times
+
+    @cached_property
+    def _digits(self) -> int:
+        """As `_clock` takes them, for the whole column: in digits, 30 may be half past midnight."""
+        return _digits(_hours(self.table, self.parts["hour"]))
 
     def place(self, row: int) -> str:
         """Where a row is."""
@@ -94,7 +115,7 @@ def dated(table: Table, named: str | None = None, series: str | None = None) -> 
     if named is not None:
         made = [each for each in (DatedTable(table, way) for way in _ways(table)) if each.time == named]
         return (made[0] if made and named not in table.columns else table), named
-    parts = time_parts(table, series)
+    parts = _time_parts(table, series)
     if not parts and len(usual_times(table)) < 2:
         return table, None
     whole = whole_time(table)
@@ -104,14 +125,14 @@ def dated(table: Table, named: str | None = None, series: str | None = None) -> 
     return one, one.time
 
 
-def time_parts(table: Table, series: str | None = None) -> dict[str, str]:
+def _time_parts(table: Table, series: str | None) -> dict[str, str]:
     """The columns that make a time together, by what they hold; none where one is missing."""
     return next((way for way in _ways(table) if "hour" not in way or _tells_apart(table, way, series)), {})
 
 
 def _ways(table: Table) -> list[dict[str, str]]:
     """The columns that may make a time together, by their names, the longest way first."""
-    found = _parts(table)
+    found = _parts(table.columns)
     return [{part: found[part] for part in way} for way in WAYS if all(part in found for part in way)]
 
 
@@ -124,7 +145,7 @@ def _tells_apart(table: Table, way: Mapping[str, str], series: str | None) -> bo
     if not all(has_strings(rows[name]) for name in columns):
         return False
     hours = _texts(table, rows, {"hour": way["hour"]})["hour"].drop_nulls()
-    are_hours = len(hours) and hours.str.contains(CLOCK).sum() >= MOST * len(hours)
+    are_hours = len(hours) and _clock(hours, _digits(hours)).str.contains(CLOCK).sum() >= MOST * len(hours)
     return bool(are_hours) and rows.select(days).n_unique() < rows.n_unique()
 
 
@@ -133,16 +154,74 @@ def _whole(table: Table, columns: Sequence[str]) -> pl.DataFrame:
     return pl.concat([rows for _, rows in table.batches(columns)] or [pl.DataFrame(schema=columns)])
 
 
+def _hours(table: Table, name: str) -> pl.Series:
+    return _texts(table, _whole(table, [name]), {"hour": name})["hour"]
+
+
 def _texts(table: Table, rows: pl.DataFrame, parts: Mapping[str, str]) -> dict[str, pl.Series]:
-    """The parts of times as they are written; whole numbers without a point."""
+    """The parts of times as they are written; whole numbers without a point, the name of a month and a number with what
+    it counts (W3, Q1, 3월) as the number."""
     texts = {part: as_strings(table, rows[name]).str.strip_chars() for part, name in parts.items()}
-    return {part: text.str.replace(r"^(\d+)\.0$", "${1}") for part, text in texts.items()}
+    texts = {part: text.str.replace(r"^(\d+)\.0$", "${1}") for part, text in texts.items()}
+    for part in texts.keys() - {"date", "hour"}:
+        texts[part] = texts[part].str.replace(r"^[QqWw]?(\d+) ?(년|월|일|주|주차|분기)?$", "${1}")
+    if "month" in texts:
+        names = texts["month"].str.to_lowercase().str.extract(rf"^({'|'.join(MONTHS)})[a-z]*\.?$")
+        numbers = names.replace_strict(MONTHS, [f"{k + 1:02d}" for k in range(12)], return_dtype=pl.String)
+        texts["month"] = numbers.fill_null(texts["month"])
+    return texts
 
 
-def repeating(table: Table) -> list[str]:
-    """The columns that say no more than a whole time does: those that make one together, and others of the calendar."""
-    file, way = (table.table, table.parts) if isinstance(table, DatedTable) else (table, time_parts(table))
-    return [name for part, name in _parts(file).items() if part in way or (way and part in CALENDAR)]
+def _digits(hours: pl.Series) -> int:
+    """How many digits the times of a day have that are written in digits alone: 2 (7), 4 (730, 0730) or 6 (73000)."""
+    lengths = hours.filter(hours.str.contains(r"^\d+$")).str.len_chars().unique().to_list()
+    return 2 * ((max(lengths, default=1) + 1) // 2)
+
+
+def _clock(hours: pl.Series, digits: int) -> pl.Series:
+    """Hours and times of a day (7, 0730, 7:30, 07:30:00 or 07.30.00, but not 7.30, which may be 18 minutes past seven)
+    as HH:MM or HH:MM:SS; what is none stays as it is."""
+    padded = pl.select(pl.when(hours.str.contains(r"^\d+$")).then(hours.str.zfill(digits)).otherwise(hours)).to_series()
+    for pattern, plain in (
+        (r"^(\d\d)$", "${1}:00"),
+        (r"^(\d\d)(\d\d)$", "${1}:${2}"),
+        (r"^(\d\d)(\d\d)(\d\d)$", "${1}:${2}:${3}"),
+        (r"^(\d?\d)\.(\d\d)\.(\d\d)$", "${1}:${2}:${3}"),
+        (r"^(\d):", "0${1}:"),
+    ):
+        padded = padded.str.replace(pattern, plain)
+    return padded
+
+
+def repeating(
+    times: pl.Series,  # (n,), Datetime
+    beside: pl.DataFrame,  # (n, .)
+) -> list[str]:
+    """The columns beside whole times that say no more than these do: by their names and by their values they are the
+    year, the month, the hour and so on."""
+    return [
+        name
+        for part, name in _parts(beside.columns).items()
+        if has_strings(beside[name]) and _follows(beside[name], part, times)
+    ]
+
+
+def _follows(column: pl.Series, part: str, times: pl.Series) -> bool:
+    """Whether each value follows from its time."""
+    if part in NEAR:
+        off = column.cast(pl.String).cast(pl.Float64, strict=False) - getattr(times.dt, NEAR[part])()
+        near = off.is_between(-1, 1) | ((off.abs() >= YEAR_IN_WEEKS) if part == "week" else False)
+        return bool(near.fill_null(False).all())
+    for name in FOLLOWS[part]:
+        whole = getattr(times.dt, name)()
+        if pl.DataFrame({"": whole, "part": column}).n_unique() == whole.n_unique():
+            return True
+    return False
+
+
+def hour_column(table: Table) -> str | None:
+    """The column whose name says that it holds hours or times of a day."""
+    return _parts(table.columns).get("hour")
 
 
 def usual_times(table: Table) -> list[str]:
@@ -154,7 +233,7 @@ def whole_time(table: Table) -> str | None:
     """The column with a usual name of times that holds dates: one in each row, no two alike, that can be read in one
     way. Hours of a day or numbers are no whole times, nor is the date of a report in all rows, nor are few digits,
     2000.01 for instance, of other years than those beside them, which may be one off as fiscal years are."""
-    names, year = usual_times(table), _parts(table).get("year")
+    names, year = usual_times(table), _parts(table.columns).get("year")
     if not names:
         return None
     columns = [name for name in table.columns if name in (*names, year)]
@@ -163,11 +242,11 @@ def whole_time(table: Table) -> str | None:
     return next((name for name in names if has_strings(rows[name]) and _are_whole(rows[name], years)), None)
 
 
-def _parts(table: Table) -> dict[str, str]:
+def _parts(names: Sequence[str]) -> dict[str, str]:
     """The columns with a usual name of a part of a time, by what they hold; not where two have one."""
     found = {}
-    for part, names in PARTS.items():
-        columns = [name for name in table.columns if name.strip().lower() in names]
+    for part, usual in PARTS.items():
+        columns = [name for name in names if name.strip().lower() in usual]
         if len(columns) == 1:
             found[part] = columns[0]
     return found

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from elman.tasks.series.clock import DAY, WEEKDAY, WEEKDAYS, Clock
-from elman.tasks.series.times import NUMBER
+from elman.tasks.series.clock import WEEKDAY, WEEKDAYS, Clock
+from elman.tasks.series.times import DAY, NUMBER
 
 Array = npt.NDArray[Any]
 

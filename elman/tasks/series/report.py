@@ -67,6 +67,8 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
         )
     if about.get("parts"):  # likewise
         lines.append(f"left out, for it is part of a time: column {' and '.join(map(repr, about['parts']))}")
+    if clock.hour_24:
+        lines.append("the hour 24 is read as the midnight that ends its day")
     if doubtful(clock.form):
         lines.append(f"the times are read as {clock.form}, the first is {clock.at(0)}; --time-format says it otherwise")
     return lines

@@ -146,7 +146,7 @@ class SeriesJob:
         ):
             raise RunError(f"{source} is broken: it holds no scale for each column")
         names = {field.name for field in dataclasses.fields(Clock)}
-        if not names - {"zone"} <= config["clock"].keys() <= names or config["season"] < 1:
+        if not names - {"zone", "hour_24"} <= config["clock"].keys() <= names or config["season"] < 1:
             raise RunError(f"{source} is broken: its clock or its season makes no sense")
 
     def build(self, config: Mapping[str, Any], settings: SeriesSettings, layer: Any) -> SeriesModel:

@@ -19,6 +19,7 @@ import polars as pl
 
 Array = npt.NDArray[Any]
 
+DAY = 86_400_000_000  # microseconds
 NUMBER, COMPACT, INSTANT, LOCAL = "number", "YYYYMMDD", "YYYY-MM-DDTHH:MM:SSZ", "YYYY-MM-DDTHH:MM:SS"
 OFF = 0.02  # of a step, by which fractions of years and the like may be off
 MOST = 0.95  # of digits that read as a calendar: the others are misspelt, and said
@@ -29,6 +30,8 @@ ACCEPTED = (
 )
 QUARTERS = {"-Q1": "-01-01", "-Q2": "-04-01", "-Q3": "-07-01", "-Q4": "-10-01"}
 OCTOBER = {"-1-01": "-10-01"}  # 2024.10 as a number is 2024.1
+HOUR_24 = r"([T ])24(:00(:00(\.0+)?)?)$"
+"""The midnight that ends a day, as ISO 8601 may write it."""
 FULL = 1.5  # times as many steps as the reading with the fewest: beyond that a reading has holes
 
 
@@ -54,20 +57,29 @@ class Form:
     mend: Mapping[str, str] = field(default_factory=dict)
 
     def times(self, texts: pl.Series) -> pl.Series:
-        """Microseconds since 1970; null where a text is not of this form."""
+        """Microseconds since 1970; null where a text is not of this form. Hour 24 is the midnight that ends its day."""
+        plain = self._plain(texts)
+        times = plain.str.replace(HOUR_24, "${1}00${2}")
+        times = times.str.to_datetime(self.read, time_unit="us", strict=False, exact=True).cast(pl.Int64)
+        return times + plain.str.contains(HOUR_24).cast(pl.Int64) * DAY
+
+    def has_hour_24(self, texts: pl.Series) -> bool:
+        """Whether some times have the hour 24."""
+        return bool(self._plain(texts).str.contains(HOUR_24).any())
+
+    def _plain(self, texts: pl.Series) -> pl.Series:
+        """Times as Polars is to read them, but for the hour 24; null where a text is not of this form."""
         plain = pl.select(pl.when(texts.str.contains(self.pattern)).then(texts)).to_series()
         if self.plain:
             plain = plain.str.replace(self.pattern, self.plain)
-        if self.mend:
-            plain = plain.str.replace_many(dict(self.mend))
-        return plain.str.to_datetime(self.read, time_unit="us", strict=False, exact=True).cast(pl.Int64)
+        return plain.str.replace_many(dict(self.mend)) if self.mend else plain
 
 
 Y, MONTH, DAY_, HOUR, SIXTY = (
     r"((?:1[5-9]|2[01])\d{2})",
     r"(0[1-9]|1[0-2])",
     r"(0[1-9]|[12]\d|3[01])",
-    r"([01]\d|2[0-3])",
+    r"([01]\d|2[0-4])",
     r"([0-5]\d)",
 )
 ISO = "%Y-%m-%d %H:%M:%S"
@@ -143,10 +155,12 @@ class Reading:
         form: a form's name, NUMBER, or a format for strptime.
         zone: the times' zone or offset, "Asia/Seoul" or "+09:00"; the form INSTANT counts in UTC and is written there,
             any other one counts in the zone.
+        hour_24: whether midnight is written as hour 24 of the day that it ends.
     """
 
     form: str
     zone: str = ""
+    hour_24: bool = False
 
     def times(self, values: pl.Series) -> pl.Series:
         """Numbers as they are, dates as microseconds since 1970; null where a value is not of this form."""
@@ -185,7 +199,7 @@ def readings(values: pl.Series) -> list[Reading]:
         return [Reading("YYYY-MM-DD")]
     if isinstance(values.dtype, pl.Datetime):
         zone = values.dtype.time_zone
-        whole_days = zone and (Reading(LOCAL, zone).times(values) % 86_400_000_000 == 0).all()
+        whole_days = zone and (Reading(LOCAL, zone).times(values) % DAY == 0).all()
         return [Reading(INSTANT if zone and not whole_days else LOCAL, zone or "")]
     texts = _texts(values)
     number = Reading(NUMBER).times(texts)
@@ -193,7 +207,7 @@ def readings(values: pl.Series) -> list[Reading]:
     found = [(form, form.times(texts)) for form in FORMS.values() if re.match(form.pattern, texts[0])]
     least = MOST if is_number else max((_share(times) for _, times in found), default=0.0)
     found = _best([(form, times) for form, times in found if times[0] is not None and _share(times) >= least])
-    ways = [Reading(form.name, _offset(form, texts)) for form, _ in found]
+    ways = [Reading(form.name, _offset(form, texts), form.has_hour_24(texts)) for form, _ in found]
     if is_number and (not ways or (len(texts) > 2 and len(texts[0]) < SURE and _even(number.to_numpy()))):
         ways.append(Reading(NUMBER))
     return ways
@@ -262,6 +276,9 @@ def write_time(moment: datetime.datetime, reading: Reading) -> str:
         write = re.sub("%[%s]", lambda found: str(seconds) if found[0] == "%s" else found[0], reading.form)
         return moment.replace(tzinfo=datetime.UTC).strftime(write)
     write = FORMS[reading.form].write
+    if reading.hour_24 and moment.time() == datetime.time():
+        moment -= datetime.timedelta(days=1)
+        write = write.replace("%H", "24") if "%" in write else f"%Y-%m-%d{write}24:00:00"
     if "%" not in write:
         return moment.isoformat(sep=write) + ("Z" if reading.form == INSTANT else "")
     plain = {"{q}": (moment.month + 2) // 3, "{m}": moment.month, "{d}": moment.day}

@@ -1,0 +1,247 @@
+"""Times in several columns, and columns that repeat them, in files as offices, exchanges and sensors write them."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from elman.tasks.errors import DataError
+from elman.tasks.files.tables import Table, open_table
+from elman.tasks.series.clock import Clock
+from elman.tasks.series.columns import Columns, choose_columns
+from elman.tasks.series.data import Read, SeriesArrays, read_series
+from elman.tasks.series.dated import dated
+from elman.tasks.series.report import describe_series
+from elman.tasks.series.task import Parts
+
+HOUR = datetime.timedelta(hours=1)
+START = datetime.datetime(2019, 12, 30)
+
+
+def opened(folder: Path, kind: str, columns: dict[str, list[object]]) -> Table:
+    """A file of these columns."""
+    frame = pl.DataFrame({**columns, "y": [7 * k % 11 for k in range(len(next(iter(columns.values()))))]})
+    if kind == "csv":
+        frame.write_csv(folder / "a.csv")
+    else:
+        frame.write_parquet(folder / "a.parquet")
+    return open_table(folder / f"a.{kind}")
+
+
+def read(folder: Path, table: Table, named: str | None = None) -> tuple[Columns, Read]:
+    table, time = dated(table, named)
+    columns = choose_columns(table, time, None)
+    return columns, read_series(table, columns, folder)
+
+
+def moment(clock: Clock) -> datetime.datetime:
+    return datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=clock.first)
+
+
+def hour_ending(moments: list[datetime.datetime]) -> list[tuple[datetime.date, int]]:
+    """The day and the hour from 1 to 24 in which the hour before each moment lies."""
+    return [((t - HOUR).date(), (t - HOUR).hour + 1) for t in moments]
+
+
+HOURS = [START + (k + 1) * HOUR for k in range(72)]
+ENDING = hour_ending(HOURS)
+HALVES = [START + (k + 1) * HOUR / 2 for k in range(96)]
+
+
+def before_midnight(t: datetime.datetime, written: str) -> str:
+    """A moment, midnight as hour 24 of the day before."""
+    midnight = t.time() == datetime.time()
+    day = t.date() - datetime.timedelta(days=midnight)
+    return written.format(day=day, hour=24 if midnight else t.hour, minute=t.minute)
+
+
+OF_DAYS = {
+    "1 to 24": ({"date": [f"{d}" for d, _ in ENDING], "hour": [h for _, h in ENDING]}, HOURS, "2020-01-02 01:00"),
+    "01:00 to 24:00": (
+        {"date": [f"{d:%d.%m.%Y}" for d, _ in ENDING], "time": [f"{h:02}:00" for _, h in ENDING]},
+        HOURS,
+        "02.01.2020 01:00",
+    ),
+    "year to hour, in Korean": (
+        {
+            "년": [d.year for d, _ in ENDING],
+            "월": [d.month for d, _ in ENDING],
+            "일": [d.day for d, _ in ENDING],
+            "시": [h for _, h in ENDING],
+        },
+        HOURS,
+        "2020-01-02 01:00",
+    ),
+    "100 to 2400": (
+        {"date": [f"{d}" for d, _ in ENDING], "time": [100 * h for _, h in ENDING]},
+        HOURS,
+        "2020-01-02 01:00",
+    ),
+    "half hours up to 2400": (
+        {
+            "date": [before_midnight(t, "{day:%Y-%m-%d}") for t in HALVES],
+            "time": [before_midnight(t, "{hour:02}{minute:02}") for t in HALVES],
+        },
+        HALVES,
+        "2020-01-01 00:30",
+    ),
+    "digits without zeros before them": (
+        {"date": [f"{t:%Y%m%d}" for t in HALVES], "time": [100 * t.hour + t.minute for t in HALVES]},
+        HALVES,
+        "2020-01-01 00:30",
+    ),
+    "digits with seconds": (
+        {"date": [f"{t:%Y-%m-%d}" for t in HALVES], "time": [f"{t:%H%M%S}" for t in HALVES]},
+        HALVES,
+        "2020-01-01 00:30:00",
+    ),
+}
+
+
+@pytest.mark.parametrize("rows", [7, 100_000])
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("case", OF_DAYS)
+def test_times_of_a_day_beside_a_date(tmp_path, monkeypatch, case, kind, rows):
+    monkeypatch.setattr("elman.tasks.files.tables.ROWS", rows)
+    written, moments, following = OF_DAYS[case]
+    columns, found = read(tmp_path, opened(tmp_path, kind, written))
+    assert columns.time == "-".join(written)
+    assert (columns.values, found.gaps, found.steps) == (["y"], 0, len(moments))
+    assert moment(found.clock) == moments[0]
+    assert found.clock.step == (moments[1] - moments[0]) / datetime.timedelta(microseconds=1)
+    assert found.clock.at(len(moments)) == following
+    assert read(tmp_path, open_table(tmp_path / f"a.{kind}"), columns.time)[1].clock == found.clock
+
+
+WITH_24 = {
+    "YYYY-MM-DD HH:MM": "{day:%Y-%m-%d} {hour:02}:{minute:02}",
+    "YYYY-MM-DDTHH:MM:SS": "{day:%Y-%m-%d}T{hour:02}:{minute:02}:00",
+    "YYYY-MM-DD HH:MM:SS": "{day:%Y-%m-%d} {hour:02}:{minute:02}:00",
+    "YYYYMMDDHH": "{day:%Y%m%d}{hour:02}",
+    "YYYYMMDDHHMMSS": "{day:%Y%m%d}{hour:02}{minute:02}00",
+    "DD.MM.YYYY HH:MM": "{day:%d.%m.%Y} {hour:02}:{minute:02}",
+}
+
+
+@pytest.mark.parametrize("form", WITH_24)
+def test_hour_24_ends_its_day_and_is_written_back(tmp_path, form):
+    times = [before_midnight(t, WITH_24[form]) for t in HOURS]
+    _, found = read(tmp_path, opened(tmp_path, "csv", {"time": times}))
+    assert (found.clock.form, found.gaps, moment(found.clock)) == (form, 0, HOURS[0])
+    assert [found.clock.at(k) for k in range(len(times))] == times
+    about = {
+        "file": "a.csv",
+        "steps": 72,
+        "gaps": 0,
+        "missing": 0,
+        "skipped": 0,
+        "left_out": [],
+    }
+    config = {"data": about, "clock": vars(found.clock), "columns": ["y"], "scale": {"seasons": [24]}}
+    assert "the hour 24 is read as the midnight that ends its day" in describe_series(config, Parts(50, 60, 72))
+
+
+def test_hours_from_0_to_24_are_refused(tmp_path):
+    """Midnight is there twice, at the end of a day and at the beginning of the next."""
+    days = [f"2020-01-{d:02}" for d in range(1, 4) for _ in range(25)]
+    table = opened(tmp_path, "csv", {"date": days, "hour": [*range(25)] * 3})
+    with pytest.raises(DataError, match=r"line 27: the time 2020-01-02 00:00 occurs twice"):
+        read(tmp_path, table)
+
+
+@pytest.mark.parametrize("hours", [[60, 75, 90, 105], ["7.25", "7.50", "7.75", "8.00"], [2430, 2460, 2490, 2500]])
+def test_what_may_be_no_time_of_a_day_is_said(tmp_path, hours):
+    table = opened(tmp_path, "csv", {"date": ["2020-01-01"] * 4, "time": hours})
+    with pytest.raises(DataError, match="if column time tells such rows apart, write it as 7, 07:30, 0730 or 07:30:00"):
+        read(tmp_path, table)
+
+
+def test_a_time_with_a_fraction_among_hours_is_none(tmp_path):
+    """7.30 may be 18 minutes past seven."""
+    days = [f"2020-01-{d:02}" for d in range(1, 4) for _ in range(24)]
+    hours = [*map(str, range(24))] * 3
+    hours[7] = "7.30"
+    table = opened(tmp_path, "csv", {"date": days, "hour": hours})
+    with pytest.raises(DataError, match=r"line 9: column date-hour is '2020-01-01 7.30', no time"):
+        read(tmp_path, table)
+
+
+MONDAYS = [datetime.date(1949, 12, 5) + k * datetime.timedelta(days=7) for k in range(120)]
+ISO = [day.isocalendar() for day in MONDAYS]
+WEEKS = {
+    "whole weeks": ({"year": [w.year for w in ISO], "week": [f"{w.year}-W{w.week:02}" for w in ISO]}, "week"),
+    "numbers": ({"year": [w.year for w in ISO], "week": [w.week for w in ISO]}, "year-week"),
+    "numbers beside months": (
+        {"year": [w.year for w in ISO], "month": [d.month for d in MONDAYS], "week": [w.week for w in ISO]},
+        "year-week",
+    ),
+    "W and a number": ({"Year": [w.year for w in ISO], "isoweek": [f"W{w.week}" for w in ISO]}, "Year-isoweek"),
+    "in Korean": ({"년도": [w.year for w in ISO], "주차": [f"{w.week}주" for w in ISO]}, "년도-주차"),
+}
+
+
+@pytest.mark.parametrize("case", WEEKS)
+def test_weeks_beside_a_year_are_the_time(tmp_path, case):
+    written, name = WEEKS[case]
+    columns, found = read(tmp_path, opened(tmp_path, "csv", written))
+    assert (columns.time, columns.values, found.gaps) == (name, ["y"], 0)
+    assert found.clock.step_in_words() == "7 days"
+    assert [found.clock.at(k) for k in range(120)] == [f"{w.year}-W{w.week:02}" for w in ISO]
+
+
+def test_weeks_that_iso_8601_has_not_are_said(tmp_path):
+    """The first days of 2021 are of week 53 of 2020."""
+    weeks = [(2020, week) for week in range(1, 53)] + [(2021, 53), (2021, 1)]
+    table = opened(tmp_path, "csv", {"year": [y for y, _ in weeks], "week": [w for _, w in weeks]})
+    with pytest.raises(DataError, match="line 54: column year-week is '2021-W53', no time of the form YYYY-W01"):
+        read(tmp_path, table)
+
+
+DAYS = [datetime.datetime(2019, 3, 1, 6) + k * 6 * HOUR for k in range(900)]
+REPEATED = {
+    "year": [t.year for t in DAYS],
+    "quarter": [(t.month + 1) // 3 % 4 + 1 for t in DAYS],  # of a year that begins in February
+    "month": [t.month for t in DAYS],
+    "week": [int(t.strftime("%U")) for t in DAYS],
+    "day": [t.day for t in DAYS],
+    "hour": [t.hour for t in DAYS],
+    "weekday": [t.weekday() for t in DAYS],
+    "dayofyear": [t.timetuple().tm_yday for t in DAYS],
+    "time": [t.hour + t.minute / 60 for t in DAYS],
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("name", REPEATED)
+def test_what_follows_from_the_time_is_no_series(tmp_path, name, kind):
+    table = opened(tmp_path, kind, {"timestamp": [f"{t:%Y-%m-%d %H:%M}" for t in DAYS], name: REPEATED[name]})
+    columns = choose_columns(table, "timestamp", None)
+    assert (columns.values, columns.parts) == (["y"], [name])
+    other = list(np.random.default_rng(0).integers(0, 12, len(DAYS)))  # by its name alone
+    table = opened(tmp_path, kind, {"timestamp": [f"{t:%Y-%m-%d %H:%M}" for t in DAYS], name: other})
+    assert choose_columns(table, "timestamp", None).values == [name, "y"]
+
+
+def test_months_may_have_names(tmp_path):
+    names = [f"{datetime.date(2000, 1 + k % 12, 1):%B}" for k in range(30)]
+    for month in (names, [name[:3] for name in names], [f"{1 + k % 12}월" for k in range(30)]):
+        written = {"year": [1949 + k // 12 for k in range(30)], "month": month}
+        columns, found = read(tmp_path, opened(tmp_path, "csv", written))
+        assert (columns.time, columns.values) == ("year-month", ["y"])
+        assert (found.clock.at(0), found.clock.at(30), found.gaps) == ("1949-01", "1951-07", 0)
+
+
+@pytest.mark.parametrize("times", [[[k] for k in range(9)], [{"a": k} for k in range(9)]])
+def test_times_that_are_lists_are_said(tmp_path, times):
+    frame = pl.DataFrame({"when": times, "name": ["a", "b", "c"] * 3, "y": range(9)})
+    frame.write_parquet(tmp_path / "a.parquet")
+    for given in (None, "%Y"):
+        with pytest.raises(DataError, match=r"column when holds (List|Struct).* where text or numbers are needed"):
+            choose_columns(open_table(tmp_path / "a.parquet"), "when", None, given)
+
+
+def test_arrays_of_a_dated_table_are_those_of_its_values(tmp_path):
+    read(tmp_path, opened(tmp_path, "csv", OF_DAYS["1 to 24"][0]))
+    assert SeriesArrays(tmp_path).values[:, 0].tolist() == [7 * k % 11 for k in range(72)]
