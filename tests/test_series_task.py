@@ -819,14 +819,15 @@ def test_a_measure_that_is_nan_neither_wins_nor_loses():
 
 def test_baselines_that_are_fitted_on_an_end_are_said():
     nothing, errors = np.zeros((1, 1, 1)), dict.fromkeys((MODEL, "naive", "AR(3)", "ETS", "ARIMA"))
+    known = np.ones((100_001, 1), bool)
     measured = Measured(np.arange(1), nothing, nothing > 0, {}, errors)
-    assert fitted_in_words(measured, 2000, [12]) == ""
-    assert fitted_in_words(measured, 100_001, [12]) == (
+    assert fitted_in_words(measured, 2000, [12], known) == ""
+    assert fitted_in_words(measured, 100_001, [12], known) == (
         "Of the 100,001 steps to train on, baselines are fitted on the end: ETS on the last 2,000, ARIMA on the last "
         "2,000, AR(3) on the last 100,000, the intervals of the naive forecasts on the last 100,000."
     )
     long = dataclasses.replace(measured, errors=dict.fromkeys((MODEL, "naive", "AR(3)", "STL + ETS")))
-    assert fitted_in_words(long, 1681, [24, 168]).endswith("fitted on the end: STL + ETS on the last 1,680.")
+    assert fitted_in_words(long, 1681, [24, 168], known).endswith("fitted on the end: STL + ETS on the last 1,680.")
 
 
 def test_it_is_said_where_the_network_adds_nothing():

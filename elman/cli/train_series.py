@@ -148,7 +148,8 @@ def finish(run: "Run") -> "Measured":
         print(f"mean absolute errors of this model: {', '.join(f'{name} {size:.4g}' for name, size in sizes)}")
     if not statistical.available():
         print("ETS and ARIMA stand beside these with another package: pip install elman[baselines]")
-    if fitted := fitted_in_words(measured, run.task.parts.train, run.config["scale"]["seasons"]):
+    known = run.task.arrays.known[:, : len(run.config["columns"])]
+    if fitted := fitted_in_words(measured, run.task.parts.train, run.config["scale"]["seasons"], known):
         print(fitted)
     print(f"MASE 1 is {unit_in_words(run.config)}; the interval should hold {run.settings.interval:.0%}")
     print(verdict(measured, run.settings.interval))

@@ -143,14 +143,19 @@ def baseline_forecasts(
 
     The naive forecast repeats the last value, the seasonal naive ones the last season, where there is a season; the
     autoregression looks back up to two seasons. ETS and ARIMA stand beside them where statsforecast is installed; where
-    a season is too long for ETS, or there are two, STL takes them out before; these are fitted to filled values too.
+    a season is too long for ETS, or there are two, STL takes them out before; these are fitted on the longest stretch
+    without a missing value, and left out where that is too short in one of the columns.
     """
     first = max(0, train - MOST_FITTED)
     lags = max(1, min(max(2 * seasons[0] + 2, 12), MOST_LAGS, (train - first) // 10))
     past = np.arange(first + max(lags, seasons[-1]) - 1, train - horizon)
     found: dict[str, list[Array]] = {}
+    stretches = statistical.stretches(np.asarray(known), train, seasons)
+    shortest = min(stretch.stop - stretch.start for stretch in stretches)
+    whole = statistical.available() and shortest >= statistical.needed(train, horizon, seasons)
+    methods = statistical.methods(shortest, seasons) if whole else {}
     places = past[:, None] + np.arange(1, horizon + 1)
-    for column, there in zip(np.asarray(values).T, np.asarray(known).T, strict=True):
+    for c, (column, there) in enumerate(zip(np.asarray(values).T, np.asarray(known).T, strict=True)):
         truth, real = column[places], there[places]
         points = {"naive": (naive_points(column, past, horizon), naive_points(column, origins, horizon))}
         for season in (season for season in seasons if season > 1):
@@ -163,11 +168,11 @@ def baseline_forecasts(
         )
         for name, (then, now) in points.items():
             found.setdefault(name, []).append(with_interval(now, then, truth, real, interval))
-        if statistical.available():
-            last = slice(-MOST_PAST, None)
-            some = past[last]
-            both = np.concatenate([some, origins])
-            for name, method in statistical.methods(train, seasons).items():
-                then, now = np.split(method(column, train, both, horizon), [len(some)])
-                found.setdefault(name, []).append(with_interval(now, then, truth[last], real[last], interval))
+        some = past[-MOST_PAST:]
+        both = np.concatenate([some, origins])
+        filled = statistical.repeat_seasons(column, there, seasons[-1]) if methods else column
+        for name, method in methods.items():
+            then, now = np.split(method(filled, stretches[c], both, horizon), [len(some)])
+            forecast = with_interval(now, then, truth[-MOST_PAST:], real[-MOST_PAST:], interval)
+            found.setdefault(name, []).append(forecast)
     return {name: np.stack(columns, axis=2) for name, columns in found.items()}

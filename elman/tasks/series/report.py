@@ -54,8 +54,8 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
     if about["missing"]:
         lines.append(
             f"{about['missing']:,} missing value(s): the model reads the last one before in their place; linear "
-            f"forecasts are fitted to whole windows alone where most are whole, ETS and ARIMA through it; no network "
-            f"is trained on it, nothing measured"
+            f"forecasts are fitted to whole windows alone where most are whole, ETS and ARIMA to the longest stretch "
+            f"without one; no network is trained on it, nothing measured"
         )
     if about["skipped"]:
         lines.append(f"the first {about['skipped']:,} row(s) are left out: not every column has begun there")
@@ -127,15 +127,32 @@ def verdict(measured: Measured, interval: float) -> str:
     )
 
 
-def fitted_in_words(measured: Measured, train: int, seasons: Sequence[int]) -> str:
-    """Which baselines are fitted on the end of the training part alone, in a sentence; empty where none is."""
-    longest = statistical.SEASONS * seasons[-1]
-    ends = {"ETS": statistical.MOST, "ARIMA": statistical.MOST, "STL + ETS": longest}
-    ends |= {name: MOST_FITTED for name in measured.errors if name.startswith("AR") and name not in ends}
-    some = [f"{name} on the last {end:,}" for name, end in ends.items() if name in measured.errors and train > end]
+def fitted_in_words(
+    measured: Measured,
+    train: int,
+    seasons: Sequence[int],
+    known: npt.NDArray[Any],  # (n, C)
+) -> str:
+    """Which baselines are fitted on a part of the training part alone, and which are left out for missing values, in
+    sentences; empty where none is."""
+    most = statistical.most(seasons)
+    length = min(stretch.stop - stretch.start for stretch in statistical.stretches(known, train, seasons))
+    whole = length == min(train, most)
+    own = [name for name in ("ETS", "ARIMA", "STL + ETS") if name in measured.errors]
+    ends: dict[str, int] = dict.fromkeys(own, most) if whole else {}
+    ends |= {name: MOST_FITTED for name in measured.errors if name.startswith("AR") and name not in own}
+    some = [f"{name} on the last {end:,}" for name, end in ends.items() if train > end]
     if train > MOST_FITTED:
         some.append(f"the intervals of the naive forecasts on the last {MOST_FITTED:,}")
-    return f"Of the {train:,} steps to train on, baselines are fitted on the end: {', '.join(some)}." if some else ""
+    says = [f"Of the {train:,} steps to train on, baselines are fitted on the end: {', '.join(some)}."] if some else []
+    stretch = f"the longest stretch of the training part without a missing value, {length:,} steps"
+    if own and not whole:
+        names = " and ".join(own)
+        says.append(f"{names}: fitted on {stretch}; elsewhere that of a season before, or the last one, stands for it.")
+    least = statistical.needed(train, measured.truth.shape[1], seasons)
+    if statistical.available() and length < least:
+        says.append(f"ETS and ARIMA are left out: they need {least:,} steps, and have {stretch}.")
+    return " ".join(says)
 
 
 def unit_in_words(config: Mapping[str, Any]) -> str:
@@ -212,7 +229,8 @@ def write_series_readme(run: Run, measured: Measured) -> None:
     ]
     units = [f"MAE of {name}" for name in columns]
     header = [f"from {count:,} rolling origins", "MASE", "pinball loss", "in the interval", *units]
-    fitted = fitted_in_words(measured, run.task.parts.train, run.config["scale"]["seasons"])
+    known = run.task.arrays.known[:, : len(columns)]
+    fitted = fitted_in_words(measured, run.task.parts.train, run.config["scale"]["seasons"], known)
     words = (
         f"{verdict(measured, run.settings.interval)} MASE and the pinball loss are means over all columns, in units of "
         f"{unit_in_words(run.config)}.{fitted and f' {fitted}'}"
