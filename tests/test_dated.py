@@ -143,6 +143,23 @@ def test_hour_24_ends_its_day_and_is_written_back(tmp_path, form):
     assert "the hour 24 is read as the midnight that ends its day" in describe_series(config, Parts(50, 60, 72))
 
 
+def test_a_clock_of_twelve_hours(tmp_path):
+    for form in ("%I:%M:%S %p", "%I:%M %p", "%-I:%M%p", "%-I %p"):
+        moments = HALVES if "M" in form else HOURS
+        written = {"Date": [f"{t:%-m/%-d/%Y}" for t in moments], "Time": [t.strftime(form) for t in moments]}
+        columns, found = read(tmp_path, opened(tmp_path, "csv", written))
+        assert (columns.time, found.gaps, columns.values) == ("Date-Time", 0, ["y"])
+        assert (found.clock.at(0), moment(found.clock)) == (f"{moments[0]:%-m/%-d/%Y %H:%M:%S}", moments[0])
+
+
+def test_several_series_in_one_file_are_said(tmp_path):
+    days = [f"2020-01-{d:02}" for d in range(1, 10)]
+    for dates in (days * 2, sorted(days * 2)):
+        table = opened(tmp_path, "csv", {"date": dates, "shop": ["a", "b"] * 9})
+        with pytest.raises(DataError, match="where the file holds several series, --series-column names them"):
+            read(tmp_path, table)
+
+
 def test_hours_from_0_to_24_are_refused(tmp_path):
     """Midnight is there twice, at the end of a day and at the beginning of the next."""
     days = [f"2020-01-{d:02}" for d in range(1, 4) for _ in range(25)]

@@ -427,6 +427,9 @@ def test_columns_without_numbers_are_left_out(tmp_path):
     file.write_text('date,high,warm\n2020-01-01,1,\n2020-01-02,2,"1.020,5"\n2020-01-03,2,"3,5"\n')
     advice = "warm, which begins with '1.020,5': write thousands without a point, and decimals with one"
     assert choose_columns(open_table(file), None, None).left_out == [advice]
+    file.write_text('date,from,load\n2020-01-01,a,"1,5"\n2020-01-02,a,"2,5"\n')
+    with pytest.raises(DataError, match=r"no column of numbers .*: load begins with '1,5': write decimals"):
+        choose_columns(open_table(file), None, None)
 
 
 @pytest.mark.parametrize("rows", [3, 100_000])

@@ -132,6 +132,22 @@ def test_any_format_can_be_given(tmp_path):
         read_series(table, choose_columns(table, None, None, "YYMMDD"), tmp_path)
 
 
+@pytest.mark.parametrize("form", ["%Y년 %m월", "%b-%y", "%B %Y", "%m/%Y", "%Y"])
+def test_a_format_may_have_no_day(tmp_path, form):
+    moments = MONTHS[::12] if form == "%Y" else MONTHS
+    pl.DataFrame({"time": [t.strftime(form) for t in moments], "y": [k % 7 for k in range(len(moments))]}).write_csv(
+        tmp_path / "a.csv"
+    )
+    found = read_series(table := open_table(tmp_path / "a.csv"), choose_columns(table, None, None, form), tmp_path)
+    assert (found.gaps, found.clock.unit, found.clock.at(0)) == (0, "month", moments[0].strftime(form))
+
+
+def test_a_form_that_is_not_known_may_be_given(tmp_path):
+    (tmp_path / "a.csv").write_text("time,y\n01-Jan-2010,1\n")
+    with pytest.raises(DataError, match=r"no time: .*; --time-format gives any other way to write it, as '%d %b %Y'"):
+        read_series(table := open_table(tmp_path / "a.csv"), choose_columns(table, None, None), tmp_path)
+
+
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of this process cannot be set")
 @pytest.mark.parametrize(
     ("form", "write", "after"),

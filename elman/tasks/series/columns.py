@@ -84,8 +84,9 @@ def choose_columns(
     counting = [name for name in numbers if head.height >= SURE and _counts_rows(head[name])]
     chosen = values or [name for name in numbers if name not in counting] or numbers
     if not chosen:
-        first = head[others[0]][0] if others and head.height else None
-        begins = f": {others[0]} begins with {first!r}{mend(str(first))}" if first else ""
+        name = next((name for name in others if _begins(head[name])), others[0] if others else "")
+        first = head[name][0] if others and head.height else None
+        begins = f": {name} begins with {first!r}{mend(str(first))}" if first else ""
         raise DataError(f"{table.file} has no column of numbers beside its time column {time!r}{begins}")
     if head.height and _is_row(time, chosen, head):
         raise DataError(

@@ -114,7 +114,7 @@ def _check_order(table: Table, column: pl.Series, times: Array, last: float | No
         place = int(late.argmax())
         twice = times[place] == before[place]
         again = "occurs twice" if twice else "comes after a later one"
-        advice = ""
+        advice = "; where the file holds several series, --series-column names them"
         if twice and hours:
             advice = "; where clocks were put back, write times with their offset, as 2024-10-27T02:00:00+01:00 is"
         elif twice and (clock := hour_column(table)) not in (None, column.name):

@@ -179,8 +179,8 @@ def _digits(hours: pl.Series) -> int:
 
 
 def _clock(hours: pl.Series, digits: int) -> pl.Series:
-    """Hours and times of a day (7, 0730, 7:30, 07:30:00 or 07.30.00, but not 7.30, which may be 18 minutes past seven)
-    as HH:MM or HH:MM:SS; what is none stays as it is."""
+    """Hours and times of a day (7, 0730, 7:30, 07:30:00, 07.30.00, 7:30 PM; not 7.30, which may be 7:18) as HH:MM or
+    HH:MM:SS; what is none stays as it is."""
     padded = pl.select(pl.when(hours.str.contains(r"^\d+$")).then(hours.str.zfill(digits)).otherwise(hours)).to_series()
     for pattern, plain in (
         (r"^(\d\d)$", "${1}:00"),
@@ -190,7 +190,9 @@ def _clock(hours: pl.Series, digits: int) -> pl.Series:
         (r"^(\d):", "0${1}:"),
     ):
         padded = padded.str.replace(pattern, plain)
-    return padded
+    noon = hours.str.to_uppercase().str.replace(r"^([\d:]+) ?([AP]M)$", "${1}:00 ${2}")
+    noon = noon.str.replace(r"^(\d+:\d+) ", "${1}:00 ").str.replace(r"^(\d+:\d+:\d+):00 ", "${1} ")
+    return noon.str.to_time("%I:%M:%S %p", strict=False).dt.strftime("%H:%M:%S").fill_null(padded)
 
 
 def repeating(

@@ -26,7 +26,7 @@ MOST = 0.95  # of digits that read as a calendar: the others are misspelt, and s
 SURE = 8  # digits from which a calendar is meant, even where the numbers have equal steps
 ACCEPTED = (
     "a number, 2024-05, 2024-05-31, 2024/05/31, 2024.05.31, 31.05.2024, 05/31/2024, 20240531, 202405, 2024Q2, or "
-    "2024-05-31 12:00:00"
+    "2024-05-31 12:00:00; --time-format gives any other way to write it, as '%d %b %Y' or '%m/%d/%Y %I:%M %p' do"
 )
 QUARTERS = {"-Q1": "-01-01", "-Q2": "-04-01", "-Q3": "-07-01", "-Q4": "-10-01"}
 OCTOBER = {"-1-01": "-10-01"}  # 2024.10 as a number is 2024.1
@@ -178,6 +178,8 @@ class Reading:
             form = self.form
             if re.search("%[HIkl]", form) and not re.search("%[McRTX+]", form):  # Polars reads no hour without minutes
                 texts, form = texts + " 00", form + " %M"
+            if not re.search("%[dejsDFcxv+UWVuwaA]", form):  # nor every month without a day
+                texts, form = texts + " 01", form + " %d"
             return texts.str.to_datetime(form, time_unit="us", strict=False, exact=True).cast(pl.Int64)
         if not self.zone:
             return FORMS[self.form].times(texts)
