@@ -67,6 +67,8 @@ def forecast(
         print(out.getvalue(), end="")
     else:
         write_atomically(output, out.getvalue().encode())
+    for doubt in past.doubts:
+        print(doubt, file=sys.stderr)
     read = past.known[-forecaster.reach :]
     if not read.all():
         print(

@@ -9,6 +9,7 @@ import polars as pl
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.files.tables import Table, as_strings, choose_column, has_strings, is_index
 from elman.tasks.series.dated import repeating, usual_times
+from elman.tasks.series.doubts import thousands
 from elman.tasks.series.times import ACCEPTED, FORMS, NUMBER, Reading, readings
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
@@ -29,6 +30,7 @@ class Columns:
         index: columns that only number the rows, or have no name, left out too.
         parts: columns that repeat the time, its year and month for instance, left out too.
         time_format: how the times are written, if the user said so.
+        doubts: a sentence for each column of numbers that may not mean what they say.
     """
 
     time: str
@@ -39,6 +41,7 @@ class Columns:
     index: list[str] = field(default_factory=list)
     parts: list[str] = field(default_factory=list)
     time_format: str | None = None
+    doubts: list[str] = field(default_factory=list)
 
 
 def choose_columns(
@@ -93,11 +96,12 @@ def choose_columns(
             f"{table.file}, line 1 holds values where the columns' names should be: put a line of names before it, "
             f"such as time,value"
         )
+    doubts = [doubt for name in [*chosen, *read, *future] if (doubt := thousands(head[name]))]
     if values:
-        return Columns(time, values, list(read), list(future), time_format=time_format)
+        return Columns(time, values, list(read), list(future), time_format=time_format, doubts=doubts)
     index = [name for name in others if name not in chosen and (is_index(name) or name in counting)]
     left_out = [name + _begins(head[name]) for name in others if name not in chosen + index + parts]
-    return Columns(time, chosen, list(read), list(future), left_out, index, parts, time_format)
+    return Columns(time, chosen, list(read), list(future), left_out, index, parts, time_format, doubts)
 
 
 def _first_of_times(table: Table, head: pl.DataFrame) -> str:

@@ -1,6 +1,7 @@
 """A trained series model, opened to forecast."""
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from elman.tasks.series.clock import Clock
 from elman.tasks.series.columns import choose_columns
 from elman.tasks.series.data import SeriesArrays, read_series
 from elman.tasks.series.dated import dated
+from elman.tasks.series.doubts import missing_codes
 from elman.tasks.series.features import Features
 from elman.tasks.series.model import SeriesModel
 from elman.tasks.series.run import JOB, latest_origins
@@ -41,6 +43,7 @@ class Past:
         first: which of its steps the first of these is.
         future: the columns that are known ahead in these steps and after them, (n and more, J).
         times: of these rows and those after them, (n and more,), if they are irregular.
+        doubts: a sentence for each column of numbers that may not mean what they say.
     """
 
     values: Array
@@ -49,6 +52,7 @@ class Past:
     first: int
     future: Array
     times: Array | None = None
+    doubts: Sequence[str] = ()
 
     def at(self, place: int) -> str:
         """The time of a place in `values`, or after it."""
@@ -111,7 +115,8 @@ class Forecaster(runs.Opened[SeriesSettings]):
                 f"{file} ends {missing} step(s) too early: {', '.join(self.features.columns)} must be there for the "
                 f"{self.settings.horizon} steps after the last value, in rows whose {', '.join(self.columns)} are empty"
             )
-        return Past(values, known, clock, first, future, times)
+        doubts = columns.doubts + missing_codes([*columns.values, *columns.read], values, known)
+        return Past(values, known, clock, first, future, times, doubts)
 
     def forecast(self, past: Past) -> Array:
         """Lower quantile, median and upper quantile of the next K values of each column, (K, C, 3).

@@ -67,6 +67,7 @@ def describe_series(config: Mapping[str, Any], parts: Parts) -> list[str]:
         )
     if about.get("parts"):  # likewise
         lines.append(f"left out, for it is part of a time: column {' and '.join(map(repr, about['parts']))}")
+    lines += about.get("doubts", [])  # likewise
     if clock.hour_24:
         lines.append("the hour 24 is read as the midnight that ends its day")
     if doubtful(clock.form):

@@ -18,6 +18,7 @@ from elman.tasks.series.calibration import adapt, calibrate, write_margin
 from elman.tasks.series.clock import Clock
 from elman.tasks.series.columns import Columns
 from elman.tasks.series.data import Read, SeriesArrays, read_series
+from elman.tasks.series.doubts import missing_codes
 from elman.tasks.series.features import Features, find_calendar
 from elman.tasks.series.linear.choose import LATEST, find_reach
 from elman.tasks.series.measures import Errors, baseline_forecasts, measure_forecasts
@@ -84,7 +85,7 @@ class SeriesJob:
         features, scale = _without_calendar(features, scale)
         np.save(folder / LINEAR, np.concatenate([linear, deviation.T[..., None]], axis=-1))
         return {
-            "data": {"file": data.table.file.name, "sha256": data.sha256, **_in_words(found, data.columns)},
+            "data": {"file": data.table.file.name, "sha256": data.sha256, **_in_words(found, data.columns, arrays)},
             "clock": dataclasses.asdict(found.clock),
             "time": data.columns.time,
             "columns": data.columns.values,
@@ -260,7 +261,8 @@ def measure(run: Run) -> Measured:
     return Measured(origins, values[places], known[places], forecasts, errors)
 
 
-def _in_words(found: Read, columns: Columns) -> dict[str, Any]:
+def _in_words(found: Read, columns: Columns, arrays: SeriesArrays) -> dict[str, Any]:
     """What config.json keeps of how the data was."""
     about = {field.name: getattr(found, field.name) for field in dataclasses.fields(found) if field.name != "clock"}
-    return {**about, "left_out": columns.left_out, "index": columns.index, "parts": columns.parts}
+    doubts = columns.doubts + missing_codes([*columns.values, *columns.read], arrays.values, arrays.known)
+    return {**about, "left_out": columns.left_out, "index": columns.index, "parts": columns.parts, "doubts": doubts}
