@@ -87,6 +87,11 @@ OF_DAYS = {
         HALVES,
         "2020-01-01 00:30",
     ),
+    "hours with a word": (
+        {"date": [f"{t:%Y%m%d}" for t in HOURS], "시간": [f"{t.hour}시" for t in HOURS]},
+        HOURS,
+        "2020-01-02 01:00",
+    ),
     "digits without zeros before them": (
         {"date": [f"{t:%Y%m%d}" for t in HALVES], "time": [100 * t.hour + t.minute for t in HALVES]},
         HALVES,
@@ -122,6 +127,7 @@ WITH_24 = {
     "YYYYMMDDHH": "{day:%Y%m%d}{hour:02}",
     "YYYYMMDDHHMMSS": "{day:%Y%m%d}{hour:02}{minute:02}00",
     "DD.MM.YYYY HH:MM": "{day:%d.%m.%Y} {hour:02}:{minute:02}",
+    "YYYY-MM-DD H:MM": "{day:%Y-%m-%d} {hour}:{minute:02}",
 }
 
 

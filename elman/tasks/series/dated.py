@@ -179,8 +179,9 @@ def _digits(hours: pl.Series) -> int:
 
 
 def _clock(hours: pl.Series, digits: int) -> pl.Series:
-    """Hours and times of a day (7, 0730, 7:30, 07:30:00, 07.30.00, 7:30 PM; not 7.30, which may be 7:18) as HH:MM or
-    HH:MM:SS; what is none stays as it is."""
+    """Hours and times of a day (7, 7시, 0730, 7:30, 07:30:00, 07.30.00, 7:30 PM; not 7.30, which may be 7:18) as HH:MM
+    or HH:MM:SS; what is none stays as it is."""
+    hours = hours.str.replace(r"^(\d{1,2}) ?[h시]$", "${1}")
     padded = pl.select(pl.when(hours.str.contains(r"^\d+$")).then(hours.str.zfill(digits)).otherwise(hours)).to_series()
     for pattern, plain in (
         (r"^(\d\d)$", "${1}:00"),

@@ -44,8 +44,8 @@ class Form:
         pattern: what matches it, as a regular expression.
         plain: the match as Polars is to read it, with ${1} for the first group.
         read: how Polars reads that.
-        write: how it is written back, for strftime; {q}, {m} and {d} are quarter, month and day without a zero before
-            them; "T" or " " alone is ISO 8601 with that between day and hour.
+        write: how it is written back, for strftime; {q}, {m}, {d} and {h} are quarter, month, day and hour without a
+            zero before them; "T" or " " alone is ISO 8601 with that between day and hour.
         mend: what is replaced by what in `plain`.
     """
 
@@ -95,12 +95,17 @@ def _forms() -> list[Form]:
         Form("YYYY-MM-DD HH:MM", rf"^{day} \d{{2}}:\d{{2}}$", "", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M"),
         Form("YYYY-MM-DDTHH:MM", rf"^{day}T\d{{2}}:\d{{2}}$", "", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M"),
         Form("YYYY-MM-DD HH:MM:SS", f"^{day} {seconds}$", "", "%Y-%m-%d %H:%M:%S%.f", " "),
+        Form("YYYY-MM-DD H:MM", rf"^{day} \d{{1,2}}:\d{{2}}$", "", "%Y-%m-%d %H:%M", "%Y-%m-%d {h}:%M"),
+        Form("YYYY-MM-DD H:MM:SS", rf"^{day} \d{{1,2}}:\d{{2}}:\d{{2}}$", "", ISO, "%Y-%m-%d {h}:%M:%S"),
         Form(LOCAL, f"^{day}T{seconds}$", "", "%Y-%m-%dT%H:%M:%S%.f", "T"),
         Form(
             INSTANT, rf"^({day})[T ]({seconds}(?:Z|[+-]\d{{2}}:?\d{{2}}))$", "${1}T${2}", "%Y-%m-%dT%H:%M:%S%.f%#z", "T"
         ),
         Form("YYYYQ1", r"^(\d{4})Q([1-4])$", "${1}-Q${2}", "%Y-%m-%d", "%YQ{q}", QUARTERS),
         Form("YYYY-Q1", r"^(\d{4})-Q([1-4])$", "${1}-Q${2}", "%Y-%m-%d", "%Y-Q{q}", QUARTERS),
+        Form("YYYY Q1", r"^(\d{4}) Q([1-4])$", "${1}-Q${2}", "%Y-%m-%d", "%Y Q{q}", QUARTERS),
+        Form("Q1 YYYY", r"^Q([1-4]) (\d{4})$", "${2}-Q${1}", "%Y-%m-%d", "Q{q} %Y", QUARTERS),
+        Form("Q1-YYYY", r"^Q([1-4])-(\d{4})$", "${2}-Q${1}", "%Y-%m-%d", "Q{q}-%Y", QUARTERS),
         Form("YYYY-W01", r"^(\d{4})-W(\d{2})$", "${1}-W${2}-1", "%G-W%V-%u", "%G-W%V"),
         Form("YYYYMM", f"^{Y}{MONTH}$", "${1}-${2}-01", "%Y-%m-%d", "%Y%m"),
         Form("YYYYWW", rf"^{Y}(0[1-9]|[1-4]\d|5[0-3])$", "${1}-W${2}-1", "%G-W%V-%u", "%G%V"),
@@ -131,10 +136,16 @@ def _forms() -> list[Form]:
         "DD/MM/YYYY": (r"\d{2}/\d{2}/\d{4}", "%d/%m/%Y", "%d/%m/%Y"),
         "D/M/YYYY": (r"\d{1,2}/\d{1,2}/\d{4}", "%d/%m/%Y", "{d}/{m}/%Y"),
     }
-    hours = {"": ("", ""), " HH:MM": (r" \d{2}:\d{2}", " %H:%M"), " HH:MM:SS": (r" \d{2}:\d{2}:\d{2}", " %H:%M:%S")}
+    hours = {
+        "": ("", "", ""),
+        " HH:MM": (r" \d{2}:\d{2}", " %H:%M", " %H:%M"),
+        " HH:MM:SS": (r" \d{2}:\d{2}:\d{2}", " %H:%M:%S", " %H:%M:%S"),
+        " H:MM": (r" \d{1,2}:\d{2}", " %H:%M", " {h}:%M"),
+        " H:MM:SS": (r" \d{1,2}:\d{2}:\d{2}", " %H:%M:%S", " {h}:%M:%S"),
+    }
     forms += [
-        Form(name + clock, f"^{pattern}{more}$", "", read + way, write + way)
-        for (name, (pattern, read, write)), (clock, (more, way)) in itertools.product(days.items(), hours.items())
+        Form(name + clock, f"^{pattern}{more}$", "", read + way, write + back)
+        for (name, (pattern, read, write)), (clock, (more, way, back)) in itertools.product(days.items(), hours.items())
     ]
     return forms
 
@@ -280,8 +291,8 @@ def write_time(moment: datetime.datetime, reading: Reading) -> str:
     write = FORMS[reading.form].write
     if reading.hour_24 and moment.time() == datetime.time():
         moment -= datetime.timedelta(days=1)
-        write = write.replace("%H", "24") if "%" in write else f"%Y-%m-%d{write}24:00:00"
+        write = re.sub("%H|{h}", "24", write) if "%" in write else f"%Y-%m-%d{write}24:00:00"
     if "%" not in write:
         return moment.isoformat(sep=write) + ("Z" if reading.form == INSTANT else "")
-    plain = {"{q}": (moment.month + 2) // 3, "{m}": moment.month, "{d}": moment.day}
-    return re.sub(r"{[qmd]}", lambda found: str(plain[found[0]]), moment.strftime(write))
+    plain = {"{q}": (moment.month + 2) // 3, "{m}": moment.month, "{d}": moment.day, "{h}": moment.hour}
+    return re.sub(r"{[qmdh]}", lambda found: str(plain[found[0]]), moment.strftime(write))
