@@ -87,6 +87,22 @@ OF_DAYS = {
         HALVES,
         "2020-01-01 00:30",
     ),
+    "year to minute": (
+        {
+            "YEAR": [t.year for t in HALVES],
+            "MO": [t.month for t in HALVES],
+            "DY": [t.day for t in HALVES],
+            "HR": [t.hour for t in HALVES],
+            "Minute": [t.minute for t in HALVES],
+        },
+        HALVES,
+        "2020-01-01 00:30",
+    ),
+    "a date, hours from 1 to 24 and minutes": (
+        {"날짜": [f"{d}" for d, _ in ENDING], "시": [h for _, h in ENDING], "분": [0 for _ in ENDING]},
+        HOURS,
+        "2020-01-02 01:00",
+    ),
     "hours with a word": (
         {"date": [f"{t:%Y%m%d}" for t in HOURS], "시간": [f"{t.hour}시" for t in HOURS]},
         HOURS,
@@ -245,6 +261,14 @@ def test_what_follows_from_the_time_is_no_series(tmp_path, name, kind):
     other = list(np.random.default_rng(0).integers(0, 12, len(DAYS)))  # by its name alone
     table = opened(tmp_path, kind, {"timestamp": [f"{t:%Y-%m-%d %H:%M}" for t in DAYS], name: other})
     assert choose_columns(table, "timestamp", None).values == [name, "y"]
+
+
+def test_a_year_and_its_days_are_the_time(tmp_path):
+    days = [datetime.date(2019, 11, 20) + datetime.timedelta(days=k) for k in range(500)]
+    written = {"YEAR": [d.year for d in days], "DOY": [d.timetuple().tm_yday for d in days]}
+    columns, found = read(tmp_path, opened(tmp_path, "csv", written))
+    assert (columns.time, columns.values, found.gaps, moment(found.clock).date()) == ("YEAR-DOY", ["y"], 0, days[0])
+    assert [found.clock.at(k) for k in range(500)] == [f"{d:%Y-%j}" for d in days]
 
 
 def test_months_may_have_names(tmp_path):

@@ -18,17 +18,21 @@ PARTS = {
     "date": ("date", "날짜", "일자", "기준일"),
     "year": ("year", "연도", "년도", "년", "yyyy"),
     "quarter": ("quarter", "분기", "qtr"),
-    "month": ("month", "월", "mm"),
+    "month": ("month", "월", "mm", "mo"),
     "week": ("week", "isoweek", "iso_week", "weeknum", "주", "주차"),
-    "day": ("day", "일", "dd"),
-    "hour": ("hour", "time", "시", "시간", "시각", "hh"),
+    "day": ("day", "일", "dd", "dy"),
+    "hour": ("hour", "time", "시", "시간", "시각", "hh", "hr"),
+    "minute": ("minute", "분"),
     "weekday": ("weekday", "dayofweek", "day_of_week", "요일"),
     "day of the year": ("dayofyear", "day_of_year", "doy"),
 }
 WAYS = (
+    ("year", "month", "day", "hour", "minute"),
     ("year", "month", "day", "hour"),
+    ("date", "hour", "minute"),
     ("date", "hour"),
     ("year", "month", "day"),
+    ("year", "day of the year"),
     ("year", "week"),
     ("year", "month"),
     ("year", "quarter"),
@@ -39,6 +43,7 @@ FOLLOWS = {
     "month": ("month",),
     "day": ("day", "weekday"),
     "hour": ("hour",),
+    "minute": ("minute",),
     "weekday": ("weekday",),
     "day of the year": ("ordinal_day",),
 }
@@ -88,10 +93,15 @@ class DatedTable:
             return times + "Q" + texts["quarter"]
         if "week" in texts:
             return times + "-W" + texts["week"].str.zfill(2)
-        for part in ("month", "day"):
+        for part, digits in (("month", 2), ("day", 2), ("day of the year", 3)):
             if part in texts:
-                times = times + "-" + texts[part].str.zfill(2)
-        return times + " " + _clock(texts["hour"], self._digits) if "hour" in texts else times
+                times = times + "-" + texts[part].str.zfill(digits)
+        if "hour" not in texts:
+            return times
+        clock = _clock(texts["hour"], self._digits)
+        if "minute" in texts:
+            clock = clock.str.replace(r":00$", "") + ":" + texts["minute"].str.zfill(2)
+        return times + " " + clock
 
     @cached_property
     def _digits(self) -> int:
@@ -139,7 +149,8 @@ def _ways(table: Table) -> list[dict[str, str]]:
 def _tells_apart(table: Table, way: Mapping[str, str], series: str | None) -> bool:
     """Whether a column holds hours of a day, which tell rows of the same day apart. Beside days that differ it holds
     something of each day, when the sun rises for instance."""
-    days = [name for part, name in way.items() if part != "hour"] + ([series] if series in table.columns else [])
+    days = [name for part, name in way.items() if part not in ("hour", "minute")]
+    days += [series] if series is not None and series in table.columns else []
     columns = [*days, way["hour"]]
     rows = _whole(table, columns)
     if not all(has_strings(rows[name]) for name in columns):

@@ -91,6 +91,7 @@ def _forms() -> list[Form]:
     forms = [
         Form("YYYY-MM", r"^(\d{4}-\d{2})$", "${1}-01", "%Y-%m-%d", "%Y-%m"),
         Form("YYYY-MM-DD", f"^{day}$", "", "%Y-%m-%d", "%Y-%m-%d"),
+        Form("YYYY-DDD", r"^\d{4}-\d{3}$", "", "%Y-%j", "%Y-%j"),
         Form("YYYY/MM", r"^(\d{4}/\d{2})$", "${1}/01", "%Y/%m/%d", "%Y/%m"),
         Form("YYYY-MM-DD HH:MM", rf"^{day} \d{{2}}:\d{{2}}$", "", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M"),
         Form("YYYY-MM-DDTHH:MM", rf"^{day}T\d{{2}}:\d{{2}}$", "", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M"),
