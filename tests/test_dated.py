@@ -103,6 +103,11 @@ OF_DAYS = {
         HOURS,
         "2020-01-02 01:00",
     ),
+    "times of a day": (
+        {"date": [f"{t:%Y%m%d}" for t in HALVES], "time": [f"{t:%H:%M}" for t in HALVES]},
+        HALVES,
+        "2020-01-01 00:30",
+    ),
     "hours with a word": (
         {"date": [f"{t:%Y%m%d}" for t in HOURS], "시간": [f"{t.hour}시" for t in HOURS]},
         HOURS,
@@ -134,6 +139,18 @@ def test_times_of_a_day_beside_a_date(tmp_path, monkeypatch, case, kind, rows):
     assert found.clock.step == (moments[1] - moments[0]) / datetime.timedelta(microseconds=1)
     assert found.clock.at(len(moments)) == following
     assert read(tmp_path, open_table(tmp_path / f"a.{kind}"), columns.time)[1].clock == found.clock
+
+
+@pytest.mark.parametrize("form", ["%H:%M", "%H:%M:%S"])
+def test_minutes_beside_times_of_a_day_are_no_seconds(tmp_path, form):
+    written = {
+        "date": [f"{t:%Y-%m-%d}" for t in HALVES],
+        "time": [t.strftime(form) for t in HALVES],
+        "minute": [t.minute for t in HALVES],
+    }
+    columns, found = read(tmp_path, opened(tmp_path, "csv", written))
+    assert (columns.time, columns.values, columns.parts) == ("date-time", ["y"], ["minute"])
+    assert (found.clock.step_in_words(), moment(found.clock)) == ("30 minutes", HALVES[0])
 
 
 WITH_24 = {

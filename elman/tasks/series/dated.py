@@ -53,6 +53,7 @@ NEAR = {"year": "year", "week": "week"}
 YEAR_IN_WEEKS = 51  # by at least so much weeks are off that are of one year here and of the next one there
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 CLOCK = r"^(([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?|24:00(:00(\.0+)?)?)$"
+WHOLE_HOUR = r"^(\d\d):00$"
 MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?$"
 """What a program writes behind a date that it holds as a moment."""
 
@@ -100,7 +101,7 @@ class DatedTable:
             return times
         clock = _clock(texts["hour"], self._digits)
         if "minute" in texts:
-            clock = clock.str.replace(r":00$", "") + ":" + texts["minute"].str.zfill(2)
+            clock = clock.str.extract(WHOLE_HOUR) + ":" + texts["minute"].str.zfill(2)
         return times + " " + clock
 
     @cached_property
@@ -156,7 +157,10 @@ def _tells_apart(table: Table, way: Mapping[str, str], series: str | None) -> bo
     if not all(has_strings(rows[name]) for name in columns):
         return False
     hours = _texts(table, rows, {"hour": way["hour"]})["hour"].drop_nulls()
-    are_hours = len(hours) and _clock(hours, _digits(hours)).str.contains(CLOCK).sum() >= MOST * len(hours)
+    clock = _clock(hours, _digits(hours))
+    are_hours = len(hours) and clock.str.contains(CLOCK).sum() >= MOST * len(hours)
+    if "minute" in way and not clock.str.contains(WHOLE_HOUR).all():
+        return False
     return bool(are_hours) and rows.select(days).n_unique() < rows.n_unique()
 
 
