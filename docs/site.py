@@ -77,8 +77,7 @@ def write_pages(sources: Path) -> None:
         with open(sources / f"api{suffix}.md", "a", encoding="utf-8") as reference:
             for name in elman.__all__:
                 reference.write(f"\n::: {getattr(elman, name).__module__}.{name}\n")
-                if name == "Trace":  # whose arrays are another class's
-                    reference.write("    options:\n      inherited_members: true\n")
+            reference.write("\n::: elman.explain._trace.Trace\n    options:\n      inherited_members: true\n")
     (sources / "decisions.md").write_text(_on_the_site(docs / "decisions" / "README.md"), encoding="utf-8")
 
 
