@@ -46,8 +46,8 @@ from elman.explain.experiments import (
     weighting,
     written,
 )
-from elman.explain.experiments.batch import find_shared, lighten
-from elman.explain.experiments.call import Call, Lengths
+from elman.explain.experiments.batch import find_listed, find_shared, lighten
+from elman.explain.experiments.call import Lengths
 from elman.explain.experiments.clock import Clock
 from elman.explain.experiments.make_call import make_call
 from elman.explain.experiments.not_checked import NotChecked, Refused
@@ -120,7 +120,8 @@ def doctor(
     Args:
         model: the module.
         input: what it is called with: a tensor of numbers or ids, a PackedSequence, a tuple of positional or a dict of
-            keyword arguments. The first tensor among them holds the sequences that are changed.
+            keyword arguments, which may hold lists, dicts and dataclasses. The first tensor among them holds the
+            sequences that are changed; or a list does, of one tensor for each sample.
         batch_dim: the axis of `input` that you call batch; None for one sequence. Default: 0.
         time_dim: the axis that you call time. Default: the other one of the first two.
         causal: whether output at a step must not depend on later input. Default: False.
@@ -136,9 +137,11 @@ def doctor(
         A `Report`: `.ok`, the findings with code, severity, sentence, evidence and mend, `.raise_if_bad()` for tests.
 
     Raises:
-        TypeError: model is no module, or what goes in or comes out holds no tensor.
+        TypeError: model is no module, or what goes in or comes out holds no tensor, or a nested one, or
+            tensors of different sizes, one a sample.
         IndexError: the input has no axis batch_dim or time_dim.
-        ValueError: the input is empty, the axes are one, lengths do not fit, or there is no such language.
+        ValueError: the input is empty, the axes are one, lengths do not fit, a sparse tensor is too large to be changed
+            as a dense one, or there is no such language.
         Exception: whatever the model raises for `input` as it is.
 
     Example:
@@ -170,7 +173,7 @@ def doctor(
             findings, checked, unchecked = _examined(patient, experiments)
         found = ordered(findings)
         return Report(
-            _about(patient, call),
+            _about(patient),
             tuple(finding for finding in found if finding.severity != "note"),
             tuple(finding for finding in found if finding.severity == "note"),
             tuple(checked),
@@ -188,6 +191,7 @@ def _examined(
     try:
         patient.clock.begin(say("the model as it is", "모델을 있는 그대로 실행"))
         patient.run()
+        find_listed(patient)
         find_shared(patient)
         lighten(patient)
         findings += finite.finite_input(patient)
@@ -211,7 +215,8 @@ def _examined(
     return findings, checked, unchecked
 
 
-def _about(patient: Patient, call: Call) -> str:
+def _about(patient: Patient) -> str:
+    call = patient.given
     shape, model = tuple(call.values.shape), type(patient.model).__name__
     left = patient.call.samples
     packed = call.values is not call.sequences

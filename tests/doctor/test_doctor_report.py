@@ -175,7 +175,7 @@ WRONG = {
     "sequences in a list": (
         lambda: elman.doctor(Tagger(nn.GRU), [x[0], x[1, :3], x[2, :5]]),
         TypeError,
-        r"list of sequences of different lengths.*pack_sequence",
+        r"list of tensors of different sizes.*pack_sequence",
     ),
     "scripted": (
         lambda: elman.doctor(torch.jit.trace(Tagger(nn.GRU), x), x),

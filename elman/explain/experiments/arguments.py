@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import torch
 from torch import Tensor
 
 from elman.explain._language import say
@@ -10,7 +11,6 @@ from elman.explain.experiments import pairs
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.changes import DRAWS
 from elman.explain.experiments.evidence import evidence
-from elman.explain.experiments.influence import differing
 from elman.explain.experiments.mixers import explain
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.patient import Patient, Results
@@ -59,9 +59,16 @@ def _moving(patient: Patient, place: int) -> tuple[bool, bool]:
 
 
 def _moves(patient: Patient, call: Call, training: bool, seed: int) -> bool:
-    runs = [patient.attempt(one, training=training, seed=seed) for one in (patient.call, patient.changes.all(call))]
+    change = patient.changes.some if seed % 2 else patient.changes.all  # of few ids there is one other choice for all
+    runs = [patient.attempt(one, training=training, seed=seed) for one in (patient.call, change(call))]
     results: list[Results] = [run for run in runs if run is not None]
-    return len(results) < len(runs) or bool(differing(*results))
+    return len(results) < len(runs) or _differ_at_all(*results)
+
+
+def _differ_at_all(before: Results, after: Results) -> bool:
+    """Whether any number differs, be it by less than rounding might: all else of the two runs is the same, and a loss
+    in bfloat16 moves by a step or two."""
+    return before.keys() != after.keys() or any(not torch.equal(value, after[name]) for name, value in before.items())
 
 
 def _mixed(patient: Patient, place: int) -> Finding | None:

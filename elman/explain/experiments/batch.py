@@ -6,12 +6,42 @@ import torch
 
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.influence import differing
+from elman.explain.experiments.make_call import RAGGED, of_listed_samples, without_the_last_of_a_ragged_list
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.resized import of_samples, same_in
+from elman.explain.experiments.trial import Trial
 
 FEW = 4  # samples of a large model's batch that are examined
 MOST_WAYS = 64  # of one sample more: five arguments that may be shared, or not
 HEAVY = 10**9  # multiplications, roughly, of a run that is large
+
+
+def find_listed(patient: Patient) -> None:
+    """Whether a list of tensors that the model takes holds one for each sample: then it takes fewer of them.
+
+    Where it takes less of each tensor as well, each sample must move its own results alone.
+
+    Raises:
+        TypeError: these tensors are of different sizes.
+    """
+    own, other = patient.call, of_listed_samples(patient.call)
+    cut = without_the_last_of_a_ragged_list(own)
+    if cut is not None and patient.attempt(own, given=cut) is not None and not _takes_fewer(patient, own):
+        raise TypeError(RAGGED)
+    if other is None or not _takes_fewer(patient, other):
+        return
+    with patient.looking_at(other):
+        if _takes_fewer(patient, own):
+            trial = Trial(patient)
+            found = [one for one in trial.influences(*trial.run()).values() if one.judged]
+            if not found or any(one.mixed for one in found):
+                return
+    patient.call = patient.given = other
+
+
+def _takes_fewer(patient: Patient, call: Call) -> bool:
+    order = torch.arange(call.samples - 1)
+    return call.samples > 1 and any(patient.attempt(way) is not None for way in of_samples(call, order))
 
 
 def find_shared(patient: Patient) -> None:

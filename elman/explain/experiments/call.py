@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
-from torch.utils._pytree import TreeSpec, tree_unflatten
 
 from elman.explain.experiments.plain import are_plain
+from elman.explain.experiments.structure import Structure
 
 Lengths = Tensor | Sequence[int]
 
@@ -22,7 +22,7 @@ class Call:
 
     Args:
         leaves: every argument, flattened.
-        tree: how they belong together: (positional arguments, keyword arguments).
+        structure: how they belong together: (positional arguments, keyword arguments).
         place: the sequences' index in `leaves`.
         batch_dim: the axis of the samples, or None for one sequence.
         time_dim: the axis of time, or None where there is none.
@@ -30,7 +30,7 @@ class Call:
     """
 
     leaves: tuple[Any, ...]
-    tree: TreeSpec
+    structure: Structure
     place: int
     batch_dim: int | None
     time_dim: int | None
@@ -81,8 +81,7 @@ class Call:
 
     def arguments(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Fresh copies, so that a model that writes into its input changes nothing."""
-        copies = [_copied(leaf) for leaf in self.leaves]
-        args, kwargs = tree_unflatten(copies, self.tree)
+        args, kwargs = self.structure.build(map(_copied, self.leaves))
         return args, kwargs
 
     def with_values(self, values: Tensor) -> "Call":
@@ -218,4 +217,6 @@ def _copied(leaf: Any) -> Any:
         return leaf._replace(data=leaf.data.detach().clone())
     if isinstance(leaf, Tensor):
         return leaf.detach().clone()
+    if isinstance(leaf, list | tuple):
+        return type(leaf)(map(_copied, leaf))
     return copy.copy(leaf) if are_plain(leaf) else leaf

@@ -46,6 +46,7 @@ def differentiate(
         raise NotChecked(say("what is looked at carries no gradient", "살펴볼 값에 기울기가 없습니다"))
     weights = weights or [torch.randn(output.shape, dtype=output.dtype, device=output.device) for output in outputs]
     try:
-        return list(torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=retain))
+        found = torch.autograd.grad(outputs, inputs, weights, allow_unused=True, retain_graph=retain)
     except RuntimeError as error:
         raise Refused(error) from error
+    return [one.to_dense() if one is not None and one.layout != torch.strided else one for one in found]

@@ -53,7 +53,8 @@ def on_the_cpu(model: nn.Module, call: Call, clock: Clock) -> Iterator[tuple[nn.
 
 def _devices(model: nn.Module, call: Call) -> set[torch.device]:
     """Those of parameters, buffers and arguments that are not the CPU."""
-    given = [getattr(leaf, "data", None) for leaf in call.leaves]  # of a packed sequence its rows
+    leaves = [one for leaf in call.leaves for one in (leaf if isinstance(leaf, list) else [leaf])]
+    given = [getattr(leaf, "data", None) for leaf in leaves]  # of a packed sequence its rows
     tensors = [t for t in (*model.parameters(), *model.buffers(), *given) if isinstance(t, Tensor)]
     return {tensor.device for tensor in tensors if tensor.device.type not in _STAY}
 
@@ -91,9 +92,14 @@ def _copy(tensor: Tensor) -> Tensor:
 
 def _moved(call: Call) -> Call:
     """With its arguments on the CPU."""
-    leaves = [leaf.cpu() if isinstance(leaf, Tensor | PackedSequence) else leaf for leaf in call.leaves]
     lengths = call.lengths.cpu() if isinstance(call.lengths, Tensor) else call.lengths
-    return dataclasses.replace(call, leaves=tuple(leaves), lengths=lengths)
+    return dataclasses.replace(call, leaves=tuple(map(_here_too, call.leaves)), lengths=lengths)
+
+
+def _here_too(leaf: Any) -> Any:
+    if isinstance(leaf, list):
+        return [_here_too(one) for one in leaf]
+    return leaf.cpu() if isinstance(leaf, Tensor | PackedSequence) else leaf
 
 
 class _Here(TorchFunctionMode):

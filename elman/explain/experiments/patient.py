@@ -66,6 +66,7 @@ class Patient:
 
     def __init__(self, model: nn.Module, call: Call, clock: Clock) -> None:
         self.model, self.call, self.clock = model, call, clock
+        self.given = call  # with all its samples
         self.changes = Changes(model)
         self.names = {module: name for name, module in model.named_modules()}
         self.recurrent = [m for m in self.names if isinstance(m, nn.RNNBase)]
@@ -118,7 +119,6 @@ class Patient:
             TypeError: it returned no tensor.
         """
         self.clock.check()
-        args, kwargs = given or (call or self.call).arguments()
         if fresh:
             self.restart(training)
         seed_generators(seed)
@@ -135,8 +135,9 @@ class Patient:
             if during is not None:
                 stack.enter_context(during)
             try:
+                args, kwargs = given or (call or self.call).arguments()
                 returned = self.model(*args, **kwargs)
-                results = tensors_in(returned)  # a packed sequence may be none
+                results = tensors_in(returned, samples=(call or self.call).samples)  # a packed sequence may be none
             except Exception as error:
                 raise Refused(error) from error
         if not results:

@@ -40,7 +40,7 @@ def of_samples(call: Call, order: Tensor, perhaps_shared: bool = False, most: in
 def _of_samples(call: Call, place: int, order: Tensor) -> list[Any]:
     """What another argument may hold for these samples."""
     leaf = call.leaves[place]
-    if are_plain(leaf) and len(leaf) == call.samples and place not in call.shared:
+    if (are_plain(leaf) or isinstance(leaf, list)) and len(leaf) == call.samples and place not in call.shared:
         return [alike(leaf, [leaf[sample] for sample in order.tolist()])]
     return [leaf.index_select(axis, order.to(leaf.device)) for axis in call.axes_of_samples(place)]
 

@@ -9,16 +9,17 @@ from elman.explain._report import Finding
 from elman.explain.experiments.influence import differ
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient
+from elman.explain.experiments.structure import take_apart
 from elman.explain.experiments.tensors import axes
 
 
 def examine(patient: Patient) -> list[Finding]:
     """The finding input-written."""
     given = patient.call.arguments()
+    numbers = [value for leaf in take_apart(given)[0] if (value := _numbers(leaf)) is not None]
+    before = [value.clone() for value in numbers]
     patient.run(given=given)
-    pairs = zip(patient.call.leaves, patient.call.tree.flatten_up_to(given), strict=True)
-    numbers = [(_numbers(leaf), _numbers(after)) for leaf, after in pairs]
-    written = [leaf for leaf, after in numbers if leaf is not None and after is not None and differ(leaf, after)]
+    written = [value for value, after in zip(before, numbers, strict=True) if differ(value, after)]
     if not written:
         return []
     value = written[0]
