@@ -11,7 +11,7 @@ from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.graph import differentiate
 from elman.explain.experiments.influence import labelings, spread
-from elman.explain.experiments.losses import OF_CLASSES, ONE_TO_ONE
+from elman.explain.experiments.misaligned import OF_CLASSES, ONE_TO_ONE
 from elman.explain.experiments.operations import Operation, Operations
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.resized import with_fewer_steps
@@ -34,24 +34,29 @@ class _Loss:
     given: Tensor
 
 
-def counted(patient: Patient, names: list[str]) -> Finding | None:
-    """The finding padding-read for a loss on the way to one of these results, none of which has an axis of time.
+def counted(patient: Patient, names: list[str] | None = None) -> Finding | None:
+    """The finding padding-read for a loss on the way to one of these results, none of which has an axis of time, or to
+    a single number that the model returns in training.
 
     What pads the targets is one and the same number, which no real step has: targets that go on past the end of the
     input's sequences, as a translation's or a forecast's, may be alike there too.
     """
     call = patient.call
     half = max(1, call.steps // 2)
+    training = names is None
+    if names is None:
+        trained = patient.attempt(call, training=True) or {}
+        names = [name for name, value in trained.items() if value.dim() == 0]
     if not names or not bool((call.ends < call.steps - 1).any()):
         return None  # of a lone step at the end nobody can tell whether its target pads
-    watched = patient.watch(grad=True)
+    watched = patient.watch(grad=True, training=training)
     found = {k: _loss(one, watched) for k, one in enumerate(watched.noted)}
     losses = {k: loss for k, loss in found.items() if loss is not None and loss.given.requires_grad}
     results = [watched.results[name] for name in names if watched.results[name].requires_grad]
     cut = with_fewer_steps(call, half)
-    if not losses or not results or patient.attempt(cut) is None:
+    if not losses or not results or patient.attempt(cut, training=training) is None:
         return None
-    fewer = patient.operations(cut)
+    fewer = patient.watch(cut, training=training).noted
     if [one.name for one in fewer] != [one.name for one in watched.noted]:
         return None
     for k, loss in losses.items():

@@ -50,7 +50,7 @@ def _examined(patient: Patient, said: bool) -> list[Finding]:
     past = [name for name, time in timed.items() if time is None and before[name].is_floating_point()]
     if short := _taken_past_the_end(patient, before, past):
         return [_past_the_end(patient, *short)]
-    if (loss := padded_loss.counted(patient, past)) is not None:
+    if (loss := padded_loss.counted(patient, past) or padded_loss.counted(patient)) is not None:
         return [loss]
     ways = [] if call.masks else with_more_steps(call, call.steps)
     longer = next((run for way in ways if (run := patient.attempt(way)) is not None), None)
