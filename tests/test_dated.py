@@ -288,6 +288,38 @@ def test_a_year_and_its_days_are_the_time(tmp_path):
     assert [found.clock.at(k) for k in range(500)] == [f"{d:%Y-%j}" for d in days]
 
 
+@pytest.mark.parametrize("name", ["week", "doy"])
+def test_what_each_year_or_month_has_one_of_is_a_series(tmp_path, name):
+    """The day of the first bloom, or how many weeks a month has."""
+    measured = [100 + 7 * k % 11 if name == "doy" else 4 + k % 2 for k in range(60)]
+    years = {"year": list(range(1900, 1960)), name: measured}
+    columns, _ = read(tmp_path, opened(tmp_path, "csv", years))
+    assert (columns.time, columns.values) == ("year", [name, "y"])
+    months = {"year": [2000 + k // 12 for k in range(60)], "month": [1 + k % 12 for k in range(60)], name: measured}
+    columns, found = read(tmp_path, opened(tmp_path, "csv", months))
+    assert (columns.time, columns.values, found.clock.at(60)) == ("year-month", [name, "y"], "2005-01")
+
+
+def test_minutes_that_each_hour_has_are_a_series(tmp_path):
+    """How long the sun shone."""
+    shone = [7 * k % 60 for k in range(72)]
+    for days in (
+        {"date": [f"{t:%Y-%m-%d}" for t in HOURS]},
+        {"year": [t.year for t in HOURS], "month": [t.month for t in HOURS], "day": [t.day for t in HOURS]},
+    ):
+        table = opened(tmp_path, "csv", {**days, "hour": [t.hour for t in HOURS], "minute": shone})
+        columns, found = read(tmp_path, table)
+        assert (columns.time, columns.values) == ("-".join([*days, "hour"]), ["minute", "y"])
+        assert (found.clock.regular, moment(found.clock)) == (True, HOURS[0])
+
+
+def test_a_week_that_is_no_number_is_none(tmp_path):
+    """주 is a state as well."""
+    table = opened(tmp_path, "csv", {"연도": [2000 + k // 2 for k in range(20)], "주": ["TX", "CA"] * 10})
+    with pytest.raises(DataError, match=r"the time 2000 occurs twice.*--series-column"):
+        read(tmp_path, table)
+
+
 def test_months_may_have_names(tmp_path):
     names = [f"{datetime.date(2000, 1 + k % 12, 1):%B}" for k in range(30)]
     for month in (names, [name[:3] for name in names], [f"{1 + k % 12}월" for k in range(30)]):

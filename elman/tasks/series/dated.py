@@ -37,6 +37,7 @@ WAYS = (
     ("year", "month"),
     ("year", "quarter"),
 )
+WITHIN_YEAR = ("week", "day of the year")
 FOLLOWS = {
     "date": ("date",),
     "quarter": ("month",),
@@ -138,7 +139,7 @@ def dated(table: Table, named: str | None = None, series: str | None = None) -> 
 
 def _time_parts(table: Table, series: str | None) -> dict[str, str]:
     """The columns that make a time together, by what they hold; none where one is missing."""
-    return next((way for way in _ways(table) if "hour" not in way or _tells_apart(table, way, series)), {})
+    return next((way for way in _ways(table) if _is_way(table, way, series)), {})
 
 
 def _ways(table: Table) -> list[dict[str, str]]:
@@ -147,19 +148,45 @@ def _ways(table: Table) -> list[dict[str, str]]:
     return [{part: found[part] for part in way} for way in WAYS if all(part in found for part in way)]
 
 
+def _is_way(table: Table, way: Mapping[str, str], series: str | None) -> bool:
+    if "hour" in way:
+        return _tells_apart(table, way, series)
+    finest = next((part for part in WITHIN_YEAR if part in way), None)
+    return finest is None or _counts_in_years(table, way[finest], series)
+
+
+def _counts_in_years(table: Table, name: str, series: str | None) -> bool:
+    """Whether a column holds weeks or days of the years, which tell rows of the same year and month apart. Beside years
+    or months that differ it holds something of each, the day of the first bloom or how many weeks it has."""
+    found = _parts(table.columns)
+    coarse = [found[part] for part in ("year", "quarter", "month") if part in found]
+    coarse += [series] if series is not None and series in table.columns else []
+    rows = _whole(table, [*coarse, name])
+    if not has_strings(rows[name]):
+        return False
+    counts = _texts(table, rows, {"": name})[""].drop_nulls()
+    are_counts = len(counts) and counts.str.contains(r"^\d{1,3}$").sum() >= MOST * len(counts)
+    return bool(are_counts) and rows.select(coarse).n_unique() < rows.n_unique()
+
+
 def _tells_apart(table: Table, way: Mapping[str, str], series: str | None) -> bool:
     """Whether a column holds hours of a day, which tell rows of the same day apart. Beside days that differ it holds
-    something of each day, when the sun rises for instance."""
+    something of each day, when the sun rises for instance; so do minutes beside hours that differ, unless all are the
+    same."""
     days = [name for part, name in way.items() if part not in ("hour", "minute")]
     days += [series] if series is not None and series in table.columns else []
     columns = [*days, way["hour"]]
-    rows = _whole(table, columns)
+    minutes = [way["minute"]] if "minute" in way else []
+    rows = _whole(table, columns + minutes)
     if not all(has_strings(rows[name]) for name in columns):
         return False
     hours = _texts(table, rows, {"hour": way["hour"]})["hour"].drop_nulls()
     clock = _clock(hours, _digits(hours))
     are_hours = len(hours) and clock.str.contains(CLOCK).sum() >= MOST * len(hours)
-    if "minute" in way and not clock.str.contains(WHOLE_HOUR).all():
+    if minutes and not clock.str.contains(WHOLE_HOUR).all():
+        return False
+    by_hour = rows.select(columns).n_unique()
+    if minutes and rows.select(minutes).n_unique() > 1 and by_hour == rows.n_unique():
         return False
     return bool(are_hours) and rows.select(days).n_unique() < rows.n_unique()
 
