@@ -2,6 +2,7 @@
 
 import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
@@ -266,6 +267,7 @@ REPEATED = {
     "weekday": [t.weekday() for t in DAYS],
     "dayofyear": [t.timetuple().tm_yday for t in DAYS],
     "time": [t.hour + t.minute / 60 for t in DAYS],
+    "hh": [100 * t.hour for t in DAYS],
 }
 
 
@@ -278,6 +280,46 @@ def test_what_follows_from_the_time_is_no_series(tmp_path, name, kind):
     other = list(np.random.default_rng(0).integers(0, 12, len(DAYS)))  # by its name alone
     table = opened(tmp_path, kind, {"timestamp": [f"{t:%Y-%m-%d %H:%M}" for t in DAYS], name: other})
     assert choose_columns(table, "timestamp", None).values == [name, "y"]
+
+
+def test_parts_of_what_ends_with_a_time_are_no_series(tmp_path):
+    """Hour 24 is of the day that it ends."""
+    days = [t - HOUR for t in HOURS]
+    written = {
+        "datetime": [before_midnight(t, WITH_24["YYYY-MM-DD HH:MM"]) for t in HOURS],
+        "month": [d.month for d in days],
+        "day": [d.day for d in days],
+        "hour": [d.hour + 1 for d in days],
+        "weekday": [d.isoweekday() for d in days],
+        "doy": [d.timetuple().tm_yday for d in days],
+    }
+    columns = choose_columns(opened(tmp_path, "csv", written), "datetime", None)
+    assert (columns.values, set(columns.parts)) == (["y"], written.keys() - {"datetime"})
+
+
+def test_parts_of_times_with_offsets_are_those_of_their_clocks(tmp_path):
+    zone = ZoneInfo("Europe/Berlin")
+    start = datetime.datetime(2020, 3, 28, tzinfo=datetime.UTC)
+    times = [(start + k * HOUR).astimezone(zone) for k in range(100)]
+    parts = {"month": [t.month for t in times], "day": [t.day for t in times], "hour": [t.hour for t in times]}
+    for sep in "T ":
+        table = opened(tmp_path, "csv", {"timestamp": [t.isoformat(sep) for t in times], **parts})
+        assert choose_columns(table, "timestamp", None).parts == [*parts]
+
+
+def test_an_hour_meter_is_a_series(tmp_path):
+    """Within a day it follows from the hour."""
+    times = [START + k * HOUR / 60 for k in range(900)]
+    table = opened(tmp_path, "csv", {"time": [f"{t}" for t in times], "hour": [5123 + k // 60 for k in range(900)]})
+    assert choose_columns(table, "time", None).values == ["hour", "y"]
+
+
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_numbers_that_no_week_has_are_a_series(tmp_path, sign):
+    times = [START + k * 7 * 24 * HOUR for k in range(100)]
+    sold = [sign * (200 + 7 * k % 50) for k in range(100)]
+    table = opened(tmp_path, "csv", {"date": [f"{t:%Y-%m-%d}" for t in times], "week": sold})
+    assert choose_columns(table, "date", None).values == ["week", "y"]
 
 
 def test_a_year_and_its_days_are_the_time(tmp_path):

@@ -10,7 +10,7 @@ from elman.tasks.errors import DataError, SettingError
 from elman.tasks.files.tables import Table, as_strings, choose_column, has_strings, is_index
 from elman.tasks.series.dated import repeating, usual_times
 from elman.tasks.series.doubts import thousands
-from elman.tasks.series.times import ACCEPTED, FORMS, NUMBER, Reading, readings
+from elman.tasks.series.times import ACCEPTED, FORMS, INSTANT, LOCAL, NUMBER, OFFSET, Reading, readings
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")
 LOOK = 1000  # rows that decide which columns hold numbers
@@ -171,6 +171,8 @@ def _moments(table: Table, times: pl.Series, time_format: str | None) -> pl.Seri
     if isinstance(times.dtype, pl.Date | pl.Datetime):
         return times.cast(pl.Datetime("us")) if times.dtype == pl.Date else times.dt.replace_time_zone(None)
     way = _asked_for(time_format, found) if time_format else next(iter(found), Reading(NUMBER))
+    if way.form == INSTANT:
+        times, way = times.str.strip_chars().str.replace(" ", "T").str.replace(OFFSET, ""), Reading(LOCAL)
     return None if way.form == NUMBER else way.times(times).cast(pl.Datetime("us"))
 
 

@@ -32,6 +32,7 @@ QUARTERS = {"-Q1": "-01-01", "-Q2": "-04-01", "-Q3": "-07-01", "-Q4": "-10-01"}
 OCTOBER = {"-1-01": "-10-01"}  # 2024.10 as a number is 2024.1
 HOUR_24 = r"([T ])24(:00(:00(\.0+)?)?)$"
 """The midnight that ends a day, as ISO 8601 may write it."""
+OFFSET = r"(Z|[+-]\d{2}:?\d{2})$"
 FULL = 1.5  # times as many steps as the reading with the fewest: beyond that a reading has holes
 
 
