@@ -211,8 +211,10 @@ def test_hours_from_0_to_24_are_refused(tmp_path):
 @pytest.mark.parametrize("hours", [[60, 75, 90, 105], ["7.25", "7.50", "7.75", "8.00"], [2430, 2460, 2490, 2500]])
 def test_what_may_be_no_time_of_a_day_is_said(tmp_path, hours):
     table = opened(tmp_path, "csv", {"date": ["2020-01-01"] * 4, "time": hours})
-    with pytest.raises(DataError, match="if column time tells such rows apart, write it as 7, 07:30, 0730 or 07:30:00"):
+    advice = "write it as 7, 07:30, 0730 or 07:30:00, or name it by --time-column where it counts"
+    with pytest.raises(DataError, match=f"if column time tells such rows apart, {advice}"):
         read(tmp_path, table)
+    assert read(tmp_path, table, "time")[1].clock.form == "number"
 
 
 def test_a_time_with_a_fraction_among_hours_is_none(tmp_path):

@@ -118,7 +118,10 @@ def _check_order(table: Table, column: pl.Series, times: Array, last: float | No
         if twice and hours:
             advice = "; where clocks were put back, write times with their offset, as 2024-10-27T02:00:00+01:00 is"
         elif twice and (clock := hour_column(table)) not in (None, column.name):
-            advice = f"; if column {clock} tells such rows apart, write it as 7, 07:30, 0730 or 07:30:00"
+            advice = (
+                f"; if column {clock} tells such rows apart, write it as 7, 07:30, 0730 or 07:30:00, or name it by "
+                f"--time-column where it counts"
+            )
         raise DataError(
             f"{table.place(first + place)}: the time {column[place]} {again}: sort the rows by {column.name}, each "
             f"time once{advice}"
