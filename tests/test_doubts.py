@@ -29,16 +29,20 @@ def test_a_code_for_a_missing_value_is_said(monkeypatch, code):
 
 def test_a_value_among_others_is_no_code():
     near = RNG.normal(950, 20, 300).clip(max=999).round()
-    for column in (np.arange(100.0), np.arange(-99.0, 100), near, TEMPERATURE):
+    for column in (np.arange(100.0), np.arange(-99.0, 100), near, TEMPERATURE, np.full(9, 99.0)):
         assert missing_codes(["a"], column[:, None], np.ones((len(column), 1), bool)) == []
 
 
-@pytest.mark.parametrize("case", ["thousands", "three decimals", "three decimals, zeros left out", "whole"])
+CASES = ("thousands", "three decimals", "three decimals or 0", "three decimals, zeros left out", "whole")
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_points_between_thousands_are_said(tmp_path, case):
     numbers = [987 + 3 * k for k in range(20)] + [10**6]
     texts = {
         "thousands": [f"{number:,}".replace(",", ".") for number in numbers],
         "three decimals": [f"{number / 1000:.3f}" for number in numbers],
+        "three decimals or 0": [f"{number / 1000:.3f}" if number > 1000 else "0" for number in numbers],
         "three decimals, zeros left out": [f"{number / 1000:g}" for number in [*numbers, 1000, 2000, 3000, 1250]],
         "whole": [str(number) for number in numbers],
     }[case]

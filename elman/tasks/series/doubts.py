@@ -27,7 +27,7 @@ def missing_codes(
     for c, name in enumerate(names):
         for code in sorted(CODES.intersection(_range(values[:, c], known[:, c])[:2])):
             low, high, count = _range(values[:, c], known[:, c], without=code)
-            if min(abs(low - code), abs(high - code)) > high - low:
+            if low <= high and min(abs(low - code), abs(high - code)) > high - low:
                 says.append(
                     f"column {name} holds {code:g} in {count:,} step(s), far from all its other values: if that stands "
                     f"for a missing value, leave it empty"
@@ -48,7 +48,7 @@ def _range(values: Array, known: Array, without: float = float("nan")) -> tuple[
 
 
 def thousands(column: pl.Series) -> str:
-    """A sentence where texts are whole numbers below 1000 and numbers with three decimals alone; else empty.
+    """A sentence where texts are whole numbers below 1000 and numbers with three decimals alone, or 0; else empty.
 
     Example:
         >>> thousands(pl.Series("y", ["987", "1.002", "1.010", "1.024", "998", "999"]))
@@ -59,6 +59,7 @@ def thousands(column: pl.Series) -> str:
     if column.dtype != pl.String:
         return ""
     texts = column.str.strip_chars().filter(column.str.contains(r"\d"))
+    texts = texts.filter(texts != "0")
     pointed = texts.filter(texts.str.contains(POINTED))
     whole = int(texts.str.contains(WHOLE).sum())
     if min(len(pointed), whole) < LEAST or len(pointed) + whole < len(texts):
