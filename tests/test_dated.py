@@ -250,6 +250,17 @@ def test_weeks_beside_a_year_are_the_time(tmp_path, case):
     assert [found.clock.at(k) for k in range(120)] == [f"{w.year}-W{w.week:02}" for w in ISO]
 
 
+@pytest.mark.parametrize("names", [("year", "quarter"), ("연도", "분기")])
+def test_whole_quarters_beside_a_year_are_the_time(tmp_path, names):
+    years = [2000 + k // 4 for k in range(40)]
+    for form in ("{y}Q{q}", "Q{q} {y}"):
+        quarters = [form.format(y=y, q=1 + k % 4) for k, y in enumerate(years)]
+        columns, found = read(tmp_path, opened(tmp_path, "csv", {names[0]: years, names[1]: quarters}))
+        assert (columns.time, columns.parts, found.clock.at(0)) == (names[1], [names[0]], quarters[0])
+    columns, _ = read(tmp_path, opened(tmp_path, "csv", {names[0]: years, names[1]: [1 + k % 4 for k in range(40)]}))
+    assert columns.time == "-".join(names)
+
+
 def test_weeks_that_iso_8601_has_not_are_said(tmp_path):
     """The first days of 2021 are of week 53 of 2020."""
     weeks = [(2020, week) for week in range(1, 53)] + [(2021, 53), (2021, 1)]

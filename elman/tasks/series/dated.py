@@ -11,8 +11,8 @@ from elman.tasks.series.times import MOST, NUMBER, SURE, doubtful, readings
 
 TIMES = (
     *("date", "datetime", "timestamp", "time", "year-month", "year_month", "yearmonth"),
-    *("month", "year", "day", "week", "isoweek", "iso_week", "hour", "ds", "t"),
-    *("일시", "날짜", "일자", "기준일", "시간", "시각", "년월", "연월", "연도", "년도", "주", "주차"),
+    *("month", "quarter", "year", "day", "week", "isoweek", "iso_week", "hour", "ds", "t"),
+    *("일시", "날짜", "일자", "기준일", "시간", "시각", "년월", "연월", "분기", "연도", "년도", "주", "주차"),
 )
 PARTS = {
     "date": ("date", "날짜", "일자", "기준일"),
