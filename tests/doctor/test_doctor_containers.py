@@ -89,6 +89,26 @@ def test_a_sequence_for_each_sample() -> None:
         assert "batch of 5 on axis 0" in report.about
 
 
+def test_a_sequence_for_each_sample_beside_its_class() -> None:
+    """Where the model returns a loss, what it is of tells which list is one of samples."""
+
+    def loss(self: nn.Module, sequences: list[Tensor], y: list[Tensor]) -> Tensor:
+        return F.cross_entropy(self.fc(self.rnn(torch.stack(sequences))[1][-1]), torch.stack(y))
+
+    def loss_of_dicts(self: nn.Module, batch: list[dict[str, Tensor]]) -> Tensor:
+        return loss(self, [one["x"] for one in batch], [one["y"] for one in batch])
+
+    def steps(self: nn.Module, given: list[Tensor], y: Tensor) -> Tensor:
+        return F.cross_entropy(self.fc(self.rnn(torch.stack(given, 1))[1][-1]), y)
+
+    x, y = numbers(), torch.arange(N) % C
+    of_dicts = [{"x": one, "y": of} for one, of in zip(x, y, strict=True)]
+    for forward, given in ((loss, ([*x], [*y])), (loss_of_dicts, (of_dicts,)), (steps, ([*x.unbind(1)], y))):
+        report = elman.doctor(Of(forward, **parts()), given, lang="en")
+        report.raise_if_bad()
+        assert "batch of 5 on axis 0" in report.about
+
+
 def test_images_of_different_sizes_have_no_batch() -> None:
     def forward(self: nn.Module, images: list[Tensor]) -> Tensor:
         return torch.stack([self.fc(image.mean((1, 2))) for image in images])

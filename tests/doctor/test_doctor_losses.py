@@ -61,6 +61,32 @@ def test_negatives_of_other_samples_are_no_misaligned_targets() -> None:
     elman.doctor(Of(ranked, rnn=rnn), (numbers(), torch.randn(N, H))).raise_if_bad()
 
 
+def product(h: Tensor, items: Tensor) -> Tensor:
+    return -(h * items).sum(-1)
+
+
+def cosine(h: Tensor, items: Tensor) -> Tensor:
+    return 1 - F.cosine_similarity(h, items)
+
+
+@pytest.mark.parametrize("positive", [product, cosine, F.pairwise_distance])
+def test_negatives_alone_are_a_difference(positive: Loss) -> None:
+    def forward(self: nn.Module, x: Tensor, items: Tensor) -> Tensor:
+        h = self.rnn(x)[1][-1]
+        return positive(h, items).mean() + F.relu(30 - (h - items.roll(1, 0)).square().sum(-1)).mean()
+
+    rnn = nn.GRU(I, H, batch_first=True)
+    elman.doctor(Of(forward, rnn=rnn), (numbers(), torch.randn(N, H))).raise_if_bad()
+
+
+@pytest.mark.parametrize("loss", [squares, F.mse_loss])
+def test_the_distance_of_two_distributions_is_of_no_samples(loss: Loss) -> None:
+    def forward(self: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        return loss(self.fc(self.rnn(x)[1][-1]).sort(0).values, y.sort(0).values)
+
+    elman.doctor(Of(forward, **parts()), (numbers(), torch.randn(N, C))).raise_if_bad()
+
+
 def in_training_alone(loss: Loss, width: int = C) -> nn.Module:
     def forward(self: nn.Module, x: Tensor, y: Tensor) -> Tensor:
         output = self.fc(self.rnn(x)[0])

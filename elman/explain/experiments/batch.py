@@ -19,29 +19,41 @@ HEAVY = 10**9  # multiplications, roughly, of a run that is large
 def find_listed(patient: Patient) -> None:
     """Whether a list of tensors that the model takes holds one for each sample: then it takes fewer of them.
 
-    Where it takes less of each tensor as well, each sample must move its own results alone.
+    Where it takes less of each tensor as well, each sample must move its own results alone; of a loss, which tells
+    nothing about that, the list's reading alone must be the one by which another argument, targets for instance, has
+    as many samples.
 
     Raises:
         TypeError: these tensors are of different sizes.
     """
     own, other = patient.call, of_listed_samples(patient.call)
     cut = without_the_last_of_a_ragged_list(own)
-    if cut is not None and patient.attempt(own, given=cut) is not None and not _takes_fewer(patient, own):
+    if cut is not None and patient.attempt(own, given=cut) is not None and _with_fewer(patient, own) is None:
         raise TypeError(RAGGED)
-    if other is None or not _takes_fewer(patient, other):
+    listed = None if other is None else _with_fewer(patient, other)
+    if other is None or listed is None:
         return
     with patient.looking_at(other):
-        if _takes_fewer(patient, own):
+        if (way := _with_fewer(patient, own)) is not None:
             trial = Trial(patient)
             found = [one for one in trial.influences(*trial.run()).values() if one.judged]
-            if not found or any(one.mixed for one in found):
+            if any(one.mixed for one in found):
+                return
+            if not found and (_cut_along(own, way) or not _cut_along(other, listed)):
                 return
     patient.call = patient.given = other
 
 
-def _takes_fewer(patient: Patient, call: Call) -> bool:
-    order = torch.arange(call.samples - 1)
-    return call.samples > 1 and any(patient.attempt(way) is not None for way in of_samples(call, order))
+def _with_fewer(patient: Patient, call: Call) -> Call | None:
+    """The call with one sample fewer, if the model takes it."""
+    ways = of_samples(call, torch.arange(call.samples - 1)) if call.samples > 1 else []
+    return next((way for way in ways if patient.attempt(way) is not None), None)
+
+
+def _cut_along(call: Call, fewer: Call) -> bool:
+    """Whether an argument beside the sequences, of another shape, has fewer samples, too."""
+    pairs = zip(call.leaves, fewer.leaves, strict=True)
+    return any(leaf is not cut and getattr(leaf, "shape", None) != call.values.shape for leaf, cut in pairs)
 
 
 def find_shared(patient: Patient) -> None:

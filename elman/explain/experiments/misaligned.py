@@ -9,12 +9,14 @@ from elman.explain._language import say
 from elman.explain._report import Finding
 from elman.explain.experiments.call import Call
 from elman.explain.experiments.causes import ELEMENTWISE, broadcast
+from elman.explain.experiments.graph import differentiate
 from elman.explain.experiments.influence import moved
 from elman.explain.experiments.not_checked import NotChecked
 from elman.explain.experiments.operations import Operation
 from elman.explain.experiments.patient import Patient
 from elman.explain.experiments.resized import MOST_WAYS, of_samples
 from elman.explain.experiments.tensors import axes
+from elman.explain.experiments.walk import Walk
 
 ONE_TO_ONE = {
     *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "gaussian_nll_loss"),
@@ -89,7 +91,10 @@ def _misaligned_along(
     if any([one.name for one in run] != [one.name for one in operations] for run in changed):
         return []
     apart: dict[int, bool] = {}  # whether what a loss compares is of other samples
+    walk = Walk(operations)
     for k in (*errors, *losses, *written):
+        if k not in errors and _of_the_sorted(walk, k):
+            continue
         sides = [(operations[k].inputs[n], [run[k].inputs[n] for run in changed]) for n in (0, 1)]
         if any(after.shape != before.shape for before, afters in sides for after in afters):
             continue
@@ -110,8 +115,31 @@ def _misaligned_along(
         )
         if apart[k] and k in losses:
             return [_other_rows(patient, operations[k])]
-    bad = [k for k in written if apart.get(k)]
-    return [_other_rows(patient, operations[bad[0]])] if bad and all(apart.values()) else []
+    bad = [k for k in written if apart.get(k)] if all(apart.values()) else []
+    drawn = [k for k in bad if _draws_together(patient, operations, k, training)]
+    return [_other_rows(patient, operations[drawn[0]])] if drawn else []
+
+
+def _of_the_sorted(walk: Walk, place: int) -> bool:
+    """Whether a loss compares how numbers are spread, one after another by size, and not sample by sample."""
+    makers = [walk.maker(read, place) for read in walk.operations[place].read[:2]]
+    return any(maker is not None and walk.operations[maker].name == "sort" for maker in makers)
+
+
+def _draws_together(patient: Patient, operations: list[Operation], place: int, training: bool) -> bool:
+    """Whether the results become less as what a loss by hand compares becomes more alike: negatives, which a model
+    compares with other samples on purpose, are pushed apart."""
+    watched = patient.watch(grad=True, training=training)
+    if [one.name for one in watched.noted] != [one.name for one in operations]:
+        return False
+    made = watched.tensor(watched.noted[place].made[0])
+    results = [one for one in watched.results.values() if one.requires_grad]
+    if not made.requires_grad or not results:
+        return False
+    gradient = differentiate(results, [made], weights=[torch.ones_like(one) for one in results])[0]
+    if gradient is None:
+        return False
+    return float((gradient * made).sum()) > 0 if operations[place].name == "sub" else float(gradient.sum()) < 0
 
 
 def rows(loss: Operation, table: Tensor) -> Tensor:
