@@ -109,6 +109,15 @@ def test_a_sequence_for_each_sample_beside_its_class() -> None:
         assert "batch of 5 on axis 0" in report.about
 
 
+def test_two_lists_of_two_samples_are_no_samples_themselves() -> None:
+    def forward(self: nn.Module, sequences: list[Tensor], y: list[Tensor]) -> Tensor:
+        return F.cross_entropy(self.fc(self.rnn(torch.stack(sequences))[1][-1]), torch.stack(y))
+
+    report = elman.doctor(Of(forward, **parts()), ([*numbers(2)], [*torch.arange(2)]), lang="en")
+    report.raise_if_bad()
+    assert "batch of 2 on axis 0" in report.about
+
+
 def test_images_of_different_sizes_have_no_batch() -> None:
     def forward(self: nn.Module, images: list[Tensor]) -> Tensor:
         return torch.stack([self.fc(image.mean((1, 2))) for image in images])

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import PackedSequence
 
 from elman.call.checks import check_lengths
 from elman.explain.experiments.call import Call, Lengths
-from elman.explain.experiments.structure import take_apart
+from elman.explain.experiments.structure import take_apart, take_arguments_apart
 
 RAGGED = (
     "input is a list of tensors of different sizes, one a sample, and no axis of a tensor is their batch: wrap the "
@@ -37,7 +37,7 @@ def make_call(
     kwargs: dict[str, Any] = dict(input) if isinstance(input, dict) else {}
     if lengths is not None and _takes_lengths(model, args, kwargs):
         kwargs["lengths"] = lengths if isinstance(lengths, Tensor) else list(lengths)
-    leaves, structure = take_apart((args, kwargs))
+    leaves, structure = take_arguments_apart((args, kwargs))
     place = _first_tensor(leaves)
     if place is None:
         raise TypeError(
@@ -63,7 +63,7 @@ def make_call(
     if 0 in sequences.shape:
         raise ValueError(f"The input {tuple(sequences.shape)} is empty: give the doctor a batch to experiment with.")
     if batch_dim is not None:
-        leaves, structure = take_apart((args, kwargs), sequences.shape[batch_dim], apart=sequences)
+        leaves, structure = take_arguments_apart((args, kwargs), sequences.shape[batch_dim], apart=sequences)
         place = next(i for i, leaf in enumerate(leaves) if isinstance(leaf, Tensor))
     call = Call(tuple(leaves), structure, place, batch_dim, time_dim, lengths)
     if lengths is None:
@@ -80,7 +80,7 @@ def of_listed_samples(call: Call) -> Call | None:
     listed = _list_of(call)
     if not listed:
         return None
-    leaves, structure = take_apart(call.arguments(), len(listed))
+    leaves, structure = take_arguments_apart(call.arguments(), len(listed))
     place = _first_tensor(leaves)
     if place is None or leaves[place].dim() != call.values.dim() + 1:
         return None

@@ -105,6 +105,20 @@ def take_apart(value: Any, samples: int = 0, apart: Tensor | None = None) -> tup
     return [leaf for leaves, _ in parts for leaf in leaves], Container(kind, tuple(one for _, one in parts), join)
 
 
+def take_arguments_apart(
+    arguments: tuple[tuple[Any, ...], dict[str, Any]], samples: int = 0, apart: Tensor | None = None
+) -> tuple[list[Any], Structure]:
+    """The same for positional and keyword arguments, which are no samples themselves where they are N."""
+    args, kwargs = arguments
+    parts = [take_apart(given, samples, apart) for given in (*args, *kwargs.values())]
+
+    def join(given: list[Any]) -> Any:
+        return tuple(given[: len(args)]), dict(zip(kwargs, given[len(args) :], strict=True))
+
+    structure = Container((len(args), *kwargs), tuple(one for _, one in parts), join)
+    return [leaf for leaves, _ in parts for leaf in leaves], structure
+
+
 def _one_a_sample(value: Any, apart: Tensor | None) -> tuple[list[Any], OneASample] | None:
     if not tensors_in(value):
         return None
