@@ -118,6 +118,15 @@ def test_two_lists_of_two_samples_are_no_samples_themselves() -> None:
     assert "batch of 2 on axis 0" in report.about
 
 
+@pytest.mark.parametrize("kind", [list, tuple])
+@pytest.mark.parametrize("steps", [2, T])
+def test_output_and_last_state_of_two_samples_are_not_one_a_sample(kind: Any, steps: int) -> None:
+    def forward(self: nn.Module, x: Tensor) -> Any:
+        return kind(self.rnn(x))
+
+    elman.doctor(Of(forward, rnn=nn.GRU(I, H, batch_first=True)), numbers(2, steps)).raise_if_bad()
+
+
 def test_images_of_different_sizes_have_no_batch() -> None:
     def forward(self: nn.Module, images: list[Tensor]) -> Tensor:
         return torch.stack([self.fc(image.mean((1, 2))) for image in images])

@@ -32,8 +32,9 @@ def _walk(value: object, name: str, samples: int) -> Iterator[tuple[str, Tensor]
         for field_name in value._fields:
             yield from _walk(getattr(value, field_name), f"{name}.{field_name}", samples)
     elif isinstance(value, list | tuple):
-        parts = [dict(_walk(part, f"{name}[:]", 0)) for part in value] if len(value) == samples > 1 else []
-        if parts and _are_one_a_sample(parts, type(value) is tuple):
+        of_samples = isinstance(value, list) and len(value) == samples > 1
+        parts = [dict(_walk(part, f"{name}[:]", 0)) for part in value] if of_samples else []
+        if parts and not _hold_batches(parts, samples) and all(_are_of_one_kind(parts[0], part) for part in parts[1:]):
             for key in parts[0]:
                 yield key, _padded([part[key] for part in parts])
             return
@@ -41,13 +42,9 @@ def _walk(value: object, name: str, samples: int) -> Iterator[tuple[str, Tensor]
             yield from _walk(part, f"{name}[{place}]", samples)
 
 
-def _are_one_a_sample(parts: list[dict[str, Tensor]], in_tuple: bool) -> bool:
-    """Whether N results are of one kind and have no axis of N. Those with one are results of all samples, as a layer's
-    output and state are where N is 2, or a list of heads: in a tuple one of them is enough, in a list all are asked."""
-    of_all = [len(parts) in value.shape for part in parts for value in part.values()]
-    if (any if in_tuple else all)(of_all):
-        return False
-    return all(_are_of_one_kind(parts[0], part) for part in parts[1:])
+def _hold_batches(parts: list[dict[str, Tensor]], samples: int) -> bool:
+    """Whether each holds an axis of N, as a layer's output and last state do."""
+    return all(samples in value.shape for part in parts for value in part.values())
 
 
 def _are_of_one_kind(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
