@@ -653,7 +653,7 @@ def test_training_learns_what_a_baseline_cannot(tmp_path):
     assert loop.fit(run.trainer, run.folder, progress=False, report=lambda step, value: None)
     measured = series_runs.measure(run)
     mase = {name: errors.mase[0] for name, errors in measured.errors.items()}
-    assert set(mase) == {MODEL, "naive", next(name for name in mase if name.startswith("AR("))}
+    assert set(mase) >= {MODEL, "naive", next(name for name in mase if name.startswith("AR("))}
     assert mase[MODEL] < 0.5 * min(error for name, error in mase.items() if name != MODEL)
     assert 0.7 < measured.errors[MODEL].coverage[0] < 0.9
     assert np.array_equal(measured.truth[:, 0, 0], np.array(y)[measured.origins + 1])
@@ -737,7 +737,7 @@ def test_baselines_look_at_nothing_after_their_origin():
     values = make_series(300, 2)
     origins = np.array([200, 240])
     before = baseline_forecasts(values, np.ones(values.shape, bool), 180, origins, 6, [4], 0.8)
-    assert set(before) == {"naive", "seasonal naive", "AR"}
+    assert set(before) >= {"naive", "seasonal naive", "AR"}  # ETS and ARIMA too where statsforecast is installed
     values[241:] = 1e9
     after = baseline_forecasts(values, np.ones(values.shape, bool), 180, origins, 6, [4], 0.8)
     values[181:241] += 5  # between the part they are fitted on and the origin
