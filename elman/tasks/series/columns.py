@@ -8,8 +8,9 @@ import polars as pl
 
 from elman.tasks.errors import DataError, SettingError
 from elman.tasks.files.tables import Table, as_strings, choose_column, has_strings, is_index
-from elman.tasks.series.dated import repeating, usual_times
 from elman.tasks.series.doubts import thousands
+from elman.tasks.series.repeating import repeating
+from elman.tasks.series.time_parts import usual_times
 from elman.tasks.series.times import ACCEPTED, FORMS, INSTANT, LOCAL, NUMBER, OFFSET, Reading, readings
 
 MISSING = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "-")

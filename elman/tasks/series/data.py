@@ -21,7 +21,7 @@ from elman.tasks.files.arrays import LARGEST, ArrayWriter, blocks, open_array
 from elman.tasks.files.tables import Table, as_strings
 from elman.tasks.series.clock import Clock, find_clock, steps_between
 from elman.tasks.series.columns import MISSING, Columns, find_reading, mend
-from elman.tasks.series.dated import hour_column
+from elman.tasks.series.time_parts import hour_column
 from elman.tasks.series.times import NUMBER, Reading
 
 Array = npt.NDArray[Any]

@@ -6,26 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
-from elman.tasks.files.tables import Table, as_strings, has_strings
+from elman.tasks.files.tables import Table, has_strings
+from elman.tasks.series.time_parts import as_clock, digits_of, parts_among, usual_times, written_parts
 from elman.tasks.series.times import MOST, NUMBER, SURE, doubtful, readings
 
-TIMES = (
-    *("date", "datetime", "timestamp", "time", "year-month", "year_month", "yearmonth"),
-    *("month", "quarter", "year", "day", "week", "isoweek", "iso_week", "hour", "ds", "t"),
-    *("일시", "날짜", "일자", "기준일", "시간", "시각", "년월", "연월", "분기", "연도", "년도", "주", "주차"),
-)
-PARTS = {
-    "date": ("date", "날짜", "일자", "기준일"),
-    "year": ("year", "연도", "년도", "년", "yyyy"),
-    "quarter": ("quarter", "분기", "qtr"),
-    "month": ("month", "월", "mm", "mo"),
-    "week": ("week", "isoweek", "iso_week", "weeknum", "주", "주차"),
-    "day": ("day", "일", "dd", "dy"),
-    "hour": ("hour", "time", "시", "시간", "시각", "hh", "hr"),
-    "minute": ("minute", "분"),
-    "weekday": ("weekday", "dayofweek", "day_of_week", "요일"),
-    "day of the year": ("dayofyear", "day_of_year", "doy"),
-}
 WAYS = (
     ("year", "month", "day", "hour", "minute"),
     ("year", "month", "day", "hour"),
@@ -38,31 +22,6 @@ WAYS = (
     ("year", "quarter"),
 )
 WITHIN_YEAR = ("week", "day of the year")
-FOLLOWS = {
-    "date": ("date",),
-    "quarter": ("month",),
-    "month": ("month",),
-    "day": ("day", "weekday"),
-    "hour": ("hour",),
-    "minute": ("minute",),
-    "weekday": ("weekday",),
-    "day of the year": ("ordinal_day",),
-}
-"""What a part of a time follows from, as Polars calls it; a quarter from the month, as fiscal years begin in any."""
-LARGEST = {
-    "quarter": 4,
-    "month": 12,
-    "week": 53,
-    "day": 31,
-    "hour": 2400,
-    "minute": 59,
-    "weekday": 7,
-    "day of the year": 366,
-}
-NEAR = {"year": "year", "week": "week"}
-"""Parts that may be one off: fiscal years, and weeks that are not those of ISO 8601."""
-YEAR_IN_WEEKS = 51  # by at least so much weeks are off that are of one year here and of the next one there
-MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 CLOCK = r"^(([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d+)?)?|24:00(:00(\.0+)?)?)$"
 WHOLE_HOUR = r"^(\d\d):00$"
 MIDNIGHT = r"[T ]00:00(:00(\.0+)?)?$"
@@ -96,7 +55,7 @@ class DatedTable:
             yield first, rows.with_columns(self._times(rows).alias(self.time)).select(columns)
 
     def _times(self, rows: pl.DataFrame) -> pl.Series:
-        texts = _texts(self.table, rows, self.parts)
+        texts = written_parts(self.table, rows, self.parts)
         if "date" in texts:
             times = texts["date"].str.replace(MIDNIGHT, "").str.replace(r"^(\d{4})(\d\d)(\d\d)$", "${1}-${2}-${3}")
         else:
@@ -110,15 +69,15 @@ class DatedTable:
                 times = times + "-" + texts[part].str.zfill(digits)
         if "hour" not in texts:
             return times
-        clock = _clock(texts["hour"], self._digits)
+        clock = as_clock(texts["hour"], self._digits)
         if "minute" in texts:
             clock = clock.str.extract(WHOLE_HOUR) + ":" + texts["minute"].str.zfill(2)
         return times + " " + clock
 
     @cached_property
     def _digits(self) -> int:
-        """As `_clock` takes them, for the whole column: in digits, 30 may be half past midnight."""
-        return _digits(_hours(self.table, self.parts["hour"]))
+        """As `as_clock` takes them, for the whole column: in digits, 30 may be half past midnight."""
+        return digits_of(_hours(self.table, self.parts["hour"]))
 
     def place(self, row: int) -> str:
         """Where a row is."""
@@ -154,7 +113,7 @@ def _time_parts(table: Table, series: str | None) -> dict[str, str]:
 
 def _ways(table: Table) -> list[dict[str, str]]:
     """The columns that may make a time together, by their names, the longest way first."""
-    found = _parts(table.columns)
+    found = parts_among(table.columns)
     return [{part: found[part] for part in way} for way in WAYS if all(part in found for part in way)]
 
 
@@ -168,13 +127,13 @@ def _is_way(table: Table, way: Mapping[str, str], series: str | None) -> bool:
 def _counts_in_years(table: Table, name: str, series: str | None) -> bool:
     """Whether a column holds weeks or days of the years, which tell rows of the same year and month apart. Beside years
     or months that differ it holds something of each, the day of the first bloom or how many weeks it has."""
-    found = _parts(table.columns)
+    found = parts_among(table.columns)
     coarse = [found[part] for part in ("year", "quarter", "month") if part in found]
     coarse += [series] if series is not None and series in table.columns else []
     rows = _whole(table, [*coarse, name])
     if not has_strings(rows[name]):
         return False
-    counts = _texts(table, rows, {"": name})[""].drop_nulls()
+    counts = written_parts(table, rows, {"": name})[""].drop_nulls()
     are_counts = len(counts) and counts.str.contains(r"^\d{1,3}$").sum() >= MOST * len(counts)
     return bool(are_counts) and rows.select(coarse).n_unique() < rows.n_unique()
 
@@ -190,8 +149,8 @@ def _tells_apart(table: Table, way: Mapping[str, str], series: str | None) -> bo
     rows = _whole(table, columns + minutes)
     if not all(has_strings(rows[name]) for name in columns):
         return False
-    hours = _texts(table, rows, {"hour": way["hour"]})["hour"].drop_nulls()
-    clock = _clock(hours, _digits(hours))
+    hours = written_parts(table, rows, {"hour": way["hour"]})["hour"].drop_nulls()
+    clock = as_clock(hours, digits_of(hours))
     are_hours = len(hours) and clock.str.contains(CLOCK).sum() >= MOST * len(hours)
     if minutes and not clock.str.contains(WHOLE_HOUR).all():
         return False
@@ -207,108 +166,20 @@ def _whole(table: Table, columns: Sequence[str]) -> pl.DataFrame:
 
 
 def _hours(table: Table, name: str) -> pl.Series:
-    return _texts(table, _whole(table, [name]), {"hour": name})["hour"]
-
-
-def _texts(table: Table, rows: pl.DataFrame, parts: Mapping[str, str]) -> dict[str, pl.Series]:
-    """The parts of times as they are written; whole numbers without a point, the name of a month and a number with what
-    it counts (W3, Q1, 3월) as the number."""
-    texts = {part: as_strings(table, rows[name]).str.strip_chars() for part, name in parts.items()}
-    texts = {part: text.str.replace(r"^(\d+)\.0$", "${1}") for part, text in texts.items()}
-    for part in texts.keys() - {"date", "hour"}:
-        texts[part] = texts[part].str.replace(r"^[QqWw]?(\d+) ?(년|월|일|주|주차|분기)?$", "${1}")
-    if "month" in texts:
-        names = texts["month"].str.to_lowercase().str.extract(rf"^({'|'.join(MONTHS)})[a-z]*\.?$")
-        numbers = names.replace_strict(MONTHS, [f"{k + 1:02d}" for k in range(12)], return_dtype=pl.String)
-        texts["month"] = numbers.fill_null(texts["month"])
-    return texts
-
-
-def _digits(hours: pl.Series) -> int:
-    """How many digits the times of a day have that are written in digits alone: 2 (7), 4 (730, 0730) or 6 (73000)."""
-    lengths = hours.filter(hours.str.contains(r"^\d+$")).str.len_chars().unique().to_list()
-    return 2 * ((max(lengths, default=1) + 1) // 2)
-
-
-def _clock(hours: pl.Series, digits: int) -> pl.Series:
-    """Hours and times of a day (7, 7시, 0730, 7:30, 07:30:00, 07.30.00, 7:30 PM; not 7.30, which may be 7:18) as HH:MM
-    or HH:MM:SS; what is none stays as it is."""
-    hours = hours.str.replace(r"^(\d{1,2}) ?[h시]$", "${1}")
-    padded = pl.select(pl.when(hours.str.contains(r"^\d+$")).then(hours.str.zfill(digits)).otherwise(hours)).to_series()
-    for pattern, plain in (
-        (r"^(\d\d)$", "${1}:00"),
-        (r"^(\d\d)(\d\d)$", "${1}:${2}"),
-        (r"^(\d\d)(\d\d)(\d\d)$", "${1}:${2}:${3}"),
-        (r"^(\d?\d)\.(\d\d)\.(\d\d)$", "${1}:${2}:${3}"),
-        (r"^(\d):", "0${1}:"),
-    ):
-        padded = padded.str.replace(pattern, plain)
-    noon = hours.str.to_uppercase().str.replace(r"^([\d:]+) ?([AP]M)$", "${1}:00 ${2}")
-    noon = noon.str.replace(r"^(\d+:\d+) ", "${1}:00 ").str.replace(r"^(\d+:\d+:\d+):00 ", "${1} ")
-    return noon.str.to_time("%I:%M:%S %p", strict=False).dt.strftime("%H:%M:%S").fill_null(padded)
-
-
-def repeating(
-    times: pl.Series,  # (n,), Datetime
-    beside: pl.DataFrame,  # (n, .)
-) -> list[str]:
-    """The columns beside whole times that say no more than these do: by their names and by their values they are the
-    year, the month, the hour and so on, of the times or of what ends with them."""
-    ending = times.dt.offset_by("-1us")
-    return [
-        name
-        for part, name in _parts(beside.columns).items()
-        if has_strings(beside[name]) and any(_follows(beside[name], part, each) for each in (times, ending))
-    ]
-
-
-def _follows(column: pl.Series, part: str, times: pl.Series) -> bool:
-    """Whether each value follows from its time."""
-    numbers = column.cast(pl.String).cast(pl.Float64, strict=False)
-    if part in LARGEST and not numbers.is_between(0, LARGEST[part]).all():
-        return False
-    if part in NEAR:
-        off = numbers - getattr(times.dt, NEAR[part])()
-        near = off.is_between(-1, 1) | ((off.abs() >= YEAR_IN_WEEKS) if part == "week" else False)
-        return bool(near.fill_null(False).all())
-    for name in FOLLOWS[part]:
-        whole = getattr(times.dt, name)()
-        if pl.DataFrame({"": whole, "part": column}).n_unique() == whole.n_unique():
-            return True
-    return False
-
-
-def hour_column(table: Table) -> str | None:
-    """The column whose name says that it holds hours or times of a day."""
-    return _parts(table.columns).get("hour")
-
-
-def usual_times(table: Table) -> list[str]:
-    """The columns with a usual name of times, the most usual first."""
-    return [column for name in TIMES for column in table.columns if column.strip().lower() == name]
+    return written_parts(table, _whole(table, [name]), {"hour": name})["hour"]
 
 
 def whole_time(table: Table) -> str | None:
     """The column with a usual name of times that holds dates: one in each row, no two alike, that can be read in one
     way. Hours of a day or numbers are no whole times, nor is the date of a report in all rows, nor are few digits,
     2000.01 for instance, of other years than those beside them, which may be one off as fiscal years are."""
-    names, year = usual_times(table), _parts(table.columns).get("year")
+    names, year = usual_times(table), parts_among(table.columns).get("year")
     if not names:
         return None
     columns = [name for name in table.columns if name in (*names, year)]
     rows = _whole(table, columns)
     years = rows[year].cast(pl.String).cast(pl.Float64, strict=False) if year and has_strings(rows[year]) else None
     return next((name for name in names if has_strings(rows[name]) and _are_whole(rows[name], years)), None)
-
-
-def _parts(names: Sequence[str]) -> dict[str, str]:
-    """The columns with a usual name of a part of a time, by what they hold; not where two have one."""
-    found = {}
-    for part, usual in PARTS.items():
-        columns = [name for name in names if name.strip().lower() in usual]
-        if len(columns) == 1:
-            found[part] = columns[0]
-    return found
 
 
 def _are_whole(times: pl.Series, years: pl.Series | None) -> bool:
