@@ -151,7 +151,7 @@ def baseline_forecasts(
     past = np.arange(first + max(lags, seasons[-1]) - 1, train - horizon)
     found: dict[str, list[Array]] = {}
     stretches = statistical.stretches(np.asarray(known), train, seasons)
-    shortest = min(stretch.stop - stretch.start for stretch in stretches)
+    shortest = statistical.shortest(stretches)
     whole = statistical.available() and shortest >= statistical.needed(train, horizon, seasons)
     methods = statistical.methods(shortest, seasons) if whole else {}
     places = past[:, None] + np.arange(1, horizon + 1)

@@ -137,7 +137,7 @@ def fitted_in_words(
     """Which baselines are fitted on a part of the training part alone, and which are left out for missing values, in
     sentences; empty where none is."""
     most = statistical.most(seasons)
-    length = min(stretch.stop - stretch.start for stretch in statistical.stretches(known, train, seasons))
+    length = statistical.shortest(statistical.stretches(known, train, seasons))
     whole = length == min(train, most)
     own = [name for name in ("ETS", "ARIMA", "STL + ETS") if name in measured.errors]
     ends: dict[str, int] = dict.fromkeys(own, most) if whole else {}

@@ -59,6 +59,12 @@ def stretches(
     return [whole_stretch(column, first, train) for column in known.T]
 
 
+def shortest(found: Sequence[slice]) -> int:
+    """How long the shortest stretch is."""
+    lengths: list[int] = [stretch.stop - stretch.start for stretch in found]
+    return min(lengths)
+
+
 def needed(train: int, horizon: int, seasons: Sequence[int]) -> int:
     """How long each stretch must be that is fitted: all there is, or some seasons and a horizon."""
     return min(train, most(seasons), max(LEAST, LEAST_SEASONS * seasons[-1]) + horizon)
