@@ -3,6 +3,7 @@
 import copy
 import random
 from collections import deque
+from typing import Any
 
 import numpy
 import pytest
@@ -11,6 +12,7 @@ from doctor_models import KINDS, I, Normed, Stateful, StatefulByDesign, Tagger
 from torch import Tensor, nn
 
 import elman
+from elman.explain.experiments.as_found import Snapshot
 
 
 class Busy(Normed):
@@ -237,6 +239,28 @@ def test_a_stream_inside_goes_on_where_it_was() -> None:
     assert report.codes == ("no-gradient",)  # a stream computes none
     outputs += [model(x_t) for x_t in x[10:]]
     torch.testing.assert_close(torch.stack(outputs), expected)
+
+
+@pytest.mark.parametrize("depth", range(8))
+def test_a_stream_is_put_back_however_deep_it_lies(depth: int) -> None:
+    """Whatever it was told meanwhile."""
+    model, x = nn.Module(), torch.randn(2, I)
+    model.rnn = elman.GRU(I, 6)
+    stream = elman.Stream(model.rnn)
+    inside: Any = stream
+    for _ in range(depth):  # of which six are followed
+        inside = [inside]
+    model.helper = inside
+    for _ in range(4):
+        stream(x)
+    kept, state = Snapshot(model), stream.state
+    with elman.use_backend("numba"):
+        for _ in range(4):
+            stream(x)
+    found = depth < 7
+    expected = model.rnn(x.unsqueeze(0).expand(3, -1, -1), state if found else stream.state)[0]
+    kept.restore()
+    torch.testing.assert_close(torch.stack([stream(x) for _ in range(3)]), expected)
 
 
 def test_a_lazy_module_is_asked_to_be_called_first() -> None:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from elman.nn.stream import Stream
+
 Restore = Callable[[], object]
 _LEFT_ALONE = (type, ModuleType, FunctionType, MethodType, BuiltinFunctionType, torch.dtype, torch.device)
 _DEPTH = 6  # how far an attribute's containers and helper objects are followed
@@ -59,6 +61,10 @@ class Snapshot:
             for tensor in (*value.parameters(), *value.buffers()):
                 self._keep(tensor, depth)
             self._keep_mode(value)
+            return
+        if isinstance(value, Stream):  # what else it has follows from its layer and its state
+            self._keep(value._rnn, depth)
+            self._restores.append(partial(setattr, value, "state", value.state))
             return
         if isinstance(value, torch.Generator | numpy.random.Generator | random.Random):
             self._keep_generator(value)
