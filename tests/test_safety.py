@@ -1,6 +1,8 @@
 """What would read the wrong memory or give wrong numbers in silence, each found once and mended."""
 
+import time
 import weakref
+from concurrent import futures
 from typing import Any
 
 import forked
@@ -13,8 +15,9 @@ from torch.nn import Parameter
 from torch.nn.utils.rnn import pack_padded_sequence
 
 import elman
-from elman.kernels.numba_cpu import allocation, api, known, rooms
+from elman.kernels.numba_cpu import allocation, api, at_once, known, rooms
 from elman.kernels.numba_cpu.plan.prepared import Prepared
+from elman.kernels.numba_cpu.threads import team
 
 
 def pair(**options: object) -> tuple[elman.RNN, torch.nn.RNN]:
@@ -218,6 +221,7 @@ def test_scratch_memory_lasts_as_long_as_the_run(monkeypatch: pytest.MonkeyPatch
 
     for of in (known, api):
         monkeypatch.setattr(of, "prepare", prepared)
+    monkeypatch.setattr(at_once, "inside_torch", lambda: None)  # at once, a run has memory of its own
     lengths = torch.tensor([5, 5])
     torch.testing.assert_close([layer(x), layer(x), layer(x, lengths=lengths)], [expected] * 3)
     assert len(started) == 3
@@ -247,3 +251,26 @@ def test_results_whose_memory_was_not_written_would_be_nan() -> None:
     """Which all tests of the kernels rely on."""
     assert elman.RNN(3, 4)(torch.randn(2, 3, 3))[0].isfinite().all()
     assert rooms.room((2,), torch.float32)().isnan().all()
+
+
+def test_an_interrupted_run_ends_when_its_threads_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They compute in its memory."""
+    done: list[object] = []
+    interrupts = [True, True]
+
+    def kernel(plan: object) -> None:
+        time.sleep(0.2)
+        done.append(plan)
+
+    def wait(others: Any) -> None:
+        if interrupts:
+            interrupts.pop()
+            raise KeyboardInterrupt
+        futures.wait(others)
+
+    monkeypatch.setattr(team, "_parallel", lambda: None)
+    monkeypatch.setattr(team, "_function", lambda address: kernel)
+    monkeypatch.setattr(team, "wait", wait)
+    with pytest.raises(KeyboardInterrupt):
+        team._run(0, 3, b"")
+    assert len(done) == 3

@@ -23,10 +23,10 @@ EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["p
 # torch's own needs but CUDA's, and what the tests need
 PACKAGES = ("filelock", "typing-extensions", "sympy", "networkx", "jinja2", "fsspec", "setuptools>=77")
 PACKAGES += (*EXTRAS["layer-tests"],)
-TESTS = ("against_torch", "allocation", "backends", "cell", "compile", "convert", "drawing", "dropout", "dtypes")
-TESTS += ("edges", "errors", "from_weights", "fx", "gradients", "import", "init", "inplace", "leaky", "lengths")
-TESTS += ("module", "ops", "over_time", "packed", "parametrizations", "reset", "seeds", "stream", "stream_terms")
-TESTS += ("taken_twice", "transforms", "usual", "weights")
+TESTS = ("against_torch", "allocation", "at_once", "backends", "cell", "compile", "convert", "drawing", "dropout")
+TESTS += ("dtypes", "edges", "errors", "from_weights", "fx", "gradients", "import", "init", "inplace", "leaky")
+TESTS += ("lengths", "module", "ops", "over_time", "packed", "parametrizations", "reset", "seeds", "stream")
+TESTS += ("stream_terms", "taken_twice", "transforms", "usual", "weights")
 
 
 @dataclass(frozen=True)

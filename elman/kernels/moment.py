@@ -11,6 +11,9 @@ WATCHED = "a TorchDispatchMode wants to see torch's operators"
 PASSING = (TRANSFORMED, WATCHED)
 """What takes a call over and then hands it on, to be run."""
 
+LEVEL, NO_LEVEL = (forward_ad, "_current_level"), -1
+"""Who has, under which name, the level of forward-mode differentiation; and the number where there is none."""
+
 
 def obstacle() -> str | None:
     """Why machine code may not run now, whatever the call; or None."""

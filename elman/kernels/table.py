@@ -129,7 +129,8 @@ _TABLE = {
 OWN = _TABLE["numba"]
 """elman's own kernels."""
 _MACHINE_CODE = "elman.kernels.numba_cpu.compile.machine_code"  # imports llvmlite
-_asked: ContextVar[Backend | None] = ContextVar("elman_backend", default=None)
+ASKED: ContextVar[Backend | None] = ContextVar("elman_backend", default=None)
+"""What use_backend asks for."""
 
 
 def backends() -> dict[str, str]:
@@ -169,26 +170,26 @@ def use_backend(name: str) -> Iterator[None]:
         raise ValueError(f"Unknown backend '{name}'. Select from {', '.join(map(repr, _TABLE))}.")
     if reason := _TABLE[name].unavailable():
         raise RuntimeError(f"Backend '{name}' is not available: {reason}.")
-    token = _asked.set(_TABLE[name])
+    token = ASKED.set(_TABLE[name])
     try:
         yield
     finally:
-        _asked.reset(token)
+        ASKED.reset(token)
 
 
 def asked() -> Backend | None:
     """What use_backend asks for, if this runs inside its block."""
-    return _asked.get()
+    return ASKED.get()
 
 
 def nothing_is_asked() -> bool:
     """Whether elman's kernels run what they can: no mode or transform is active, and no other backend asked for."""
-    return moment.obstacle() is None and _asked.get() in (None, OWN) and not torch._C._is_any_autocast_enabled()
+    return moment.obstacle() is None and ASKED.get() in (None, OWN) and not torch._C._is_any_autocast_enabled()
 
 
 def own_kernels() -> Backend | None:
     """elman's own, where they are there and nothing is asked: for a usual call `choose` would take them too."""
-    return _own(_asked.get() is OWN) if nothing_is_asked() else None
+    return _own(ASKED.get() is OWN) if nothing_is_asked() else None
 
 
 @functools.cache
@@ -199,7 +200,7 @@ def _own(by_name: bool) -> Backend | None:
 
 def choose(problem: Problem) -> tuple[Backend, str]:
     """The backend for this call, and why. One asked for by name is taken or raises."""
-    backend = _asked.get()
+    backend = ASKED.get()
     if backend is not None:
         if (obstacle := backend.obstacle(problem)) is not None:
             raise RuntimeError(f"Backend '{backend.name}' was asked for, and it cannot run this call: {obstacle}.")
@@ -217,6 +218,6 @@ def choose(problem: Problem) -> tuple[Backend, str]:
 
 def runs_later(problem: Problem) -> bool:
     """Whether elman's kernels can run this call once the transform or mode that is active now has done its part."""
-    if _asked.get() not in (None, OWN) or OWN.unavailable() is not None:
+    if ASKED.get() not in (None, OWN) or OWN.unavailable() is not None:
         return False
     return OWN.cannot(problem) in (*moment.PASSING, FAKE)

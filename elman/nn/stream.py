@@ -3,7 +3,7 @@
 import operator
 import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,11 +14,13 @@ from elman.call.checks import check_call, check_weights
 from elman.call.over_time import OfSteps, in_a_sequence
 from elman.call.usual import problem_of, weights_are_usual
 from elman.kernels import moment
+from elman.kernels.cells import Cell
 from elman.kernels.problem import Problem
-from elman.kernels.table import OWN, asked, choose, nothing_is_asked
+from elman.kernels.table import ASKED, OWN, Backend, asked, choose, nothing_is_asked
 from elman.nn.recurrent import Recurrent, States
 
 if TYPE_CHECKING:
+    from elman.kernels.numba_cpu.native_functions import Moment
     from elman.kernels.numba_cpu.stream import StreamOfSteps
 
 State = Tensor | tuple[Tensor, Tensor]
@@ -67,7 +69,7 @@ class Stream:
         self._start = tuple(state.detach().clone() for state in start)
         self._steps: StreamOfSteps | None = None
         self._states: States = ()  # none: zeros
-        self._seen: list[object] | None = None  # what the packed weights, and the way to run, were made from
+        self._seen: _Seen | None = None  # what the packed weights, and the way to run, were made from
         self._turn = threading.Lock()
         self.reset()
 
@@ -89,6 +91,10 @@ class Stream:
             RuntimeError: a size does not fit the layer or the state, x_t asks for a gradient, or another thread or a
                 handler is in a step of this stream.
         """
+        steps = self._steps
+        at_once = None if steps is None or terms else steps.at_once
+        if at_once is not None and (y := at_once(x_t)) is not None:
+            return y
         if not self._turn.acquire(False):
             raise RuntimeError(
                 "This stream is in a step already, of another thread or below this one. Give each thread a stream of "
@@ -96,8 +102,12 @@ class Stream:
             )
         try:
             steps = self._steps
-            if steps is not None and not terms and self._seen == _identity(self._rnn):
-                if steps.looks(x_t) and moment.is_quiet() and asked() in (None, OWN):
+            if steps is not None and not terms and self._seen == (now := _identity(self._rnn)):
+                if steps.looks(x_t) and moment.is_quiet() and (backend := asked()) in (None, OWN):
+                    # as it was found before the step, during which others may write
+                    of_now = now.moment(self._rnn, backend) if steps.can_go_at_once and now is not None else None
+                    if of_now is not None:
+                        steps.go_at_once(self._turn, self._rnn, ASKED, of_now)
                     return steps.step(x_t)
                 asks = torch.is_grad_enabled() and isinstance(x_t, Tensor) and x_t.requires_grad
                 if type(x_t) is Tensor and steps.fits(x_t) and not asks and nothing_is_asked():
@@ -260,25 +270,59 @@ _address_of: Any = Tensor.data_ptr
 _version_of = operator.attrgetter("_version")
 
 
-def _identity(rnn: Recurrent) -> list[object] | None:
-    """What changes when a parameter is replaced or written to, or when the layer is to run in another way.
+class _Seen(NamedTuple):
+    """What changes when a parameter is replaced or written to, or when the layer is to run in another way."""
 
-    None where a parameter was made by torch.inference_mode: writing to it leaves no trace.
-    """
+    cell: Cell
+    training: bool
+    dropout: float
+    recurrent_dropout: float
+    zoneout: float | tuple[float, float]
+    replaced: object
+    forked: bool
+    threads: int
+    beside: tuple[object, ...]
+    versions: list[int]
+    addresses: list[int]
+
+    def moment(self, rnn: Recurrent, backend: Backend | None) -> "Moment | None":
+        """The same for machine code. None: the layer has other parameters by now."""
+        from elman.kernels.numba_cpu.native_functions import Moment
+
+        parameters: list[tuple[str, Any]] = [*rnn._parameters.items()]
+        if len(parameters) != len(self.addresses):
+            return None
+        of_layer = {
+            "_cell": self.cell,
+            "training": self.training,
+            "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+            "zoneout": self.zoneout,
+            "_replaced": self.replaced,
+            "_beside_parameters": self.beside,
+        }
+        attributes: list[tuple[Any, str, Any]] = [(rnn, name, has) for name, has in of_layer.items()]
+        attributes += [(_fork, "forked", self.forked), (*moment.LEVEL, moment.NO_LEVEL)]
+        weights = zip(parameters, self.addresses, self.versions, strict=True)
+        return Moment(attributes, [(*named, at, version) for named, at, version in weights], self.threads, backend)
+
+
+def _identity(rnn: Recurrent) -> _Seen | None:
+    """None where a parameter was made by torch.inference_mode: writing to it leaves no trace."""
     parameters = rnn._parameters.values()
     try:
-        return [
+        return _Seen(
             rnn._cell,
             rnn.training,
             rnn.dropout,
             rnn.recurrent_dropout,
             rnn.zoneout,
-            torch.get_num_threads(),
-            _fork.forked,
             rnn._replaced,
-            *rnn._beside_parameters,
-            *map(_version_of, parameters),
-            *map(_address_of, parameters),
-        ]
+            _fork.forked,
+            torch.get_num_threads(),
+            rnn._beside_parameters,
+            [*map(_version_of, parameters)],
+            [*map(_address_of, parameters)],
+        )
     except RuntimeError:
         return None

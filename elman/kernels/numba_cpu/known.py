@@ -5,6 +5,7 @@ memory is there, and on the way back whether it is that which forward read.
 """
 
 import operator
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from elman import _fork
+from elman.kernels.numba_cpu import at_once
 from elman.kernels.numba_cpu.launch import (
     NO_STATES,
     NO_TABLES,
@@ -38,6 +40,7 @@ from elman.kernels.numba_cpu.memory import (
     rows_as_they_lie,
     span_of,
 )
+from elman.kernels.numba_cpu.native_functions import Run
 from elman.kernels.numba_cpu.plan.prepared import Prepared, prepare
 from elman.kernels.numba_cpu.terms import NO_TERMS, gradients_of_terms, read_terms, room_for_gradients, rows_of_terms
 from elman.kernels.problem import Problem, Tables
@@ -76,11 +79,15 @@ class Known:
         self._turned, self._looks_like = turned, looks_like
         self._x_shape, self._weight_bytes = x.shape, [w.nbytes for w in problem.weights]
         self._weights = [_without_memory(w) for w in problem.weights]
+        self._pack = struct.Struct(f"{len(problem.weights)}q").pack
         self._keeps_terms = any(term.requires_grad for term in problem.terms)
         self._of_terms, self._term_shapes = rows_of_terms(problem, x), [term.shape for term in problem.terms]
         self._ahead: dict[bool, Prepared] = {}  # without and with what is saved
         self._ends: dict[bool, tuple[list[int], bytes]] = {}  # of their plans, for weights at these addresses
         self._back: dict[tuple[object, ...], list[_WayBack]] = {}
+        self.at_once: dict[bool, Run | None] = {}
+        """`forward` as one function, as at_once.py says, without and with what is saved: of runs whose steps read
+        nothing beside x, from the second on."""
 
     def problem(self, inputs: Sequence[Tensor], tables: Tables) -> Problem:
         """A run of this form."""
@@ -99,6 +106,10 @@ class Known:
         self, x: Tensor, states: Sequence[Tensor], held: Held, terms: Sequence[Tensor], tables: Tables, save: bool
     ) -> tuple[Tensor, tuple[Tensor, ...], Sequence[Tensor], int]:
         """Output, last states, the buffers of what is saved and then a seal of the output."""
+        run = self.at_once.get(True) if save and not terms and not tables else None
+        if run is not None and (found := run(self._pack(*held[1]), x, *states)) is not None:
+            count = 1 + len(self._ahead[True].states)
+            return found[0], found[1:count], found[count:-1], found[-1]
         check_own_room(x)
         at_states: Sequence[int] = NO_STATES
         if states:
@@ -110,7 +121,11 @@ class Known:
         if prepared is None:
             problem = self.problem([x, *states, *self._weights, *terms], tables)
             keeps_terms = save and self._keeps_terms
-            prepared = self._ahead[save] = prepare(problem, False, save, 0, self._turned, keeps_terms)
+            prepared = prepare(problem, False, save, 0, self._turned, keeps_terms)
+            if not terms and not tables:
+                sizes = [t.nbytes for t in (x, *states)]
+                self.at_once[save] = at_once.forward(prepared, x.dtype, sizes, self._weight_bytes, save)
+            self._ahead[save] = prepared
         at_weights, end = self._ends.get(save, _NO_END)
         if terms or at_weights != held[1]:
             end = end_of_forward(prepared, held[1], at_terms)
@@ -135,27 +150,31 @@ class Known:
         d_output: Tensor | None,
         d_last: tuple[Tensor | None, ...],
         needs: Sequence[bool],
-    ) -> list[Tensor | None] | None:
+    ) -> Sequence[Tensor | None] | None:
         """The gradients; None where something is not as forward left it, or a gradient is no plain tensor."""
         storages, at_weights = held
         if [*map(_address_of, storages)] != at_weights or [*map(_bytes_of, storages)] != self._weight_bytes:
             return None
         given = d_output, *d_last
         gradients = [d for d in given if d is not None]
-        form = *map(type, given), needs[0], torch.get_num_threads(), _fork.forked
+        form = *map(type, given), needs, torch.get_num_threads(), _fork.forked
         for way in self._back.get(form, ()):
             if way.looks(*kept, *gradients):
                 break
         else:
-            if (found := self._way_back(kept, given, tables, needs[0])) is None:
+            if (new := self._way_back(kept, given, tables, needs)) is None:
                 return None
-            way = found
+            way = new
             if (look := self._looks_like([*kept, *gradients])) is not None:
                 way.looks, self._back[form] = look, [way, *self._back.get(form, ())[:7]]
         place = self.place_of_output
         tensors, terms = [*kept[: self.count], *kept[place:], *gradients], kept[self.count : place]
         for k, copy in way.copied:
             tensors[k] = copy(tensors[k])
+        if way.at_once is not None and not tables:
+            found = way.at_once(self._pack(*at_weights), seal, *tensors)
+            if found is not None:
+                return found
         at = way.order((0, *addresses(tensors, way.sizes)))
         at_tables = addresses_of_tables(tables) if tables else NO_TABLES
         at_terms: Sequence[int] = NO_TERMS
@@ -187,7 +206,7 @@ class Known:
         return made
 
     def _way_back(
-        self, kept: Sequence[Tensor], given: Sequence[Tensor | None], tables: Tables, needs_x: bool
+        self, kept: Sequence[Tensor], given: Sequence[Tensor | None], tables: Tables, needs: Sequence[bool]
     ) -> "_WayBack | None":
         """That of gradients at output and last states which look like these; None where it is not for machine code.
 
@@ -203,7 +222,7 @@ class Known:
         places = [[k] for k in (*range(self.count), 3)]
         for buffer in range(1, 1 + max(of_saved)):
             places.append([4 + k for k, its in enumerate(of_saved) if its == buffer])
-        x_copied = self._turned and needs_x  # its gradient lies as itself, not turned
+        x_copied = self._turned and needs[0]  # its gradient lies as itself, not turned
         copied: list[tuple[int, Callable[[Tensor], Tensor]]] = [(0, plain)] if x_copied else []
         sizes, steps_of_rows = [t.nbytes for t in tensors], (0, 0)
 
@@ -225,7 +244,12 @@ class Known:
         problem = self.problem([*kept[: self.count], *self._weights, *kept[self.count : place]], tables)
         x_turned = self._turned and not x_copied
         prepared = prepare(problem, True, True, 0, x_turned, self._keeps_terms)
-        return _WayBack(prepared, sizes, steps_of_rows, places, copied)
+        way = _WayBack(prepared, sizes, steps_of_rows, places, copied)
+        if not tables and place == self.count:
+            given_to_it = [*zip(sizes, places, strict=True)]
+            offsets = ahead.rooms.buffers.offsets
+            way.at_once = at_once.back(prepared, x.dtype, given_to_it, offsets, steps_of_rows, needs, x.shape)
+        return way
 
     def all_saved(self, buffers: Sequence[Tensor]) -> Saved:
         """What a run saved besides the output, of the buffers that it is in."""
@@ -256,8 +280,10 @@ class Known:
 class _WayBack:
     """A way back of tensors that look alike."""
 
-    __slots__ = ("copied", "looks", "order", "prepared", "sizes", "steps_of_rows")
+    __slots__ = ("at_once", "copied", "looks", "order", "prepared", "sizes", "steps_of_rows")
     looks: Look
+    at_once: Run | None
+    """The same as one function, as at_once.py says."""
 
     def __init__(
         self,
@@ -271,6 +297,7 @@ class _WayBack:
         the gradient at the output lie, the places of all among the addresses that a kernel is told, and which of them
         it reads from a copy, with what makes that."""
         self.prepared, self.sizes, self.steps_of_rows, self.copied = prepared, sizes, steps_of_rows, copied
+        self.at_once = None
         order = [0] * _ADDRESSES
         for k, of_tensor in enumerate(places):
             for place in of_tensor:

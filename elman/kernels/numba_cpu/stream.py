@@ -3,14 +3,17 @@
 import ctypes
 import struct
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from elman.kernels.numba_cpu.allocation import scratch_memory
+from elman.kernels.numba_cpu.inside_torch import inside_torch
 from elman.kernels.numba_cpu.launch import end_of_forward
 from elman.kernels.numba_cpu.memory import check_room, no_address, plain
+from elman.kernels.numba_cpu.native_functions import Moment, NativeStep, Step, Turns
 from elman.kernels.numba_cpu.obstacle import PLAIN
 from elman.kernels.numba_cpu.plan.prepared import prepare
 from elman.kernels.numba_cpu.plan.record import FIELDS, FORWARD, HEADER_BYTES, OF_FORWARD, Arrays
@@ -51,11 +54,15 @@ class StreamOfSteps:
         autograd/private.py, `beside`, where steps read more than x, in call/over_time.py."""
         problem = problem if beside is None else beside.like
         self._beside, self._terms_are_read = beside, False
+        self._terms: Sequence[Tensor] = ()
         # of a cell that carries f(v) beside v, the states are v alone
         self._f = FUNCTIONS[problem.cell.nonlinearity or ""].of if problem.cell.layer == "potential" else None
         self.begun = False  # whether a step was taken since this was made or began again
         self.looks: Callable[[Any], bool] = lambda _: False
         """Whether an input looks like one that was read as it lies, and under the same modes."""
+        self.at_once: Step | None = None
+        """`step` as one function, which returns None where that has to be asked."""
+        self._native: NativeStep | None = None
         self._looks_like = looks_like
         self._batched = batched
         states, like = problem.states, problem.x
@@ -70,7 +77,8 @@ class StreamOfSteps:
         self._start = prepared.start
         self._kept = (memory, inner, weights)  # what the plan has the addresses of
         self._x_bytes, self._itemsize = like.nbytes, like.itemsize
-        self._new_y = room(states[0].shape[1 if batched else 2 :], like.dtype)
+        self._y_shape = states[0].shape[1 if batched else 2 :]
+        self._new_y = room(self._y_shape, like.dtype)
         at_weights = [w.data_ptr() or no_address(w) for w in weights]
         end, nothing = end_of_forward(prepared, at_weights), Arrays(*[0] * len(Arrays._fields))
 
@@ -81,9 +89,13 @@ class StreamOfSteps:
             plan = (ctypes.c_int64 * (len(numbers) // 8)).from_buffer_copy(numbers)
             return _Turn(before, plan, ctypes.addressof(plan))
 
-        self._turn, self._next = turn(states, spare), turn(spare, states)
+        self._turns, self._next = (turn(states, spare), turn(spare, states)), ctypes.c_int64(0)
         self._before_counters = HEADER_BYTES + 8 * 2 * len(weights)
         self._counters = ctypes.sizeof(self._turn.plan) - self._before_counters  # bytes
+
+    @property
+    def _turn(self) -> _Turn:
+        return self._turns[self._next.value]
 
     @property
     def states(self) -> tuple[Tensor, ...]:
@@ -112,7 +124,7 @@ class StreamOfSteps:
     def _has_begun(self, begun: bool) -> None:
         """Whether a step was taken, and so whether the packed weights are there."""
         self.begun = begun
-        for turn in (self._turn, self._next):
+        for turn in self._turns:
             turn.plan[_PREPARED] = begun
 
     def was_written_to(self) -> None:
@@ -123,9 +135,10 @@ class StreamOfSteps:
 
     def _read_terms(self, beside: "OfSteps", given: dict[str, Any] | None) -> None:
         if given or not self._terms_are_read:
+            self.at_once = None
             problem = beside.terms(given or {})
             self._terms, at = read_terms(rows_of_terms(problem, problem.x), problem.terms)
-            for turn in (self._turn, self._next):
+            for turn in self._turns:
                 _write_terms(turn.plan, 8 * _LEAK, *at)
         self._terms_are_read = not (given or beside.changes)
 
@@ -148,12 +161,37 @@ class StreamOfSteps:
         if self._beside is not None:
             self._read_terms(self._beside, terms)
         y = self._new_y()
-        _, plan, at = turn = self._turn
+        _, plan, at = self._turns[self._next.value]
         plan[_X], plan[_OUTPUT] = x.data_ptr(), y.data_ptr()
         if self._counters:
             ctypes.memset(at + self._before_counters, 0, self._counters)
         self._start(at)
         if not self.begun:
             self._has_begun(True)
-        self._turn, self._next = self._next, turn
+        self._next.value ^= 1
         return y
+
+    @property
+    def can_go_at_once(self) -> bool:
+        """Whether machine code takes such steps: after the first one, which packs the weights, those whose terms, if
+        there are any, are read already."""
+        return self.begun and (self._beside is None or self._terms_are_read) and inside_torch() is not None
+
+    def go_at_once(self, lock: Any, layer: Any, asked: ContextVar[Any], moment: Moment) -> None:
+        """From now on `at_once` takes steps of inputs that look as those before, at moments that are as this one."""
+        if self._native is None:
+            turns = Turns(
+                (self._turns, self._kept),
+                self._start,
+                (self._turns[0].at, self._turns[1].at),
+                self._next,
+                self._x_bytes,
+                self._y_shape,
+                self._dtype,
+                self._before_counters,
+                self._counters,
+            )
+            self._native = NativeStep(turns, lock, layer, asked)
+        self.at_once = None
+        self._native.tell(moment, self.looks, self._terms)
+        self.at_once = self._native.take

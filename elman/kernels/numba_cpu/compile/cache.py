@@ -47,8 +47,8 @@ class Code(NamedTuple):
 _loaded: dict[tuple[str, type], dict[str, int]] = {}  # addresses by name, of a cell's functions or the shared ones
 _engines: list[Any] = []  # own the machine code
 _OF_A_CELL, _SHARED = ("backward", "forward"), ("product", "product_t", "pack")  # what takes longest first
-_DRAWING = ("normal", "moves")
-_ALL_CELLS, _RANDOM = "all", "random"
+_DRAWING, _CALLED = ("normal", "moves"), ("run", "step")
+_ALL_CELLS, _RANDOM, _NATIVE = "all", "random", "native"
 
 
 def code_for(cell: str, dtype: type) -> Code:
@@ -70,12 +70,22 @@ def drawing_code_for(dtype: type) -> dict[str, int]:
         return _loaded[_RANDOM, dtype]
 
 
+def native_code() -> dict[str, int]:
+    """The addresses of the functions that Python calls as its own, by their names, likewise."""
+    with _lock:
+        if (_NATIVE, int) not in _loaded:
+            _load({(_NATIVE, name) for name in _CALLED}, _NATIVE, int)
+        return _loaded[_NATIVE, int]
+
+
 def _load(wanted: set[tuple[str, str]], cell: str, dtype: type) -> None:
     """Functions by what they are of, a cell or what is shared, and their names."""
     folder, key = _cache_folder(), _key()
     paths = {(of, name): folder / f"{of}-{dtype.__name__}-{name}-{key}.o" for of, name in wanted}
     codes = {which: code for which, path in paths.items() if (code := _read(path)) is not None}
-    missing = [name for name in _OF_A_CELL + _SHARED + _DRAWING for which in wanted - {*codes} if which[1] == name]
+    missing = [
+        name for name in _OF_A_CELL + _SHARED + _DRAWING + _CALLED for which in wanted - {*codes} if which[1] == name
+    ]
     if missing:
         made = _compile(missing, cell, dtype)
         codes |= {which: made[which[1]] for which in wanted - {*codes}}
@@ -167,7 +177,8 @@ def _warn_once(message: str) -> None:
 
 def _compile(names: list[str], cell: str, dtype: type) -> dict[str, bytes]:
     """Object code by the functions' names. LLVM works on one function while numba translates the next."""
-    log.warning("elman: compiling its %s kernels for %s, once on this machine (some seconds)", cell, dtype.__name__)
+    what = "what starts small runs" if cell == _NATIVE else f"its {cell} kernels for {dtype.__name__}"
+    log.warning("elman: compiling %s, once on this machine (some seconds)", what)
     begin = time.perf_counter()
     from elman.kernels.numba_cpu.compile.kernel import in_llvm
 

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from numba import types
@@ -12,15 +12,20 @@ from numba.core.compiler_lock import global_compiler_lock
 
 from elman.kernels.collection import waiting_collection
 from elman.kernels.numba_cpu.matmul.products import make_products
+from elman.kernels.numba_cpu.native.run import make_run
+from elman.kernels.numba_cpu.native.step import make_step
 from elman.kernels.numba_cpu.passes.backward import make_backward
 from elman.kernels.numba_cpu.passes.forward import make_forward
 from elman.kernels.numba_cpu.passes.phases import make_kernel
 from elman.kernels.numba_cpu.random.fill import make_fill
 
+_CALLED: dict[str, tuple[Callable[[], Any], int]] = {"run": (make_run, 3), "step": (make_step, 2)}
+"""What Python calls, which returns an object; the others return nothing."""
+
 
 def in_llvm(names: Sequence[str], cell: str, dtype: type) -> Iterator[tuple[str, str]]:
-    """LLVM modules of those named of backward(plan), forward(plan), pack, product and product_t, and of normal(request)
-    and moves(request), C functions of 64-bit integers.
+    """LLVM modules of those named of backward(plan), forward(plan), pack, product and product_t, of normal(request) and
+    moves(request), and of step(own, x) and run(own, given, count), C functions of 64-bit integers.
 
     They come one by one, as each is translated, with their names. Not yet optimised; free of Python, and of numba when
     they run.
@@ -34,6 +39,9 @@ def _function(name: str, cell: str, dtype: type) -> tuple[Any, int]:
     """A function to compile, and how many arguments it takes."""
     if name in ("normal", "moves"):
         return make_fill(dtype, name), 1
+    if name in _CALLED:
+        make_called, arguments = _CALLED[name]
+        return make_called(), arguments
     if name not in ("forward", "backward"):
         return getattr(make_products(dtype), name), 7
     room = getattr(importlib.import_module(f"elman.kernels.numba_cpu.cells.{cell}"), cell)(dtype)
@@ -106,9 +114,10 @@ def _as_c_function(name: str, function: Any, arguments: int) -> str:
     function.compile((types.intp,) * arguments)
     (compiled,) = function.overloads.values()
     names = [f"i64 %a{i}" for i in range(arguments)]
+    outside, inside, result = ("i64", "i64", "i64 %found") if name in _CALLED else ("void", "ptr", "void")
     return f"""{compiled.library.get_llvm_str()}
-define void @elman_{name}({", ".join(names)}) {{
-  %nothing = call ptr @"{compiled.fndesc.mangled_name}"({", ".join(names)})
-  ret void
+define {outside} @elman_{name}({", ".join(names)}) {{
+  %found = call {inside} @"{compiled.fndesc.mangled_name}"({", ".join(names)})
+  ret {result}
 }}
 """

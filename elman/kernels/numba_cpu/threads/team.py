@@ -8,8 +8,8 @@ import ctypes
 import functools
 import os
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from elman import _fork
@@ -38,6 +38,11 @@ def starter(kernel: int, threads: int) -> Callable[[Any], None]:
     return _function(kernel) if threads == 1 else functools.partial(_run, kernel, threads)
 
 
+def address_alone(start: Callable[[Any], None]) -> int:
+    """The address of the C function that a starter runs in this thread alone; 0: it is run in several."""
+    return (ctypes.cast(start, ctypes.c_void_p).value or 0) if isinstance(start, _kernel_type) else 0
+
+
 def _run(kernel: int, threads: int, plan: Any) -> None:
     parallel = _parallel()
     if parallel is not None:
@@ -52,11 +57,24 @@ def _run(kernel: int, threads: int, plan: Any) -> None:
         company.end(time.perf_counter_ns())
         return
     function = _function(kernel)
-    others = [_pool(os.getpid(), threads).submit(function, plan) for _ in range(threads - 1)]
-    function(plan)
-    wait(others)
+    others: list[Future[None]] = []
+    try:
+        for _ in range(threads - 1):
+            others.append(_pool(os.getpid(), threads).submit(function, plan))
+        function(plan)
+    finally:
+        _wait_for(others)
     for other in others:
         other.result()
+
+
+def _wait_for(others: Sequence[Future[None]]) -> None:
+    """Until all are back, also where that is interrupted, since they compute in memory of the run's."""
+    try:
+        wait(others)
+    except BaseException:
+        _wait_for(others)
+        raise
 
 
 @functools.cache
