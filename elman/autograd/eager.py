@@ -54,7 +54,7 @@ def run_known(
     if not known.usable:
         return None
     saves = known.asks and torch.is_grad_enabled()
-    run = None if saves or terms or tables else known.at_once.get(False)
+    run = None if saves else known.at_once.get(False)
     if run is not None and (found := run(x, *states, *weights)) is not None:
         return found[0], found[1:]
     held = known.hold(weights)

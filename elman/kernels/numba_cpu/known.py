@@ -51,7 +51,6 @@ _bytes_of: Any = torch.UntypedStorage.nbytes
 _address_of: Any = torch.UntypedStorage.data_ptr
 
 _NO_END: tuple[list[int], bytes] = [], b""
-_ADDRESSES = 12  # x, h0, c0, output, five that may be saved, and the gradients at output, h_n and c_n
 Look = Callable[..., bool]
 Held = tuple[list[torch.UntypedStorage], list[int]]
 """The memory of the weights and where it is. Who has it keeps it, whatever the weights' `.data` become."""
@@ -106,7 +105,7 @@ class Known:
         self, x: Tensor, states: Sequence[Tensor], held: Held, terms: Sequence[Tensor], tables: Tables, save: bool
     ) -> tuple[Tensor, tuple[Tensor, ...], Sequence[Tensor], int]:
         """Output, last states, the buffers of what is saved and then a seal of the output."""
-        run = self.at_once.get(True) if save and not terms and not tables else None
+        run = self.at_once.get(True) if save else None
         if run is not None and (found := run(self._pack(*held[1]), x, *states)) is not None:
             count = 1 + len(self._ahead[True].states)
             return found[0], found[1:count], found[count:-1], found[-1]
@@ -171,7 +170,7 @@ class Known:
         tensors, terms = [*kept[: self.count], *kept[place:], *gradients], kept[self.count : place]
         for k, copy in way.copied:
             tensors[k] = copy(tensors[k])
-        if way.at_once is not None and not tables:
+        if way.at_once is not None:
             found = way.at_once(self._pack(*at_weights), seal, *tensors)
             if found is not None:
                 return found
@@ -298,7 +297,7 @@ class _WayBack:
         it reads from a copy, with what makes that."""
         self.prepared, self.sizes, self.steps_of_rows, self.copied = prepared, sizes, steps_of_rows, copied
         self.at_once = None
-        order = [0] * _ADDRESSES
+        order = [0] * len(at_once.BACK)
         for k, of_tensor in enumerate(places):
             for place in of_tensor:
                 order[place] = k + 1

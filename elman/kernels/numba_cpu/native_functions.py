@@ -7,7 +7,6 @@ raise. Where `inside_torch` finds nothing, there are none.
 
 import ctypes
 import functools
-import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -19,6 +18,7 @@ from torch import Tensor
 from elman.kernels.numba_cpu.compile.cache import native_code
 from elman.kernels.numba_cpu.inside_torch import inside_torch
 from elman.kernels.numba_cpu.native.record import ANSWERS, OF_RUN, OF_STEP
+from elman.kernels.numba_cpu.rooms import contiguous_strides
 from elman.kernels.numba_cpu.threads.team import address_alone
 
 Step = Callable[[Any], Tensor | None]
@@ -96,7 +96,7 @@ class NativeStep:
         """What the moment is from now on, what says of an input whether it looks as those that are read as they lie,
         and what has the memory of the terms. The lock is held."""
         tables, record = _Tables(), self._record
-        watched = [(id(owner), id(sys.intern(name)), id(has)) for owner, name, has in moment.attributes]
+        watched = [(id(owner), id(name), id(has)) for owner, name, has in moment.attributes]
         weights = [(id(name), id(weight), address, version) for name, weight, address, version in moment.weights]
         now = {
             "threads": _NEVER,  # until all is written, since this may be interrupted, and what is read there is kept
@@ -203,8 +203,7 @@ class _Tables:
 
     def form(self, shape: Sequence[int]) -> tuple[int, int, int]:
         """Of a contiguous tensor: its axes, and the addresses of its sizes and strides."""
-        strides = [math.prod(max(1, size) for size in shape[axis + 1 :]) for axis in range(len(shape))]
-        return len(shape), self.words(shape), self.words(strides)
+        return len(shape), self.words(shape), self.words(contiguous_strides(shape))
 
 
 def _shared(start: Start, dtype: torch.dtype) -> dict[str, int]:

@@ -74,16 +74,21 @@ class Rooms(NamedTuple):
 
 def room(shape: Sequence[int], dtype: torch.dtype, large: bool = False) -> Room:
     """For a tensor of this shape. `large`: if it is, its memory may have been another's, as nobody keeps it."""
-    strides, step = [], 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= max(1, size)
-    sizes = tuple(shape), tuple(reversed(strides))
+    sizes = tuple(shape), contiguous_strides(shape)
     if large and math.prod(shape) * dtype.itemsize >= LEAST:
         return functools.partial(large_tensor, *sizes, dtype)
     if _empty is torch.empty_strided:  # older or newer torch
         return functools.partial(_empty, *sizes, dtype=dtype, device="cpu")
     return functools.partial(_empty, *sizes, dtype)
+
+
+def contiguous_strides(shape: Sequence[int]) -> tuple[int, ...]:
+    """Those of a tensor whose numbers lie one after the other."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(1, size)
+    return tuple(reversed(strides))
 
 
 def rooms(

@@ -64,18 +64,19 @@ def code_for(cell: str, dtype: type) -> Code:
 
 def drawing_code_for(dtype: type) -> dict[str, int]:
     """The addresses of the functions that draw random numbers, by the names of their distributions, likewise."""
-    with _lock:
-        if (_RANDOM, dtype) not in _loaded:
-            _load({(_RANDOM, name) for name in _DRAWING}, _RANDOM, dtype)
-        return _loaded[_RANDOM, dtype]
+    return _code_of(_RANDOM, _DRAWING, dtype)
 
 
 def native_code() -> dict[str, int]:
     """The addresses of the functions that Python calls as its own, by their names, likewise."""
+    return _code_of(_NATIVE, _CALLED, int)
+
+
+def _code_of(what: str, names: tuple[str, ...], dtype: type) -> dict[str, int]:
     with _lock:
-        if (_NATIVE, int) not in _loaded:
-            _load({(_NATIVE, name) for name in _CALLED}, _NATIVE, int)
-        return _loaded[_NATIVE, int]
+        if (what, dtype) not in _loaded:
+            _load({(what, name) for name in names}, what, dtype)
+        return _loaded[what, dtype]
 
 
 def _load(wanted: set[tuple[str, str]], cell: str, dtype: type) -> None:
