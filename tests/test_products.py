@@ -92,6 +92,8 @@ for dtype in (np.float32, np.float64):
                 check_product(product, m, k, n, dtype, backwards)
                 if m:
                     check_product_t(product_t, k, m, n, dtype)
+    for m in (192, 193, 400):  # columns of A that product_t reads at a time, and more
+        check_product_t(product_t, 130, m, panel + 3, dtype)
     check_units(dtype)
 print(VECTOR_BYTES)
 """

@@ -10,6 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.compile.processor import FEATURES, VECTOR_BYTES
+from elman.kernels.numba_cpu.plan.record import LINE
 
 I64 = ir.IntType(64)
 _I32 = ir.IntType(32)
@@ -106,6 +107,14 @@ class Emitter:
             value = self.b.select(asked, moved, value)
             address = self.b.select(asked, self.offset(address, half), address)
             half //= 2
+
+    def prefetch(self, address: Any, count: int) -> None:
+        """Asks for the cache lines of so many vectors, which will soon be read."""
+        pointer, settings = ir.IntType(8).as_pointer(), [ir.Constant(_I32, n) for n in (0, 3, 1)]  # to read, near, data
+        fn = self.declare("llvm.prefetch.p0", ir.VoidType(), [pointer, _I32, _I32, _I32])
+        for line in range(0, count * VECTOR_BYTES, LINE):
+            place = self.b.add(address, ir.Constant(I64, line))
+            self.b.call(fn, [self.b.inttoptr(place, pointer), *settings])
 
     def first(self, count: Any) -> First:
         """So many numbers of a vector."""

@@ -10,6 +10,7 @@ from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
 from elman.kernels.numba_cpu.matmul.tile import column_tile, gathering_tile, row_tile, stack_room, transposing_tile
 
+_COLUMNS = 192  # of A that product_t reads at a time
 _PANEL_BYTES = 8 << 10  # of a panel that a product sums over before the next, where that is more than INNER indices
 
 
@@ -184,26 +185,29 @@ def make_products(dtype: type) -> Products:
     def product_t(count, a, a_step, m, b, n, c):
         """C[i, j] += sum over r of A[r, i] * B[r, j]; A (count, m) with row step a_step, C (m, n).
 
-        All tiles of some columns read the same part of B from rows side by side: as they are, rows a power of two
-        apart would drive each other out of the first cache.
+        Some columns of A at a time, which stay in the second cache beside their rows of C. All tiles of some columns of
+        B read the same part of it from rows side by side: as they are, rows a power of two apart would drive each other
+        out of the first cache.
         """
         gathered = room()
-        for r0 in range(0, count, inner):
-            depth = min(inner, count - r0)
-            first = a + size * r0 * a_step
-            table = b + 8 * r0
-            for j0 in range(0, n, panel):
-                left = min(panel, n - j0)
-                nv = (left + width - 1) // width
-                valid = left - (nv - 1) * width
-                to = c + size * j0
-                if nv == 4:
-                    columns4(m, first, a_step, table, j0, gathered, depth, to, n, valid)
-                elif nv == 3:
-                    columns3(m, first, a_step, table, j0, gathered, depth, to, n, valid)
-                elif nv == 2:
-                    columns2(m, first, a_step, table, j0, gathered, depth, to, n, valid)
-                else:
-                    columns1(m, first, a_step, table, j0, gathered, depth, to, n, valid)
+        for i0 in range(0, m, _COLUMNS):
+            many = min(_COLUMNS, m - i0)
+            for r0 in range(0, count, inner):
+                depth = min(inner, count - r0)
+                first = a + size * (r0 * a_step + i0)
+                table = b + 8 * r0
+                for j0 in range(0, n, panel):
+                    left = min(panel, n - j0)
+                    nv = (left + width - 1) // width
+                    valid = left - (nv - 1) * width
+                    to = c + size * (i0 * n + j0)
+                    if nv == 4:
+                        columns4(many, first, a_step, table, j0, gathered, depth, to, n, valid)
+                    elif nv == 3:
+                        columns3(many, first, a_step, table, j0, gathered, depth, to, n, valid)
+                    elif nv == 2:
+                        columns2(many, first, a_step, table, j0, gathered, depth, to, n, valid)
+                    else:
+                        columns1(many, first, a_step, table, j0, gathered, depth, to, n, valid)
 
     return Products(pack, product, product_t)

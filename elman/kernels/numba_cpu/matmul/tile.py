@@ -19,12 +19,15 @@ from numba.extending import intrinsic
 from elman.kernels.numba_cpu.compile.vectors import I64, Emitter, First
 from elman.kernels.numba_cpu.plan.record import LINE
 
+_LONG = 96  # sums of fewer numbers are done before a line that is asked for could come
+
 
 def row_tile(dtype: type, mr: int, nv: int, panels: int = 1) -> Any:
     """C[i] = C_in[i] + A[i] @ B for `mr` rows and `nv` vectors of columns, B packed; or for so many vectors of several
     panels, whole ones, which are `panel_step` bytes apart.
 
-    The sum starts at 0 and is then added: blocks summed apart lose less to rounding than one long chain.
+    The sum starts at 0 and is then added: blocks summed apart lose less to rounding than one long chain. Where it is
+    long, the lines that it is added to are asked for before it.
     """
 
     @intrinsic
@@ -46,6 +49,10 @@ def row_tile(dtype: type, mr: int, nv: int, panels: int = 1) -> Any:
                     for s, row in zip(scalars, acc, strict=True)
                 ]
 
+            with builder.if_then(builder.icmp_signed(">=", k, ir.Constant(I64, _LONG))):
+                for i in range(mr):
+                    e.prefetch(e.offset(e.entry(c_in, i), c_offset), nv)
+
             zeros = [[e.constant(0)] * (nv * panels) for _ in range(mr)]
             products = e.accumulate(zeros, k, step)
 
@@ -66,7 +73,7 @@ def column_tile(dtype: type, mr: int, nv: int) -> Any:
     """C[i, j] += sum over r of A[r, i] * B[r, j] for `mr` columns of A and `nv` vectors of columns of B, whose rows lie
     one after the other.
 
-    As in row_tile, the sum starts at 0 and is then added.
+    As in row_tile, the sum starts at 0 and is then added, to lines that are asked for before it.
     """
 
     @intrinsic
@@ -83,6 +90,9 @@ def column_tile(dtype: type, mr: int, nv: int) -> Any:
                     [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
                     for s, row in zip(scalars, acc, strict=True)
                 ]
+
+            for i in range(mr):
+                e.prefetch(e.offset(c, builder.mul(c_step, ir.Constant(I64, i))), nv)
 
             sums = e.accumulate([[e.constant(0)] * nv for _ in range(mr)], count, step)
 
