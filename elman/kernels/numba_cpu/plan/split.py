@@ -8,6 +8,7 @@ _GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
 _SHARE_BYTES = 256  # of a row of h that each share has, about, at least
+_WAITING_BYTES = 1 << 16  # of W_hh for each sequence, from which on a wait takes less time than it saves
 _FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
 
 
@@ -39,15 +40,16 @@ def shares_of_units(
 ) -> int:
     """Into how many shares the hidden units are split in the recurrence, with a wait after each step; 0: the sequences
     are split instead, and nobody waits. Measured in docs/decisions."""
-    panel = vectors_a_tile() * VECTOR_BYTES // size
-    least = _SHARE_BYTES // size
-    shares = min(threads, -(-h // least))
-    too_few = sequences * directions < threads and sequences < shares
+    panel, least = vectors_a_tile() * VECTOR_BYTES // size, _SHARE_BYTES // size
     matrix, each = h * h * unit_bytes, sequences // threads  # bytes that a thread would read for so many sequences
+    worth = matrix >= _WAITING_BYTES * sequences
+    shares = min(threads, max(-(-h // least), 2 if worth else 1))
+    too_few = sequences * directions < threads and sequences < shares
     if steps > 1 and sequences > threads:
         few = matrix >= _FEW_BYTES.get(each, _MATRIX_BYTES)
     else:  # one each, or no wait but that at the end of the run
         few = each <= max(_FEW_BYTES)
-    few = few and directions == 1 and h >= least * threads
+    few = too_few or (few and directions == 1 and h >= least * threads)
     evenly = steps == 1 and h % (panel * threads) == 0
-    return shares if shares > 1 and (too_few or few or evenly or matrix > _MATRIX_BYTES) else 0
+    shared = (few and (worth or steps == 1)) or evenly or matrix > _MATRIX_BYTES
+    return shares if shares > 1 and shared else 0
