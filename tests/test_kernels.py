@@ -276,7 +276,7 @@ def test_units_are_shared_where_each_thread_would_read_a_large_weight_for_a_few_
         (6, 320, 1, 0),
         (3, 320, 2, 0),
     ):
-        made = given(Case("few", 64, N, 16, H, D=D), "lstm", dtype=torch.float32)
+        made = given(Case("few", 200, N, 16, H, D=D), "lstm", dtype=torch.float32)
         assert [plan_of(made.problem, backward)["shares"] for backward in (False, True)] == [shares] * 2, (N, H, D)
 
 

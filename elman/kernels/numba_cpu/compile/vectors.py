@@ -22,6 +22,14 @@ _STORES_BY_HALVES = bool(FEATURES.get("avx")) and not FEATURES.get("avx512f")
 _PARTS_AS_QUICK = bool(FEATURES.get("avx512f") or FEATURES.get("sve"))
 
 
+def prefetch_line(builder: Any, address: Any, nearness: int) -> None:
+    """Asks for the cache line of an address, which will be read: for the first cache with 3, for the second with 2."""
+    pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
+    settings = [ir.Constant(_I32, n) for n in (0, nearness, 1)]  # to read, how near, data
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), [pointer, *settings])
+
+
 class First(NamedTuple):
     """The first numbers of a vector, one at least; all of it, where they would be more."""
 
@@ -110,11 +118,8 @@ class Emitter:
 
     def prefetch(self, address: Any, count: int) -> None:
         """Asks for the cache lines of so many vectors, which will soon be read."""
-        pointer, settings = ir.IntType(8).as_pointer(), [ir.Constant(_I32, n) for n in (0, 3, 1)]  # to read, near, data
-        fn = self.declare("llvm.prefetch.p0", ir.VoidType(), [pointer, _I32, _I32, _I32])
         for line in range(0, count * VECTOR_BYTES, LINE):
-            place = self.b.add(address, ir.Constant(I64, line))
-            self.b.call(fn, [self.b.inttoptr(place, pointer), *settings])
+            prefetch_line(self.b, self.b.add(address, ir.Constant(I64, line)), 3)
 
     def first(self, count: Any) -> First:
         """So many numbers of a vector."""

@@ -46,7 +46,7 @@ def make_products(dtype: type) -> Products:
         return 6 if left > 9 or left == 6 else 4 if left > 3 else 2 if left > 1 else 1
 
     def rows_of(nv: int) -> Any:
-        t6, t5, t4, t3, t2, t1 = (row_tile(dtype, mr, nv) for mr in (6, 5, 4, 3, 2, 1))
+        t6, t5, t4, t3, t2, t1 = (row_tile(dtype, mr, nv, deep) for mr in (6, 5, 4, 3, 2, 1))
 
         @part
         def rows(m, a, b, k, c_in, c, a_offset, c_offset, valid):
@@ -70,7 +70,7 @@ def make_products(dtype: type) -> Products:
         return rows
 
     if most == 2:
-        t1x4, t1x2, t2x2 = (row_tile(dtype, mr, most, panels) for mr, panels in ((1, 4), (1, 2), (2, 2)))
+        t1x4, t1x2, t2x2 = (row_tile(dtype, mr, most, deep, panels) for mr, panels in ((1, 4), (1, 2), (2, 2)))
 
         @part
         def panels_at_once(m, whole):

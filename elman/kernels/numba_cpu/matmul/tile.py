@@ -22,12 +22,12 @@ from elman.kernels.numba_cpu.plan.record import LINE
 _LONG = 96  # sums of fewer numbers are done before a line that is asked for could come
 
 
-def row_tile(dtype: type, mr: int, nv: int, panels: int = 1) -> Any:
+def row_tile(dtype: type, mr: int, nv: int, longest: int, panels: int = 1) -> Any:
     """C[i] = C_in[i] + A[i] @ B for `mr` rows and `nv` vectors of columns, B packed; or for so many vectors of several
     panels, whole ones, which are `panel_step` bytes apart.
 
-    The sum starts at 0 and is then added: blocks summed apart lose less to rounding than one long chain. Where it is
-    long, the lines that it is added to are asked for before it.
+    The sum, of `longest` numbers at most, starts at 0 and is then added: blocks summed apart lose less to rounding than
+    one long chain. Where it is long, the lines that it is added to are asked for before it.
     """
 
     @intrinsic
@@ -49,9 +49,10 @@ def row_tile(dtype: type, mr: int, nv: int, panels: int = 1) -> Any:
                     for s, row in zip(scalars, acc, strict=True)
                 ]
 
-            with builder.if_then(builder.icmp_signed(">=", k, ir.Constant(I64, _LONG))):
-                for i in range(mr):
-                    e.prefetch(e.offset(e.entry(c_in, i), c_offset), nv)
+            if longest >= _LONG:
+                with builder.if_then(builder.icmp_signed(">=", k, ir.Constant(I64, _LONG))):
+                    for i in range(mr):
+                        e.prefetch(e.offset(e.entry(c_in, i), c_offset), nv * panels)
 
             zeros = [[e.constant(0)] * (nv * panels) for _ in range(mr)]
             products = e.accumulate(zeros, k, step)

@@ -9,6 +9,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.compile.parts import addresses, part
+from elman.kernels.numba_cpu.compile.vectors import prefetch_line
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, LINE, TABLES
 
 _HEADER = from_dtype(np.dtype([(name, np.int64) for name in FIELDS]))
@@ -31,12 +32,7 @@ clear: Any = _clear
 @intrinsic
 def _prefetch(_: Any, address: Any) -> Any:
     def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        number = ir.IntType(32)
-        pointer = builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
-        kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
-        to_read, nearness, data = (ir.Constant(number, n) for n in (0, 2, 1))
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(function, [pointer, to_read, nearness, data])
+        prefetch_line(builder, arguments[0], 2)
         return context.get_dummy_value()
 
     return types.void(types.intp), codegen

@@ -1,15 +1,15 @@
 """How a run is split between threads and in time, by rules that were measured (docs/decisions)."""
 
 from elman.kernels.numba_cpu.cells.table import Kind
-from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
+from elman.kernels.numba_cpu.compile.processor import INNER
 
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
 _GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as much longer
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
-_SHARE_BYTES = 256  # of a row of h that each share has, about, at least
-_WAITING_BYTES = 1 << 16  # of W_hh for each sequence, from which on a wait takes less time than it saves
 _FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
+_SHARE_BYTES = 256  # of a row of h, for each share of the units
+_WAITING_BYTES = 1 << 16  # of W_hh for each sequence, from which on a wait takes less time than it saves
 
 
 def reads_in_recurrence(
@@ -40,7 +40,7 @@ def shares_of_units(
 ) -> int:
     """Into how many shares the hidden units are split in the recurrence, with a wait after each step; 0: the sequences
     are split instead, and nobody waits. Measured in docs/decisions."""
-    panel, least = vectors_a_tile() * VECTOR_BYTES // size, _SHARE_BYTES // size
+    least = _SHARE_BYTES // size
     matrix, each = h * h * unit_bytes, sequences // threads  # bytes that a thread would read for so many sequences
     worth = matrix >= _WAITING_BYTES * sequences
     shares = min(threads, max(-(-h // least), 2 if worth else 1))
@@ -50,6 +50,6 @@ def shares_of_units(
     else:  # one each, or no wait but that at the end of the run
         few = each <= max(_FEW_BYTES)
     few = too_few or (few and directions == 1 and h >= least * threads)
-    evenly = steps == 1 and h % (panel * threads) == 0
+    evenly = steps == 1 and h % (least * threads) == 0
     shared = (few and (worth or steps == 1)) or evenly or matrix > _MATRIX_BYTES
     return shares if shares > 1 and shared else 0
