@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
-from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, vectors_a_tile
+from elman.kernels.numba_cpu.compile.processor import FEATURES, INNER, VECTOR_BYTES, vectors_a_tile
 from elman.kernels.numba_cpu.matmul.tile import column_tile, gathering_tile, row_tile, stack_room, transposing_tile
 
 _COLUMNS = 192  # of A that product_t reads at a time
@@ -41,9 +41,14 @@ def make_products(dtype: type) -> Products:
         return 6 if left > 9 or left == 6 else (left + 1) // 2 if left > 6 else left
 
     @part
-    def columns_of_tile(left):
+    def columns_of_tile(tallest, left):
         """The same of product_t, whose tiles are fewer to compile, as its columns are many."""
-        return 6 if left > 9 or left == 6 else 4 if left > 3 else 2 if left > 1 else 1
+        return 6 if tallest == 6 and (left > 9 or left == 6) else 4 if left > 3 else 2 if left > 1 else 1
+
+    @part
+    def vectors_of_tile(left):
+        """Of product_t."""
+        return min(left, 4) if most == 4 else 3 if left == 3 or left > 4 else min(left, 2)
 
     def rows_of(nv: int) -> Any:
         t6, t5, t4, t3, t2, t1 = (row_tile(dtype, mr, nv, deep) for mr in (6, 5, 4, 3, 2, 1))
@@ -70,23 +75,46 @@ def make_products(dtype: type) -> Products:
         return rows
 
     if most == 2:
-        t1x4, t1x2, t2x2 = (row_tile(dtype, mr, most, deep, panels) for mr, panels in ((1, 4), (1, 2), (2, 2)))
+        fused = bool(FEATURES.get("fma"))
+        t1x4, t1x2, t2x3, t2x2, t3x2 = (
+            row_tile(dtype, mr, most, deep, panels) for mr, panels in ((1, 4), (1, 2), (2, 3), (2, 2), (3, 2))
+        )
+        t4x3, t3x3 = (row_tile(dtype, mr, most, deep, 3, together=3) for mr in (4, 3))
 
         @part
         def panels_at_once(m, whole):
-            """Of so many whole panels, for m rows: a tile of few sums waits for one multiplication after the other."""
-            if m < 1 or m > 2 or whole < 2:
+            """Of so many whole panels, for m rows: where a tile has 12 sums, none waits for another, and 4 rows by 3
+            vectors read less for as many sums as 6 by 2. Without fused multiply-adds they have too few registers."""
+            if m < 1 or whole < 2:
                 return 1
-            return 4 if m == 1 and whole >= 4 else 2
+            if m == 1:
+                return 4 if whole > 3 else 2
+            if fused and m != 3 and whole > 2:
+                return 3
+            return 2 if m == 2 or (fused and m == 3) else 1
 
         @part
-        def few_rows(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
-            if m == 2:
-                t2x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
-            elif panels == 2:
-                t1x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
-            else:
+        def several_panels(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
+            if panels == 3:
+                i = 0
+                while i < m:
+                    left, at = m - i, 8 * i
+                    count = 4 if left > 5 or left == 4 else 3 if left > 2 else 2  # so that no row is left alone
+                    if count == 4:
+                        t4x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
+                    elif count == 3:
+                        t3x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
+                    else:
+                        t2x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
+                    i += count
+            elif panels == 4:
                 t1x4(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+            elif m == 1:
+                t1x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+            elif m == 2:
+                t2x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+            else:
+                t3x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
 
     else:
 
@@ -95,18 +123,19 @@ def make_products(dtype: type) -> Products:
             return 1
 
         @part
-        def few_rows(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
+        def several_panels(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
             pass
 
     def columns_of(nv: int) -> Any:
-        gather, (t6, t4, t2, t1) = gathering_tile(dtype, nv), (column_tile(dtype, mr, nv) for mr in (6, 4, 2, 1))
+        tallest = 4 if most == 2 and nv == 3 else 6
+        gather, (t6, t4, t2, t1) = gathering_tile(dtype, nv), (column_tile(dtype, mr, nv) for mr in (tallest, 4, 2, 1))
 
         @part
         def columns(m, a, a_step, table, b_offset, b, count, c, c_step, valid):
             gather(table, b_offset, count, b, valid)
             i = 0
             while i < m:
-                of, from_, to = columns_of_tile(m - i), a + size * i, c + size * i * c_step
+                of, from_, to = columns_of_tile(tallest, m - i), a + size * i, c + size * i * c_step
                 if of == 6:
                     t6(from_, a_step, b, count, to, c_step, valid)
                 elif of == 4:
@@ -121,10 +150,10 @@ def make_products(dtype: type) -> Products:
 
     transpose = transposing_tile(dtype)
     rows1, rows2 = rows_of(1), rows_of(2)
-    columns1, columns2 = columns_of(1), columns_of(2)
     rows3, rows4 = (rows_of(3), rows_of(4)) if most == 4 else (rows2, rows2)
-    columns3, columns4 = (columns_of(3), columns_of(4)) if most == 4 else (columns2, columns2)
-    room = stack_room(size * inner * panel)
+    columns1, columns2, columns3 = columns_of(1), columns_of(2), columns_of(3)
+    columns4 = columns_of(4) if most == 4 else columns3
+    room = stack_room(size * inner * width * max(most, 3))
 
     @part
     def pack(source, row_step, column_step, k, n, target, padded):
@@ -170,7 +199,7 @@ def make_products(dtype: type) -> Products:
                 block = b + size * (j0 * k + k0 * nv * width)
                 source = c_in if k0 == 0 else c
                 if columns > panel:
-                    few_rows(m, at_once, a, block, depth, source, c, k0, j0, step)
+                    several_panels(m, at_once, a, block, depth, source, c, k0, j0, step)
                 elif nv == 4:
                     rows4(m, a, block, depth, source, c, k0, j0, valid)
                 elif nv == 3:
@@ -196,10 +225,11 @@ def make_products(dtype: type) -> Products:
                 depth = min(inner, count - r0)
                 first = a + size * (r0 * a_step + i0)
                 table = b + 8 * r0
-                for j0 in range(0, n, panel):
-                    left = min(panel, n - j0)
-                    nv = (left + width - 1) // width
-                    valid = left - (nv - 1) * width
+                j0 = 0
+                while j0 < n:
+                    nv = vectors_of_tile((n - j0 + width - 1) // width)
+                    columns = min(nv * width, n - j0)
+                    valid = columns - (nv - 1) * width
                     to = c + size * (i0 * n + j0)
                     if nv == 4:
                         columns4(many, first, a_step, table, j0, gathered, depth, to, n, valid)
@@ -209,5 +239,6 @@ def make_products(dtype: type) -> Products:
                         columns2(many, first, a_step, table, j0, gathered, depth, to, n, valid)
                     else:
                         columns1(many, first, a_step, table, j0, gathered, depth, to, n, valid)
+                    j0 += columns
 
     return Products(pack, product, product_t)

@@ -22,13 +22,16 @@ from elman.kernels.numba_cpu.plan.record import LINE
 _LONG = 96  # sums of fewer numbers are done before a line that is asked for could come
 
 
-def row_tile(dtype: type, mr: int, nv: int, longest: int, panels: int = 1) -> Any:
+def row_tile(dtype: type, mr: int, nv: int, longest: int, panels: int = 1, together: int | None = None) -> Any:
     """C[i] = C_in[i] + A[i] @ B for `mr` rows and `nv` vectors of columns, B packed; or for so many vectors of several
-    panels, whole ones, which are `panel_step` bytes apart.
+    panels, whole ones, which are `panel_step` bytes apart, `together` of them after another so many: all at once, if
+    None.
 
     The sum, of `longest` numbers at most, starts at 0 and is then added: blocks summed apart lose less to rounding than
     one long chain. Where it is long, the lines that it is added to are asked for before it.
     """
+    vectors = range(nv * panels)
+    sets = [vectors[first : first + (together or len(vectors))] for first in vectors[:: together or len(vectors)]]
 
     @intrinsic
     def tile(
@@ -38,31 +41,31 @@ def row_tile(dtype: type, mr: int, nv: int, longest: int, panels: int = 1) -> An
             e = Emitter(builder, dtype)
             a, b, k, c_in, c, a_offset, c_offset, valid, panel_step = arguments
             rows = [e.offset(e.entry(a, i), a_offset) for i in range(mr)]
-            starts_of_b = [builder.add(b, builder.mul(panel_step, ir.Constant(I64, p))) for p in range(panels)]
 
-            def step(k: Any, acc: list[list[Any]]) -> list[list[Any]]:
-                lines = [e.offset(start, builder.mul(k, ir.Constant(I64, nv * e.width))) for start in starts_of_b]
-                vectors = [e.load(e.offset(line, j * e.width)) for line in lines for j in range(nv)]
-                scalars = [e.broadcast(e.offset(row, k)) for row in rows]
-                return [
-                    [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
-                    for s, row in zip(scalars, acc, strict=True)
-                ]
+            def column(j: int) -> Any:
+                panel = builder.add(b, builder.mul(panel_step, ir.Constant(I64, j // nv)))
+                return e.offset(panel, j % nv * e.width)
 
             if longest >= _LONG:
                 with builder.if_then(builder.icmp_signed(">=", k, ir.Constant(I64, _LONG))):
                     for i in range(mr):
-                        e.prefetch(e.offset(e.entry(c_in, i), c_offset), nv * panels)
+                        e.prefetch(e.offset(e.entry(c_in, i), c_offset), len(vectors))
 
-            zeros = [[e.constant(0)] * (nv * panels) for _ in range(mr)]
-            products = e.accumulate(zeros, k, step)
+            for these in sets:
+                columns = [column(j) for j in these]
 
-            def add(last: First | None) -> None:
-                for i, values in enumerate(products):
-                    old, new = (e.offset(e.entry(table, i), c_offset) for table in (c_in, c))
-                    add_vectors(e, old, values, new, last)
+                def step(k: Any, acc: list[list[Any]], columns: list[Any] = columns) -> list[list[Any]]:
+                    line = builder.mul(k, ir.Constant(I64, nv * e.width))
+                    return multiply_adds(e, [e.offset(r, k) for r in rows], [e.offset(v, line) for v in columns], acc)
 
-            e.for_last(valid, add) if panels == 1 else add(None)
+                sums = e.accumulate([[e.constant(0)] * len(these) for _ in range(mr)], k, step)
+
+                def add(last: First | None, first: int = these[0], sums: list[list[Any]] = sums) -> None:
+                    for i, values in enumerate(sums):
+                        old, new = (e.offset(e.offset(e.entry(t, i), c_offset), first * e.width) for t in (c_in, c))
+                        add_vectors(e, old, values, new, last)
+
+                e.for_last(valid, add) if panels == 1 else add(None)
             return context.get_dummy_value()
 
         return types.void(*[types.intp] * 9), codegen
@@ -84,13 +87,9 @@ def column_tile(dtype: type, mr: int, nv: int) -> Any:
             a, a_step, b, count, c, c_step, valid = arguments
 
             def step(r: Any, acc: list[list[Any]]) -> list[list[Any]]:
-                vectors = read_vectors(e, e.offset(b, builder.mul(r, ir.Constant(I64, nv * e.width))), nv, None)
-                line = e.offset(a, builder.mul(r, a_step))
-                scalars = [e.broadcast(e.offset(line, i)) for i in range(mr)]
-                return [
-                    [e.multiply_add(s, v, x) for v, x in zip(vectors, row, strict=True)]
-                    for s, row in zip(scalars, acc, strict=True)
-                ]
+                line, row = e.offset(a, builder.mul(r, a_step)), e.offset(b, builder.mul(r, ir.Constant(I64, nv * e.width)))
+                columns = [e.offset(row, j * e.width) for j in range(nv)]
+                return multiply_adds(e, [e.offset(line, i) for i in range(mr)], columns, acc)
 
             for i in range(mr):
                 e.prefetch(e.offset(c, builder.mul(c_step, ir.Constant(I64, i))), nv)
@@ -108,6 +107,26 @@ def column_tile(dtype: type, mr: int, nv: int) -> Any:
         return types.void(*[types.intp] * 7), codegen
 
     return tile
+
+
+def multiply_adds(e: Emitter, numbers: list[Any], vectors: list[Any], acc: list[list[Any]]) -> list[list[Any]]:
+    """acc[i][j] + number i * vector j, which are given by their addresses.
+
+    What is fewer is read first, and the others one at a time, just before they are used: so LLVM keeps the first and the
+    sums in registers, and reads nothing twice.
+    """
+    if len(numbers) < len(vectors):
+        held = [e.broadcast(number) for number in numbers]
+        columns = []
+        for j, place in enumerate(vectors):
+            vector = e.load(place)
+            columns.append([e.multiply_add(number, vector, row[j]) for number, row in zip(held, acc, strict=True)])
+        return [list(row) for row in zip(*columns, strict=True)]
+    held, sums = [e.load(place) for place in vectors], []
+    for place, row in zip(numbers, acc, strict=True):
+        number = e.broadcast(place)
+        sums.append([e.multiply_add(number, vector, x) for vector, x in zip(held, row, strict=True)])
+    return sums
 
 
 def gathering_tile(dtype: type, nv: int) -> Any:
