@@ -87,9 +87,10 @@ def column_tile(dtype: type, mr: int, nv: int) -> Any:
             a, a_step, b, count, c, c_step, valid = arguments
 
             def step(r: Any, acc: list[list[Any]]) -> list[list[Any]]:
-                line, row = e.offset(a, builder.mul(r, a_step)), e.offset(b, builder.mul(r, ir.Constant(I64, nv * e.width)))
-                columns = [e.offset(row, j * e.width) for j in range(nv)]
-                return multiply_adds(e, [e.offset(line, i) for i in range(mr)], columns, acc)
+                of_a = e.offset(a, builder.mul(r, a_step))
+                of_b = e.offset(b, builder.mul(r, ir.Constant(I64, nv * e.width)))
+                vectors = [e.offset(of_b, j * e.width) for j in range(nv)]
+                return multiply_adds(e, [e.offset(of_a, i) for i in range(mr)], vectors, acc)
 
             for i in range(mr):
                 e.prefetch(e.offset(c, builder.mul(c_step, ir.Constant(I64, i))), nv)
@@ -112,8 +113,8 @@ def column_tile(dtype: type, mr: int, nv: int) -> Any:
 def multiply_adds(e: Emitter, numbers: list[Any], vectors: list[Any], acc: list[list[Any]]) -> list[list[Any]]:
     """acc[i][j] + number i * vector j, which are given by their addresses.
 
-    What is fewer is read first, and the others one at a time, just before they are used: so LLVM keeps the first and the
-    sums in registers, and reads nothing twice.
+    What is fewer is read first, and the others one at a time, just before they are used: so LLVM keeps the first and
+    the sums in registers, and reads nothing twice.
     """
     if len(numbers) < len(vectors):
         held = [e.broadcast(number) for number in numbers]

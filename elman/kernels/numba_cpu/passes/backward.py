@@ -49,7 +49,8 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     begin_seal, end_seal = seal.begin, seal.end
     recur = make_recurrence(dtype, cell, rows, places, seal)
     together = make_together(make_step(dtype, cell, rows, places, seal))
-    begin_weights, sum_weights, sum_masked, join_weights = make_weight_gradients(dtype, cell, rows)
+    begin_weights, sum_weights, sum_masked, join_weights, (firsts, lengths) = make_weight_gradients(dtype, cell, rows)
+    runs = len(firsts)
 
     @part
     def last_steps(p, span):
@@ -91,8 +92,9 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         for r in range(0, count if layer > 0 or p.d_x else 0, p.block):
             pass_down(p, layer, d, row + r, min(p.block, count - r), thread)
         if gradient_at(plan, 0, 0, 0):
-            for slot in range(slots):
-                sum_weights(p, plan, layer, d, piece, slot, 0, p.hidden_size, row, count, thread)
+            for run in range(runs):
+                slot, many = firsts[run], lengths[run]
+                sum_weights(p, plan, layer, d, piece, slot, many, 0, p.hidden_size, row, count, thread)
             if p.recurrent:
                 sum_masked(p, plan, layer, d, piece, 0, p.hidden_size, row, count, thread)
 
@@ -266,7 +268,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
             for slot in range(first_slot, first_slot + slots_a_task(p)):
                 if span == 0:
                     begin_weights(p, plan, layer, of, 0, slot, first, units)
-                sum_weights(p, plan, layer, of, 0, slot, first, units, row, count, thread)
+                sum_weights(p, plan, layer, of, 0, slot, 1, first, units, row, count, thread)
             if p.recurrent:
                 sum_masked(p, plan, layer, of, 0, first, units, row, count, thread)
 

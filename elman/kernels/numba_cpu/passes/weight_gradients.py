@@ -1,5 +1,6 @@
 """The gradients at the weights: sums over the rows of dz in a span."""
 
+import itertools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,12 +20,28 @@ class WeightGradients(NamedTuple):
     begin: Any
     """begin(p, plan, layer, d, piece, slot, first, count): writes 0."""
     add: Any
-    """add(p, plan, layer, d, piece, slot, first, count, row, row_count, thread): so many rows of dz, from a row on."""
+    """add(p, plan, layer, d, piece, slot, many, first, count, row, row_count, thread): so many rows of dz, from a row
+    on. For all units many may be the slots of a run, and not 1."""
     add_masked: Any
     """add_masked(p, plan, layer, d, piece, first, count, row, row_count, thread): with recurrent dropout the same to
     dW_hh, for all slots."""
     join: Any
     """join(p, plan, layer, d, slot, first, count): the sum of the chunks' pieces."""
+    runs: tuple[tuple[int, ...], tuple[int, ...]]
+    """Slots in runs, whose rows of the gradients are neighbours as they are: the first of each, and how many."""
+
+
+def _runs(cell: Room) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    def gates(slot: int) -> tuple[int | None, int | None]:
+        """Whose rows of W_ih and W_hh a slot takes."""
+        x, h = len(cell.of_x), slot - cell.before_h
+        return cell.of_x[slot] if slot < x else None, cell.of_h[h] if h >= 0 else None
+
+    def follows(slot: int) -> bool:
+        return slot > 0 and gates(slot) == tuple(None if gate is None else gate + 1 for gate in gates(slot - 1))
+
+    firsts = tuple(slot for slot in range(cell.slots) if not follows(slot))
+    return firsts, tuple(after - first for first, after in itertools.pairwise((*firsts, cell.slots)))
 
 
 def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradients:
@@ -137,30 +154,34 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
                 d_w[j * inputs + i] = sums[i * count + j]
 
     @part
-    def add(p, plan, layer, d, piece, slot, first, count, row, row_count, thread):
+    def add(p, plan, layer, d, piece, slot, many, first, count, row, row_count, thread):
         """Adds so many rows of dz, from a `row` on; where W_hh reads masked states, not to dW_hh."""
-        inputs, h_size, p_size = inputs_of(p, layer), p.hidden_size, p.output_size
+        inputs, h_size, p_size, units = inputs_of(p, layer), p.hidden_size, p.output_size, many * count
         dz_step, row_address = p.z_step, p.memory + 8 * row
         dz = p.memory + p.dz + size * (dz_step * row + slot * h_size + first)
         if slot < x_gates:
             unit = x_unit(p, piece, slot, first)
             d_w = target_at(p, plan, layer, d, 0) + size * unit * inputs
             if is_narrow(inputs, count):
-                add_narrow(p, d_w, count, inputs, dz, row_count, addresses(row_address + p.x_rows), thread)
+                for _ in range(many):
+                    add_narrow(p, d_w, count, inputs, dz, row_count, addresses(row_address + p.x_rows), thread)
+                    d_w += size * count * inputs
+                    dz += size * count
+                dz -= size * units
             else:
-                call(p.product_t, row_count, dz, dz_step, count, row_address + p.x_rows, inputs, d_w)
+                call(p.product_t, row_count, dz, dz_step, units, row_address + p.x_rows, inputs, d_w)
             if p.bias:
-                add_bias(p, target_at(p, plan, layer, d, 2) + size * unit, dz, count, row_count)
+                add_bias(p, target_at(p, plan, layer, d, 2) + size * unit, dz, units, row_count)
         if slot >= before_h:
             unit = h_unit(p, piece, slot, first)
             if p.recurrent == 0:
                 d_w = target_at(p, plan, layer, d, 1) + size * unit * p_size
-                call(p.product_t, row_count, dz, dz_step, count, row_address + p.h_rows, p_size, d_w)
+                call(p.product_t, row_count, dz, dz_step, units, row_address + p.h_rows, p_size, d_w)
             if p.bias and slot < x_gates:  # the same numbers
                 of_x_bias = target_at(p, plan, layer, d, 2) + size * x_unit(p, piece, slot, first)
-                rows.copy(target_at(p, plan, layer, d, 3) + size * unit, of_x_bias, count)
+                rows.copy(target_at(p, plan, layer, d, 3) + size * unit, of_x_bias, units)
             elif p.bias:
-                add_bias(p, target_at(p, plan, layer, d, 3) + size * unit, dz, count, row_count)
+                add_bias(p, target_at(p, plan, layer, d, 3) + size * unit, dz, units, row_count)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
             dh = p.memory + p.dh + size * (p_size * row + first)
@@ -214,4 +235,4 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
             first, count = projecting(p, slot, first, count)
             join_rows(p, plan, layer, d, p.weights_a_direction - 1, first, p_size, count, p.hidden_size)
 
-    return WeightGradients(begin, add, add_masked, join)
+    return WeightGradients(begin, add, add_masked, join, _runs(cell))
