@@ -13,7 +13,7 @@ YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"  # the system's f
 
 
 def vectors_a_tile() -> int:
-    """As many as leave room in the register file: 6 x 4 of 32 registers, 6 x 2 of 16."""
+    """Those of a panel: 6 rows of as many leave room in the register file, 6 x 4 of 32 registers, 6 x 2 of 16."""
     x86_with_16 = "sse2" in FEATURES and not FEATURES.get("avx512f")
     return 2 if x86_with_16 else 4
 
