@@ -84,12 +84,13 @@ def make_products(dtype: type) -> Products:
         @part
         def panels_at_once(m, whole):
             """Of so many whole panels, for m rows: where a tile has 12 sums, none waits for another, and 4 rows by 3
-            vectors read less for as many sums as 6 by 2. Without fused multiply-adds they have too few registers."""
+            vectors read less for as many sums as 6 by 2. Without fused multiply-adds they have too few registers. Two
+            rows of four panels take two and two, as three would leave one."""
             if m < 1 or whole < 2:
                 return 1
             if m == 1:
                 return 4 if whole > 3 else 2
-            if fused and m != 3 and whole > 2:
+            if fused and m != 3 and whole > 2 and (m > 2 or whole != 4):
                 return 3
             return 2 if m == 2 or (fused and m == 3) else 1
 

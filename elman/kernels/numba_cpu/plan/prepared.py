@@ -22,7 +22,7 @@ from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
 
 _BLOCK = 96  # steps in one task of a product over many steps
-_CHUNK = 12  # sequences of one task where their weight gradients are apart: two tiles' rows
+_CHUNK = 12  # sequences of one task where their weight gradients are apart: whole tiles' rows
 _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
