@@ -12,15 +12,15 @@ VECTOR_BYTES = 64 if FEATURES.get("avx512f") else 32 if FEATURES.get("avx") else
 YIELD = "SwitchToThread" if os.name == "nt" else "sched_yield"  # the system's function that lets others run
 
 
-def vectors_a_tile() -> int:
-    """Those of a panel: 6 rows of as many leave room in the register file, 6 x 4 of 32 registers, 6 x 2 of 16."""
+def vectors_a_panel() -> int:
+    """As many as leave room in the register file beside those of 6 rows: 6 x 4 of 32 registers, 6 x 2 of 16."""
     x86_with_16 = "sse2" in FEATURES and not FEATURES.get("avx512f")
     return 2 if x86_with_16 else 4
 
 
 def panel_columns(dtype: type) -> int:
     """Columns that a packed matrix keeps together."""
-    return vectors_a_tile() * VECTOR_BYTES // np.dtype(dtype).itemsize
+    return vectors_a_panel() * VECTOR_BYTES // np.dtype(dtype).itemsize
 
 
 def padded_columns(dtype: type, n: int) -> int:

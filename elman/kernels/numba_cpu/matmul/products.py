@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
-from elman.kernels.numba_cpu.compile.processor import FEATURES, INNER, VECTOR_BYTES, vectors_a_tile
+from elman.kernels.numba_cpu.compile.processor import FEATURES, INNER, VECTOR_BYTES, vectors_a_panel
 from elman.kernels.numba_cpu.matmul.tile import column_tile, gathering_tile, row_tile, stack_room, transposing_tile
 
 _COLUMNS = 192  # of A that product_t reads at a time
@@ -28,7 +28,7 @@ def make_products(dtype: type) -> Products:
     """The operations for float32 or float64."""
     size = np.dtype(dtype).itemsize
     width = VECTOR_BYTES // size
-    most = vectors_a_tile()
+    most = vectors_a_panel()
     panel = most * width
     inner = INNER * 4 // size
     deep = max(inner, _PANEL_BYTES // (VECTOR_BYTES * most) * 4 // size)
@@ -74,58 +74,7 @@ def make_products(dtype: type) -> Products:
 
         return rows
 
-    if most == 2:
-        fused = bool(FEATURES.get("fma"))
-        t1x4, t1x2, t2x3, t2x2, t3x2 = (
-            row_tile(dtype, mr, most, deep, panels) for mr, panels in ((1, 4), (1, 2), (2, 3), (2, 2), (3, 2))
-        )
-        t4x3, t3x3 = (row_tile(dtype, mr, most, deep, 3, together=3) for mr in (4, 3))
-
-        @part
-        def panels_at_once(m, whole):
-            """Of so many whole panels, for m rows: where a tile has 12 sums, none waits for another, and 4 rows by 3
-            vectors read less for as many sums as 6 by 2. Without fused multiply-adds they have too few registers. Two
-            rows of four panels take two and two, as three would leave one."""
-            if m < 1 or whole < 2:
-                return 1
-            if m == 1:
-                return 4 if whole > 3 else 2
-            if fused and m != 3 and whole > 2 and (m > 2 or whole != 4):
-                return 3
-            return 2 if m == 2 or (fused and m == 3) else 1
-
-        @part
-        def several_panels(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
-            if panels == 3:
-                i = 0
-                while i < m:
-                    left, at = m - i, 8 * i
-                    count = 4 if left > 5 or left == 4 else 3 if left > 2 else 2  # so that no row is left alone
-                    if count == 4:
-                        t4x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
-                    elif count == 3:
-                        t3x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
-                    else:
-                        t2x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
-                    i += count
-            elif panels == 4:
-                t1x4(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
-            elif m == 1:
-                t1x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
-            elif m == 2:
-                t2x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
-            else:
-                t3x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
-
-    else:
-
-        @part
-        def panels_at_once(m, whole):
-            return 1
-
-        @part
-        def several_panels(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
-            pass
+    panels_at_once, several_panels = _several_panels(dtype, most, deep)
 
     def columns_of(nv: int) -> Any:
         tallest = 4 if most == 2 and nv == 3 else 6
@@ -243,3 +192,64 @@ def make_products(dtype: type) -> Products:
                     j0 += columns
 
     return Products(pack, product, product_t)
+
+
+def _several_panels(dtype: type, most: int, deep: int) -> tuple[Any, Any]:
+    """panels_at_once(m, whole), and the product of m rows by as many panels, of tiles that span them; one at a time,
+    where a panel fills the registers."""
+    if most > 2:
+
+        @part
+        def always_one(m, whole):
+            return 1
+
+        @part
+        def never(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
+            pass
+
+        return always_one, never
+
+    width = VECTOR_BYTES // np.dtype(dtype).itemsize
+    fused = bool(FEATURES.get("fma"))
+    t1x4, t1x2, t2x3, t2x2, t3x2 = (
+        row_tile(dtype, mr, most, deep, panels) for mr, panels in ((1, 4), (1, 2), (2, 3), (2, 2), (3, 2))
+    )
+    t4x3, t3x3 = (row_tile(dtype, mr, most, deep, 3, together=3) for mr in (4, 3))
+
+    @part
+    def panels_at_once(m, whole):
+        """Of so many whole panels, for m rows: where a tile has 12 sums, none waits for another, and 4 rows by 3
+        vectors read less for as many sums as 6 by 2. Without fused multiply-adds they have too few registers. Two
+        rows of four panels take two and two, as three would leave one."""
+        if m < 1 or whole < 2:
+            return 1
+        if m == 1:
+            return 4 if whole > 3 else 2
+        if fused and m != 3 and whole > 2 and (m > 2 or whole != 4):
+            return 3
+        return 2 if m == 2 or (fused and m == 3) else 1
+
+    @part
+    def several_panels(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
+        if panels == 3:
+            i = 0
+            while i < m:
+                left, at = m - i, 8 * i
+                count = 4 if left > 5 or left == 4 else 3 if left > 2 else 2  # so that no row is left alone
+                if count == 4:
+                    t4x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
+                elif count == 3:
+                    t3x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
+                else:
+                    t2x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
+                i += count
+        elif panels == 4:
+            t1x4(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+        elif m == 1:
+            t1x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+        elif m == 2:
+            t2x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+        else:
+            t3x2(a, b, k, c_in, c, a_offset, c_offset, width, panel_step)
+
+    return panels_at_once, several_panels

@@ -163,11 +163,10 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
             unit = x_unit(p, piece, slot, first)
             d_w = target_at(p, plan, layer, d, 0) + size * unit * inputs
             if is_narrow(inputs, count):
-                for _ in range(many):
-                    add_narrow(p, d_w, count, inputs, dz, row_count, addresses(row_address + p.x_rows), thread)
-                    d_w += size * count * inputs
-                    dz += size * count
-                dz -= size * units
+                x_rows = addresses(row_address + p.x_rows)
+                for k in range(many):
+                    of_slot, at = d_w + size * k * count * inputs, dz + size * k * count
+                    add_narrow(p, of_slot, count, inputs, at, row_count, x_rows, thread)
             else:
                 call(p.product_t, row_count, dz, dz_step, units, row_address + p.x_rows, inputs, d_w)
             if p.bias:
