@@ -22,11 +22,12 @@ _STORES_BY_HALVES = bool(FEATURES.get("avx")) and not FEATURES.get("avx512f")
 _PARTS_AS_QUICK = bool(FEATURES.get("avx512f") or FEATURES.get("sve"))
 
 
-def prefetch_line(builder: Any, address: Any, nearness: int) -> None:
-    """Asks for the cache line of an address, which will be read: for the first cache with 3, for the second with 2."""
+def prefetch_line(builder: Any, address: Any, nearness: int, written: bool = False) -> None:
+    """Asks for the cache line of an address, which will be read, or written: for the first cache with 3, for the second
+    with 2."""
     pointer = builder.inttoptr(address, ir.IntType(8).as_pointer())
     kind = ir.FunctionType(ir.VoidType(), [pointer.type, _I32, _I32, _I32])
-    settings = [ir.Constant(_I32, n) for n in (0, nearness, 1)]  # to read, how near, data
+    settings = [ir.Constant(_I32, n) for n in (int(written), nearness, 1)]  # 1: data
     builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0"), [pointer, *settings])
 
 

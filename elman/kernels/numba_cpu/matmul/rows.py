@@ -9,7 +9,7 @@ from numba import types
 from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns
 from elman.kernels.numba_cpu.compile.vectors import Units, for_units
-from elman.kernels.numba_cpu.plan.addresses import clear, prefetch
+from elman.kernels.numba_cpu.plan.addresses import clear, prefetch, prefetch_to_write
 from elman.kernels.numba_cpu.plan.record import LINE
 
 
@@ -32,6 +32,8 @@ class Rows(NamedTuple):
     """blend(target, share, before, n): target = share * target + the rest of it * before."""
     prefetch: Any
     """prefetch(row, n): asks for a row's cache lines."""
+    prefetch_to_write: Any
+    """prefetch_to_write(row, n): the same where it will be written."""
     panels: Any
     """panels(n): into how many panels n columns are packed."""
     pack: Any
@@ -100,6 +102,11 @@ def make_rows(dtype: type) -> Rows:
             prefetch(row + line)
 
     @part
+    def prefetch_row_to_write(row, n):
+        for line in range(0, size * n, LINE):
+            prefetch_to_write(row + line)
+
+    @part
     def scale(target, factor, source, n):
         scaled(n, 0, (target, factor, source))
 
@@ -126,4 +133,5 @@ def make_rows(dtype: type) -> Rows:
             clear(target, size * k * columns)
         call(p.pack, source, row_step, column_step, k, n, target, columns)
 
-    return Rows(add, add_rows, copy, multiply, scale, part_of, blend, prefetch_row, panels, pack, padded)
+    asks = prefetch_row, prefetch_row_to_write
+    return Rows(add, add_rows, copy, multiply, scale, part_of, blend, *asks, panels, pack, padded)

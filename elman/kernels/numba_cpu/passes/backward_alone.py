@@ -149,9 +149,6 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                     rows.add(dh[k], p.d_h_n + size * p_size * (states + place_of(p, i)), p_size)
                 if carries:
                     begin_carried(p, states + place_of(p, i), carried + size * h_size * i, 0, h_size)
-            if s > s0 and padded and not in_output:  # what the step before needs is read while this product is computed
-                for k in range(active):
-                    rows.prefetch(z_at(p, layer, d, q[k] + earlier), slots * h_size)
             through_w_hh(p, of_direction, first, running, w_hh, after_table, above_table, dh_table, thread)
             if h_kept:
                 for k in range(active):
@@ -182,6 +179,14 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 dh_k = dm[k] if projected else dh[k]
                 z, kept, leak = z_first + z_bytes * q[k], kept_first + kept_bytes * q[k], leak_first + leak_bytes * q[k]
                 d_leak = d_leak_at(p, layer, d, q[k], place_of(p, i), size) if leak_first else 0
+                if p.far and padded and s > s0:  # for what the step before reads, while another product is computed
+                    if not in_output:
+                        rows.prefetch(z + z_bytes * earlier, slots * h_size)
+                    if has_c and s > s0 + 1:
+                        rows.prefetch(c_at(p, layer, d, q[k] + 2 * earlier), h_size)
+                    rows.prefetch(output + width * (q[k] + earlier), p_size)
+                    if d_output:
+                        rows.prefetch(above[k] + (a_step if d else -a_step), p_size)
                 step_back(p, h_size, dh_k, carried_i, z, h_before, c_before, c, dz[k], leak, d_leak, kept)
                 if p.d_drive:
                     rows.copy(d_drive_at(p, layer, d, q[k], size), dz[k], h_size)

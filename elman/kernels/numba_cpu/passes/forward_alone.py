@@ -34,15 +34,25 @@ from elman.kernels.numba_cpu.plan.addresses import (
 _BEFORE, _H, _Z, _C_BEFORE, _Q, _M, _ZEROS = range(7)
 # and with recurrent dropout those of the states before times their masks; where h stands in the output
 _MASKED, _OUTPUT = 10, 11
+_AHEAD = 2  # sequences whose step is computed between asking for a row and writing it
 
 
 def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading: Reading, seal: Seal) -> Any:
     """recur, for float32 or float64."""
-    size, h_gates, fresh, before_h = np.dtype(dtype).itemsize, len(cell.of_h), cell.fresh, cell.before_h
-    in_output, has_c, step = cell.in_output, cell.has_c, cell.step
+    size, slots, h_gates, fresh = np.dtype(dtype).itemsize, cell.slots, len(cell.of_h), cell.fresh
+    before_h, in_output, has_c, step = cell.before_h, cell.in_output, cell.has_c, cell.step
     z_at, c_at, m_at, kept_z_at, kept_c_at, kept_m_at = places
     read_span, begin_slots = reading.span, reading.begin_slots
     begin_seal, seal_row, end_seal = seal
+
+    @part
+    def ask(p, layer, d, q, out):
+        """For the rows that the step whose output is row q will write."""
+        if p.z:
+            rows.prefetch_to_write(kept_z_at(p, layer, d, q), slots * p.hidden_size)
+        if has_c and p.c:
+            rows.prefetch_to_write(kept_c_at(p, layer, d, q), p.hidden_size)
+        rows.prefetch_to_write(out, p.output_size)
 
     @part
     def recur(p, layer, d, chunk, thread):
@@ -117,6 +127,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                 read_table = masked_table
             call(p.product, active, read_table, p_size, w_hh, columns, z_table, h_table if in_output else z_table)
             for k in range(active):
+                if p.far and p.own and k + _AHEAD < active:
+                    ask(p, layer, d, q[k + _AHEAD], out[k + _AHEAD])
                 i = first + k
                 at = z[k] - size * h_size * before_h
                 c = c_at(p, layer, d, q[k], i, gap) if has_c else 0

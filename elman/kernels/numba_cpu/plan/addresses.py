@@ -29,17 +29,22 @@ clear: Any = _clear
 """Writes 0 into so many bytes from an address on."""
 
 
-@intrinsic
-def _prefetch(_: Any, address: Any) -> Any:
-    def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        prefetch_line(builder, arguments[0], 2)
-        return context.get_dummy_value()
+def _prefetching(nearness: int, written: bool) -> Any:
+    @intrinsic
+    def ask(_: Any, address: Any) -> Any:
+        def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
+            prefetch_line(builder, arguments[0], nearness, written)
+            return context.get_dummy_value()
 
-    return types.void(types.intp), codegen
+        return types.void(types.intp), codegen
+
+    return ask
 
 
-prefetch: Any = _prefetch
+prefetch: Any = _prefetching(2, False)
 """Asks for the cache line of an address, which will be read."""
+prefetch_to_write: Any = _prefetching(3, True)
+"""The same of one that will be written, soon."""
 
 
 @intrinsic

@@ -25,6 +25,7 @@ _BLOCK = 96  # steps in one task of a product over many steps
 _CHUNK = 12  # sequences of one task where their weight gradients are apart: whole tiles' rows
 _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
+_FAR_BYTES = 1 << 22  # of what a run keeps, from which on it lies outside of the second caches
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 _SEAL_BITS = {4: (1 << 32) - 4, 8: -4}  # by the bytes of a number
 
@@ -157,6 +158,7 @@ def _prepare(
     block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
     table = max(block, most, INNER if few or (dropped and backward) else 0)
     of_step = max(1, sequences * width)  # numbers
+    far = (save or backward) and size * layers * rows * (directions * slots + width) >= _FAR_BYTES
     once = 1 if backward else 0  # arrays that only the backward pass needs
     keeps = save and not kind.in_output
     # sequences whose dz is kept, how many times
@@ -214,6 +216,7 @@ def _prepare(
         number_of_thread=team.number_of_thread() if threads > 1 else 0,
         table=table,
         own=own,
+        far=int(far),
         apart=apart,
         most=most,
         chunks=chunks,
