@@ -5,16 +5,19 @@ import numpy as np
 from elman.kernels.numba_cpu.cells.activation import gate_tanh, sigmoid
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import part
-from elman.kernels.numba_cpu.compile.vectors import Units, for_units
+from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES
+from elman.kernels.numba_cpu.compile.vectors import Units, Vector, for_units
 
 _I, _F, _G, _O = range(4)
 
 
-def _gates(units: Units) -> None:
+def _gates(units: Units) -> tuple[Vector, Vector]:
+    """o and the new c."""
     i, f, g, o = sigmoid(units["z", _I]), sigmoid(units["z", _F]), gate_tanh(units["z", _G]), sigmoid(units["z", _O])
     c = f * units["c_before"] + i * g
     units["kept", _I], units["kept", _F], units["kept", _G], units["kept", _O] = i, f, g, o
     units["c"] = c
+    return o, c
 
 
 def _output(units: Units) -> None:
@@ -22,8 +25,8 @@ def _output(units: Units) -> None:
 
 
 def _step(units: Units) -> None:
-    _gates(units)
-    _output(units)
+    o, c = _gates(units)
+    units["h"] = o * gate_tanh(c)
 
 
 def _step_back(units: Units) -> None:
@@ -68,16 +71,18 @@ def _zoned_back(units: Units) -> None:
 def lstm(dtype: type) -> Room:
     """The gates and c are kept; tanh(c) is computed again.
 
-    Gates and output are a loop over the units each: in one, a vector's tanh(c) would wait for its gates, and what
-    comes after it would wait too.
+    Of more than two vectors gates and output are a loop over the units each: in one, a vector's tanh(c) would wait for
+    its gates, and what comes after it would wait too.
     """
-    gates, output = (for_units(dtype, ("z", "c_before", "c", "h", "kept"), f) for f in (_gates, _output))
+    names = ("z", "c_before", "c", "h", "kept")
+    gates, output, in_one = (for_units(dtype, names, f) for f in (_gates, _output, _step))
     backward = for_units(dtype, ("dh", "carried", "z", "c_before", "c", "dz"), _step_back)
 
     zoned = for_units(dtype, ("z", "h_before", "c_before", "c", "h", "kept", "leak", "leak_c"), _zoned)
     zoned_in_c = for_units(dtype, ("z", "c_before", "c", "h", "kept", "leak_c"), _zoned_in_c)
     zoned_back = for_units(dtype, ("dh", "carried", "z", "c_before", "dz", "leak_c"), _zoned_back)
     size = np.dtype(dtype).itemsize
+    two_vectors = 2 * VECTOR_BYTES // size
 
     @part
     def step(p, n, z, h_before, c_before, c, h, leak, kept):
@@ -85,6 +90,8 @@ def lstm(dtype: type) -> Room:
             zoned_in_c(n, p.hidden_size, (z, c_before, c, h, kept, leak + size * p.output_size))
         elif leak:
             zoned(n, p.hidden_size, (z, h_before, c_before, c, h, kept, leak, leak + size * p.output_size))
+        elif n <= two_vectors:
+            in_one(n, p.hidden_size, (z, c_before, c, h, kept))
         else:
             gates(n, p.hidden_size, (z, c_before, c, h, kept))
             output(n, p.hidden_size, (z, c_before, c, h, kept))

@@ -266,7 +266,7 @@ class Units:
         return Vector(e, e.accumulate([[e.constant(0)]], self._rows[count], step)[0][0])
 
 
-def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], None]) -> Any:
+def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], object]) -> Any:
     """An intrinsic f(n, distance, (address, ...)) that computes a formula for n hidden units, a vector at a time.
 
     `rows` are the names of the rows at the addresses; the slots of a row are so many numbers apart. LLVM would not
