@@ -4,7 +4,8 @@ from elman.kernels.numba_cpu.cells.table import Kind
 from elman.kernels.numba_cpu.compile.processor import INNER
 
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
-_GATED_SPAN_ROWS = 512  # the same of a cell of several slots, whose rows are as much longer
+_GATED_SPAN_ROWS, _GATED_SPAN_BYTES = 128, 1 << 19  # the same of a cell of several slots, whose rows are as much longer
+_LARGE_SPAN_ROWS = 512  # of these where one step has more than _SPAN_BYTES, which no second cache holds
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
 _FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
@@ -31,8 +32,12 @@ def steps_of_a_span(kind: Kind, sequences: int, step_bytes: int, groups: int) ->
     # of each sequence that is apart, as many as a product sums at once; two, since where units are shared the step that
     # is written down for the span before must not be the one that reads what the span after wrote down
     least = INNER if groups else 2
-    rows = _SPAN_ROWS if kind.slots == 1 else _GATED_SPAN_ROWS
-    return max(least, -(-rows // max(1, sequences)), _SPAN_BYTES // step_bytes)
+    if kind.slots == 1:
+        rows, in_bytes = _SPAN_ROWS, _SPAN_BYTES
+    else:
+        rows = _LARGE_SPAN_ROWS if step_bytes > _SPAN_BYTES else _GATED_SPAN_ROWS
+        in_bytes = _GATED_SPAN_BYTES
+    return max(least, -(-rows // max(1, sequences)), in_bytes // step_bytes)
 
 
 def shares_of_units(
