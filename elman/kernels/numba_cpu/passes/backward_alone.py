@@ -182,7 +182,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
                 if p.far and padded and s > s0:  # for what the step before reads, while another product is computed
                     if not in_output:
                         rows.prefetch(z + z_bytes * earlier, slots * h_size)
-                    if has_c and s > s0 + 1:
+                    if has_c and s > s0 + 1:  # this step reads c of the next one already
                         rows.prefetch(c_at(p, layer, d, q[k] + 2 * earlier), h_size)
                     rows.prefetch(output + width * (q[k] + earlier), p_size)
                     if d_output:
