@@ -1,11 +1,9 @@
 """r, z = sigmoid(.), n = tanh(x_n + r * h_n), h = (1 - z) * n + z * h_before: see kernels/README.md."""
 
-import numpy as np
-
 from elman.kernels.numba_cpu.cells.activation import gate_tanh, sigmoid
+from elman.kernels.numba_cpu.cells.gated import in_loops
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import part
-from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES
 from elman.kernels.numba_cpu.compile.vectors import Units, Vector, for_units
 
 _N, _R, _Z, _HN = range(4)  # the slots: the input writes the first three, the recurrence the last three
@@ -60,27 +58,19 @@ def _zoned_back(units: Units) -> None:
 
 
 def gru(dtype: type) -> Room:
-    """The n gate's part of the input and of the state stand in two slots, since r comes between them.
-
-    Of more than two vectors gates and output are a loop over the units each, as in the LSTM.
-    """
-    names = ("z", "h_before", "h", "kept")
-    gates, output, in_one = (for_units(dtype, names, f) for f in (_gates, _output, _step))
+    """The n gate's part of the input and of the state stand in two slots, since r comes between them."""
+    forward = in_loops(dtype, ("z", "h_before", "h", "kept"), _gates, _output, _step)
     backward = for_units(dtype, ("dh", "carried", "z", "h_before", "dz"), _step_back)
 
     zoned = for_units(dtype, ("z", "h_before", "h", "kept", "leak"), _zoned)
     zoned_back = for_units(dtype, ("dh", "carried", "z", "h_before", "dz", "leak"), _zoned_back)
-    two_vectors = 2 * VECTOR_BYTES // np.dtype(dtype).itemsize
 
     @part
     def step(p, n, z, h_before, c_before, c, h, leak, kept):
         if leak:
             zoned(n, p.hidden_size, (z, h_before, h, kept, leak))
-        elif n <= two_vectors:
-            in_one(n, p.hidden_size, (z, h_before, h, kept))
         else:
-            gates(n, p.hidden_size, (z, h_before, h, kept))
-            output(n, p.hidden_size, (z, h_before, h, kept))
+            forward(n, p.hidden_size, (z, h_before, h, kept))
 
     @part
     def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):

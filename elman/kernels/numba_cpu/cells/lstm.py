@@ -3,9 +3,9 @@
 import numpy as np
 
 from elman.kernels.numba_cpu.cells.activation import gate_tanh, sigmoid
+from elman.kernels.numba_cpu.cells.gated import in_loops
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import part
-from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES
 from elman.kernels.numba_cpu.compile.vectors import Units, Vector, for_units
 
 _I, _F, _G, _O = range(4)
@@ -69,20 +69,14 @@ def _zoned_back(units: Units) -> None:
 
 
 def lstm(dtype: type) -> Room:
-    """The gates and c are kept; tanh(c) is computed again.
-
-    Of more than two vectors gates and output are a loop over the units each: in one, a vector's tanh(c) would wait for
-    its gates, and what comes after it would wait too.
-    """
-    names = ("z", "c_before", "c", "h", "kept")
-    gates, output, in_one = (for_units(dtype, names, f) for f in (_gates, _output, _step))
+    """The gates and c are kept; tanh(c) is computed again."""
+    forward = in_loops(dtype, ("z", "c_before", "c", "h", "kept"), _gates, _output, _step)
     backward = for_units(dtype, ("dh", "carried", "z", "c_before", "c", "dz"), _step_back)
 
     zoned = for_units(dtype, ("z", "h_before", "c_before", "c", "h", "kept", "leak", "leak_c"), _zoned)
     zoned_in_c = for_units(dtype, ("z", "c_before", "c", "h", "kept", "leak_c"), _zoned_in_c)
     zoned_back = for_units(dtype, ("dh", "carried", "z", "c_before", "dz", "leak_c"), _zoned_back)
     size = np.dtype(dtype).itemsize
-    two_vectors = 2 * VECTOR_BYTES // size
 
     @part
     def step(p, n, z, h_before, c_before, c, h, leak, kept):
@@ -90,11 +84,8 @@ def lstm(dtype: type) -> Room:
             zoned_in_c(n, p.hidden_size, (z, c_before, c, h, kept, leak + size * p.output_size))
         elif leak:
             zoned(n, p.hidden_size, (z, h_before, c_before, c, h, kept, leak, leak + size * p.output_size))
-        elif n <= two_vectors:
-            in_one(n, p.hidden_size, (z, c_before, c, h, kept))
         else:
-            gates(n, p.hidden_size, (z, c_before, c, h, kept))
-            output(n, p.hidden_size, (z, c_before, c, h, kept))
+            forward(n, p.hidden_size, (z, c_before, c, h, kept))
 
     @part
     def step_back(p, n, dh, carried, z, h_before, c_before, c, dz, leak, d_leak, kept):

@@ -276,18 +276,24 @@ def for_units(dtype: type, rows: Sequence[str], formula: Callable[[Units], objec
     @intrinsic
     def compute(_: Any, n: Any, distance: Any, at: Any) -> Any:
         def codegen(context: Any, builder: Any, __: Any, arguments: Any) -> Any:
-            e = Emitter(builder, dtype)
-            n, distance, given = arguments
-            at = dict(zip(rows, cgutils.unpack_tuple(builder, given), strict=True))
-            width = ir.Constant(I64, e.width)
-            rest = builder.srem(n, width)
-            whole = builder.sub(n, rest)
-            with cgutils.for_range_slice(builder, ir.Constant(I64, 0), whole, width, I64) as (first, _):
-                formula(Units(e, at, first, distance, None))
-            with builder.if_then(builder.icmp_signed(">", rest, ir.Constant(I64, 0))):
-                formula(Units(e, at, whole, distance, e.first(rest)))
+            n, distance, at = arguments
+            over_units(Emitter(builder, dtype), rows, n, distance, at, formula)
             return context.get_dummy_value()
 
         return types.void(types.intp, types.intp, types.UniTuple(types.intp, len(rows))), codegen
 
     return compute
+
+
+def over_units(
+    e: Emitter, rows: Sequence[str], n: Any, distance: Any, addresses: Any, formula: Callable[[Units], object]
+) -> None:
+    """Emits the loop of for_units."""
+    at = dict(zip(rows, cgutils.unpack_tuple(e.b, addresses), strict=True))
+    width = ir.Constant(I64, e.width)
+    rest = e.b.srem(n, width)
+    whole = e.b.sub(n, rest)
+    with cgutils.for_range_slice(e.b, ir.Constant(I64, 0), whole, width, I64) as (first, _):
+        formula(Units(e, at, first, distance, None))
+    with e.b.if_then(e.b.icmp_signed(">", rest, ir.Constant(I64, 0))):
+        formula(Units(e, at, whole, distance, e.first(rest)))

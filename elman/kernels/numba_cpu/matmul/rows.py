@@ -133,5 +133,17 @@ def make_rows(dtype: type) -> Rows:
             clear(target, size * k * columns)
         call(p.pack, source, row_step, column_step, k, n, target, columns)
 
-    asks = prefetch_row, prefetch_row_to_write
-    return Rows(add, add_rows, copy, multiply, scale, part_of, blend, *asks, panels, pack, padded)
+    return Rows(
+        add,
+        add_rows,
+        copy,
+        multiply,
+        scale,
+        part_of,
+        blend,
+        prefetch_row,
+        prefetch_row_to_write,
+        panels,
+        pack,
+        padded,
+    )

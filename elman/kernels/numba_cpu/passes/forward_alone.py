@@ -127,7 +127,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                 read_table = masked_table
             call(p.product, active, read_table, p_size, w_hh, columns, z_table, h_table if in_output else z_table)
             for k in range(active):
-                if p.far and p.own and k + _AHEAD < active:
+                if p.far and k + _AHEAD < active:
                     ask(p, layer, d, q[k + _AHEAD], out[k + _AHEAD])
                 i = first + k
                 at = z[k] - size * h_size * before_h

@@ -158,7 +158,7 @@ def _prepare(
     block = _BLOCK if threads == 1 or fused else min(_BLOCK, max(6, rows // (4 * threads)))
     table = max(block, most, INNER if few or (dropped and backward) else 0)
     of_step = max(1, sequences * width)  # numbers
-    far = (save or backward) and size * layers * rows * (directions * slots + width) >= _FAR_BYTES
+    far = (backward or (save and own)) and size * layers * rows * (directions * slots + width) >= _FAR_BYTES
     once = 1 if backward else 0  # arrays that only the backward pass needs
     keeps = save and not kind.in_output
     # sequences whose dz is kept, how many times
