@@ -18,6 +18,7 @@ from elman.kernels.numba_cpu import api
 from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.memory import rows_as_they_lie
 from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.plan import split as rules
 from elman.kernels.numba_cpu.plan.record import APART, FIELDS
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, Run
@@ -64,7 +65,7 @@ def test_the_kernels_are_the_definition(
     case: Case, cell: str, kinds: str, threads: int, eager_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.set_num_threads(threads)
-    monkeypatch.setattr(prepared, "_PIECE_ROWS", 0 if threads == 2 else 64)
+    monkeypatch.setattr(rules, "_PIECE_ROWS", 0 if threads == 2 else 64)
     made = given(case, cell, kinds)
     expected = made.values(loop.forward(made.problem))
     run, found = own(made)
@@ -159,7 +160,7 @@ def test_any_gradients_may_be_asked_for(cell: str, kinds: str) -> None:
 def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, eager_threads: None) -> None:
     """What the threads of the recurrence share, whatever the sizes; pieces: each sums its gradients at the weights."""
     shares = 2 if request.param == "units" else 0
-    monkeypatch.setattr(prepared, "_PIECE_ROWS", 0 if request.param == "pieces" else sys.maxsize)
+    monkeypatch.setattr(rules, "_PIECE_ROWS", 0 if request.param == "pieces" else sys.maxsize)
     monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: shares if sizes[-1] > 1 else 0)
 
 
@@ -177,6 +178,30 @@ def test_gated_cells_however_a_run_is_cut(
     torch.set_num_threads(2)
     made = given(case, cell, kinds)
     assert_same(own(made)[1], made.values(loop.forward(made.problem)))
+
+
+@pytest.mark.parametrize("kinds", ["plain", "lengths", "projected"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_weights_that_lie_far_away(cell: str, kinds: str, split: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for while sequences enough for several tiles are multiplied, one panel after the other, in both orders."""
+    case = Case("panels and part of one", 5, 100, 3, 150)
+    if kinds not in ("projected", *kinds_of(cell, case)) or (kinds == "projected" and cell != "lstm"):
+        pytest.skip("the cell has no such form")
+    monkeypatch.setattr(prepared, "is_far", lambda weight_bytes: True)
+    torch.set_num_threads(2)
+    made = given(case, cell, kinds)
+    assert plan_of(made.problem, False)["asks"]
+    assert_same(own(made)[1], made.values(loop.forward(made.problem)))
+
+
+def test_large_weights_lie_far_away() -> None:
+    """And then more steps of the input are read at once."""
+    near, far = (
+        plan_of(given(Case("rows", 20, 16, 3, h), "lstm", dtype=torch.float32).problem, False) for h in (500, 725)
+    )
+    assert (near["asks"], far["asks"]) == (False, True)
+    wide = given(Case("rows", 20, 16, 2200, 500), "lstm", dtype=torch.float32)
+    assert plan_of(wide.problem, False)["span"] > near["span"]
 
 
 def plan_of(problem: Problem, backward: bool) -> dict[str, int]:
@@ -248,7 +273,7 @@ def test_all_bits_are_the_same_whether_units_or_sequences_are_shared(
 ) -> None:
     if "dropout" in kinds and case.L == 1:
         pytest.skip("the cell has no such form")
-    monkeypatch.setattr(prepared, "_PIECE_ROWS", sys.maxsize)
+    monkeypatch.setattr(rules, "_PIECE_ROWS", sys.maxsize)
     torch.set_num_threads(2)
     made = given(case, cell, kinds, dtype)
     found = []

@@ -13,6 +13,7 @@ import elman
 from elman.kernels.cells import CELLS, Cell
 from elman.kernels.numba_cpu import api
 from elman.kernels.numba_cpu.plan import prepared
+from elman.kernels.numba_cpu.plan import split as rules
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem
 from elman.kernels.reference import by_hand
@@ -47,7 +48,7 @@ def spans_of(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 def split(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """What the threads of the recurrence share, whatever the sizes; pieces: each sums its gradients at the weights. The
     caches are cleared by spans_of."""
-    monkeypatch.setattr(prepared, "_PIECE_ROWS", 0 if request.param == "pieces" else sys.maxsize)
+    monkeypatch.setattr(rules, "_PIECE_ROWS", 0 if request.param == "pieces" else sys.maxsize)
     if request.param == "columns":
         monkeypatch.setattr(prepared, "shares_of_units", lambda *sizes: 2 if sizes[-1] > 1 else 0)
     else:

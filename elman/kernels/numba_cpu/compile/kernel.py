@@ -43,7 +43,7 @@ def _function(name: str, cell: str, dtype: type) -> tuple[Any, int]:
         make_called, arguments = _CALLED[name]
         return make_called(), arguments
     if name not in ("forward", "backward"):
-        return getattr(make_products(dtype), name), 7
+        return getattr(make_products(dtype), name), 8 if name == "product" else 7
     room = getattr(importlib.import_module(f"elman.kernels.numba_cpu.cells.{cell}"), cell)(dtype)
     make = make_forward if name == "forward" else make_backward
     return make_kernel(dtype, room.slots, make(dtype, room)), 1

@@ -4,6 +4,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.registry import CPUDispatcher
 from numba.extending import intrinsic
 
@@ -48,16 +49,16 @@ addresses: Any = pointer_to(types.int64)
 
 
 @intrinsic
-def call(_: Any, address: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any) -> Any:
-    """Calls `void function(i64, ... seven times)` at an address.
+def call(_: Any, address: Any, *arguments: Any) -> Any:
+    """Calls `void function(i64, ...)` at an address.
 
     The matrix operations are called this way: linked into their callers, LLVM would optimise a copy in each (then the
     kernels took 16 s to compile instead of 7). So all cells of a dtype share them, too.
     """
 
     def codegen(context: Any, builder: Any, __: Any, values: Any) -> Any:
-        kind = ir.FunctionType(ir.VoidType(), [_I64] * 7)
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
+        kind = ir.FunctionType(ir.VoidType(), [_I64] * len(arguments))
+        builder.call(builder.inttoptr(values[0], kind.as_pointer()), cgutils.unpack_tuple(builder, values[1]))
         return context.get_dummy_value()
 
-    return types.void(*[types.intp] * 8), codegen
+    return types.void(types.intp, types.StarArgTuple([types.intp] * len(arguments))), codegen

@@ -9,8 +9,11 @@ from numba import types
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import FEATURES, INNER, VECTOR_BYTES, vectors_a_panel
 from elman.kernels.numba_cpu.matmul.tile import column_tile, gathering_tile, row_tile, stack_room, transposing_tile
+from elman.kernels.numba_cpu.plan.addresses import prefetch_soon
+from elman.kernels.numba_cpu.plan.record import LINE
 
 _COLUMNS = 192  # of A that product_t reads at a time
+_ASKING_ROWS = 40  # of A, from which on a product may ask for what of B comes next
 _PANEL_BYTES = 8 << 10  # of a panel that a product sums over before the next, where that is more than INNER indices
 
 
@@ -22,6 +25,13 @@ class Products(NamedTuple):
     pack: Callable[..., None]
     product: Callable[..., None]
     product_t: Callable[..., None]
+
+
+@part
+def _ask(first, lines, i, count, m):
+    """For the lines from an address on that fall to rows i to i + count of m."""
+    for line in range(lines * i // m, lines * (i + count) // m):
+        prefetch_soon(first + LINE * line)
 
 
 def make_products(dtype: type) -> Products:
@@ -54,10 +64,12 @@ def make_products(dtype: type) -> Products:
         t6, t5, t4, t3, t2, t1 = (row_tile(dtype, mr, nv, deep) for mr in (6, 5, 4, 3, 2, 1))
 
         @part
-        def rows(m, a, b, k, c_in, c, a_offset, c_offset, valid):
+        def rows(m, a, b, k, c_in, c, a_offset, c_offset, valid, after, lines):
             i = 0
             while i < m:
                 count, at = rows_of_tile(m - i), 8 * i
+                if lines:
+                    _ask(after, lines, i, count, m)
                 if count == 6:
                     t6(a + at, b, k, c_in + at, c + at, a_offset, c_offset, valid, 0)
                 elif count == 5:
@@ -129,11 +141,11 @@ def make_products(dtype: type) -> Products:
                 to[i * padded + j] = column[i]
 
     @part
-    def product(m, a, k, b, n, c_in, c):
+    def product(m, a, k, b, n, c_in, c, asks):
         """C[i] = C_in[i] + A[i] @ B for m rows in tables of addresses; A[i] (k,), B packed (k, n), C[i] (n,).
 
         With -n its panels are read from the last to the first: who reads a matrix in turns finds the end of the turn
-        before in the cache.
+        before in the cache. With `asks`, what of B comes next is asked for, beside each tile a part.
         """
         left = abs(n)
         step = size * k * panel
@@ -148,16 +160,22 @@ def make_products(dtype: type) -> Products:
                 depth = min(deep, k - k0)
                 block = b + size * (j0 * k + k0 * nv * width)
                 source = c_in if k0 == 0 else c
+                after, lines = 0, 0
+                if asks and m >= _ASKING_ROWS:
+                    lines = depth * nv * VECTOR_BYTES // LINE
+                    after = block + LINE * lines
+                    if k0 + depth == k:
+                        after = b + size * k * (j0 + columns if n > 0 else j0 - columns)
                 if columns > panel:
-                    several_panels(m, at_once, a, block, depth, source, c, k0, j0, step)
+                    several_panels(m, at_once, a, block, depth, source, c, k0, j0, step, after, lines)
                 elif nv == 4:
-                    rows4(m, a, block, depth, source, c, k0, j0, valid)
+                    rows4(m, a, block, depth, source, c, k0, j0, valid, after, lines)
                 elif nv == 3:
-                    rows3(m, a, block, depth, source, c, k0, j0, valid)
+                    rows3(m, a, block, depth, source, c, k0, j0, valid, after, lines)
                 elif nv == 2:
-                    rows2(m, a, block, depth, source, c, k0, j0, valid)
+                    rows2(m, a, block, depth, source, c, k0, j0, valid, after, lines)
                 else:
-                    rows1(m, a, block, depth, source, c, k0, j0, valid)
+                    rows1(m, a, block, depth, source, c, k0, j0, valid, after, lines)
             left -= columns
 
     @part
@@ -204,7 +222,7 @@ def _several_panels(dtype: type, most: int, deep: int) -> tuple[Any, Any]:
             return 1
 
         @part
-        def never(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
+        def never(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step, after, lines):
             pass
 
         return always_one, never
@@ -230,12 +248,15 @@ def _several_panels(dtype: type, most: int, deep: int) -> tuple[Any, Any]:
         return 2 if m == 2 or (fused and m == 3) else 1
 
     @part
-    def several_panels(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step):
+    def several_panels(m, panels, a, b, k, c_in, c, a_offset, c_offset, panel_step, after, lines):
         if panels == 3:
             i = 0
             while i < m:
                 left, at = m - i, 8 * i
                 count = 4 if left > 5 or left == 4 else 3 if left > 2 else 2  # so that no row is left alone
+                if lines:
+                    for panel in range(panels):
+                        _ask(after + panel * panel_step, lines, i, count, m)
                 if count == 4:
                     t4x3(a + at, b, k, c_in + at, c + at, a_offset, c_offset, width, panel_step)
                 elif count == 3:

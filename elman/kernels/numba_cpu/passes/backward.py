@@ -75,7 +75,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
             d_x[k] = target + x_rows[k] - input_at(p, layer, size)
             start[k] = d_x[k] if p.directions == 2 else p.memory + p.zeros
         w_ih = packed_ih_at(p, layer, d)
-        call(p.product, count, dz_table, x_gates * h_size, w_ih, inputs, start_table, d_x_table)
+        call(p.product, count, dz_table, x_gates * h_size, w_ih, inputs, start_table, d_x_table, p.asks)
 
     @part
     def drop(p, layer, task):

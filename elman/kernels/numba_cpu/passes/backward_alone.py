@@ -59,13 +59,13 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
         """dh = above + dz W_hh, that times the recurrent dropout of each sequence, for sequences from the first on."""
         k_size, p_size = h_gates * p.hidden_size, p.output_size
         if p.recurrent == 0:
-            call(p.product, count, after_table, k_size, w_hh, p_size, above_table, dh_table)
+            call(p.product, count, after_table, k_size, w_hh, p_size, above_table, dh_table, p.asks)
             return
         above, dh, zeros_table = addresses(above_table), addresses(dh_table), table_at(p, thread, _ZEROS)
         zeros = addresses(zeros_table)
         for k in range(count):
             zeros[k] = p.memory + p.zeros
-        call(p.product, count, after_table, k_size, w_hh, p_size, zeros_table, dh_table)
+        call(p.product, count, after_table, k_size, w_hh, p_size, zeros_table, dh_table, p.asks)
         for k in range(count):
             rows.scale(dh[k], mask_at(p, direction, place_of(p, first + k), size), above[k], p_size)
 
@@ -242,6 +242,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
             table_at(p, thread, _DM),
             table_at(p, thread, _ZEROS),
         )
-        call(p.product, count, dh_table, p.output_size, packed_hr_at(p, layer, d), p.hidden_size, zeros_table, dm_table)
+        w_hr = packed_hr_at(p, layer, d)
+        call(p.product, count, dh_table, p.output_size, w_hr, p.hidden_size, zeros_table, dm_table, p.asks)
 
     return recur

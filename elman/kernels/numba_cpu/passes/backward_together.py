@@ -106,11 +106,11 @@ def make_step(dtype: type, cell: Room, rows: Rows, places: Places, seal: Seal) -
                 zero_rows = addresses(zeros_table)
                 for i in range(p.sequences):
                     zero_rows[i] = zeros
-                call(p.product, p.sequences, after_table, h_gates * h_size, w_hh, n, zeros_table, dh_table)
+                call(p.product, p.sequences, after_table, h_gates * h_size, w_hh, n, zeros_table, dh_table, p.asks)
                 for i in range(p.sequences):
                     rows.scale(dh[i], mask_at(p, of_direction, i, size) + size * j0, above[i], n)
             else:
-                call(p.product, p.sequences, after_table, h_gates * h_size, w_hh, n, above_table, dh_table)
+                call(p.product, p.sequences, after_table, h_gates * h_size, w_hh, n, above_table, dh_table, p.asks)
         if s < 0:
             if has_c and p.d_c0:
                 for i in range(p.sequences):

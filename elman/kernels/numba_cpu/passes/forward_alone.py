@@ -125,7 +125,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                     mask = mask_at(p, of_direction, place_of(p, first + k), size)
                     rows.multiply(masked[k], h_before[k], mask, p_size)
                 read_table = masked_table
-            call(p.product, active, read_table, p_size, w_hh, columns, z_table, h_table if in_output else z_table)
+            to_table = h_table if in_output else z_table
+            call(p.product, active, read_table, p_size, w_hh, columns, z_table, to_table, p.asks)
             for k in range(active):
                 if p.far and k + _AHEAD < active:
                     ask(p, layer, d, q[k + _AHEAD], out[k + _AHEAD])
@@ -148,8 +149,8 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, reading
                     if p.own and p.c:
                         rows.copy(kept_c_at(p, layer, d, q[k]), c, h_size)
             if has_c and p.projected:
-                w_hr = packed_hr_at(p, layer, d)
-                call(p.product, active, m_table, h_size, w_hr, p_size, table_at(p, thread, _ZEROS), h_table)
+                w_hr, zeros_table = packed_hr_at(p, layer, d), table_at(p, thread, _ZEROS)
+                call(p.product, active, m_table, h_size, w_hr, p_size, zeros_table, h_table, p.asks)
                 for k in range(active):
                     if p.leak:
                         rows.blend(h[k], leak_at(p, layer, d, q[k]), h_before[k], p_size)

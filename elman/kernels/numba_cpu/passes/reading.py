@@ -45,7 +45,7 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
     @part
     def product(p, count, a_table, k, packed, gates, j0, j1, in_table, out_table):
         if p.shares == 0:
-            call(p.product, count, a_table, k, packed, gates * p.hidden_size, in_table, out_table)
+            call(p.product, count, a_table, k, packed, gates * p.hidden_size, in_table, out_table, p.asks)
             return
         c_in, c = addresses(in_table), addresses(out_table)
         for gate in range(gates):
@@ -54,7 +54,8 @@ def make_reading(dtype: type, cell: Room, rows: Rows, places: Places) -> Reading
                     c[r] += size * p.hidden_size
                     if in_table != out_table:
                         c_in[r] += size * p.hidden_size
-            call(p.product, count, a_table, k, packed + size * k * (gate * p.padded + j0), j1 - j0, in_table, out_table)
+            panels = packed + size * k * (gate * p.padded + j0)
+            call(p.product, count, a_table, k, panels, j1 - j0, in_table, out_table, p.asks)
 
     @part
     def read(p, layer, d, count, j0, j1, thread):

@@ -16,15 +16,20 @@ from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns
 from elman.kernels.numba_cpu.plan.record import APART, TABLES, Shapes, after_forward, head_of
 from elman.kernels.numba_cpu.plan.scratch import Scratch, in_lines, row_step
-from elman.kernels.numba_cpu.plan.split import reads_in_recurrence, shares_of_units, steps_of_a_span, steps_read_at_once
+from elman.kernels.numba_cpu.plan.split import (
+    is_far,
+    reads_in_recurrence,
+    shares_of_units,
+    steps_of_a_span,
+    steps_read_at_once,
+    sums_in_pieces,
+)
 from elman.kernels.numba_cpu.rooms import Rooms, rooms
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, weight_shapes
 
 _BLOCK = 96  # steps in one task of a product over many steps
 _CHUNK = 12  # sequences of one task where their weight gradients are apart: whole tiles' rows
-_PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
-_PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _FAR_BYTES = 1 << 22  # of what a run keeps, from which on it lies outside of the second caches
 _DTYPES = {torch.float32: np.float32, torch.float64: np.float64}
 _SEAL_BITS = {4: (1 << 32) - 4, 8: -4}  # by the bytes of a number
@@ -136,21 +141,15 @@ def _prepare(
     pieces = groups > 0
     if groups:
         chunks = min(groups, max(threads, -(-sequences // _CHUNK)))
-    elif (
-        backward
-        and not shares
-        and threads > 1
-        and sequences >= threads * directions  # not both directions' W_hh for one sequence
-        and size * of_weights <= _PIECE_BYTES
-        and rows >= _PIECE_ROWS * threads
-    ):
+    elif backward and not shares and sums_in_pieces(rows, sequences, directions, size * of_weights, threads):
         pieces, chunks = True, threads
     # with recurrent dropout each of these tasks multiplies the states by their masks for itself
     tasks = threads if dropped else 4 * threads
     units = h if threads == 1 else max(12, -(-h * directions // tasks))
     a_chunk = -(-groups // chunks) * (sequences // groups) if groups else -(-sequences // chunks)
     most = sequences if shares or ragged else a_chunk  # sequences that one task may run
-    narrowest = input_size if layers == 1 else min(input_size, width)  # inputs of any layer
+    inputs = [input_size, width][: min(layers, 2)]
+    narrowest, widest = min(inputs), max(inputs)
     few = few_inputs(dtype) if backward and narrowest <= few_inputs(dtype) else 0
     own = not backward and threads > 1
     in_place = kind.in_output and not own  # then there is nothing to gain
@@ -166,7 +165,8 @@ def _prepare(
     times = threads if pieces else directions
     z_step, h_step = row_step(slots, size), row_step(p, size)
     step_bytes = size * max(1, kept * (1 if pieces else directions) * z_step)
-    span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(steps, most)
+    part_bytes = size * kind.x_gates * h * widest // max(1, shares)
+    span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(most, part_bytes)
     span = max(1, min(steps, span))
     # not with shared units, where all threads are at one recurrence
     overlap = backward and threads > 1 and span < steps and not shares and not pieces
@@ -217,6 +217,7 @@ def _prepare(
         table=table,
         own=own,
         far=int(far),
+        asks=int(is_far(size * h * max(kind.x_gates * widest, kind.h_gates * p))),
         apart=apart,
         most=most,
         chunks=chunks,

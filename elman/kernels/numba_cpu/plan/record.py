@@ -37,6 +37,7 @@ class Shapes(TypedDict):
     table: int  # rows of the longest table: at least block, and the sequences of a chunk
     own: int  # forward: whether a thread computes a step in memory of its own, and then copies what is kept of it
     far: int  # whether what the run keeps lies outside of the second caches: then rows are asked for before their use
+    asks: int  # whether a weight lies so far away that products ask for what of it comes next
     apart: int  # bytes between the parts that threads, or chunks of sequences, have of an array in scratch memory
     most: int  # sequences that one task runs
     chunks: int  # into how many the sequences are split in the recurrence

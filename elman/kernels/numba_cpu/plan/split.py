@@ -6,7 +6,11 @@ from elman.kernels.numba_cpu.compile.processor import INNER
 _SPAN_ROWS, _SPAN_BYTES = 1024, 1 << 20  # of dz in one span of the backward pass: at least both, but all steps do
 _GATED_SPAN_ROWS, _GATED_SPAN_BYTES = 128, 1 << 19  # the same of a cell of several slots, whose rows are as much longer
 _LARGE_SPAN_ROWS = 512  # of these where one step has more than _SPAN_BYTES, which no second cache holds
+_PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
+_PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
+_FAR_WEIGHT_BYTES = 4 << 20  # of a weight, from which on it lies outside of the second cache and perhaps of the third
+_FAR_FORWARD_ROWS = 768  # as _FORWARD_ROWS, where a thread reads as much of W_ih for each span
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
 _FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
 _SHARE_BYTES = 256  # of a row of h, for each share of the units
@@ -22,9 +26,15 @@ def reads_in_recurrence(
     return not in_place or (steps == 1 and ragged == 0)
 
 
-def steps_read_at_once(steps: int, sequences: int) -> int:
-    """The steps of one span of the forward pass."""
-    return -(-_FORWARD_ROWS // max(1, sequences))
+def steps_read_at_once(sequences: int, part_bytes: int) -> int:
+    """The steps of one span of the forward pass, for which a thread reads so many bytes of W_ih."""
+    rows = _FAR_FORWARD_ROWS if is_far(part_bytes) else _FORWARD_ROWS
+    return -(-rows // max(1, sequences))
+
+
+def is_far(weight_bytes: int) -> bool:
+    """Whether a weight of so many bytes lies far from the processor."""
+    return weight_bytes > _FAR_WEIGHT_BYTES
 
 
 def steps_of_a_span(kind: Kind, sequences: int, step_bytes: int, groups: int) -> int:
@@ -38,6 +48,12 @@ def steps_of_a_span(kind: Kind, sequences: int, step_bytes: int, groups: int) ->
         rows = _LARGE_SPAN_ROWS if step_bytes > _SPAN_BYTES else _GATED_SPAN_ROWS
         in_bytes = _GATED_SPAN_BYTES
     return max(least, -(-rows // max(1, sequences)), in_bytes // step_bytes)
+
+
+def sums_in_pieces(rows: int, sequences: int, directions: int, weight_bytes: int, threads: int) -> bool:
+    """Whether each thread turns dz of its own sequences into its piece of the gradients at a direction's weights."""
+    of_each = sequences >= threads * directions and rows >= _PIECE_ROWS * threads  # not both W_hh for one sequence
+    return threads > 1 and of_each and weight_bytes <= _PIECE_BYTES
 
 
 def shares_of_units(
