@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 import torch
+from plans import forget_plans
 from torch import Tensor
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import elman
+from elman.kernels.numba_cpu.plan import prepared
 
 T, N, I = 9, 13, 7
 LENGTHS = torch.tensor([9, 3, 1, 5, 9, 2, 7, 4, 6, 8, 1, 9, 5])
@@ -104,5 +106,22 @@ def test_the_gradient_at_the_input_in_any_batch(kind: str, size: str, dtype: tor
         part = x[:, first:after].clone().requires_grad_()
         (layer(part)[0] ** 2).sum().backward()
         gradients.append(part.grad[:, 5 - first])
+    assert torch.equal(gradients[0], gradients[1])
+    assert torch.equal(gradients[0], gradients[2])
+
+
+def test_the_gradient_at_the_input_however_time_is_cut(
+    kind: str, size: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two directions, which one is the first to reach a step follows from that."""
+    gradients = []
+    for span in (T, 4, 2):
+        monkeypatch.setattr(prepared, "steps_of_a_span", lambda *sizes, span=span: span)
+        forget_plans()
+        layer, x = drawn(kind, size, dtype)
+        x.requires_grad_()
+        (layer(x)[0] ** 2).sum().backward()
+        gradients.append(x.grad)
+    forget_plans()
     assert torch.equal(gradients[0], gradients[1])
     assert torch.equal(gradients[0], gradients[2])

@@ -32,11 +32,13 @@ from elman.kernels.numba_cpu.plan.addresses import (
     input_at,
     inputs_of,
     layer_bytes,
+    own_at,
     packed_ih_at,
     table_at,
+    widest_input,
 )
 
-_DZ, _START, _D_X = range(3)  # a thread's tables of addresses
+_DZ, _ZEROS, _D_X = range(3)  # a thread's tables of addresses
 
 
 def make_backward(dtype: type, cell: Room) -> Pass:
@@ -60,22 +62,26 @@ def make_backward(dtype: type, cell: Room) -> Pass:
 
     @part
     def pass_down(p, layer, d, first, count, thread):
-        """dx = dz W_ih for some rows of dz; a second direction is added to the first."""
+        """dx = dz W_ih for some rows of dz; both directions' are sums by themselves before they are added, so that
+        either may be the first."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
-        target = below_at(p, layer - 1) if layer else p.d_x
-        dz_table, start_table, d_x_table = (
+        target = (below_at(p, layer - 1) if layer else p.d_x) - input_at(p, layer, size)
+        at_sums = own_at(p, p.of_direction, size * p.block * widest_input(p), thread)
+        dz_table, zeros_table, d_x_table = (
             table_at(p, thread, _DZ),
-            table_at(p, thread, _START),
+            table_at(p, thread, _ZEROS),
             table_at(p, thread, _D_X),
         )
-        dz, start, d_x = addresses(dz_table), addresses(start_table), addresses(d_x_table)
+        dz, zeros, d_x = addresses(dz_table), addresses(zeros_table), addresses(d_x_table)
         x_rows = addresses(p.memory + p.x_rows + 8 * first)
         for k in range(count):
             dz[k] = p.memory + p.dz + size * p.z_step * (first + k)
-            d_x[k] = target + x_rows[k] - input_at(p, layer, size)
-            start[k] = d_x[k] if p.directions == 2 else p.memory + p.zeros
+            d_x[k] = at_sums + size * inputs * k if p.directions == 2 else target + x_rows[k]
+            zeros[k] = p.memory + p.zeros
         w_ih = packed_ih_at(p, layer, d)
-        call(p.product, count, dz_table, x_gates * h_size, w_ih, inputs, start_table, d_x_table, p.asks)
+        call(p.product, count, dz_table, x_gates * h_size, w_ih, inputs, zeros_table, d_x_table, p.asks)
+        for k in range(count if p.directions == 2 else 0):
+            rows.add(target + x_rows[k], d_x[k], inputs)
 
     @part
     def drop(p, layer, task):

@@ -65,6 +65,7 @@ class Shapes(TypedDict):
     zeros: int  # (max(I, D * P, S * H),) zeros
     tables: int  # (threads, TABLES, table) words
     sums_of_chunks: int  # (D, weights, chunks, ...) the chunks' pieces of one layer's gradients at the weights
+    of_direction: int  # (threads, block, K of any layer) what one of two directions adds to the gradient at rows of x
     narrow: int  # (threads, few inputs, H + INNER) where W_ih is narrow: sums transposed, and a block of x
     firsts: int  # (chunks + 1,) the first sequence of each chunk
     ordered: int  # (N,) lengths, in each chunk the longest first
