@@ -289,8 +289,8 @@ def test_units_are_shared_where_each_thread_would_read_a_large_weight_for_a_few_
     torch.set_num_threads(2)
     for N, H, D, shares in (
         (1, 320, 1, 2),
-        (1, 63, 1, 0),
-        (1, 64, 1, 2),
+        (1, 64, 1, 0),
+        (1, 65, 1, 2),
         (2, 32, 1, 0),
         (2, 127, 1, 0),
         (2, 200, 1, 2),

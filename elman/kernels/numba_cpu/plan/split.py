@@ -64,7 +64,7 @@ def shares_of_units(
     least = _SHARE_BYTES // size
     matrix, each = h * h * unit_bytes, sequences // threads  # bytes that a thread would read for so many sequences
     worth = matrix >= _WAITING_BYTES * sequences
-    shares = min(threads, max(-(-h // least), 2 if worth else 1))
+    shares = min(threads, -(-h // least))
     too_few = sequences * directions < threads and sequences < shares
     if steps > 1 and sequences > threads:
         few = matrix >= _FEW_BYTES.get(each, _MATRIX_BYTES)
