@@ -195,13 +195,15 @@ def test_weights_that_lie_far_away(cell: str, kinds: str, split: None, monkeypat
 
 
 def test_large_weights_lie_far_away() -> None:
-    """And then more steps of the input are read at once."""
+    """And then more steps of the input are read at once, if those of all threads are not too many."""
+    torch.set_num_threads(1)
     near, far = (
         plan_of(given(Case("rows", 20, 16, 3, h), "lstm", dtype=torch.float32).problem, False) for h in (500, 725)
     )
     assert (near["asks"], far["asks"]) == (False, True)
     wide = given(Case("rows", 20, 16, 2200, 500), "lstm", dtype=torch.float32)
     assert plan_of(wide.problem, False)["span"] > near["span"]
+    assert rules.steps_read_at_once(64, 8 << 20, 2 << 14) > rules.steps_read_at_once(64, 8 << 20, 32 << 14)
 
 
 def plan_of(problem: Problem, backward: bool) -> dict[str, int]:

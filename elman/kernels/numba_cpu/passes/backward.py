@@ -65,7 +65,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         """dx = dz W_ih for some rows of dz; both directions' are sums by themselves before they are added, so that
         either may be the first."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
-        target = (below_at(p, layer - 1) if layer else p.d_x) - input_at(p, layer, size)
+        from_x = (below_at(p, layer - 1) if layer else p.d_x) - input_at(p, layer, size)  # to its gradient
         at_sums = own_at(p, p.of_direction, size * p.block * widest_input(p), thread)
         dz_table, zeros_table, d_x_table = (
             table_at(p, thread, _DZ),
@@ -76,12 +76,12 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         x_rows = addresses(p.memory + p.x_rows + 8 * first)
         for k in range(count):
             dz[k] = p.memory + p.dz + size * p.z_step * (first + k)
-            d_x[k] = at_sums + size * inputs * k if p.directions == 2 else target + x_rows[k]
+            d_x[k] = at_sums + size * inputs * k if p.directions == 2 else from_x + x_rows[k]
             zeros[k] = p.memory + p.zeros
         w_ih = packed_ih_at(p, layer, d)
         call(p.product, count, dz_table, x_gates * h_size, w_ih, inputs, zeros_table, d_x_table, p.asks)
         for k in range(count if p.directions == 2 else 0):
-            rows.add(target + x_rows[k], d_x[k], inputs)
+            rows.add(from_x + x_rows[k], d_x[k], inputs)
 
     @part
     def drop(p, layer, task):

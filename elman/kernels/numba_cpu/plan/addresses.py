@@ -42,9 +42,9 @@ def _prefetching(nearness: int, written: bool) -> Any:
 
 
 prefetch: Any = _prefetching(2, False)
-"""Asks for the cache line of an address, which will be read."""
+"""Asks for the cache line of an address, which will be read, for the second cache."""
 prefetch_soon: Any = _prefetching(3, False)
-"""The same of one that will be read soon."""
+"""The same for the first cache, of one that will be read soon."""
 prefetch_to_write: Any = _prefetching(3, True)
 """The same of one that will be written, soon."""
 

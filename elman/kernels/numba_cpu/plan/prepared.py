@@ -166,7 +166,11 @@ def _prepare(
     z_step, h_step = row_step(slots, size), row_step(p, size)
     step_bytes = size * max(1, kept * (1 if pieces else directions) * z_step)
     part_bytes = size * kind.x_gates * h * widest // max(1, shares)
-    span = steps_of_a_span(kind, kept, step_bytes, groups) if backward else steps_read_at_once(most, part_bytes)
+    row_bytes = size * z_step * (directions * shares or threads)
+    if backward:
+        span = steps_of_a_span(kind, kept, step_bytes, groups)
+    else:
+        span = steps_read_at_once(most, part_bytes, row_bytes)
     span = max(1, min(steps, span))
     # not with shared units, where all threads are at one recurrence
     overlap = backward and threads > 1 and span < steps and not shares and not pieces

@@ -9,8 +9,9 @@ _LARGE_SPAN_ROWS = 512  # of these where one step has more than _SPAN_BYTES, whi
 _PIECE_BYTES = 1 << 21  # of the gradients at a direction's weights, up to which each chunk sums its own
 _PIECE_ROWS = 64  # of dz that a thread has, from which on it does
 _FORWARD_ROWS = 96  # of z in one span of the forward pass of a cell that keeps z, at least
-_FAR_WEIGHT_BYTES = 4 << 20  # of a weight, from which on it lies outside of the second cache and perhaps of the third
-_FAR_FORWARD_ROWS = 768  # as _FORWARD_ROWS, where a thread reads as much of W_ih for each span
+_FAR_WEIGHT_BYTES = 4 << 20  # of a weight, above which it lies far from the processor
+_FAR_FORWARD_ROWS = 768  # as _FORWARD_ROWS, where a thread reads more than _FAR_WEIGHT_BYTES of W_ih for each span,
+_FAR_SPAN_BYTES = 1 << 26  # and such spans of all threads have no more than this
 _MATRIX_BYTES = 8 << 20  # of a W_hh that each thread had better read only a part of, however many sequences it has
 _FEW_BYTES = {1: 1 << 18, 2: 1 << 20}  # the same where some threads would have so many sequences, and some one more
 _SHARE_BYTES = 256  # of a row of h, for each share of the units
@@ -26,9 +27,11 @@ def reads_in_recurrence(
     return not in_place or (steps == 1 and ragged == 0)
 
 
-def steps_read_at_once(sequences: int, part_bytes: int) -> int:
-    """The steps of one span of the forward pass, for which a thread reads so many bytes of W_ih."""
-    rows = _FAR_FORWARD_ROWS if is_far(part_bytes) else _FORWARD_ROWS
+def steps_read_at_once(sequences: int, part_bytes: int, row_bytes: int) -> int:
+    """The steps of one span of the forward pass, for which a thread reads so many bytes of W_ih; one row z of each
+    thread's has so many bytes in all."""
+    far = is_far(part_bytes) and _FAR_FORWARD_ROWS * row_bytes <= _FAR_SPAN_BYTES
+    rows = _FAR_FORWARD_ROWS if far else _FORWARD_ROWS
     return -(-rows // max(1, sequences))
 
 
@@ -52,8 +55,9 @@ def steps_of_a_span(kind: Kind, sequences: int, step_bytes: int, groups: int) ->
 
 def sums_in_pieces(rows: int, sequences: int, directions: int, weight_bytes: int, threads: int) -> bool:
     """Whether each thread turns dz of its own sequences into its piece of the gradients at a direction's weights."""
-    of_each = sequences >= threads * directions and rows >= _PIECE_ROWS * threads  # not both W_hh for one sequence
-    return threads > 1 and of_each and weight_bytes <= _PIECE_BYTES
+    if sequences < threads * directions:  # both directions' W_hh for one sequence
+        return False
+    return threads > 1 and rows >= _PIECE_ROWS * threads and weight_bytes <= _PIECE_BYTES
 
 
 def shares_of_units(
