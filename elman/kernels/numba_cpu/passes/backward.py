@@ -35,7 +35,6 @@ from elman.kernels.numba_cpu.plan.addresses import (
     own_at,
     packed_ih_at,
     table_at,
-    widest_input,
 )
 
 _DZ, _ZEROS, _D_X = range(3)  # a thread's tables of addresses
@@ -66,7 +65,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
         either may be the first."""
         inputs, h_size = inputs_of(p, layer), p.hidden_size
         from_x = (below_at(p, layer - 1) if layer else p.d_x) - input_at(p, layer, size)  # to its gradient
-        at_sums = own_at(p, p.of_direction, size * p.block * widest_input(p), thread)
+        at_sums = own_at(p, p.of_direction, size * p.block * p.widest, thread)
         dz_table, zeros_table, d_x_table = (
             table_at(p, thread, _DZ),
             table_at(p, thread, _ZEROS),

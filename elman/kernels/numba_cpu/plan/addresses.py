@@ -84,12 +84,6 @@ def inputs_of(p, layer):
 
 
 @part
-def widest_input(p):
-    """The largest K of all layers."""
-    return p.input_size if p.layers == 1 else max(p.input_size, p.directions * p.output_size)
-
-
-@part
 def input_at(p, layer, size):
     """The input (T, N, K) of a layer, after dropout."""
     if layer == 0:

@@ -166,11 +166,11 @@ def _prepare(
     z_step, h_step = row_step(slots, size), row_step(p, size)
     step_bytes = size * max(1, kept * (1 if pieces else directions) * z_step)
     part_bytes = size * kind.x_gates * h * widest // max(1, shares)
-    row_bytes = size * z_step * (directions * shares or threads)
+    readers = directions * shares or threads  # of the input, who have rows z of their own
     if backward:
         span = steps_of_a_span(kind, kept, step_bytes, groups)
     else:
-        span = steps_read_at_once(most, part_bytes, row_bytes)
+        span = steps_read_at_once(most, part_bytes, size * z_step * readers)
     span = max(1, min(steps, span))
     # not with shared units, where all threads are at one recurrence
     overlap = backward and threads > 1 and span < steps and not shares and not pieces
@@ -179,7 +179,7 @@ def _prepare(
     apart = APART if threads > 1 else 0
     of_thread = span * most + -(-apart // (size * z_step)) if h else 0  # rows z
     if fused and (own or z_rows):
-        z_rows = of_thread * (directions * shares if shares else threads)
+        z_rows = of_thread * readers
     rest = after_forward(layers * directions * weights, threads, shares * directions)
     scratch = Scratch(threads, directions * chunks, shares, apart)
     take, take_own, take_chunks, take_shares = scratch.take, scratch.take_own, scratch.take_chunks, scratch.take_shares
@@ -206,6 +206,7 @@ def _prepare(
         sequences=sequences,
         rows=rows,
         input_size=input_size,
+        widest=widest,
         hidden_size=h,
         output_size=p,
         layers=layers,

@@ -22,6 +22,7 @@ class Shapes(TypedDict):
     sequences: int  # N
     rows: int  # of input and output, padding among them: T * N, or packed R
     input_size: int  # I
+    widest: int  # the largest K of all layers
     hidden_size: int  # H
     output_size: int  # P, or H where h is not projected
     layers: int  # L
