@@ -19,7 +19,7 @@ from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.memory import rows_as_they_lie
 from elman.kernels.numba_cpu.plan import prepared
 from elman.kernels.numba_cpu.plan import split as rules
-from elman.kernels.numba_cpu.plan.record import APART, FIELDS
+from elman.kernels.numba_cpu.plan.record import APART, FIELDS, ROWS_APART
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, Run
 from elman.kernels.reference import loop
@@ -211,15 +211,17 @@ def plan_of(problem: Problem, backward: bool) -> dict[str, int]:
     return dict(zip(FIELDS, struct.unpack(f"{len(head) // 8}q", head), strict=False))
 
 
-@pytest.mark.parametrize("H", [4, 32, 300])
+@pytest.mark.parametrize("H", [4, 32, 200])
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_threads_write_of_a_step_is_apart(cell: str, H: int, eager_threads: None) -> None:
-    """Their rows z of a span, too, whose gap is so many rows more."""
+    """Rows that products write as many rows of tiles, too: those z of a span, and dz where each thread has its own."""
     torch.set_num_threads(2)
     plan = plan_of(given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem, False)
+    back = plan_of(given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem, True)
     row_bytes = 4 * KINDS[cell].slots * H
-    assert plan["own"]
-    assert (plan["z_rows"] - plan["span"] * plan["most"]) * row_bytes >= APART
+    assert (plan["own"], back["pieces"]) == (True, True)
+    for gap in (plan["z_rows"] - plan["span"] * plan["most"], back["span_rows"] - back["span"] * back["most"]):
+        assert gap >= max(ROWS_APART, APART / row_bytes)
 
 
 @pytest.mark.parametrize("D", [1, 2])

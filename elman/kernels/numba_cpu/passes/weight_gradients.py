@@ -53,14 +53,14 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
     x_gates, h_gates = len(of_x), len(of_h)
 
     @part
-    def x_unit(p, piece, slot, first):
-        """The row of dW_ih and db_ih, all groups' one after the other."""
-        return (piece * x_gates + of_x[slot]) * p.hidden_size + first
+    def x_unit(p, slot, first):
+        """The row of dW_ih and db_ih."""
+        return of_x[slot] * p.hidden_size + first
 
     @part
-    def h_unit(p, piece, slot, first):
+    def h_unit(p, slot, first):
         """The row of dW_hh and db_hh."""
-        return (piece * h_gates + of_h[slot - before_h]) * p.hidden_size + first
+        return of_h[slot - before_h] * p.hidden_size + first
 
     @part
     def projecting(p, slot, first, count):
@@ -80,46 +80,47 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
         return narrow_at(p, thread) + size * few * p.hidden_size
 
     @part
-    def piece_at(p, layer, d, which):
-        """The chunks' pieces of the gradient at one weight, in scratch memory, one after the other."""
-        of_x, of_h = x_gates * p.hidden_size, h_gates * p.hidden_size
-        inputs, most = inputs_of(p, layer), max(p.input_size, p.directions * p.output_size)
-        before = d * (of_x * most + of_h * p.output_size + of_x + of_h + p.hidden_size * p.output_size)
-        if which > 0:
-            before += of_x * inputs
-        if which > 1:
-            before += of_h * p.output_size
-        if which > 2:
-            before += of_x
-        if which > 3:
-            before += of_h
-        return p.memory + p.sums_of_chunks + size * p.chunks * before
+    def numbers_in(p, layer, which):
+        """Of the gradient at one weight of a direction."""
+        h = p.hidden_size
+        if p.projected and which == p.weights_a_direction - 1:
+            return p.output_size * h
+        gates, columns = h_gates if which % 2 else x_gates, 1
+        if which < 2:
+            columns = p.output_size if which else inputs_of(p, layer)
+        return gates * h * columns
 
     @part
-    def target_at(p, plan, layer, d, which):
-        """Where the gradient at one weight is summed."""
+    def piece_at(p, layer, d, piece, which):
+        """A chunk's piece of the gradient at one weight, in scratch memory."""
+        before = d * p.weight_numbers
+        for other in range(which):
+            before += numbers_in(p, layer, other)
+        return own_at(p, p.sums_of_chunks, size * p.piece_numbers, piece) + size * before
+
+    @part
+    def target_at(p, plan, layer, d, piece, which):
+        """Where the gradient at one weight is summed, all groups' one after the other."""
         if p.pieces and p.groups == 0:
-            return piece_at(p, layer, d, which)
-        return gradient_at(plan, layer, d, which)
+            return piece_at(p, layer, d, piece, which)
+        return gradient_at(plan, layer, d, which) + size * piece * numbers_in(p, layer, which)
 
     @part
     def begin(p, plan, layer, d, piece, slot, first, count):
         inputs, p_size = inputs_of(p, layer), p.output_size
         if slot < x_gates:
-            unit = x_unit(p, piece, slot, first)
-            clear(target_at(p, plan, layer, d, 0) + size * unit * inputs, size * (count * inputs))
+            unit = x_unit(p, slot, first)
+            clear(target_at(p, plan, layer, d, piece, 0) + size * unit * inputs, size * (count * inputs))
             if p.bias:
-                clear(target_at(p, plan, layer, d, 2) + size * unit, size * count)
+                clear(target_at(p, plan, layer, d, piece, 2) + size * unit, size * count)
         if slot >= before_h:
-            unit = h_unit(p, piece, slot, first)
-            clear(target_at(p, plan, layer, d, 1) + size * unit * p_size, size * (count * p_size))
+            unit = h_unit(p, slot, first)
+            clear(target_at(p, plan, layer, d, piece, 1) + size * unit * p_size, size * (count * p_size))
             if p.bias:
-                clear(target_at(p, plan, layer, d, 3) + size * unit, size * count)
+                clear(target_at(p, plan, layer, d, piece, 3) + size * unit, size * count)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
-            row = target_at(p, plan, layer, d, p.weights_a_direction - 1) + size * p.hidden_size * (
-                piece * p_size + first
-            )
+            row = target_at(p, plan, layer, d, piece, p.weights_a_direction - 1) + size * p.hidden_size * first
             clear(row, size * count * p.hidden_size)
 
     @part
@@ -160,8 +161,8 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
         dz_step, row_address = p.z_step, p.memory + 8 * row
         dz = p.memory + p.dz + size * (dz_step * row + slot * h_size + first)
         if slot < x_gates:
-            unit = x_unit(p, piece, slot, first)
-            d_w = target_at(p, plan, layer, d, 0) + size * unit * inputs
+            unit = x_unit(p, slot, first)
+            d_w = target_at(p, plan, layer, d, piece, 0) + size * unit * inputs
             if is_narrow(inputs, count):
                 x_rows = addresses(row_address + p.x_rows)
                 for k in range(many):
@@ -170,21 +171,21 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
             else:
                 call(p.product_t, row_count, dz, dz_step, units, row_address + p.x_rows, inputs, d_w)
             if p.bias:
-                add_bias(p, target_at(p, plan, layer, d, 2) + size * unit, dz, units, row_count)
+                add_bias(p, target_at(p, plan, layer, d, piece, 2) + size * unit, dz, units, row_count)
         if slot >= before_h:
-            unit = h_unit(p, piece, slot, first)
+            unit = h_unit(p, slot, first)
             if p.recurrent == 0:
-                d_w = target_at(p, plan, layer, d, 1) + size * unit * p_size
+                d_w = target_at(p, plan, layer, d, piece, 1) + size * unit * p_size
                 call(p.product_t, row_count, dz, dz_step, units, row_address + p.h_rows, p_size, d_w)
             if p.bias and slot < x_gates:  # the same numbers
-                of_x_bias = target_at(p, plan, layer, d, 2) + size * x_unit(p, piece, slot, first)
-                rows.copy(target_at(p, plan, layer, d, 3) + size * unit, of_x_bias, units)
+                of_x_bias = target_at(p, plan, layer, d, piece, 2) + size * x_unit(p, slot, first)
+                rows.copy(target_at(p, plan, layer, d, piece, 3) + size * unit, of_x_bias, units)
             elif p.bias:
-                add_bias(p, target_at(p, plan, layer, d, 3) + size * unit, dz, units, row_count)
+                add_bias(p, target_at(p, plan, layer, d, piece, 3) + size * unit, dz, units, row_count)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
             dh = p.memory + p.dh + size * (p_size * row + first)
-            d_w = target_at(p, plan, layer, d, p.weights_a_direction - 1) + size * h_size * (piece * p_size + first)
+            d_w = target_at(p, plan, layer, d, piece, p.weights_a_direction - 1) + size * h_size * first
             call(p.product_t, row_count, dh, p_size, count, row_address + p.m_rows, h_size, d_w)
 
     @part
@@ -203,15 +204,15 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
                 rows.multiply(masked[r], h_rows[r0 + r], mask_rows[r0 + r], p_size)
             for slot in range(before_h, slots):
                 dz = p.memory + p.dz + size * (dz_step * (row + r0) + slot * p.hidden_size + first)
-                d_w = target_at(p, plan, layer, d, 1) + size * h_unit(p, piece, slot, first) * p_size
+                d_w = target_at(p, plan, layer, d, piece, 1) + size * h_unit(p, slot, first) * p_size
                 call(p.product_t, depth, dz, dz_step, count, table, p_size, d_w)
 
     @part
-    def join_rows(p, plan, layer, d, which, first, rows_of_piece, count, n):
+    def join_rows(p, plan, layer, d, which, first, count, n):
         """Of so many rows of n numbers, from the first on."""
-        source, target = piece_at(p, layer, d, which), gradient_at(plan, layer, d, which) + size * n * first
+        target = gradient_at(plan, layer, d, which) + size * n * first
         for piece in range(p.chunks):
-            row = source + size * n * (piece * rows_of_piece + first)
+            row = piece_at(p, layer, d, piece, which) + size * n * first
             if piece == 0:
                 rows.copy(target, row, count * n)
             else:
@@ -221,17 +222,17 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
     def join(p, plan, layer, d, slot, first, count):
         inputs, p_size = inputs_of(p, layer), p.output_size
         if slot < x_gates:
-            unit, of_piece = x_unit(p, 0, slot, first), x_gates * p.hidden_size
-            join_rows(p, plan, layer, d, 0, unit, of_piece, count, inputs)
+            unit = x_unit(p, slot, first)
+            join_rows(p, plan, layer, d, 0, unit, count, inputs)
             if p.bias:
-                join_rows(p, plan, layer, d, 2, unit, of_piece, count, 1)
+                join_rows(p, plan, layer, d, 2, unit, count, 1)
         if slot >= before_h:
-            unit, of_piece = h_unit(p, 0, slot, first), h_gates * p.hidden_size
-            join_rows(p, plan, layer, d, 1, unit, of_piece, count, p_size)
+            unit = h_unit(p, slot, first)
+            join_rows(p, plan, layer, d, 1, unit, count, p_size)
             if p.bias:
-                join_rows(p, plan, layer, d, 3, unit, of_piece, count, 1)
+                join_rows(p, plan, layer, d, 3, unit, count, 1)
         if has_c and p.projected:
             first, count = projecting(p, slot, first, count)
-            join_rows(p, plan, layer, d, p.weights_a_direction - 1, first, p_size, count, p.hidden_size)
+            join_rows(p, plan, layer, d, p.weights_a_direction - 1, first, count, p.hidden_size)
 
     return WeightGradients(begin, add, add_masked, join, _runs(cell))

@@ -14,7 +14,7 @@ from elman.kernels.numba_cpu.allocation import LARGE
 from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns
-from elman.kernels.numba_cpu.plan.record import APART, TABLES, Shapes, after_forward, head_of
+from elman.kernels.numba_cpu.plan.record import APART, ROWS_APART, TABLES, Shapes, after_forward, head_of
 from elman.kernels.numba_cpu.plan.scratch import Scratch, in_lines, row_step
 from elman.kernels.numba_cpu.plan.split import (
     is_far,
@@ -174,10 +174,13 @@ def _prepare(
     span = max(1, min(steps, span))
     # not with shared units, where all threads are at one recurrence
     overlap = backward and threads > 1 and span < steps and not shares and not pieces
-    in_spans = once * times * (2 if overlap else 1) * span * kept  # rows of dz
+    apart, rows_apart = 0, 0
+    if threads > 1:
+        apart, rows_apart = APART, max(ROWS_APART, -(-APART // max(1, size * z_step)))
+    span_rows = span * kept + (rows_apart if pieces else 0)
+    in_spans = once * times * (2 if overlap else 1) * span_rows  # rows of dz
     z_rows = 0 if backward or keeps or kind.in_output else rows * directions
-    apart = APART if threads > 1 else 0
-    of_thread = span * most + -(-apart // (size * z_step)) if h else 0  # rows z
+    of_thread = span * most + rows_apart  # rows z
     if fused and (own or z_rows):
         z_rows = of_thread * readers
     rest = after_forward(layers * directions * weights, threads, shares * directions)
@@ -197,6 +200,7 @@ def _prepare(
     code = code_for(kind.name, dtype)
     below_too = take(once * steps * of_step if layers > 1 else 0, size)
     of_states, of_h = directions * sequences, kind.h_gates * h
+    piece_numbers = directions * of_weights + rows_apart * max(widest, p)
     zoned = leaks and kind.has_c and not kind.in_output
     shapes = Shapes(
         pack=code.pack,
@@ -236,7 +240,9 @@ def _prepare(
         keeps=keeps,
         overlap=overlap,
         z_rows=of_thread,
-        span_rows=span * kept,
+        span_rows=span_rows,
+        weight_numbers=of_weights,
+        piece_numbers=piece_numbers,
         z_step=z_step,
         h_step=h_step,
         padded=padded_columns(dtype, h),
@@ -248,7 +254,7 @@ def _prepare(
         sealing=take_own(VECTOR_BYTES, 1),
         zeros=take(max(input_size, width, slots), size),
         tables=take_own(TABLES * table, 8),
-        sums_of_chunks=take(directions * chunks * of_weights if pieces and not groups else 0, size),
+        sums_of_chunks=take_own(piece_numbers if pieces and not groups else 0, size),
         of_direction=take_own(once * block * widest if directions == 2 else 0, size),
         narrow=take_own(few * (h + INNER), size),
         firsts=take(chunks + 1 if ragged else 0, 8),
