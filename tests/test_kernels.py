@@ -222,6 +222,7 @@ def test_what_threads_write_of_a_step_is_apart(cell: str, H: int, eager_threads:
     assert (plan["own"], back["pieces"]) == (True, True)
     for gap in (plan["z_rows"] - plan["span"] * plan["most"], back["span_rows"] - back["span"] * back["most"]):
         assert gap >= max(ROWS_APART, APART / row_bytes)
+    assert back["piece_numbers"] - back["weight_numbers"] >= ROWS_APART * H
 
 
 @pytest.mark.parametrize("D", [1, 2])
