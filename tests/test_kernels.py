@@ -19,7 +19,7 @@ from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.memory import rows_as_they_lie
 from elman.kernels.numba_cpu.plan import prepared
 from elman.kernels.numba_cpu.plan import split as rules
-from elman.kernels.numba_cpu.plan.record import APART, FIELDS, ROWS_APART
+from elman.kernels.numba_cpu.plan.record import FIELDS
 from elman.kernels.numba_cpu.threads import team
 from elman.kernels.problem import Problem, Run
 from elman.kernels.reference import loop
@@ -214,15 +214,27 @@ def plan_of(problem: Problem, backward: bool) -> dict[str, int]:
 @pytest.mark.parametrize("H", [4, 32, 200])
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_threads_write_of_a_step_is_apart(cell: str, H: int, eager_threads: None) -> None:
-    """Rows that products write as many rows of tiles, too: those z of a span, and dz where each thread has its own."""
+    """Rows that products write by a dozen tiles and more: those z of a span, and dz where each thread has its own."""
     torch.set_num_threads(2)
     plan = plan_of(given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem, False)
     back = plan_of(given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem, True)
     row_bytes = 4 * KINDS[cell].slots * H
     assert (plan["own"], back["pieces"]) == (True, True)
+    assert min(plan["apart"], back["apart"]) >= 4096
     for gap in (plan["z_rows"] - plan["span"] * plan["most"], back["span_rows"] - back["span"] * back["most"]):
-        assert gap >= max(ROWS_APART, APART / row_bytes)
-    assert back["piece_numbers"] - back["weight_numbers"] >= ROWS_APART * H
+        assert gap >= max(96, 4096 / row_bytes)
+    assert back["piece_numbers"] - back["weight_numbers"] >= min(96 * H, back["weight_numbers"])
+
+
+@pytest.mark.parametrize(("I", "H"), [(10_000, 1), (10_000, 40), (3, 2000)])
+def test_what_lies_between_threads_is_little_beside_what_they_have(I: int, H: int, eager_threads: None) -> None:
+    torch.set_num_threads(2)
+    problem = given(Case("several threads", 100, 4, I, H), "lstm", dtype=torch.float32).problem
+    for backward in (False, True):
+        plan = plan_of(problem, backward)
+        row_bytes = 4 * plan["z_step"]
+        assert (plan["z_rows"] - plan["span"] * plan["most"]) * row_bytes <= 2 << 20
+        assert plan["piece_numbers"] <= 2 * plan["weight_numbers"]
 
 
 @pytest.mark.parametrize("D", [1, 2])

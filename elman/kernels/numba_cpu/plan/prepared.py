@@ -14,8 +14,8 @@ from elman.kernels.numba_cpu.allocation import LARGE
 from elman.kernels.numba_cpu.cells.table import KINDS
 from elman.kernels.numba_cpu.compile.cache import code_for
 from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, few_inputs, padded_columns
-from elman.kernels.numba_cpu.plan.record import APART, ROWS_APART, TABLES, Shapes, after_forward, head_of
-from elman.kernels.numba_cpu.plan.scratch import Scratch, in_lines, row_step
+from elman.kernels.numba_cpu.plan.record import TABLES, Shapes, after_forward, head_of
+from elman.kernels.numba_cpu.plan.scratch import APART, Scratch, in_lines, row_step, rows_apart
 from elman.kernels.numba_cpu.plan.split import (
     is_far,
     reads_in_recurrence,
@@ -174,13 +174,11 @@ def _prepare(
     span = max(1, min(steps, span))
     # not with shared units, where all threads are at one recurrence
     overlap = backward and threads > 1 and span < steps and not shares and not pieces
-    apart, rows_apart = 0, 0
-    if threads > 1:
-        apart, rows_apart = APART, max(ROWS_APART, -(-APART // max(1, size * z_step)))
-    span_rows = span * kept + (rows_apart if pieces else 0)
+    apart, between = (APART, rows_apart(size * z_step)) if threads > 1 else (0, 0)
+    span_rows = span * kept + (between if pieces else 0)
     in_spans = once * times * (2 if overlap else 1) * span_rows  # rows of dz
     z_rows = 0 if backward or keeps or kind.in_output else rows * directions
-    of_thread = span * most + rows_apart  # rows z
+    of_thread = span * most + between  # rows z
     if fused and (own or z_rows):
         z_rows = of_thread * readers
     rest = after_forward(layers * directions * weights, threads, shares * directions)
@@ -200,7 +198,8 @@ def _prepare(
     code = code_for(kind.name, dtype)
     below_too = take(once * steps * of_step if layers > 1 else 0, size)
     of_states, of_h = directions * sequences, kind.h_gates * h
-    piece_numbers = directions * of_weights + rows_apart * max(widest, p)
+    columns, piece_numbers = max(widest, p), directions * of_weights
+    piece_numbers += min(piece_numbers, rows_apart(size * columns) * columns)
     zoned = leaks and kind.has_c and not kind.in_output
     shapes = Shapes(
         pack=code.pack,

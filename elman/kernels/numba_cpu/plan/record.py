@@ -5,9 +5,6 @@ from operator import itemgetter
 from typing import NamedTuple, TypedDict
 
 LINE = 64  # bytes: every array in scratch memory starts at a multiple
-APART = 4096  # bytes between what two threads write again and again: a processor reads ahead, and would take lines
-# beyond what one of them is at from the other
-ROWS_APART = 96  # the same in rows, of those that products write: it also goes on in steps of a tile's rows
 COUNTER_BYTES = 2 * LINE  # from a counter to the next, since lines may be taken in pairs
 TABLES = 12  # of addresses, that each thread has
 
@@ -53,8 +50,8 @@ class Shapes(TypedDict):
     keeps: int  # forward: whether z of every step is kept; if not, what is fused has only that of a span
     overlap: int  # whether a span's recurrence runs beside what follows from the span before, and dz of both is kept
     z_rows: int  # forward, fused: of z in one span of a thread or share, and those that keep it apart from the next one
-    span_rows: int  # of dz in one span: of one direction, or of one chunk that sums by itself, as far apart
-    weight_numbers: int  # of the gradients at the weights of a direction, in the largest layer
+    span_rows: int  # of dz in one span of a direction; or of a chunk that sums by itself, and those that keep it apart
+    weight_numbers: int  # at most, of the gradients at the weights of a direction
     piece_numbers: int  # of a chunk's pieces of them, and those that keep them apart from the next one's
     z_step: int  # numbers from a row z in scratch memory, or of dz, to the next one
     h_step: int  # the same of h of a step
@@ -68,7 +65,7 @@ class Shapes(TypedDict):
     sealing: int  # (threads,) vectors
     zeros: int  # (max(I, D * P, S * H),) zeros
     tables: int  # (threads, TABLES, table) words
-    sums_of_chunks: int  # (chunks, D, weights, ...) the chunks' pieces of one layer's gradients at the weights
+    sums_of_chunks: int  # (chunks, D, weight_numbers) the chunks' pieces of one layer's gradients at the weights
     of_direction: int  # (threads, block, K of any layer) what one of two directions adds to the gradient at rows of x
     narrow: int  # (threads, few inputs, H + INNER) where W_ih is narrow: sums transposed, and a block of x
     firsts: int  # (chunks + 1,) the first sequence of each chunk

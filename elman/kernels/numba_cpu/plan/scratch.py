@@ -3,6 +3,10 @@
 from elman.kernels.numba_cpu.plan.record import LINE
 
 _SHORT_ROW = 8  # cache lines
+APART = 4096
+"""Bytes between what two threads write again and again: a processor reads on beyond what one of them is at, and would
+take lines from the other."""
+_ROWS_APART, _MOST_APART = 96, 1 << 20  # rows, bytes
 
 
 class Scratch:
@@ -39,6 +43,13 @@ class Scratch:
         if numbers == 0 or not self._shares:
             return self.take_chunks(numbers, size)
         return self.take(self._shares * (in_lines(numbers * size) + self._apart), 1)
+
+
+def rows_apart(row_bytes: int) -> int:
+    """The rows between those that products of two threads write, of so many bytes: a processor also reads on in steps
+    of a tile's rows, a dozen and more."""
+    row_bytes = max(1, row_bytes)
+    return max(-(-APART // row_bytes), min(_ROWS_APART, _MOST_APART // row_bytes))
 
 
 def row_step(numbers: int, size: int) -> int:
