@@ -4,16 +4,19 @@ import ctypes
 import multiprocessing.spawn
 import os
 import platform
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import forked
 import llvmlite.binding as llvm
+import numpy as np
 import pytest
 from older import OF_AN_OLDER_PROCESSOR, OLDER
 
 from elman.kernels.numba_cpu.compile import cache, machine_code
+from elman.kernels.numba_cpu.compile.kernel import in_llvm
 
 ADD = """
 define i64 @elman_add(i64 %a, i64 %b) {
@@ -45,6 +48,16 @@ def test_another_process_makes_the_same_code(monkeypatch: pytest.MonkeyPatch) ->
     with monkeypatch.context() as patch:
         patch.setattr(machine_code, "object_code", lambda *_: pytest.fail("it was made in this process"))
         assert cache._object_code(ADD) == expected
+
+
+@pytest.mark.parametrize("name", ["product", "product_t"])
+def test_with_avx512_llvm_unrolls_no_loop_of_a_tile(name: str) -> None:
+    if not machine_code.processor().features.get("avx512f"):
+        pytest.skip("elsewhere it does")
+    ((_, text),) = in_llvm([name], "", np.float32)
+    passed = str(machine_code.optimised(text, machine_code.target_machine()))
+    written, left = (len(re.findall(r"call .*llvm\.fma", of)) for of in (text, passed))
+    assert left == written > 0
 
 
 @pytest.mark.parametrize("python", ["", None, "/nowhere/python", "false"])

@@ -7,7 +7,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from elman.kernels.numba_cpu.compile.vectors import I64, Emitter, Units, over_units
+from elman.kernels.numba_cpu.compile.emitter import I64, Emitter
+from elman.kernels.numba_cpu.compile.vectors import Units, over_units
 
 _Formula = Callable[[Units], object]
 

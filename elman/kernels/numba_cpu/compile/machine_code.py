@@ -77,16 +77,23 @@ def target_machine() -> Any:
     return llvm.Target.from_default_triple().create_target_machine(cpu=cpu.name, features=cpu.flags, opt=3, jit=True)
 
 
+def optimised(text: str, machine: Any) -> Any:
+    """A module after LLVM's passes for a machine."""
+    module = llvm.parse_assembly(text)
+    module.verify()
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
 def object_code(text: str, allowed: Container[str]) -> bytes:
     """The object file of a module that calls nothing outside but the functions allowed.
 
     Functions that other modules may have as well (linkonce_odr) are the object's own: another process may have given
     their names to other functions, and where object files are loaded together the first of a name would stand for all.
     """
-    machine, module = target_machine(), llvm.parse_assembly(text)
-    module.verify()
-    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
-    builder.getModulePassManager().run(module, builder)
+    machine = target_machine()
+    module = optimised(text, machine)
     called = {f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")}
     if foreign := {name for name in called if name not in allowed}:
         raise RuntimeError(f"the kernels would call {', '.join(foreign)}, which a process without numba does not have")

@@ -16,7 +16,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from elman.kernels.numba_cpu.compile.vectors import I64, Emitter, First
+from elman.kernels.numba_cpu.compile.emitter import I64, Emitter, First
 from elman.kernels.numba_cpu.plan.record import LINE
 
 _LONG = 96  # sums of fewer numbers are done before a line that is asked for could come

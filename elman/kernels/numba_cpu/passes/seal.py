@@ -9,9 +9,9 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from elman.kernels.numba_cpu.compile.emitter import I64, Emitter
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES
-from elman.kernels.numba_cpu.compile.vectors import I64, Emitter
 from elman.kernels.numba_cpu.plan.addresses import clear, own_at
 from elman.kernels.numba_cpu.threads.tasks import add_to
 

@@ -8,8 +8,8 @@ from numba import from_dtype, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from elman.kernels.numba_cpu.compile.emitter import prefetch_line
 from elman.kernels.numba_cpu.compile.parts import addresses, part
-from elman.kernels.numba_cpu.compile.vectors import prefetch_line
 from elman.kernels.numba_cpu.plan.record import FIELDS, HEADER_BYTES, LINE, TABLES
 
 _HEADER = from_dtype(np.dtype([(name, np.int64) for name in FIELDS]))

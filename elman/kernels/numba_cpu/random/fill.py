@@ -8,8 +8,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from elman.kernels.numba_cpu.compile.emitter import I64, Emitter
 from elman.kernels.numba_cpu.compile.parts import addresses, part
-from elman.kernels.numba_cpu.compile.vectors import I64, Emitter, Vector
+from elman.kernels.numba_cpu.compile.vectors import Vector
 from elman.kernels.numba_cpu.random.formulas import Drawing
 from elman.kernels.numba_cpu.random.request import BLOCKS_A_TASK, FIRST_WORD
 from elman.kernels.numba_cpu.threads.tasks import fetch_add_one

@@ -6,7 +6,8 @@ from typing import Any
 
 from llvmlite import ir
 
-from elman.kernels.numba_cpu.compile.vectors import I64, Emitter, Vector
+from elman.kernels.numba_cpu.compile.emitter import I64, Emitter
+from elman.kernels.numba_cpu.compile.vectors import Vector
 from elman.kernels.reference.random import COUNTERS, FACTORS, ROUNDS, WEYL
 
 _I32 = ir.IntType(32)
