@@ -33,9 +33,12 @@ def functions(dtype):
     return [kind(cache._loaded[shared][name]) for name in ("product", "product_t")]
 
 def packed(b, dtype):
-    width, panel, pieces = VECTOR_BYTES // np.dtype(dtype).itemsize, panel_columns(dtype), []
-    for j in range(0, b.shape[1], panel):
-        part = b[:, j : j + panel]
+    width, panel, pieces, n = VECTOR_BYTES // np.dtype(dtype).itemsize, panel_columns(dtype), [], b.shape[1]
+    edges = [*range(0, n, panel), n]
+    if panel == 4 * width and n > panel and 0 < n % panel <= width:  # not one vector alone: three and two
+        edges[-2] -= width
+    for j, after in zip(edges, edges[1:]):
+        part = b[:, j:after]
         whole = np.zeros((len(b), -(-part.shape[1] // width) * width), dtype)
         whole[:, : part.shape[1]] = part
         pieces.append(whole.ravel())

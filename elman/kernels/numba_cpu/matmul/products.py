@@ -8,6 +8,7 @@ from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import FEATURES, INNER, VECTOR_BYTES, vectors_a_panel
+from elman.kernels.numba_cpu.matmul.panels import make_panels
 from elman.kernels.numba_cpu.matmul.tile import column_tile, gathering_tile, row_tile, stack_room, transposing_tile
 from elman.kernels.numba_cpu.plan.addresses import prefetch_soon
 from elman.kernels.numba_cpu.plan.record import LINE
@@ -58,7 +59,9 @@ def make_products(dtype: type) -> Products:
     @part
     def vectors_of_tile(left):
         """Of product_t."""
-        return min(left, 4) if most == 4 else 3 if left == 3 or left > 4 else min(left, 2)
+        if most == 4:
+            return 3 if left == 5 else min(left, 4)  # so that none is left alone
+        return 3 if left == 3 or left > 4 else min(left, 2)
 
     def rows_of(nv: int) -> Any:
         t6, t5, t4, t3, t2, t1 = (row_tile(dtype, mr, nv, deep) for mr in (6, 5, 4, 3, 2, 1))
@@ -87,6 +90,7 @@ def make_products(dtype: type) -> Products:
         return rows
 
     panels_at_once, several_panels = _several_panels(dtype, most, deep)
+    _, _, first_panel, last_panel = make_panels(dtype)
 
     def columns_of(nv: int) -> Any:
         tallest = 4 if most == 2 and nv == 3 else 6
@@ -150,9 +154,8 @@ def make_products(dtype: type) -> Products:
         left = abs(n)
         step = size * k * panel
         while left > 0:
-            rest = left % panel
-            at_once = panels_at_once(m, left // panel)
-            columns = min(left, at_once * panel) if n > 0 or rest == 0 else rest
+            at_once = panels_at_once(m, left // panel) if n > 0 or left % panel == 0 else 1
+            columns = at_once * panel if at_once > 1 else first_panel(left) if n > 0 else last_panel(left)
             j0 = n - left if n > 0 else left - columns
             nv = (min(columns, panel) + width - 1) // width
             valid = min(columns, panel) - (nv - 1) * width
@@ -165,7 +168,7 @@ def make_products(dtype: type) -> Products:
                     lines = depth * nv * VECTOR_BYTES // LINE
                     after = block + LINE * lines
                     if k0 + depth == k:
-                        after = b + size * k * (j0 + columns if n > 0 else j0 - columns)
+                        after = b + size * k * (j0 + columns if n > 0 else j0 - last_panel(j0))
                 if columns > panel:
                     several_panels(m, at_once, a, block, depth, source, c, k0, j0, step, after, lines)
                 elif nv == 4:

@@ -7,8 +7,9 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import call, part, pointer_to
-from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns
+from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES
 from elman.kernels.numba_cpu.compile.vectors import Units, for_units
+from elman.kernels.numba_cpu.matmul.panels import Panels, make_panels
 from elman.kernels.numba_cpu.plan.addresses import clear, prefetch, prefetch_to_write
 from elman.kernels.numba_cpu.plan.record import LINE
 
@@ -34,8 +35,8 @@ class Rows(NamedTuple):
     """prefetch(row, n): asks for a row's cache lines."""
     prefetch_to_write: Any
     """prefetch_to_write(row, n): the same where it will be written."""
-    panels: Any
-    """panels(n): into how many panels n columns are packed."""
+    panels: Panels
+    """Into which n columns are packed."""
     pack: Any
     """pack(p, source, row_step, column_step, k, n, target): a (k, n) matrix of at most a panel's columns."""
     padded: Any
@@ -73,7 +74,7 @@ def make_rows(dtype: type) -> Rows:
     divided = for_units(dtype, ("target", "share", "rest"), _divide)
     blended = for_units(dtype, ("target", "share", "before"), _blend)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
-    size, most = np.dtype(dtype).itemsize, panel_columns(dtype)
+    size, panels = np.dtype(dtype).itemsize, make_panels(dtype)
     width = VECTOR_BYTES // size
 
     @part
@@ -117,10 +118,6 @@ def make_rows(dtype: type) -> Rows:
     @part
     def blend(target, share, before, n):
         blended(n, 0, (target, share, before))
-
-    @part
-    def panels(n):
-        return (n + most - 1) // most
 
     @part
     def padded(n):

@@ -7,7 +7,6 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import call, part
-from elman.kernels.numba_cpu.compile.processor import panel_columns
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.plan.addresses import (
     biases_at,
@@ -23,15 +22,15 @@ from elman.kernels.numba_cpu.plan.record import LINE
 
 
 def make_panels_of_units(dtype: type, rows: Rows) -> tuple[Any, Any]:
-    """count(p), into how many panels the hidden units are packed, which begin anew where a share of them begins; and
-    place(p, number), (first, after the last) of those in a panel, which may have none."""
-    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    """count(p), into how many panels the hidden units, or what h is wide, are packed, which begin anew where a share of
+    them begins; and place(p, number), (first, after the last) of those in a panel, which may have none."""
+    size, (panels, panel, _, _) = np.dtype(dtype).itemsize, rows.panels
 
     @part
     def of_a_share(p):
         line, shares = LINE // size, max(1, p.shares)
         lines = (p.hidden_size + line - 1) // line
-        return rows.panels((lines + shares - 1) // shares * line)
+        return panels((lines + shares - 1) // shares * line)
 
     @part
     def count(p):
@@ -40,15 +39,15 @@ def make_panels_of_units(dtype: type, rows: Rows) -> tuple[Any, Any]:
     @part
     def place(p, number):
         j0, j1 = units_of(p, number // of_a_share(p), size)
-        first = j0 + number % of_a_share(p) * panel
-        return first, max(first, min(j1, first + panel))
+        first, after = panel(max(0, min(j1, p.output_size) - j0), number % of_a_share(p))
+        return j0 + first, j0 + after
 
     return count, place
 
 
 def make_forward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
     """panels and pack, as Pass has them."""
-    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    size, (count, panel, _, _) = np.dtype(dtype).itemsize, rows.panels
     slots, of_x, of_h, before_h = cell.slots, cell.of_x, cell.of_h, cell.before_h
     x_gates, h_gates = len(of_x), len(of_h)
     panels_of_units, place_of_units = make_panels_of_units(dtype, rows)
@@ -56,18 +55,19 @@ def make_forward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]
     @part
     def panels_of(p, gates):
         """Of the transpose of a matrix (gates * H, .): gate by gate where units are shared, else in one."""
-        return gates * panels_of_units(p) if p.shares else rows.panels(gates * p.hidden_size)
+        return gates * panels_of_units(p) if p.shares else count(gates * p.hidden_size)
 
     @part
     def panels(p):
-        return max(panels_of(p, max(x_gates, h_gates)), rows.panels(p.output_size))
+        return max(panels_of(p, max(x_gates, h_gates)), count(p.output_size))
 
     @part
     def place(p, gates, number):
         """(first, after the last, where it is packed) of the columns of a panel."""
         h = p.hidden_size
         if p.shares == 0:
-            return number * panel, min(gates * h, (number + 1) * panel), number * panel
+            first, after = panel(gates * h, number)
+            return first, after, first
         gate = number // panels_of_units(p)
         first, after = place_of_units(p, number % panels_of_units(p))
         return gate * h + first, gate * h + after, gate * p.padded + first
@@ -113,10 +113,10 @@ def make_forward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]
             pack_gates(p, weight_at(plan, layer, d, 0), of_x, inputs_of(p, layer), packed_ih_at(p, layer, d), number)
         if number < panels_of(p, h_gates):
             pack_gates(p, weight_at(plan, layer, d, 1), of_h, p_size, packed_hh_at(p, layer, d), number)
-        if p.projected and number < rows.panels(p_size):
-            first = number * panel
+        if p.projected and number < count(p_size):
+            first, after = panel(p_size, number)
             w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1) + size * first * h
-            rows.pack(p, w_hr, 1, h, h, min(panel, p_size - first), packed_hr_at(p, layer, d) + size * first * h)
+            rows.pack(p, w_hr, 1, h, h, after - first, packed_hr_at(p, layer, d) + size * first * h)
         if number == 0:
             add_biases(p, plan, layer, d)
 
@@ -125,31 +125,32 @@ def make_forward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]
 
 def make_backward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
     """The same: the weights as they are, W_ih's gates in the order of the cell's slots."""
-    size, panel = np.dtype(dtype).itemsize, panel_columns(dtype)
+    size, (count, panel, _, _) = np.dtype(dtype).itemsize, rows.panels
     of_x, x_gates, h_gates = cell.of_x, len(cell.of_x), len(cell.of_h)
     panels_of_units, place_of_units = make_panels_of_units(dtype, rows)
 
     @part
     def panels(p):
-        return max(panels_of_units(p), rows.panels(max(p.input_size, p.directions * p.output_size)))
+        return max(panels_of_units(p), count(max(p.input_size, p.directions * p.output_size)))
 
     @part
     def pack(p, plan, layer, d, number):
-        inputs, h_size, p_size, j0 = inputs_of(p, layer), p.hidden_size, p.output_size, number * panel
+        inputs, h_size, p_size = inputs_of(p, layer), p.hidden_size, p.output_size
         if number < panels_of_units(p):
             first, after = place_of_units(p, number)
-            k, n = h_gates * h_size, min(after, p_size) - first
-            if n > 0:
+            k = h_gates * h_size
+            if after > first:
                 w_hh = weight_at(plan, layer, d, 1) + size * first
-                rows.pack(p, w_hh, p_size, 1, k, n, packed_hh_at(p, layer, d) + size * first * k)
-        if p.projected and j0 < h_size:
-            w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1)
-            n, target = min(panel, h_size - j0), packed_hr_at(p, layer, d) + size * j0 * p_size
-            rows.pack(p, w_hr + size * j0, h_size, 1, p_size, n, target)
-        if j0 < inputs and (layer > 0 or p.d_x):
-            n, target = min(panel, inputs - j0), packed_ih_at(p, layer, d) + size * j0 * x_gates * h_size
+                rows.pack(p, w_hh, p_size, 1, k, after - first, packed_hh_at(p, layer, d) + size * first * k)
+        if p.projected and number < count(h_size):
+            first, after = panel(h_size, number)
+            w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1) + size * first
+            rows.pack(p, w_hr, h_size, 1, p_size, after - first, packed_hr_at(p, layer, d) + size * first * p_size)
+        if number < count(inputs) and (layer > 0 or p.d_x):
+            first, after = panel(inputs, number)
+            n, target = after - first, packed_ih_at(p, layer, d) + size * first * x_gates * h_size
             for slot in range(x_gates):
-                source = weight_at(plan, layer, d, 0) + size * (of_x[slot] * h_size * inputs + j0)
+                source = weight_at(plan, layer, d, 0) + size * (of_x[slot] * h_size * inputs + first)
                 rows.pack(p, source, inputs, 1, h_size, n, target + size * slot * h_size * rows.padded(n))
 
     return panels, pack
