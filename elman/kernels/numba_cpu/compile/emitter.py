@@ -167,6 +167,16 @@ class Emitter:
         fn = self.declare(f"llvm.fma.{self.suffix}", self.vector, [self.vector] * 3)
         return self.b.call(fn, [a, b, c])
 
+    def total(self, value: Any) -> Any:
+        """The sum of a vector's numbers: its halves are added, then the halves of that."""
+        half = self.width // 2
+        while half:
+            places = [(half + lane) % self.width for lane in range(self.width)]
+            lanes = ir.Constant(ir.VectorType(_I32, self.width), places)
+            value = self.b.fadd(value, self.b.shuffle_vector(value, value, lanes))
+            half //= 2
+        return self.b.extract_element(value, ir.Constant(_I32, 0))
+
     def accumulate(self, start: list[list[Any]], count: Any, step: Callable[[Any, list[list[Any]]], Any]) -> Any:
         """`for k in range(count): acc = step(k, acc)`, with acc in registers; count >= 1."""
         before = self.b.block

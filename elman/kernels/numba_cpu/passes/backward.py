@@ -8,6 +8,7 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import addresses, call, part
+from elman.kernels.numba_cpu.matmul.dots import make_dots
 from elman.kernels.numba_cpu.matmul.rows import make_rows
 from elman.kernels.numba_cpu.passes.backward_alone import make_recurrence
 from elman.kernels.numba_cpu.passes.backward_places import below_at, first_row, make_places, tasks_of_clearing
@@ -52,6 +53,7 @@ def make_backward(dtype: type, cell: Room) -> Pass:
     together = make_together(make_step(dtype, cell, rows, places, seal))
     begin_weights, sum_weights, sum_masked, join_weights, (firsts, lengths) = make_weight_gradients(dtype, cell, rows)
     runs = len(firsts)
+    by_dots, dot_product = make_dots(dtype)
 
     @part
     def last_steps(p, span):
@@ -77,8 +79,11 @@ def make_backward(dtype: type, cell: Room) -> Pass:
             dz[k] = p.memory + p.dz + size * p.z_step * (first + k)
             d_x[k] = at_sums + size * inputs * k if p.directions == 2 else from_x + x_rows[k]
             zeros[k] = p.memory + p.zeros
-        w_ih = packed_ih_at(p, layer, d)
-        call(p.product, count, dz_table, x_gates * h_size, w_ih, inputs, zeros_table, d_x_table, p.asks)
+        k_size, w_ih = x_gates * h_size, packed_ih_at(p, layer, d)
+        if by_dots(k_size, inputs):
+            dot_product(count, dz_table, k_size, w_ih, inputs, d_x_table)
+        else:
+            call(p.product, count, dz_table, k_size, w_ih, inputs, zeros_table, d_x_table, p.asks)
         for k in range(count if p.directions == 2 else 0):
             rows.add(from_x + x_rows[k], d_x[k], inputs)
 

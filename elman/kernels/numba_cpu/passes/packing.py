@@ -1,5 +1,5 @@
 """The weights as the passes read them, in panels: forward transposed, gates in the order of the cell's slots; backward
-as they lie, the gates of W_ih in that order."""
+as they lie, the gates of W_ih in that order, or, of few inputs, transposed and in no panels."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ import numpy as np
 
 from elman.kernels.numba_cpu.cells.room import Room
 from elman.kernels.numba_cpu.compile.parts import call, part
+from elman.kernels.numba_cpu.matmul.dots import make_dots
 from elman.kernels.numba_cpu.matmul.rows import Rows
 from elman.kernels.numba_cpu.plan.addresses import (
     biases_at,
@@ -128,6 +129,7 @@ def make_backward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
     size, (count, panel, _, _) = np.dtype(dtype).itemsize, rows.panels
     of_x, x_gates, h_gates = cell.of_x, len(cell.of_x), len(cell.of_h)
     panels_of_units, place_of_units = make_panels_of_units(dtype, rows)
+    by_dots = make_dots(dtype).suit
 
     @part
     def panels(p):
@@ -146,11 +148,18 @@ def make_backward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any
             first, after = panel(h_size, number)
             w_hr = weight_at(plan, layer, d, p.weights_a_direction - 1) + size * first
             rows.pack(p, w_hr, h_size, 1, p_size, after - first, packed_hr_at(p, layer, d) + size * first * p_size)
-        if number < count(inputs) and (layer > 0 or p.d_x):
-            first, after = panel(inputs, number)
-            n, target = after - first, packed_ih_at(p, layer, d) + size * first * x_gates * h_size
-            for slot in range(x_gates):
-                source = weight_at(plan, layer, d, 0) + size * (of_x[slot] * h_size * inputs + first)
-                rows.pack(p, source, inputs, 1, h_size, n, target + size * slot * h_size * rows.padded(n))
+        if layer == 0 and p.d_x == 0:
+            return
+        k, target = x_gates * h_size, packed_ih_at(p, layer, d)
+        w_ih = weight_at(plan, layer, d, 0)
+        first, after = panel(inputs, number)
+        padded = rows.padded(after - first)
+        for slot in range(x_gates if first < inputs else 0):
+            of_slot = w_ih + size * of_x[slot] * h_size * inputs
+            if by_dots(k, inputs):
+                call(p.pack, of_slot, 1, inputs, inputs, h_size, target + size * slot * h_size, k)
+            else:
+                to = target + size * (first * k + slot * h_size * padded)
+                rows.pack(p, of_slot + size * first, inputs, 1, h_size, after - first, to)
 
     return panels, pack
