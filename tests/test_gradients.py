@@ -278,6 +278,22 @@ def test_a_parameter_that_is_a_result_is_differentiated_twice(calls: int) -> Non
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("inputs", range(1, 10))
+@pytest.mark.parametrize("cell", ["RNN", "GRU", "LSTM"])
+def test_of_few_inputs(cell: str, inputs: int, dtype: torch.dtype) -> None:
+    """Sums along dz, of which vectors are filled, and more of each on either side of where that begins."""
+    for hidden in (1, 3, 8, 11, 16, 32, 33, 100):
+        ours, theirs = (getattr(of, cell)(inputs, hidden, dtype=dtype) for of in (elman, torch.nn))
+        theirs.load_state_dict(ours.state_dict())
+        x = torch.randn(5, 3, inputs, dtype=dtype)
+        found = []
+        for layer in (ours, theirs):
+            given = x.clone().requires_grad_()
+            found.append(torch.autograd.grad(layer(given)[0].square().sum(), [given, *layer.parameters()]))
+        torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_an_upper_layer_may_be_the_only_narrow_one(dtype: torch.dtype) -> None:
     """dW_ih of few inputs is summed transposed, in memory that is asked for by the narrowest layer."""
     ours, theirs = elman.LSTM(7, 6, 3, proj_size=1, dtype=dtype), torch.nn.LSTM(7, 6, 3, proj_size=1, dtype=dtype)

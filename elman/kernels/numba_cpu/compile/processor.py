@@ -30,5 +30,5 @@ def padded_columns(dtype: type, n: int) -> int:
 
 
 def few_inputs(dtype: type) -> int:
-    """So few that dW_ih is summed transposed: a quarter of a vector."""
-    return VECTOR_BYTES // np.dtype(dtype).itemsize // 4
+    """So few, half a vector, that vectors run along the units instead."""
+    return VECTOR_BYTES // np.dtype(dtype).itemsize // 2

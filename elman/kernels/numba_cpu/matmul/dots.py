@@ -10,7 +10,7 @@ from numba.extending import intrinsic
 
 from elman.kernels.numba_cpu.compile.emitter import I64, Emitter
 from elman.kernels.numba_cpu.compile.parts import part
-from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES
+from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, few_inputs
 
 
 class Dots(NamedTuple):
@@ -26,11 +26,12 @@ def make_dots(dtype: type) -> Dots:
     """For float32 or float64."""
     size = np.dtype(dtype).itemsize
     width = VECTOR_BYTES // size
+    few = few_inputs(dtype)
     t4x3, t4x1, t1x3, t1x1 = (_tile(dtype, mr, nr) for mr, nr in ((4, 3), (4, 1), (1, 3), (1, 1)))
 
     @part
     def suit(k, n):
-        return 2 * n <= width and 2 * width <= k
+        return n <= few and k >= 2 * width
 
     @part
     def product(m, a, k, b, n, c):

@@ -72,12 +72,12 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
     @part
     def narrow_at(p, thread):
         """A thread's transposed sums, (inputs, units), where there are few inputs."""
-        return own_at(p, p.narrow, size * few * (p.hidden_size + INNER), thread)
+        return own_at(p, p.narrow, size * few * (slots * p.hidden_size + INNER), thread)
 
     @part
     def block_at(p, thread):
         """And its block of x, (INNER, inputs)."""
-        return narrow_at(p, thread) + size * few * p.hidden_size
+        return narrow_at(p, thread) + size * few * slots * p.hidden_size
 
     @part
     def numbers_in(p, layer, which):
@@ -131,7 +131,7 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
     @part
     def is_narrow(inputs, count):
         """Whether vectors of units are so much better filled than vectors of inputs that it pays to transpose."""
-        return inputs <= few and 4 * inputs * ((count + width - 1) // width) <= count
+        return inputs <= few and 2 * inputs * ((count + width - 1) // width) <= count
 
     @part
     def add_narrow(p, target, count, inputs, dz, row_count, x_rows, thread):
@@ -163,11 +163,8 @@ def make_weight_gradients(dtype: type, cell: Room, rows: Rows) -> WeightGradient
         if slot < x_gates:
             unit = x_unit(p, slot, first)
             d_w = target_at(p, plan, layer, d, piece, 0) + size * unit * inputs
-            if is_narrow(inputs, count):
-                x_rows = addresses(row_address + p.x_rows)
-                for k in range(many):
-                    of_slot, at = d_w + size * k * count * inputs, dz + size * k * count
-                    add_narrow(p, of_slot, count, inputs, at, row_count, x_rows, thread)
+            if is_narrow(inputs, units):
+                add_narrow(p, d_w, units, inputs, dz, row_count, addresses(row_address + p.x_rows), thread)
             else:
                 call(p.product_t, row_count, dz, dz_step, units, row_address + p.x_rows, inputs, d_w)
             if p.bias:

@@ -255,7 +255,7 @@ def _prepare(
         tables=take_own(TABLES * table, 8),
         sums_of_chunks=take_own(piece_numbers if pieces and not groups else 0, size),
         of_direction=take_own(once * block * widest if directions == 2 else 0, size),
-        narrow=take_own(few * (h + INNER), size),
+        narrow=take_own(few * (slots + INNER), size),
         firsts=take(chunks + 1 if ragged else 0, 8),
         ordered=take(sequences if ragged else 0, 8),
         order=take(sequences if ragged else 0, 8),

@@ -67,7 +67,7 @@ class Shapes(TypedDict):
     tables: int  # (threads, TABLES, table) words
     sums_of_chunks: int  # (chunks, D, weight_numbers) the chunks' pieces of one layer's gradients at the weights
     of_direction: int  # (threads, block, K of any layer) what one of two directions adds to the gradient at rows of x
-    narrow: int  # (threads, few inputs, H + INNER) where W_ih is narrow: sums transposed, and a block of x
+    narrow: int  # (threads, few inputs, S * H + INNER) where W_ih is narrow: sums transposed, and a block of x
     firsts: int  # (chunks + 1,) the first sequence of each chunk
     ordered: int  # (N,) lengths, in each chunk the longest first
     order: int  # (N,) and their places in the states
