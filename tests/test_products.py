@@ -29,8 +29,8 @@ def functions(dtype):
     shared = cache._ALL_CELLS, dtype
     if shared not in cache._loaded:
         cache._load({(cache._ALL_CELLS, name) for name in cache._SHARED}, *shared)
-    kind = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)
-    return [kind(cache._loaded[shared][name]) for name in ("product", "product_t")]
+    loaded, word = cache._loaded[shared], ctypes.c_int64
+    return [ctypes.CFUNCTYPE(None, *[word] * n)(loaded[name]) for name, n in (("product", 8), ("product_t", 7))]
 
 def packed(b, dtype):
     width, panel, pieces, n = VECTOR_BYTES // np.dtype(dtype).itemsize, panel_columns(dtype), [], b.shape[1]
@@ -44,13 +44,13 @@ def packed(b, dtype):
         pieces.append(whole.ravel())
     return np.concatenate(pieces)
 
-def check_product(product, m, k, n, dtype, backwards):
+def check_product(product, m, k, n, dtype, backwards, asks=0):
     a, b, start = (random.standard_normal(shape).astype(dtype) for shape in ((m, k), (k, n), (m, n)))
     c = np.full((m, n + 1), BESIDE, dtype)
     c[:, :n] = start
     of_a, of_c, panels = table(a), table(c), packed(b, dtype)
     at_b, columns = panels.ctypes.data, -n if backwards else n
-    product(m, of_a.ctypes.data, k, at_b, columns, of_c.ctypes.data, of_c.ctypes.data)
+    product(m, of_a.ctypes.data, k, at_b, columns, of_c.ctypes.data, of_c.ctypes.data, asks)
     what = f"product {m} {k} {columns} {dtype.__name__}"
     same(c[:, :n], start + a.astype(float) @ b, dtype, what)
     assert (c[:, n] == BESIDE).all(), what
@@ -95,6 +95,9 @@ for dtype in (np.float32, np.float64):
                 check_product(product, m, k, n, dtype, backwards)
                 if m:
                     check_product_t(product_t, k, m, n, dtype)
+    for n in many:
+        for backwards in (False, True):  # of 40 rows a product may ask for what comes next
+            check_product(product, 40, 130, n, dtype, backwards, asks=1)
     for m in (192, 193, 400):  # columns of A that product_t reads at a time, and more
         check_product_t(product_t, 130, m, panel + 3, dtype)
     check_units(dtype)

@@ -1,13 +1,13 @@
 """How the columns of a packed matrix are cut into panels: of as many vectors as leave room in the register file beside
-those of six rows, the last of what is left. Where that would be one vector, in which a tile waits for one
-multiplication after the other, the last two have three and two."""
+those of six rows, the last of what is left. Where that would be one vector after panels of four, in which a tile waits
+for one multiplication after the other, the last two have three and two."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from elman.kernels.numba_cpu.compile.parts import part
-from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, vectors_a_panel
+from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns, vectors_a_panel
 
 
 class Panels(NamedTuple):
@@ -25,8 +25,7 @@ class Panels(NamedTuple):
 
 def make_panels(dtype: type) -> Panels:
     """For float32 or float64."""
-    most, width = vectors_a_panel(), VECTOR_BYTES // np.dtype(dtype).itemsize
-    panel, evens = most * width, most > 3
+    panel, width, evens = panel_columns(dtype), VECTOR_BYTES // np.dtype(dtype).itemsize, vectors_a_panel() == 4
 
     @part
     def count(n):

@@ -20,8 +20,8 @@ _PANEL_BYTES = 8 << 10  # of a panel that a product sums over before the next, w
 
 class Products(NamedTuple):
     """The operations for one dtype. Matrices are given by addresses; rows of A, C_in, C, and of B in product_t, by
-    tables of addresses. A packed matrix is panels of so many columns, one after the other, each (k, columns) with its
-    columns padded with 0 to whole vectors."""
+    tables of addresses. A packed matrix is panels of columns (panels.py), one after the other, each (k, columns) with
+    its columns padded with 0 to whole vectors."""
 
     pack: Callable[..., None]
     product: Callable[..., None]
@@ -145,6 +145,14 @@ def make_products(dtype: type) -> Products:
                 to[i * padded + j] = column[i]
 
     @part
+    def columns_of_tiles(m, left, n):
+        """That a product takes at once, of so many that are left: the first of them, or with -n the last."""
+        if n < 0 and left % panel > 0:
+            return last_panel(left)
+        at_once = panels_at_once(m, left // panel)
+        return at_once * panel if at_once > 1 else first_panel(left)
+
+    @part
     def product(m, a, k, b, n, c_in, c, asks):
         """C[i] = C_in[i] + A[i] @ B for m rows in tables of addresses; A[i] (k,), B packed (k, n), C[i] (n,).
 
@@ -154,8 +162,7 @@ def make_products(dtype: type) -> Products:
         left = abs(n)
         step = size * k * panel
         while left > 0:
-            at_once = panels_at_once(m, left // panel) if n > 0 or left % panel == 0 else 1
-            columns = at_once * panel if at_once > 1 else first_panel(left) if n > 0 else last_panel(left)
+            columns = columns_of_tiles(m, left, n)
             j0 = n - left if n > 0 else left - columns
             nv = (min(columns, panel) + width - 1) // width
             valid = min(columns, panel) - (nv - 1) * width
@@ -168,9 +175,9 @@ def make_products(dtype: type) -> Products:
                     lines = depth * nv * VECTOR_BYTES // LINE
                     after = block + LINE * lines
                     if k0 + depth == k:
-                        after = b + size * k * (j0 + columns if n > 0 else j0 - last_panel(j0))
+                        after = b + size * k * (j0 + columns if n > 0 else j0 - columns_of_tiles(m, j0, n))
                 if columns > panel:
-                    several_panels(m, at_once, a, block, depth, source, c, k0, j0, step, after, lines)
+                    several_panels(m, columns // panel, a, block, depth, source, c, k0, j0, step, after, lines)
                 elif nv == 4:
                     rows4(m, a, block, depth, source, c, k0, j0, valid, after, lines)
                 elif nv == 3:

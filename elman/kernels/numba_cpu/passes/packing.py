@@ -125,7 +125,7 @@ def make_forward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]
 
 
 def make_backward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
-    """The same: the weights as they are, W_ih's gates in the order of the cell's slots."""
+    """The same: the weights as they are, of few inputs W_ih transposed; its gates in the order of the cell's slots."""
     size, (count, panel, _, _) = np.dtype(dtype).itemsize, rows.panels
     of_x, x_gates, h_gates = cell.of_x, len(cell.of_x), len(cell.of_h)
     panels_of_units, place_of_units = make_panels_of_units(dtype, rows)
