@@ -59,7 +59,7 @@ def make_dots(dtype: type) -> Dots:
 
 
 def _tile(dtype: type, mr: int, nr: int) -> Any:
-    """C[i][c_offset + j] = A[i] . B[j] for `mr` rows of A and `nr` of B, of k numbers: one block of them, added to those
+    """C[i][c_offset + j] = A[i] . B[j] for `mr` rows of A and `nr` of B, of k numbers: one block, added to those
     before. A block is more than a vector; each place of the vectors is a sum of its own, and these are added up."""
 
     @intrinsic
