@@ -211,15 +211,20 @@ def plan_of(problem: Problem, backward: bool) -> dict[str, int]:
     return dict(zip(FIELDS, struct.unpack(f"{len(head) // 8}q", head), strict=False))
 
 
+def assert_apart(plan: dict[str, int], rows: str, cell: str, H: int) -> None:
+    """What two threads write; rows that products write by a dozen tiles and more."""
+    assert plan["apart"] >= 4096
+    assert plan[rows] - plan["span"] * plan["most"] >= max(96, 4096 / (4 * KINDS[cell].slots * H))
+
+
 @pytest.mark.parametrize("H", [4, 32, 200, 300])
 @pytest.mark.parametrize("cell", CELLS)
 def test_what_threads_write_of_a_step_is_apart(cell: str, H: int, eager_threads: None) -> None:
-    """Their rows z of a span by a dozen tiles and more, since products write them."""
+    """Their rows z of a span, too."""
     torch.set_num_threads(2)
     plan = plan_of(given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem, False)
     assert plan["own"]
-    assert plan["apart"] >= 4096
-    assert plan["z_rows"] - plan["span"] * plan["most"] >= max(96, 4096 / (4 * KINDS[cell].slots * H))
+    assert_apart(plan, "z_rows", cell, H)
 
 
 @pytest.mark.parametrize("H", [4, 32, 200])
@@ -229,8 +234,7 @@ def test_what_threads_sum_by_themselves_is_apart(cell: str, H: int, eager_thread
     torch.set_num_threads(2)
     plan = plan_of(given(Case("several threads", 20, 8, 3, H), cell, dtype=torch.float32).problem, True)
     assert plan["pieces"]
-    assert plan["apart"] >= 4096
-    assert plan["span_rows"] - plan["span"] * plan["most"] >= max(96, 4096 / (4 * KINDS[cell].slots * H))
+    assert_apart(plan, "span_rows", cell, H)
     assert plan["piece_numbers"] - plan["weight_numbers"] >= min(96 * H, plan["weight_numbers"])
 
 

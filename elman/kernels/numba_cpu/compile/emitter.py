@@ -17,7 +17,7 @@ _MASKED_MOVES = "sse2" in FEATURES or bool(FEATURES.get("sve"))
 # AVX writes part of a vector in 1 to 20 cycles, which depends on who made the processor.
 _STORES_BY_HALVES = bool(FEATURES.get("avx")) and not FEATURES.get("avx512f")
 _PARTS_AS_QUICK = bool(FEATURES.get("avx512f") or FEATURES.get("sve"))
-# Else LLVM unrolls them. A Zen 5 reads ahead for each load instruction apart: of many, too late.
+# LLVM would unroll them, and a Zen 5 reads ahead for each load instruction apart: of many, too late.
 _KEEPS_LOOPS = bool(FEATURES.get("avx512f"))
 
 

@@ -1,6 +1,7 @@
 """C = A @ B^T for a B of few rows, as W_ih^T of few inputs: a vector runs along the rows, where in the tiles of a
 product the few columns of C would fill a part of one."""
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,8 +23,9 @@ class Dots(NamedTuple):
     """product(m, a, k, b, n, c): C[i] = A[i] @ B^T for m rows; A[i] (k,), B (n, k), C[i] (n,)."""
 
 
+@functools.cache
 def make_dots(dtype: type) -> Dots:
-    """For float32 or float64."""
+    """For float32 or float64, translated once for all who call them."""
     size = np.dtype(dtype).itemsize
     width = VECTOR_BYTES // size
     few, deep = few_inputs(dtype), INNER * width

@@ -2,6 +2,7 @@
 those of six rows, the last of what is left. Where that would be one vector after panels of four, in which a tile waits
 for one multiplication after the other, the last two have three and two."""
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,8 +24,9 @@ class Panels(NamedTuple):
     """last(n): columns of the last."""
 
 
+@functools.cache
 def make_panels(dtype: type) -> Panels:
-    """For float32 or float64."""
+    """For float32 or float64, translated once for all who call them."""
     panel, width, evens = panel_columns(dtype), VECTOR_BYTES // np.dtype(dtype).itemsize, vectors_a_panel() == 4
 
     @part

@@ -7,7 +7,7 @@ import numpy as np
 from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
-from elman.kernels.numba_cpu.compile.processor import FEATURES, INNER, VECTOR_BYTES, vectors_a_panel
+from elman.kernels.numba_cpu.compile.processor import FEATURES, INNER, VECTOR_BYTES, panel_columns, vectors_a_panel
 from elman.kernels.numba_cpu.matmul.panels import make_panels
 from elman.kernels.numba_cpu.matmul.tile import column_tile, gathering_tile, row_tile, stack_room, transposing_tile
 from elman.kernels.numba_cpu.plan.addresses import prefetch_soon
@@ -40,7 +40,7 @@ def make_products(dtype: type) -> Products:
     size = np.dtype(dtype).itemsize
     width = VECTOR_BYTES // size
     most = vectors_a_panel()
-    panel = most * width
+    panel = panel_columns(dtype)
     inner = INNER * 4 // size
     deep = max(inner, _PANEL_BYTES // (VECTOR_BYTES * most) * 4 // size)
     numbers = pointer_to(types.float32 if dtype is np.float32 else types.float64)
