@@ -95,6 +95,8 @@ for dtype in (np.float32, np.float64):
                 check_product(product, m, k, n, dtype, backwards)
                 if m:
                     check_product_t(product_t, k, m, n, dtype)
+            if m == 1:  # short panels may be taken together
+                check_product(product, m, 67, n, dtype, backwards=True)
     for n in many:
         for backwards in (False, True):  # of 40 rows a product may ask for what comes next
             check_product(product, 40, 130, n, dtype, backwards, asks=1)

@@ -14,5 +14,5 @@ def saved_shapes(problem: Problem) -> tuple[Shape | None, ...]:
     shapes = [below, None if problem.masks is None else below]
     if not kind.in_output or kind.carries:
         kept = (kind.slots * h, h if kind.has_c else 0, h if problem.projected else 0)
-        shapes += [(layers, *rows, directions * numbers) if numbers else None for numbers in kept]
+        shapes += [(layers, directions, *rows, numbers) if numbers else None for numbers in kept]
     return tuple(shapes)

@@ -18,6 +18,8 @@ class Panels(NamedTuple):
     """count(n): how many panels n columns are."""
     place: Any
     """place(n, number): (first column, after the last) of one of them; none, (n, n), after the last."""
+    whole: Any
+    """whole(n): how many of the first panels are of as many columns as a panel can have."""
     first: Any
     """first(n): columns of the first panel."""
     last: Any
@@ -44,6 +46,10 @@ def make_panels(dtype: type) -> Panels:
         return edge(n, number), edge(n, number + 1)
 
     @part
+    def whole(n):
+        return n // panel - (1 if evens and n > panel and 0 < n % panel <= width else 0)
+
+    @part
     def first(n):
         return edge(n, 1)
 
@@ -51,4 +57,4 @@ def make_panels(dtype: type) -> Panels:
     def last(n):
         return n - edge(n, count(n) - 1)
 
-    return Panels(count, place, first, last)
+    return Panels(count, place, whole, first, last)

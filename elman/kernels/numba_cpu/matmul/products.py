@@ -8,6 +8,7 @@ from numba import types
 
 from elman.kernels.numba_cpu.compile.parts import part, pointer_to
 from elman.kernels.numba_cpu.compile.processor import FEATURES, INNER, VECTOR_BYTES, panel_columns, vectors_a_panel
+from elman.kernels.numba_cpu.matmul.few_rows import FEW_SUMS, NEAR_BYTES, blocks_by_twos, panels_by_pairs
 from elman.kernels.numba_cpu.matmul.panels import make_panels
 from elman.kernels.numba_cpu.matmul.tile import column_tile, gathering_tile, row_tile, stack_room, transposing_tile
 from elman.kernels.numba_cpu.plan.addresses import prefetch_soon
@@ -90,7 +91,7 @@ def make_products(dtype: type) -> Products:
         return rows
 
     panels_at_once, several_panels = _several_panels(dtype, most, deep)
-    _, _, first_panel, last_panel = make_panels(dtype)
+    _, _, _, first_panel, last_panel = make_panels(dtype)
 
     def columns_of(nv: int) -> Any:
         tallest = 4 if most == 2 and nv == 3 else 6
@@ -114,6 +115,7 @@ def make_products(dtype: type) -> Products:
 
         return columns
 
+    by_pairs, by_twos = panels_by_pairs(dtype, deep), blocks_by_twos(dtype, deep)
     transpose = transposing_tile(dtype)
     rows1, rows2 = rows_of(1), rows_of(2)
     rows3, rows4 = (rows_of(3), rows_of(4)) if most == 4 else (rows2, rows2)
@@ -161,12 +163,18 @@ def make_products(dtype: type) -> Products:
         """
         left = abs(n)
         step = size * k * panel
+        if m == 1:
+            columns = by_pairs(a, k, b, left, c_in, c)
+            n, left = left if columns > 0 else n, left - columns
+        near = size * k * left <= NEAR_BYTES
         while left > 0:
             columns = columns_of_tiles(m, left, n)
             j0 = n - left if n > 0 else left - columns
             nv = (min(columns, panel) + width - 1) // width
             valid = min(columns, panel) - (nv - 1) * width
-            for k0 in range(0, k, deep):
+            few = near and columns <= panel and 0 < m * nv <= FEW_SUMS
+            done = by_twos(m, nv, a, k, b + size * j0 * k, c_in, c, j0, valid) if few else 0
+            for k0 in range(done, k, deep):
                 depth = min(deep, k - k0)
                 block = b + size * (j0 * k + k0 * nv * width)
                 source = c_in if k0 == 0 else c

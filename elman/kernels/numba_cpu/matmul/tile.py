@@ -22,13 +22,16 @@ from elman.kernels.numba_cpu.plan.record import LINE
 _LONG = 96  # sums of fewer numbers are done before a line that is asked for could come
 
 
-def row_tile(dtype: type, mr: int, nv: int, longest: int, panels: int = 1, together: int | None = None) -> Any:
+def row_tile(
+    dtype: type, mr: int, nv: int, longest: int, panels: int = 1, together: int | None = None, blocks: int = 1
+) -> Any:
     """C[i] = C_in[i] + A[i] @ B for `mr` rows and `nv` vectors of columns, B packed; or for so many vectors of several
     panels, whole ones, which are `panel_step` bytes apart, `together` of them after another so many: all at once, if
     None.
 
     The sum, of `longest` numbers at most, starts at 0 and is then added: blocks summed apart lose less to rounding than
-    one long chain. Where it is long, the lines that it is added to are asked for before it.
+    one long chain. Where it is long, the lines that it is added to are asked for before it. Of several `blocks` of
+    `longest` numbers each, all are summed at once and then added one after the other.
     """
     vectors = range(nv * panels)
     sets = [vectors[first : first + (together or len(vectors))] for first in vectors[:: together or len(vectors)]]
@@ -55,15 +58,20 @@ def row_tile(dtype: type, mr: int, nv: int, longest: int, panels: int = 1, toget
                 columns = [column(j) for j in these]
 
                 def step(k: Any, acc: list[list[Any]], columns: list[Any] = columns) -> list[list[Any]]:
-                    line = builder.mul(k, ir.Constant(I64, nv * e.width))
-                    return multiply_adds(e, [e.offset(r, k) for r in rows], [e.offset(v, line) for v in columns], acc)
+                    line, sums = builder.mul(k, ir.Constant(I64, nv * e.width)), []
+                    for block in range(blocks):
+                        skipped = block * longest
+                        numbers = [e.offset(e.offset(r, skipped), k) for r in rows]
+                        vectors = [e.offset(e.offset(v, skipped * nv * e.width), line) for v in columns]
+                        sums += multiply_adds(e, numbers, vectors, acc[block * mr : (block + 1) * mr])
+                    return sums
 
-                sums = e.accumulate([[e.constant(0)] * len(these) for _ in range(mr)], k, step)
+                sums = e.accumulate([[e.constant(0)] * len(these) for _ in range(mr * blocks)], k, step)
 
                 def add(last: First | None, first: int = these[0], sums: list[list[Any]] = sums) -> None:
-                    for i, values in enumerate(sums):
+                    for i in range(mr):
                         old, new = (e.offset(e.offset(e.entry(t, i), c_offset), first * e.width) for t in (c_in, c))
-                        add_vectors(e, old, values, new, last)
+                        add_vectors(e, old, sums[i::mr], new, last)
 
                 e.for_last(valid, add) if panels == 1 else add(None)
             return context.get_dummy_value()
@@ -100,7 +108,7 @@ def column_tile(dtype: type, mr: int, nv: int) -> Any:
             def add(last: First | None) -> None:
                 for i, values in enumerate(sums):
                     start = e.offset(c, builder.mul(c_step, ir.Constant(I64, i)))
-                    add_vectors(e, start, values, start, last)
+                    add_vectors(e, start, [values], start, last)
 
             e.for_last(valid, add)
             return context.get_dummy_value()
@@ -178,10 +186,12 @@ def read_vectors(e: Emitter, start: Any, count: int, last: First | None) -> list
     return [e.load(e.offset(start, j * e.width), part) for j, part in enumerate(parts)]
 
 
-def add_vectors(e: Emitter, old: Any, values: list[Any], new: Any, last: First | None) -> None:
-    """Writes the sums of vectors side by side and values to another place."""
-    parts = [None] * (len(values) - 1) + [last]
-    sums = [e.b.fadd(x, value) for x, value in zip(read_vectors(e, old, len(values), last), values, strict=True)]
+def add_vectors(e: Emitter, old: Any, terms: list[list[Any]], new: Any, last: First | None) -> None:
+    """Writes the sums of vectors side by side and one term after the other to another place."""
+    sums = read_vectors(e, old, len(terms[0]), last)
+    for values in terms:
+        sums = [e.b.fadd(x, value) for x, value in zip(sums, values, strict=True)]
+    parts = [None] * (len(sums) - 1) + [last]
     for j, (total, part) in enumerate(zip(sums, parts, strict=True)):
         e.store_last(total, e.offset(new, j * e.width), part)
 

@@ -52,7 +52,7 @@ def make_recurrence(dtype: type, cell: Room, rows: Rows, places: Places, seal: S
 
     @part
     def m_at(p, layer, d, q):
-        return kept_at(p, p.m, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
+        return kept_at(p, p.m, layer, d, p.hidden_size, size) + size * p.hidden_size * q
 
     @part
     def through_w_hh(p, direction, first, count, w_hh, after_table, above_table, dh_table, thread):

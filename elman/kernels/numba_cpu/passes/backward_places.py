@@ -67,16 +67,16 @@ def make_places(dtype: type, cell: Room, rows: Rows) -> Places:
         if in_output:
             return output_at(p, layer, size) + size * p.output_size * (p.directions * q + d)
         width = slots * p.hidden_size
-        return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
+        return kept_at(p, p.z, layer, d, width, size) + size * width * q
 
     @part
     def c_at(p, layer, d, q):
-        return kept_at(p, p.c, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
+        return kept_at(p, p.c, layer, d, p.hidden_size, size) + size * p.hidden_size * q
 
     @part
     def kept_z_at(p, layer, d, q):
         width = slots * p.hidden_size
-        return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
+        return kept_at(p, p.z, layer, d, width, size) + size * width * q
 
     @part
     def dh_at(p, d, r, i, gap):

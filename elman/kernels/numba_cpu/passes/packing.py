@@ -25,7 +25,7 @@ from elman.kernels.numba_cpu.plan.record import LINE
 def make_panels_of_units(dtype: type, rows: Rows) -> tuple[Any, Any]:
     """count(p), into how many panels the hidden units, or what h is wide, are packed, which begin anew where a share of
     them begins; and place(p, number), (first, after the last) of those in a panel, which may have none."""
-    size, (panels, panel, _, _) = np.dtype(dtype).itemsize, rows.panels
+    size, (panels, panel, *_) = np.dtype(dtype).itemsize, rows.panels
 
     @part
     def of_a_share(p):
@@ -48,7 +48,7 @@ def make_panels_of_units(dtype: type, rows: Rows) -> tuple[Any, Any]:
 
 def make_forward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
     """panels and pack, as Pass has them."""
-    size, (count, panel, _, _) = np.dtype(dtype).itemsize, rows.panels
+    size, (count, panel, *_) = np.dtype(dtype).itemsize, rows.panels
     slots, of_x, of_h, before_h = cell.slots, cell.of_x, cell.of_h, cell.before_h
     x_gates, h_gates = len(of_x), len(of_h)
     panels_of_units, place_of_units = make_panels_of_units(dtype, rows)
@@ -126,7 +126,7 @@ def make_forward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]
 
 def make_backward_packing(dtype: type, cell: Room, rows: Rows) -> tuple[Any, Any]:
     """The same: the weights as they are, of few inputs W_ih transposed; its gates in the order of the cell's slots."""
-    size, (count, panel, _, _) = np.dtype(dtype).itemsize, rows.panels
+    size, (count, panel, *_) = np.dtype(dtype).itemsize, rows.panels
     of_x, x_gates, h_gates = cell.of_x, len(cell.of_x), len(cell.of_h)
     panels_of_units, place_of_units = make_panels_of_units(dtype, rows)
     by_dots = make_dots(dtype).suit

@@ -41,17 +41,17 @@ def make_places(dtype: type, cell: Room) -> Places:
             return output_at(p, layer, size) + size * p.output_size * (q * p.directions + d)
         if p.keeps:
             width = slots * p.hidden_size
-            return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
+            return kept_at(p, p.z, layer, d, width, size) + size * width * q
         row = scratch_row if p.fused else q * p.directions + d
         return p.memory + p.z_scratch + size * p.z_step * row
 
     @part
     def kept_c_at(p, layer, d, q):
-        return kept_at(p, p.c, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
+        return kept_at(p, p.c, layer, d, p.hidden_size, size) + size * p.hidden_size * q
 
     @part
     def kept_m_at(p, layer, d, q):
-        return kept_at(p, p.m, layer, d, p.hidden_size, size) + size * p.hidden_size * p.directions * q
+        return kept_at(p, p.m, layer, d, p.hidden_size, size) + size * p.hidden_size * q
 
     @part
     def c_at(p, layer, d, q, i, gap):
@@ -74,6 +74,6 @@ def make_places(dtype: type, cell: Room) -> Places:
         if p.z == 0:
             return 0
         width = slots * p.hidden_size
-        return kept_at(p, p.z, layer, d, width, size) + size * width * p.directions * q
+        return kept_at(p, p.z, layer, d, width, size) + size * width * q
 
     return Places(z_at, c_at, m_at, kept_z_at, kept_c_at, kept_m_at)

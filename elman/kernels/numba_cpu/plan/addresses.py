@@ -105,8 +105,8 @@ def layer_bytes(p, size):
 
 @part
 def kept_at(p, array, layer, d, numbers, size):
-    """One direction's first row of what is kept of a layer's steps, (L, T, N, D, numbers), in `array`."""
-    return array + size * numbers * (layer * p.rows * p.directions + d)
+    """One direction's first row of what is kept of a layer's steps, (L, D, T, N, numbers), in `array`."""
+    return array + size * numbers * p.rows * (layer * p.directions + d)
 
 
 @part

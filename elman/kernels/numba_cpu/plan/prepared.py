@@ -286,7 +286,7 @@ def _prepare(
     saved: tuple[tuple[int, ...], ...] = (below, below if masked else ())
     if keeps or (save and kind.carries):
         kept_numbers = (slots, h if kind.has_c else 0, h if projected else 0) if keeps or keeps_terms else (0, 0, 0)
-        saved += tuple((layers, *shape[:-1], directions * n) if n else () for n in kept_numbers)
+        saved += tuple((layers, directions, *shape[:-1], n) if n else () for n in kept_numbers)
     output, states = (*shape[:-1], width), [(layers * directions, sequences, p), (layers * directions, sequences, h)]
     states = states[: 1 + kind.has_c]
     shapes_of_weights = weight_shapes(kind.h_gates, layers, directions, input_size, h, p, bias, projected)

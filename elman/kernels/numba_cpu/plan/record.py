@@ -111,9 +111,9 @@ class Arrays(NamedTuple):
     output: int  # of the last layer, (T, N, D * P) or packed (R, D * P)
     inner: int  # the outputs of the other layers
     dropped: int  # inner * masks
-    z: int  # (L, T, N, D, S * H) what is kept of every step
-    c: int  # (L, T, N, D, H)
-    m: int  # (L, T, N, D, H) what was projected
+    z: int  # (L, D, T, N, S * H) what is kept of every step
+    c: int  # (L, D, T, N, H)
+    m: int  # (L, D, T, N, H) what was projected
     masks: int  # dropout masks, for each layer but the last
     recurrent: int  # (L * D, N, P) dropout masks of h before a step
     reset: int  # (T, N) bool
