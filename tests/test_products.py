@@ -13,7 +13,7 @@ import ctypes
 import numpy as np
 from numba import njit
 from elman.kernels.numba_cpu.compile import cache
-from elman.kernels.numba_cpu.compile.processor import VECTOR_BYTES, panel_columns
+from elman.kernels.numba_cpu.compile.processor import INNER, VECTOR_BYTES, panel_columns
 from elman.kernels.numba_cpu.compile.vectors import for_units
 
 BESIDE = 7.0
@@ -44,16 +44,18 @@ def packed(b, dtype):
         pieces.append(whole.ravel())
     return np.concatenate(pieces)
 
-def check_product(product, m, k, n, dtype, backwards, asks=0):
+def check_product(product, m, k, n, dtype, backwards, asks=0, in_place=True):
     a, b, start = (random.standard_normal(shape).astype(dtype) for shape in ((m, k), (k, n), (m, n)))
-    c = np.full((m, n + 1), BESIDE, dtype)
-    c[:, :n] = start
+    c, c_in = np.full((m, n + 1), BESIDE, dtype), start.copy()
+    if in_place:
+        c[:, :n] = start
     of_a, of_c, panels = table(a), table(c), packed(b, dtype)
+    of_c_in = of_c if in_place else table(c_in)
     at_b, columns = panels.ctypes.data, -n if backwards else n
-    product(m, of_a.ctypes.data, k, at_b, columns, of_c.ctypes.data, of_c.ctypes.data, asks)
-    what = f"product {m} {k} {columns} {dtype.__name__}"
+    product(m, of_a.ctypes.data, k, at_b, columns, of_c_in.ctypes.data, of_c.ctypes.data, asks)
+    what = f"product {m} {k} {columns} {dtype.__name__} {in_place}"
     same(c[:, :n], start + a.astype(float) @ b, dtype, what)
-    assert (c[:, n] == BESIDE).all(), what
+    assert (c[:, n] == BESIDE).all() and (c_in == start).all(), what
 
 def check_product_t(product_t, count, m, n, dtype):
     a, b, start = (random.standard_normal(shape).astype(dtype) for shape in ((count, m), (count, n), (m, n)))
@@ -87,7 +89,8 @@ def check_units(dtype):
             assert len({*b[:n]}) == len({*c[:n]}) == 1, f"of {n} units that are alike the last have other bits"
 
 for dtype in (np.float32, np.float64):
-    (product, product_t), panel = functions(dtype), panel_columns(dtype)
+    (product, product_t), panel, size = functions(dtype), panel_columns(dtype), np.dtype(dtype).itemsize
+    panel_bytes = size * panel
     few, many = range(1, 2 * panel + 2), (3 * panel, 4 * panel, 5 * panel + 1, 6 * panel + panel // 2)
     for m in (*range(14), 32):
         for n in (*(few if m in (0, 1, 2, 4, 6) else few[::5]), *many):
@@ -95,8 +98,15 @@ for dtype in (np.float32, np.float64):
                 check_product(product, m, k, n, dtype, backwards)
                 if m:
                     check_product_t(product_t, k, m, n, dtype)
-            if m == 1:  # short panels may be taken together
-                check_product(product, m, 67, n, dtype, backwards=True)
+        if m == 1:  # short panels may be taken together
+            for k in (67, 96, 97):
+                for n in (*few, *many):
+                    check_product(product, m, k, n, dtype, backwards=n % 2 == 0, in_place=False)
+        if m < 5:  # and blocks of the inner index: two times two of them, and what is left
+            k = 4 * max(INNER * 4, 4 * 8192 // panel_bytes) // size + 2
+            for n in few[:panel:3]:
+                for in_place in (True, False):
+                    check_product(product, m, k, n, dtype, backwards=n % 2 == 0, in_place=in_place)
     for n in many:
         for backwards in (False, True):  # of 40 rows a product may ask for what comes next
             check_product(product, 40, 130, n, dtype, backwards, asks=1)

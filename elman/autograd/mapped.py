@@ -46,8 +46,8 @@ def _one(tensor: Tensor, axis: Any) -> Tensor:
 
 
 def _of_saved(saved: Sequence[Tensor | None], axes: Axes) -> tuple[int | None, ...]:
-    """That of what a backend saves, (., T, N, .) or (., D, T, N, .), mapped on these axes; None: of what stands for
-    nothing."""
+    """That of what a backend saves of a run that is not packed, (., T, N, .) or (., D, T, N, .), mapped on these axes;
+    None: of what stands for nothing."""
     own = [0 if a is None else a.dim() - (axis is not None) for a, axis in zip(saved, axes, strict=True)]
     return tuple(axes - 2 if axes > 3 else None for axes in own)
 

@@ -39,10 +39,12 @@ def blocks_by_twos(dtype: type, deep: int) -> Any:
     """by_twos(m, nv, a, k, b, c_in, c, c_offset, valid): the product of m rows by a panel of nv vectors, m * nv at most
     FEW_SUMS, two blocks of `deep` indices at once as long as there are two; how many of the k indices these are."""
     most, size, width = vectors_a_panel(), np.dtype(dtype).itemsize, VECTOR_BYTES // np.dtype(dtype).itemsize
-    t1x1, t2x1, t3x1, t4x1, t1x2, t2x2, t1x3, t1x4 = (
-        row_tile(dtype, mr, min(nv, most), deep, blocks=2)
-        for mr, nv in ((1, 1), (2, 1), (3, 1), (4, 1), (1, 2), (2, 2), (1, 3), (1, 4))
-    )
+
+    def tiles(*forms: tuple[int, int]) -> list[Any]:
+        return [row_tile(dtype, mr, nv, deep, blocks=2) for mr, nv in forms]
+
+    t1x1, t2x1, t3x1, t4x1, t1x2, t2x2 = tiles((1, 1), (2, 1), (3, 1), (4, 1), (1, 2), (2, 2))
+    t1x3, t1x4 = tiles((1, 3), (1, 4)) if most == 4 else (t1x2, t1x2)
 
     @part
     def by_twos(m, nv, a, k, b, c_in, c, c_offset, valid):

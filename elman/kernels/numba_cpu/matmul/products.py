@@ -163,10 +163,10 @@ def make_products(dtype: type) -> Products:
         """
         left = abs(n)
         step = size * k * panel
-        if m == 1:
+        near = size * k * left <= NEAR_BYTES
+        if m == 1:  # for whom these panels come first, and then the others from the first on
             columns = by_pairs(a, k, b, left, c_in, c)
             n, left = left if columns > 0 else n, left - columns
-        near = size * k * left <= NEAR_BYTES
         while left > 0:
             columns = columns_of_tiles(m, left, n)
             j0 = n - left if n > 0 else left - columns

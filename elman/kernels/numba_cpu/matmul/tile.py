@@ -30,8 +30,8 @@ def row_tile(
     None.
 
     The sum, of `longest` numbers at most, starts at 0 and is then added: blocks summed apart lose less to rounding than
-    one long chain. Where it is long, the lines that it is added to are asked for before it. Of several `blocks` of
-    `longest` numbers each, all are summed at once and then added one after the other.
+    one long chain. Where it is long, the lines that it is added to are asked for before it. Several `blocks`, for
+    which k is `longest`, are that many sums one after the other, all at once, and then added in their order.
     """
     vectors = range(nv * panels)
     sets = [vectors[first : first + (together or len(vectors))] for first in vectors[:: together or len(vectors)]]
@@ -187,7 +187,7 @@ def read_vectors(e: Emitter, start: Any, count: int, last: First | None) -> list
 
 
 def add_vectors(e: Emitter, old: Any, terms: list[list[Any]], new: Any, last: First | None) -> None:
-    """Writes the sums of vectors side by side and one term after the other to another place."""
+    """Writes vectors side by side, to which each of the terms was added in turn, to another place."""
     sums = read_vectors(e, old, len(terms[0]), last)
     for values in terms:
         sums = [e.b.fadd(x, value) for x, value in zip(sums, values, strict=True)]
