@@ -174,11 +174,12 @@ def test_counts_of_the_end_of_a_long_text_are_called_so(corpus, tmp_path, capsys
 
 @pytest.fixture
 def short_demo(monkeypatch) -> None:
-    """The demo reads the beginning of its text, and its race is short."""
+    """The demo reads the beginning of its text, and its cells and its race are short."""
     text = demo.topics()[:100_000]
     monkeypatch.setattr(demo, "topics", lambda: text)
     monkeypatch.setattr(demo, "ROUNDS", 2)
     monkeypatch.setattr(demo, "ROUND_STEPS", 2)
+    monkeypatch.setattr(demo, "CELL_SECONDS", 0.2)
 
 
 def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, capsys, short_demo):
@@ -190,6 +191,10 @@ def test_demo_trains_compares_samples_races_and_draws(tmp_path, monkeypatch, cap
         assert re.search(rf"\d\.\d{{3}}  {name}\n", out)
     for name in ("elman.GRU", "torch.nn.GRU"):
         assert re.search(rf"{name}: +[\d,]+ char/s", out)
+    readme = (tmp_path / "elman-demo" / "README.md").read_text(encoding="utf-8")
+    for cell in ("rnn", "gru", "lstm"):
+        steps, bits = re.search(rf"\| {cell} \| ([\d,]+) \| (\d\.\d{{3}}) \|", readme).groups()
+        assert f"  {bits} bits per character, {steps} steps  {cell}\n" in out
     assert f"\n{demo.PROMPT}" in out
     assert (tmp_path / "elman-demo" / "loss.png").read_bytes().startswith(b"\x89PNG")
     assert out.splitlines()[-1].startswith("next: elman generate elman-demo ")
@@ -233,6 +238,7 @@ def test_race_steps_both_layers_alike(corpus, trained, monkeypatch):
 
     monkeypatch.setattr(demo, "ROUNDS", 3)
     monkeypatch.setattr(demo, "ROUND_STEPS", 2)
+    monkeypatch.setattr(demo, "CELL_SECONDS", 0.2)
     run = text_runs.resume(corpus, trained, {})
     speeds = demo.race(run, {"one": noting("one"), "other": noting("other")})
     assert [len(values) for values in speeds.values()] == [3, 3]
