@@ -238,7 +238,6 @@ def test_race_steps_both_layers_alike(corpus, trained, monkeypatch):
 
     monkeypatch.setattr(demo, "ROUNDS", 3)
     monkeypatch.setattr(demo, "ROUND_STEPS", 2)
-    monkeypatch.setattr(demo, "CELL_SECONDS", 0.2)
     run = text_runs.resume(corpus, trained, {})
     speeds = demo.race(run, {"one": noting("one"), "other": noting("other")})
     assert [len(values) for values in speeds.values()] == [3, 3]
